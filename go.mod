@@ -1,0 +1,3 @@
+module github.com/yolk-unikernel/yolk
+
+go 1.26.0

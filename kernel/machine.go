@@ -1,0 +1,34 @@
+package kernel
+
+import "syscall"
+
+// Machine is what the kernel needs of the layer below: on the real machine the
+// functions that package runtime offers, in host tests a fake.
+type Machine interface {
+	// SetPollable tells whether the Go netpoller may watch fd; false also
+	// forgets what it knew. It is called when fd is installed and closed.
+	SetPollable(fd int, pollable bool)
+	// Ready wakes goroutines that the Go netpoller has parked on fd. It is
+	// cheap, does not block and may be called with locks held.
+	Ready(fd int, ev Events)
+	// Syscall passes a system call to the machine half (memory, threads,
+	// signals, futexes, clocks, exit).
+	Syscall(nr uintptr, a Args) (uintptr, syscall.Errno)
+	// ConsoleWrite writes to the console, as it is (no CR is added).
+	ConsoleWrite(p []byte)
+	// Random fills p from the machine's entropy.
+	Random(p []byte)
+	// Memory returns the RAM and its free part, in bytes.
+	Memory() (total, free uint64)
+	// CPUs returns how many CPUs are online, and the model as cpuid names it.
+	CPUs() (n int, model string)
+	// CommandLine returns the command line as the VMM gave it.
+	CommandLine() string
+	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or
+	// nil. The memory is mapped for good and must not be written.
+	InitialFiles() []byte
+	// Nanotime returns the monotonic clock: nanoseconds since boot.
+	Nanotime() int64
+	// Exit ends the machine with the program's exit status.
+	Exit(status int)
+}
