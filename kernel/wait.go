@@ -6,11 +6,11 @@ import "sync"
 type Events uint32
 
 const (
-	EventIn    Events = 0x001 // POLLIN: a read will not block
-	EventPri   Events = 0x002 // POLLPRI
-	EventOut   Events = 0x004 // POLLOUT: a write will not block
-	EventErr   Events = 0x008 // POLLERR
-	EventHup   Events = 0x010 // POLLHUP: both directions closed
+	EventIn    Events = 0x001  // POLLIN: a read will not block
+	EventPri   Events = 0x002  // POLLPRI
+	EventOut   Events = 0x004  // POLLOUT: a write will not block
+	EventErr   Events = 0x008  // POLLERR
+	EventHup   Events = 0x010  // POLLHUP: both directions closed
 	EventRdHup Events = 0x2000 // POLLRDHUP: the peer will send no more
 )
 
