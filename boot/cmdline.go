@@ -1,0 +1,74 @@
+package boot
+
+// The command line is a list of words between spaces. A part of a word may
+// stand in double quotes, where spaces count as they are and a backslash
+// escapes: \" \\ \n \t and \xHH. What each word means is in docs/boot.md.
+
+// NextWord decodes the first word of line into dst, which must be as long as
+// line, and returns the word and what follows it; more is false at the end.
+// An unclosed quote ends with the line.
+func NextWord(line, dst []byte) (word, rest []byte, more bool) {
+	i := 0
+	for i < len(line) && isSpace(line[i]) {
+		i++
+	}
+	if i == len(line) {
+		return nil, nil, false
+	}
+	n, quoted := 0, false
+	for i < len(line) && (quoted || !isSpace(line[i])) {
+		c := line[i]
+		i++
+		switch {
+		case c == '"':
+			quoted = !quoted
+			continue
+		case c == '\\' && quoted && i < len(line):
+			c, i = escape(line, i)
+		}
+		dst[n] = c
+		n++
+	}
+	return dst[:n], line[i:], true
+}
+
+// escape decodes the escape whose first byte after the backslash is line[i].
+func escape(line []byte, i int) (c byte, next int) {
+	switch c = line[i]; c {
+	case 'n':
+		return '\n', i + 1
+	case 't':
+		return '\t', i + 1
+	case 'x':
+		if i+2 < len(line) {
+			hi, ok1 := hexDigit(line[i+1])
+			lo, ok2 := hexDigit(line[i+2])
+			if ok1 && ok2 {
+				return hi<<4 | lo, i + 3
+			}
+		}
+	}
+	return c, i + 1
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0', true
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10, true
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// CutPrefix returns what follows prefix in word.
+func CutPrefix(word []byte, prefix string) (rest []byte, ok bool) {
+	if len(word) < len(prefix) || string(word[:len(prefix)]) != prefix {
+		return nil, false
+	}
+	return word[len(prefix):], true
+}

@@ -1,0 +1,43 @@
+// Package boot turns what a VMM hands to a guest at its first instruction into
+// one neutral description, Info: RAM, command line, initial files, ACPI. It is
+// pure functions over bytes: PVH (the x86/HVM direct boot ABI of Xen,
+// xen/include/public/arch-x86/hvm/start_info.h) in pvh.go, the words of the
+// command line in cmdline.go. package runtime calls it before there is a heap,
+// so nothing here allocates. The subpackage acpi reads the ACPI tables later.
+package boot
+
+// Limits of what Info keeps; a VMM that offers more is refused (regions) or
+// cut (modules).
+const (
+	MaxRegions = 64
+	MaxModules = 4
+)
+
+// A Region is a range of physical addresses, Start included, End not.
+type Region struct {
+	Start, End uint64
+}
+
+// Info describes the machine as the VMM gave it. Addresses are physical.
+type Info struct {
+	// RAM is usable memory, in the order of the VMM's map.
+	RAM  [MaxRegions]Region
+	NRAM int
+	// Modules are files that the VMM loaded; the first is the initial file
+	// system.
+	Modules  [MaxModules]Region
+	NModules int
+	// CommandLine ends with a NUL; 0 if there is none.
+	CommandLine uint64
+	// RSDP is the ACPI root pointer, or 0.
+	RSDP uint64
+}
+
+// Memory reads physical memory: n bytes at addr, or nil if they are not there.
+type Memory func(addr uint64, n int) []byte
+
+func le32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+func le64(b []byte) uint64 { return uint64(le32(b)) | uint64(le32(b[4:]))<<32 }

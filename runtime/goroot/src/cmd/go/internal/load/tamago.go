@@ -1,0 +1,12 @@
+package load
+
+import "cmd/go/internal/cfg"
+
+// tamagoDeps returns the packages that make a tamago program a machine. The
+// linker decides which of them go in: see loadTamago in cmd/link/internal/ld.
+func tamagoDeps() []string {
+	if cfg.Goos != "tamago" {
+		return nil
+	}
+	return []string{"internal/yolk", "internal/yolk/net", "internal/yolk/certs"}
+}

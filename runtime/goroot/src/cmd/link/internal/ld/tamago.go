@@ -1,0 +1,77 @@
+package ld
+
+import (
+	"cmd/internal/objabi"
+	"cmd/link/internal/loader"
+	"debug/elf"
+)
+
+// tamagoRoots are the packages of the machine, in the order of their
+// initialisation, each with the package whose presence in the program asks for
+// it ("" for always). What a program does not link it does not carry.
+var tamagoRoots = []struct{ pkg, wantedBy string }{
+	{"internal/yolk", ""},
+	{"internal/yolk/certs", "crypto/x509"},
+	{"internal/yolk/net", "net"},
+}
+
+// loadTamago loads the machine's packages. cmd/go lists them in the import
+// configuration of tamago programs only, so for other programs this does
+// nothing.
+func loadTamago(ctxt *Link) {
+	for _, r := range tamagoRoots {
+		if ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil) {
+			loadinternal(ctxt, r.pkg)
+		}
+	}
+}
+
+// tamagoInittasks returns the schedule main with the machine's schedule in
+// front of it, so that files and the network exist before any package of the
+// program initialises. The runtime skips a task that has been done.
+func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
+	ldr := ctxt.loader
+	if ctxt.LibraryByPkg[tamagoRoots[0].pkg] == nil {
+		return main
+	}
+	all := ldr.MakeSymbolBuilder("go:tamago.inittasks")
+	all.SetType(ldr.SymType(main))
+	add := func(list loader.Sym) {
+		relocs := ldr.Relocs(list)
+		for i := 0; i < relocs.Count(); i++ {
+			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
+		}
+	}
+	for _, r := range tamagoRoots {
+		if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
+			add(list)
+		}
+	}
+	add(main)
+	return all.Sym()
+}
+
+// tamagoPhdrs adds the program header of the PVH note (the symbol
+// runtime.pvhNote, in rodata) that lets a VMM boot the image, and cuts the BSS
+// off the data segment: the machine maps it on demand, so that a large BSS
+// costs no RAM.
+func tamagoPhdrs(ctxt *Link) {
+	note := ctxt.loader.Lookup("runtime.pvhNote", 0)
+	if note == 0 || ctxt.LinkMode == LinkExternal {
+		return
+	}
+	for _, ph := range phdr[:ehdr.Phnum] {
+		if ph.Type == elf.PT_LOAD && ph.Vaddr == Segdata.Vaddr {
+			ph.Memsz = ph.Filesz
+		}
+	}
+	ph := newElfPhdr()
+	ph.Type = elf.PT_NOTE
+	ph.Flags = elf.PF_R
+	ph.Vaddr = uint64(ctxt.loader.SymValue(note))
+	ph.Paddr = ph.Vaddr
+	ph.Off = ph.Vaddr - Segrodata.Vaddr + Segrodata.Fileoff
+	ph.Filesz = uint64(ctxt.loader.SymSize(note))
+	ph.Memsz = ph.Filesz
+	ph.Align = 4
+}

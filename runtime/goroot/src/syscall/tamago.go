@@ -1,0 +1,13 @@
+//go:build tamago
+
+package syscall
+
+import _ "unsafe" // for linkname
+
+// kernelCall passes a system call to the kernel in this address space; ok is
+// false where it must take the SYSCALL instruction to the machine half (on a
+// system stack, with runtime locks held, or before the kernel is up). It is
+// runtime.kernelCall.
+//
+//go:linkname kernelCall
+func kernelCall(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr, ok bool)

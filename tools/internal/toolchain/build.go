@@ -1,0 +1,237 @@
+package toolchain
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/yolk-unikernel/yolk"
+)
+
+const modulePath = "github.com/yolk-unikernel/yolk"
+
+// builder makes one distribution.
+type builder struct {
+	ctx     context.Context
+	stock   string // GOROOT of the stock distribution
+	version string
+	cache   string // GOCACHE of the patched tools
+	final   string // where the distribution will be
+	out     io.Writer
+
+	dir    string // where it is being made
+	source string // a copy of this module's source
+}
+
+func (b *builder) build() error {
+	start := time.Now()
+	fmt.Fprintf(b.out, "yolk: building the toolchain from %s (about a minute, once)\n", b.version)
+	tmp, err := os.MkdirTemp(filepath.Dir(b.final), "tmp-")
+	if err != nil {
+		return err
+	}
+	defer removeAll(tmp)
+	b.dir, b.source = filepath.Join(tmp, "goroot"), filepath.Join(tmp, "source")
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"copying GOROOT", b.copyStock},
+		{"applying the port", b.applyPort},
+		{"placing the kernel and its libraries", b.placeKernel},
+		{"rebuilding go and link", b.rebuildTools},
+		{"finishing", b.finish},
+	}
+	for i, s := range steps {
+		fmt.Fprintf(b.out, "yolk:   [%d/%d] %s\n", i+1, len(steps), s.what)
+		if err := s.do(); err != nil {
+			return fmt.Errorf("%s: %w", s.what, err)
+		}
+	}
+	fmt.Fprintf(b.out, "yolk: toolchain ready after %.0f s\n", time.Since(start).Seconds())
+	return nil
+}
+
+// copyStock copies what a build needs of the stock distribution.
+func (b *builder) copyStock() error {
+	for _, name := range []string{"VERSION", "go.env", "bin", "lib", "pkg/include", "pkg/tool", "src"} {
+		if err := copyTree(filepath.Join(b.stock, name), filepath.Join(b.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	// A distribution that came as the module golang.org/toolchain has _go.mod.
+	return filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "_go.mod" {
+			return os.Rename(path, filepath.Join(filepath.Dir(path), "go.mod"))
+		}
+		return err
+	})
+}
+
+// applyPort makes the edits and adds the files of runtime/goroot.
+func (b *builder) applyPort() error {
+	edits, err := PortEdits()
+	if err != nil {
+		return err
+	}
+	for _, f := range edits {
+		path := filepath.Join(b.dir, f.Path)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if text, err = f.Apply(text); err != nil {
+			return fmt.Errorf("%s does not apply to %s: %w", "runtime/port/edits.txt", b.version, err)
+		}
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := extract("runtime/goroot", b.dir); err != nil {
+		return err
+	}
+	return b.placeBoot()
+}
+
+// placeBoot puts the boot protocols where package runtime may import them.
+func (b *builder) placeBoot() error {
+	return extractFlat("boot", filepath.Join(b.dir, "src/internal/runtime/yolkboot"))
+}
+
+// PortEdits returns the edits to upstream files.
+func PortEdits() ([]FileEdit, error) {
+	text, err := yolk.Source.ReadFile("runtime/port/edits.txt")
+	if err != nil {
+		return nil, err
+	}
+	return ParseEdits(text)
+}
+
+// PortFiles returns the added files, as paths below GOROOT, with their sizes
+// in lines.
+func PortFiles() (map[string]int, error) {
+	files := map[string]int{}
+	err := fs.WalkDir(yolk.Source, "runtime/goroot", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || skipFile(path) {
+			return err
+		}
+		text, err := yolk.Source.ReadFile(path)
+		files[strings.TrimPrefix(path, "runtime/goroot/")] = bytes.Count(text, []byte("\n"))
+		return err
+	})
+	return files, err
+}
+
+// placeKernel copies the packages that internal/yolk imports, of this module
+// and of others, to src/vendor, where imports of standard packages resolve by
+// the existence of the folder.
+func (b *builder) placeKernel() error {
+	if err := extract(".", b.source); err != nil {
+		return err
+	}
+	pkgs, err := b.kernelPackages()
+	if err != nil {
+		return err
+	}
+	for _, p := range pkgs {
+		dst := filepath.Join(b.dir, "src/vendor", p.ImportPath)
+		if _, err := os.Stat(dst); err == nil {
+			continue // the distribution has it already
+		}
+		if err := copyPackage(p.Dir, dst); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listedPackage is what go list says of a package.
+type listedPackage struct {
+	ImportPath, Dir string
+	Standard        bool
+}
+
+// kernelPackages lists the packages outside the standard library that the
+// machine's packages import, with the folders that hold them.
+func (b *builder) kernelPackages() ([]listedPackage, error) {
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "list", "-deps", "-tags=tamago",
+		"-json=ImportPath,Dir,Standard", "./runtime/goroot/src/internal/yolk/...")
+	cmd.Dir = b.source
+	cmd.Env = hostEnv("GOROOT="+b.stock, "GOFLAGS=-mod=mod")
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w: %s", err, errs.Bytes())
+	}
+	var pkgs []listedPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p listedPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			return pkgs, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if !p.Standard && !strings.HasPrefix(p.ImportPath, modulePath+"/runtime/goroot/") {
+			pkgs = append(pkgs, p)
+		}
+	}
+}
+
+// rebuildTools builds the go command and the linker with the stock go command
+// from the patched source.
+func (b *builder) rebuildTools() error {
+	for _, t := range []struct{ pkg, out string }{
+		{"cmd/go", "bin/go"},
+		{"cmd/link", "pkg/tool/linux_amd64/link"},
+	} {
+		cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "build", "-trimpath",
+			"-ldflags=-s -w -X internal/buildcfg.defaultGO_EXTLINK_ENABLED=", "-o", filepath.Join(b.dir, t.out), t.pkg)
+		cmd.Dir = filepath.Join(b.dir, "src")
+		cmd.Env = hostEnv("GOROOT="+b.dir, "GOCACHE="+b.cache+"-host", "GOFLAGS=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("building %s: %w\n%s", t.pkg, err, out)
+		}
+	}
+	return nil
+}
+
+// finish gives the distribution its exec hook and its place.
+func (b *builder) finish() error {
+	if err := os.MkdirAll(b.cache, 0o777); err != nil {
+		return err
+	}
+	if err := os.Symlink(b.cache, filepath.Join(b.dir, cacheLink)); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, doneFile), []byte(b.stock+"\n"), 0o666); err != nil {
+		return err
+	}
+	removeAll(b.final)
+	return os.Rename(b.dir, b.final)
+}
+
+// hostEnv returns the environment for building host tools: never a foreign
+// GOOS, never another toolchain.
+func hostEnv(add ...string) []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		switch name {
+		case "GOOS", "GOARCH", "GOROOT", "GOFLAGS", "GOCACHE", "GOTOOLCHAIN", "GOWORK", "GOEXPERIMENT", "CGO_ENABLED":
+		default:
+			env = append(env, kv)
+		}
+	}
+	env = append(env, "GOTOOLCHAIN=local", "GOWORK=off", "CGO_ENABLED=0")
+	return append(env, add...)
+}

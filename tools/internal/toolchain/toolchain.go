@@ -1,0 +1,227 @@
+// Package toolchain makes the Go distribution that builds tamago programs out
+// of a stock one: it copies GOROOT, applies the port (runtime/ of this module),
+// places the kernel, the drivers, the netstack and what they import in it as
+// standard packages, and rebuilds the two tools that change, go and link. Start
+// reading at Ensure. docs/port.md explains the result.
+package toolchain
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk"
+)
+
+// Options say what to build from and whom to tell.
+type Options struct {
+	// GOROOT is the stock distribution; "" asks the go command in PATH.
+	GOROOT string
+	// Progress receives a line per step; nil is silent.
+	Progress io.Writer
+}
+
+// supported are the releases that the port is known to apply to.
+var supported = []string{"go1.26"}
+
+// Supported returns the Go releases that the port applies to.
+func Supported() []string { return append([]string(nil), supported...) }
+
+// ErrUnsupported is wrapped by the error of Ensure for another Go release.
+var ErrUnsupported = errors.New("unsupported Go release")
+
+// Ensure returns the GOROOT of the patched distribution, building it if it is
+// not there: it is cached by the stock version and the content of the port.
+// Two processes may call it at once; one builds, the other waits.
+func Ensure(ctx context.Context, opt Options) (dir string, err error) {
+	if opt.Progress == nil {
+		opt.Progress = io.Discard
+	}
+	stock, version, err := findStock(ctx, opt.GOROOT)
+	if err != nil {
+		return "", err
+	}
+	base, err := CacheDir()
+	if err != nil {
+		return "", err
+	}
+	key, toolsKey := contentKeys(version)
+	dir = filepath.Join(base, version+"-"+key)
+	if complete(dir) {
+		return dir, nil
+	}
+	if err := os.MkdirAll(base, 0o777); err != nil {
+		return "", err
+	}
+	unlock, err := lock(filepath.Join(base, "lock"), opt.Progress)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if complete(dir) {
+		return dir, nil
+	}
+	b := &builder{ctx: ctx, stock: stock, version: version, out: opt.Progress, final: dir,
+		cache: filepath.Join(base, "cache-"+version+"-"+toolsKey)}
+	if err := b.build(); err != nil {
+		return "", fmt.Errorf("toolchain: %w", err)
+	}
+	removeOthers(base, version, key, opt.Progress)
+	return dir, nil
+}
+
+// GoCache returns the build cache that belongs to the distribution dir. The
+// patched tools carry the stock version, so they must not share a cache with
+// the stock ones.
+func GoCache(dir string) (string, error) {
+	link, err := os.Readlink(filepath.Join(dir, cacheLink))
+	if err != nil {
+		return "", fmt.Errorf("toolchain %s is damaged (%w): run yolk toolchain clean", dir, err)
+	}
+	return link, nil
+}
+
+// CacheDir returns the folder that holds the distributions: YOLK_CACHE, or
+// yolk below the user's cache directory.
+func CacheDir() (string, error) {
+	if d := os.Getenv("YOLK_CACHE"); d != "" {
+		return filepath.Abs(d)
+	}
+	d, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("no cache directory (%w): set YOLK_CACHE", err)
+	}
+	return filepath.Join(d, "yolk"), nil
+}
+
+// Clean removes every cached distribution and build cache.
+func Clean() error {
+	base, err := CacheDir()
+	if err != nil {
+		return err
+	}
+	return removeAll(base)
+}
+
+const (
+	doneFile  = "yolk.done" // exists when the distribution is complete
+	cacheLink = "yolk.cache"
+)
+
+func complete(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, doneFile))
+	return err == nil
+}
+
+// findStock returns the stock GOROOT and its version, such as go1.26.8.
+func findStock(ctx context.Context, goroot string) (dir, version string, err error) {
+	if goroot == "" {
+		cmd := exec.CommandContext(ctx, "go", "env", "GOROOT")
+		cmd.Dir = os.TempDir() // no go.mod there asks for another release
+		out, err := cmd.Output()
+		if err != nil {
+			return "", "", fmt.Errorf("no usable go command in PATH (%w): install Go 1.26 and put its bin in PATH", err)
+		}
+		goroot = strings.TrimSpace(string(out))
+	}
+	if link, err := os.Stat(filepath.Join(goroot, doneFile)); err == nil && !link.IsDir() {
+		stock, err := os.ReadFile(filepath.Join(goroot, doneFile))
+		if err != nil {
+			return "", "", err
+		}
+		goroot = strings.TrimSpace(string(stock)) // PATH already has a patched one first
+	}
+	text, err := os.ReadFile(filepath.Join(goroot, "VERSION"))
+	if err != nil {
+		return "", "", fmt.Errorf("%s is no Go distribution (%w): set GOROOT to one", goroot, err)
+	}
+	version, _, _ = strings.Cut(string(text), "\n")
+	if err := checkVersion(version); err != nil {
+		return "", "", err
+	}
+	return goroot, version, nil
+}
+
+func checkVersion(version string) error {
+	for _, s := range supported {
+		if version == s || strings.HasPrefix(version, s+".") {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w %s: yolk supports %s.x; put one of them first in PATH",
+		ErrUnsupported, version, strings.Join(supported, ".x, "))
+}
+
+// contentKeys returns the key of the whole port and that of the part that
+// changes the tools.
+func contentKeys(version string) (all, tools string) {
+	h, t := sha256.New(), sha256.New()
+	fs.WalkDir(yolk.Source, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || skipFile(path) {
+			return err
+		}
+		text, err := yolk.Source.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
+		if strings.Contains(path, "/src/cmd/") || strings.HasSuffix(path, "edits.txt") {
+			fmt.Fprintf(t, "%s %d\n%s", path, len(text), text)
+		}
+		return err
+	})
+	io.WriteString(h, version)
+	io.WriteString(t, version)
+	return fmt.Sprintf("%x", h.Sum(nil)[:6]), fmt.Sprintf("%x", t.Sum(nil)[:6])
+}
+
+// skipFile tells which files of the module are not part of the machine.
+func skipFile(path string) bool {
+	return strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") ||
+		strings.HasSuffix(path, ".md")
+}
+
+// lock takes the file lock that serialises builders.
+func lock(path string, out io.Writer) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		fmt.Fprintln(out, "yolk: waiting for another yolk to finish the toolchain")
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return func() { f.Close() }, nil
+}
+
+// removeOthers deletes distributions of other port contents for the same Go
+// release, which nothing will ask for again.
+func removeOthers(base, version, key string, out io.Writer) {
+	old, _ := filepath.Glob(filepath.Join(base, version+"-*"))
+	for _, d := range old {
+		if d != filepath.Join(base, version+"-"+key) {
+			if err := removeAll(d); err != nil {
+				fmt.Fprintf(out, "yolk: %v\n", err)
+			}
+		}
+	}
+}
+
+// removeAll is os.RemoveAll for trees that may hold read-only folders.
+func removeAll(dir string) error {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			os.Chmod(path, 0o755)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
