@@ -1,0 +1,204 @@
+package unixsock
+
+import (
+	"encoding/binary"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// maxBacklog is net.core.somaxconn.
+const maxBacklog = 4096
+
+// Connect implements kernel.Socket. A listener whose backlog is full is EAGAIN,
+// and EventOut says when to try again.
+func (s *socket) Connect(addr []byte) syscall.Errno {
+	if s.typ == syscall.SOCK_DGRAM {
+		return s.connectDatagram(addr)
+	}
+	other, errno := s.find(addr)
+	if errno != 0 {
+		return errno
+	}
+	cred := s.family.credentials()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if other.closed || other.state != listening || other.shutdown&shutRead != 0 {
+		return syscall.ECONNREFUSED
+	}
+	if len(other.pending) > other.backlog {
+		if s.state == idle {
+			s.blockOn(other)
+		}
+		return syscall.EAGAIN
+	}
+	switch s.state {
+	case connected:
+		return syscall.EISCONN
+	case listening:
+		return syscall.EINVAL
+	}
+	s.unblock()
+	if errno := s.autobindForCredentials(); errno != 0 {
+		return errno
+	}
+	s.join(other, cred)
+	return 0
+}
+
+// join makes the server end of s's connection to the listener l.
+func (s *socket) join(l *socket, cred syscall.Ucred) {
+	server := s.family.newSocket(s.typ)
+	server.state, server.peer, server.peerCred = connected, s, cred
+	server.name = l.name
+	server.passCred = l.passCred
+	s.state, s.peer, s.peerCred = connected, server, l.peerCred
+	l.pending = append(l.pending, server)
+	l.queue.Notify(kernel.EventIn)
+	s.queue.Notify(kernel.EventOut)
+}
+
+// connectDatagram sets, or with AF_UNSPEC clears, where datagrams go and from
+// whom they are accepted.
+func (s *socket) connectDatagram(addr []byte) syscall.Errno {
+	if len(addr) < familySize {
+		return syscall.EINVAL
+	}
+	var other *socket
+	if binary.NativeEndian.Uint16(addr) != syscall.AF_UNSPEC {
+		var errno syscall.Errno
+		if other, errno = s.find(addr); errno != 0 {
+			return errno
+		}
+	}
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if other != nil {
+		if !s.maySend(other) {
+			return syscall.EPERM
+		}
+		if errno := s.autobindForCredentials(); errno != 0 {
+			return errno
+		}
+	}
+	old := s.peer
+	s.setPeer(other)
+	if old != nil && old != other {
+		s.disconnectFrom(old, &drop)
+	}
+	s.unblock()
+	s.queue.Notify(kernel.EventOut)
+	return 0
+}
+
+func (s *socket) setPeer(other *socket) {
+	s.peer, s.state = other, idle
+	if other != nil {
+		s.state = connected
+	}
+}
+
+// disconnectFrom drops the datagrams of a peer that s has left, and tells the
+// peer if it was connected to s and loses some.
+func (s *socket) disconnectFrom(old *socket, drop *dropped) {
+	if len(s.messages) == 0 {
+		return
+	}
+	s.purge(drop)
+	s.wakeBlocked()
+	if !old.closed && old.peer == s {
+		old.err = syscall.ECONNRESET
+		old.queue.Notify(kernel.EventErr)
+	}
+}
+
+// maySend tells whether other accepts datagrams from s: a connected socket does
+// from its peer alone.
+func (s *socket) maySend(other *socket) bool { return other.peer == nil || other.peer == s }
+
+// autobindForCredentials names a socket with SO_PASSCRED, so that a receiver of
+// its credentials can answer: unix(7).
+func (s *socket) autobindForCredentials() syscall.Errno {
+	if !s.passCred {
+		return 0
+	}
+	return s.autobind()
+}
+
+// Listen implements kernel.Socket.
+func (s *socket) Listen(backlog int) syscall.Errno {
+	if !s.connectionBased() {
+		return syscall.EOPNOTSUPP
+	}
+	cred := s.family.credentials()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.name == nil || s.state == connected {
+		return syscall.EINVAL
+	}
+	if backlog < 0 || backlog > maxBacklog { // it is unsigned in the kernel
+		backlog = maxBacklog
+	}
+	if backlog > s.backlog {
+		s.wakeBlocked()
+	}
+	s.backlog = backlog
+	s.state = listening
+	s.peerCred = cred
+	return 0
+}
+
+// Accept implements kernel.Socket.
+func (s *socket) Accept() (kernel.Socket, syscall.Errno) {
+	if !s.connectionBased() {
+		return nil, syscall.EOPNOTSUPP
+	}
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.state != listening {
+		return nil, syscall.EINVAL
+	}
+	if len(s.pending) == 0 {
+		if s.shutdown&shutRead != 0 {
+			return nil, syscall.EINVAL
+		}
+		return nil, syscall.EAGAIN
+	}
+	a := s.pending[0]
+	s.pending[0] = nil
+	s.pending = s.pending[1:]
+	s.wakeBlocked()
+	return a, 0
+}
+
+// Shutdown implements kernel.Socket. Linux wants no connection for it.
+func (s *socket) Shutdown(how int) syscall.Errno {
+	if how < syscall.SHUT_RD || how > syscall.SHUT_RDWR {
+		return syscall.EINVAL
+	}
+	bits := how + 1
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	s.shut(bits)
+	if p := s.peer; p != nil && s.connectionBased() && !p.closed {
+		p.shut(bits&shutRead<<1 | bits&shutWrite>>1)
+	}
+	return 0
+}
+
+func (s *socket) shut(bits int) {
+	s.shutdown |= bits
+	ev := kernel.EventOut
+	if s.shutdown&shutRead != 0 {
+		ev |= kernel.EventIn | kernel.EventRdHup
+	}
+	if s.shutdown == shutBoth {
+		ev |= kernel.EventHup
+	}
+	s.queue.Notify(ev)
+	if s.state == listening {
+		s.wakeBlocked()
+	}
+}

@@ -1,0 +1,92 @@
+package unixsock
+
+import (
+	"encoding/binary"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// Layout of a control message: cmsg(3). The data of SCM_CREDENTIALS is a struct
+// ucred, three 32-bit numbers: unix(7).
+const (
+	cmsgHeader = 16
+	ucredSize  = 12
+)
+
+func cmsgAlign(n int) int { return (n + 7) &^ 7 }
+
+// sentCredentials returns the credentials in a sender's control messages, and
+// whether there are any. Descriptors (SCM_RIGHTS) are the descriptor layer's:
+// they come in Message.Rights.
+func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, syscall.Errno) {
+	cred, found := own, false
+	for len(control) >= cmsgHeader {
+		n := binary.NativeEndian.Uint64(control)
+		level := int32(binary.NativeEndian.Uint32(control[8:]))
+		typ := int32(binary.NativeEndian.Uint32(control[12:]))
+		if n < cmsgHeader || n > uint64(len(control)) {
+			return cred, false, syscall.EINVAL
+		}
+		if level == syscall.SOL_SOCKET {
+			switch typ {
+			case syscall.SCM_RIGHTS:
+			case syscall.SCM_CREDENTIALS:
+				c, errno := checkCredentials(control[cmsgHeader:n], own)
+				if errno != 0 {
+					return cred, false, errno
+				}
+				cred, found = c, true
+			default:
+				return cred, false, syscall.EINVAL
+			}
+		}
+		control = control[min(cmsgAlign(int(n)), len(control)):]
+	}
+	return cred, found, 0
+}
+
+// checkCredentials admits what credentials(7) lets a process claim: anything
+// for the superuser, but only of a process that exists, and here is one.
+func checkCredentials(data []byte, own syscall.Ucred) (syscall.Ucred, syscall.Errno) {
+	if len(data) != ucredSize {
+		return own, syscall.EINVAL
+	}
+	c := syscall.Ucred{
+		Pid: int32(binary.NativeEndian.Uint32(data)),
+		Uid: binary.NativeEndian.Uint32(data[4:]),
+		Gid: binary.NativeEndian.Uint32(data[8:]),
+	}
+	if own.Uid != 0 && c != own {
+		return own, syscall.EPERM
+	}
+	if c.Pid != own.Pid {
+		return own, syscall.ESRCH
+	}
+	return c, 0
+}
+
+// putCredentials adds an SCM_CREDENTIALS message to m, cut where the room ends.
+func putCredentials(m *kernel.Message, c syscall.Ucred) {
+	var msg [cmsgHeader + ucredSize + 4]byte // padded to CMSG_SPACE
+	putUcred(msg[cmsgHeader:], c)
+	n := cmsgHeader + ucredSize
+	if room := len(m.Control); room < n {
+		m.Flags |= syscall.MSG_CTRUNC
+		if room < cmsgHeader {
+			return
+		}
+		n = room
+	}
+	binary.NativeEndian.PutUint64(msg[:], uint64(n))
+	binary.NativeEndian.PutUint32(msg[8:], syscall.SOL_SOCKET)
+	binary.NativeEndian.PutUint32(msg[12:], syscall.SCM_CREDENTIALS)
+	copy(m.Control, msg[:n])
+	m.ControlLen = min(cmsgAlign(n), len(m.Control))
+}
+
+func putUcred(dst []byte, c syscall.Ucred) {
+	binary.NativeEndian.PutUint32(dst, uint32(c.Pid))
+	binary.NativeEndian.PutUint32(dst[4:], c.Uid)
+	binary.NativeEndian.PutUint32(dst[8:], c.Gid)
+}

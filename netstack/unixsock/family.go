@@ -1,0 +1,103 @@
+// Package unixsock implements AF_UNIX sockets as unix(7) describes them:
+// streams, datagrams and sequenced packets between descriptors of one machine,
+// under path names, abstract names or none (socketpair(2)), with descriptors
+// (SCM_RIGHTS) and credentials (SCM_CREDENTIALS) beside the data.
+//
+// Sequences, limits and error numbers follow Linux 6: where unix(7) is silent,
+// the tests run each case on the host first and compare.
+//
+// Start reading at Family, then socket (socket.go). A write appends a message
+// to the receive queue of the other end and charges its bytes to the writer
+// (send.go); a read takes it off and gives the writer its room back
+// (receive.go).
+//
+// Two things are missing: MSG_OOB, and the collection of sockets that are
+// reachable only through each other's queues.
+package unixsock
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// Files is the part of the file system that path names need.
+type Files interface {
+	// MakeSocketNode creates a socket inode at path that stands for owner;
+	// EADDRINUSE or EEXIST if something is there.
+	MakeSocketNode(path string, mode uint32, owner any) syscall.Errno
+	// LookupSocketNode returns the owner of the inode at path; nil or
+	// ECONNREFUSED if it is not a socket's.
+	LookupSocketNode(path string) (any, syscall.Errno)
+}
+
+// Family is the set of unix sockets that can reach each other.
+//
+// One lock guards all of them: an operation touches two or three sockets in no
+// fixed order, and holds the lock only while it copies at most one buffer's
+// worth. Files and Description.DecRef, which may close further sockets, are
+// called without it.
+type Family struct {
+	files       Files
+	credentials func() syscall.Ucred
+
+	mu       sync.Mutex
+	abstract map[abstractName]*socket
+	lastAuto uint32
+	lastIno  uint64
+}
+
+// abstractName is a name in the abstract namespace. Linux hashes the type in,
+// so that a stream and a datagram socket may have the same name.
+type abstractName struct {
+	typ  int
+	name string
+}
+
+// New returns an empty family. credentials returns the process's identity at
+// the time of the call.
+func New(files Files, credentials func() syscall.Ucred) *Family {
+	return &Family{files: files, credentials: credentials, abstract: make(map[abstractName]*socket)}
+}
+
+// Socket is a kernel.SocketFactory.
+func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
+	typ, errno := checkType(typ, protocol)
+	if errno != 0 {
+		return nil, errno
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.newSocket(typ), 0
+}
+
+// Pair is a kernel.PairFactory.
+func (f *Family) Pair(typ, protocol int) (kernel.Socket, kernel.Socket, syscall.Errno) {
+	typ, errno := checkType(typ, protocol)
+	if errno != 0 {
+		return nil, nil, errno
+	}
+	cred := f.credentials()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	a, b := f.newSocket(typ), f.newSocket(typ)
+	a.peer, b.peer = b, a
+	a.state, b.state = connected, connected
+	a.peerCred, b.peerCred = cred, cred
+	return a, b, 0
+}
+
+// checkType returns the type that socket(2) makes of typ.
+func checkType(typ, protocol int) (int, syscall.Errno) {
+	if protocol != 0 && protocol != syscall.AF_UNIX {
+		return 0, syscall.EPROTONOSUPPORT
+	}
+	switch typ {
+	case syscall.SOCK_RAW: // as BSD did; unix(7) does not mention it
+		return syscall.SOCK_DGRAM, 0
+	case syscall.SOCK_STREAM, syscall.SOCK_DGRAM, syscall.SOCK_SEQPACKET:
+		return typ, 0
+	}
+	return 0, syscall.ESOCKTNOSUPPORT
+}

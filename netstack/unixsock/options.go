@@ -1,0 +1,151 @@
+package unixsock
+
+import (
+	"encoding/binary"
+	"syscall"
+)
+
+// Smallest buffers: SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF of Linux on amd64.
+const (
+	minSendBuffer    = 4608
+	minReceiveBuffer = 2304
+)
+
+// Options that package syscall does not name: socket(7).
+const (
+	soProtocol = 38
+	soDomain   = 39
+)
+
+const soReusePort = 15
+
+// optionSize returns the size of an option that is accepted and given back, but
+// means nothing between two sockets of one machine (or, for timeouts, is the
+// descriptor layer's), and whether it reads back as 0 or 1; a size of 0 if there
+// is none.
+func optionSize(name int) (size int, isFlag bool) {
+	switch name {
+	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, soReusePort, syscall.SO_DONTROUTE,
+		syscall.SO_BROADCAST, syscall.SO_KEEPALIVE, syscall.SO_OOBINLINE, syscall.SO_TIMESTAMP:
+		return 4, true
+	case syscall.SO_PRIORITY, syscall.SO_MARK, syscall.SO_RCVLOWAT:
+		return 4, false
+	case syscall.SO_LINGER:
+		return 8, false
+	case syscall.SO_RCVTIMEO, syscall.SO_SNDTIMEO:
+		return 16, false
+	}
+	return 0, false
+}
+
+// SetOption implements kernel.Socket.
+func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
+	if level != syscall.SOL_SOCKET {
+		return syscall.EOPNOTSUPP
+	}
+	if len(val) < 4 {
+		return syscall.EINVAL
+	}
+	n := int(int32(binary.NativeEndian.Uint32(val)))
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	switch name {
+	case syscall.SO_PASSCRED:
+		s.passCred = n != 0
+	case syscall.SO_SNDBUF:
+		s.sndbuf = bufferSize(n, minSendBuffer)
+	case syscall.SO_RCVBUF:
+		s.rcvbuf = bufferSize(n, minReceiveBuffer)
+	case syscall.SO_TYPE, soProtocol, soDomain, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, syscall.SO_PEERCRED:
+		return syscall.ENOPROTOOPT
+	default:
+		return s.store(name, n, val)
+	}
+	return 0
+}
+
+// bufferSize doubles the value, as socket(7) says, within the limits.
+func bufferSize(n, least int) int {
+	if n < 0 || n > maxBuffer/2 { // the comparison is unsigned in the kernel
+		return maxBuffer
+	}
+	return max(2*n, least)
+}
+
+func (s *socket) store(name, n int, val []byte) syscall.Errno {
+	size, isFlag := optionSize(name)
+	if size == 0 {
+		return syscall.ENOPROTOOPT
+	}
+	if len(val) < size {
+		return syscall.EINVAL
+	}
+	if s.options == nil {
+		s.options = make(map[int][]byte)
+	}
+	stored := append([]byte(nil), val[:size]...)
+	if isFlag && n != 0 {
+		binary.NativeEndian.PutUint32(stored, 1)
+	}
+	s.options[name] = stored
+	return 0
+}
+
+// GetOption implements kernel.Socket.
+func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
+	if level != syscall.SOL_SOCKET {
+		return 0, syscall.EOPNOTSUPP
+	}
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	var n int
+	switch name {
+	case syscall.SO_TYPE:
+		n = s.typ
+	case soDomain:
+		n = syscall.AF_UNIX
+	case soProtocol:
+		n = 0
+	case syscall.SO_ERROR:
+		n = int(s.takeError())
+	case syscall.SO_ACCEPTCONN:
+		n = flag(s.state == listening)
+	case syscall.SO_SNDBUF:
+		n = s.sndbuf
+	case syscall.SO_RCVBUF:
+		n = s.rcvbuf
+	case syscall.SO_PASSCRED:
+		n = flag(s.passCred)
+	case syscall.SO_PEERCRED:
+		var b [ucredSize]byte
+		putUcred(b[:], s.peerCred)
+		return copy(dst, b[:]), 0
+	default:
+		return s.stored(name, dst)
+	}
+	var b [4]byte
+	binary.NativeEndian.PutUint32(b[:], uint32(n))
+	return copy(dst, b[:]), 0
+}
+
+func (s *socket) stored(name int, dst []byte) (int, syscall.Errno) {
+	size, _ := optionSize(name)
+	if size == 0 {
+		return 0, syscall.ENOPROTOOPT
+	}
+	b := s.options[name]
+	if b == nil {
+		b = make([]byte, size)
+		if name == syscall.SO_RCVLOWAT {
+			b[0] = 1
+		}
+	}
+	return copy(dst, b), 0
+}
+
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}

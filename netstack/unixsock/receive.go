@@ -1,0 +1,180 @@
+package unixsock
+
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// received is what came beside the bytes of a receive.
+type received struct {
+	n       int
+	flags   int // msg_flags
+	from    *socket
+	rights  []*kernel.Description
+	cred    syscall.Ucred
+	hasCred bool
+}
+
+// discardRights drops descriptors that nobody asked for, as read(2) does.
+func (r *received) discardRights() {
+	for _, d := range r.rights {
+		d.DecRef()
+	}
+	r.rights = nil
+}
+
+// Receive implements kernel.Socket. The references in m.Rights are the
+// caller's.
+func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
+	if flags&syscall.MSG_OOB != 0 {
+		if s.typ == syscall.SOCK_STREAM {
+			return 0, syscall.EINVAL
+		}
+		return 0, syscall.EOPNOTSUPP
+	}
+	r, errno := s.receive(span{many: m.Buffers}, flags)
+	m.Flags, m.AddrLen, m.ControlLen, m.Rights = r.flags, 0, 0, r.rights
+	if errno != 0 {
+		return 0, errno
+	}
+	s.describe(m, &r)
+	return r.n, 0
+}
+
+// describe fills in the sender's name and credentials.
+func (s *socket) describe(m *kernel.Message, r *received) {
+	if r.from == nil {
+		return
+	}
+	s.family.mu.Lock()
+	name := r.from.name // never changed once set
+	s.family.mu.Unlock()
+	if m.Addr != nil && name != nil { // an unnamed sender has no address at all
+		m.AddrLen = formatAddr(m.Addr, name)
+	}
+	if r.hasCred {
+		putCredentials(m, r.cred)
+	}
+}
+
+func (s *socket) receive(v span, flags int) (received, syscall.Errno) {
+	if s.typ == syscall.SOCK_STREAM {
+		return s.receiveStream(v, flags&syscall.MSG_PEEK != 0)
+	}
+	return s.receivePacket(v, flags)
+}
+
+func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Errno) {
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.state != connected {
+		return r, syscall.EINVAL
+	}
+	if len(s.messages) == 0 {
+		return r, s.emptyStream()
+	}
+	size := v.len()
+	for i := 0; i < len(s.messages) && r.n < size; {
+		m := s.messages[i]
+		if r.from != nil && s.passCred && m.cred != r.cred {
+			break // bytes of two identities do not mix
+		}
+		k := v.copyFrom(m.data, r.n)
+		r.n += k
+		s.takeBeside(&r, m, peek)
+		switch {
+		case peek:
+			i++
+		case k < len(m.data):
+			m.data = m.data[k:]
+		default:
+			s.pop(&drop)
+		}
+		if r.rights != nil { // descriptors end a read
+			break
+		}
+	}
+	return r, 0
+}
+
+// emptyStream returns why there is nothing to read: an error, the end of the
+// stream (0), or that it has not come yet.
+func (s *socket) emptyStream() syscall.Errno {
+	if errno := s.takeError(); errno != 0 {
+		return errno
+	}
+	if s.shutdown&shutRead != 0 {
+		return 0
+	}
+	return syscall.EAGAIN
+}
+
+func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Errno) {
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.typ == syscall.SOCK_SEQPACKET && s.state != connected {
+		return r, syscall.ENOTCONN
+	}
+	if errno := s.takeError(); errno != 0 {
+		return r, errno
+	}
+	if len(s.messages) == 0 {
+		return r, s.emptyPackets(flags)
+	}
+	m := s.messages[0]
+	r.n = v.copyFrom(m.data, 0)
+	if r.n < len(m.data) {
+		r.flags |= syscall.MSG_TRUNC
+		if flags&syscall.MSG_TRUNC != 0 {
+			r.n = len(m.data)
+		}
+	}
+	peek := flags&syscall.MSG_PEEK != 0
+	s.takeBeside(&r, m, peek)
+	if !peek {
+		s.pop(&drop)
+	}
+	return r, 0
+}
+
+// emptyPackets is emptyStream for packets. Linux lets a non-blocking datagram
+// receive say EAGAIN even after a shutdown, and a blocking one end.
+func (s *socket) emptyPackets(flags int) syscall.Errno {
+	if s.shutdown&shutRead == 0 || s.typ == syscall.SOCK_DGRAM && flags&syscall.MSG_DONTWAIT != 0 {
+		return syscall.EAGAIN
+	}
+	return 0
+}
+
+// takeBeside moves what came beside m's bytes to r; a peek copies it.
+func (s *socket) takeBeside(r *received, m *message, peek bool) {
+	r.from = m.from
+	r.cred, r.hasCred = m.cred, s.passCred
+	if len(m.rights) == 0 {
+		return
+	}
+	if !peek {
+		r.rights, m.rights = m.rights, nil
+		return
+	}
+	for _, d := range m.rights {
+		d.IncRef()
+		r.rights = append(r.rights, d)
+	}
+}
+
+// pop frees the first message.
+func (s *socket) pop(drop *dropped) {
+	m := s.messages[0]
+	s.messages[0] = nil
+	s.messages = s.messages[1:]
+	m.free(drop)
+	if len(s.messages) <= maxDatagrams {
+		s.wakeBlocked()
+	}
+}

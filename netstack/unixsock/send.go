@@ -1,0 +1,242 @@
+package unixsock
+
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// outgoing is what goes beside the bytes of a send.
+type outgoing struct {
+	rights  []*kernel.Description
+	cred    syscall.Ucred
+	claimed bool // the sender gave cred itself
+}
+
+// Send implements kernel.Socket. It sets m.Rights to nil once it owns their
+// references, which is before a stream has taken all of the bytes; while they
+// are in m.Rights, they are the caller's.
+func (s *socket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
+	if flags&syscall.MSG_OOB != 0 {
+		return 0, syscall.EOPNOTSUPP
+	}
+	var out outgoing
+	var errno syscall.Errno
+	if out.cred, out.claimed, errno = sentCredentials(m.Control, s.family.credentials()); errno != 0 {
+		return 0, errno
+	}
+	for _, r := range m.Rights { // one by one: m's own slice must not escape
+		out.rights = append(out.rights, r)
+	}
+	n, errno := s.send(span{many: m.Buffers}, &out, m.Addr, flags)
+	if out.rights == nil {
+		m.Rights = nil
+	}
+	return n, errno
+}
+
+// send takes bytes of v. It sets out.rights to nil when it has taken them.
+func (s *socket) send(v span, out *outgoing, addr []byte, _ int) (int, syscall.Errno) {
+	if !out.claimed {
+		out.cred = s.family.credentials()
+	}
+	if s.typ == syscall.SOCK_STREAM {
+		return s.sendStream(v, out, len(addr) > 0)
+	}
+	return s.sendPacket(v, out, addr)
+}
+
+// sendStream takes as many bytes as there is room for.
+func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.Errno) {
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	switch {
+	case hasAddr && s.state == connected:
+		return 0, syscall.EISCONN
+	case hasAddr:
+		return 0, syscall.EOPNOTSUPP
+	case s.peer == nil:
+		return 0, syscall.ENOTCONN
+	case s.shutdown&shutWrite != 0 || s.peer.closed || s.peer.shutdown&shutRead != 0:
+		return 0, syscall.EPIPE
+	}
+	size := v.len()
+	if size == 0 { // nothing to travel with
+		drop.add(out.rights)
+		out.rights = nil
+		return 0, 0
+	}
+	n := 0
+	for n < size && s.charged < s.sndbuf {
+		n += s.appendStream(v, n, size-n, out)
+	}
+	if n == 0 {
+		return 0, syscall.EAGAIN
+	}
+	s.peer.queue.Notify(kernel.EventIn)
+	return n, 0
+}
+
+// Stream bytes are kept in runs of at least minRun bytes of room, so that small
+// writes share one, and at most maxRun, so that room comes back while a long
+// write is being read.
+const (
+	minRun = 4096
+	maxRun = 32768
+)
+
+// appendStream moves up to n bytes of v, from offset off, to the peer and
+// returns how many: at least one, as long as the buffer is not full.
+func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
+	cred := s.credentialsFor(s.peer, out)
+	m := s.tailRun(cred, len(out.rights) > 0)
+	if m == nil {
+		m = &message{data: make([]byte, 0, min(max(n, minRun), maxRun)), from: s, cred: cred, rights: out.rights}
+		out.rights = nil
+		s.peer.messages = append(s.peer.messages, m)
+		m.charge = messageOverhead
+		s.charged += messageOverhead
+	}
+	n = min(n, cap(m.data)-len(m.data), max(s.sndbuf-s.charged, 1))
+	old := len(m.data)
+	m.data = m.data[:old+n]
+	v.copyTo(m.data[old:], off)
+	m.charge += n
+	s.charged += n
+	return n
+}
+
+// tailRun returns the last run of the peer's queue if more bytes may join it:
+// bytes do not join across descriptors or a change of credentials.
+func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
+	q := s.peer.messages
+	if len(q) == 0 || rights {
+		return nil
+	}
+	m := q[len(q)-1]
+	if len(m.data) == cap(m.data) || m.rights != nil || m.cred != cred {
+		return nil
+	}
+	return m
+}
+
+// credentialsFor returns what a message to other says of its sender: nothing
+// (a pid of 0 and the overflow ids) unless one of the two asked for it.
+func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
+	if out.claimed || s.passCred || other.passCred {
+		return out.cred
+	}
+	const overflowID = 65534 // /proc/sys/kernel/overflowuid
+	return syscall.Ucred{Pid: 0, Uid: overflowID, Gid: overflowID}
+}
+
+// sendPacket takes v as one packet. The sender's own state comes before the
+// question whether the address exists.
+func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Errno) {
+	n := v.len()
+	other, errno := s.admitPacket(n, addr)
+	if errno != 0 {
+		return 0, errno
+	}
+	if other == nil {
+		if other, errno = s.find(addr); errno != 0 {
+			return 0, errno
+		}
+	}
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if errno := s.checkReceiver(other, &drop); errno != 0 {
+		return 0, errno
+	}
+	s.unblock()
+	m := &message{data: make([]byte, n), from: s, rights: out.rights,
+		cred: s.credentialsFor(other, out), charge: n + messageOverhead}
+	out.rights = nil
+	v.copyTo(m.data, 0)
+	s.charged += m.charge
+	other.messages = append(other.messages, m)
+	other.queue.Notify(kernel.EventIn)
+	return n, 0
+}
+
+// admitPacket checks the sender's side and returns the peer, or nil if the
+// packet goes to addr, which SOCK_SEQPACKET ignores.
+func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
+	if s.typ == syscall.SOCK_SEQPACKET {
+		addr = nil
+	}
+	if len(addr) > 0 {
+		if name, errno := parseAddr(addr); errno != 0 || len(name) == 0 {
+			return nil, syscall.EINVAL
+		}
+	}
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if len(addr) == 0 && s.peer == nil {
+		return nil, syscall.ENOTCONN
+	}
+	if errno := s.autobindForCredentials(); errno != 0 {
+		return nil, errno
+	}
+	if errno := s.roomFor(n); errno != 0 {
+		return nil, errno
+	}
+	if len(addr) > 0 {
+		return nil, 0
+	}
+	return s.peer, 0
+}
+
+func (s *socket) roomFor(n int) syscall.Errno {
+	if n > s.sndbuf-32 { // Linux keeps 32 bytes for itself
+		return syscall.EMSGSIZE
+	}
+	if errno := s.takeError(); errno != 0 {
+		return errno
+	}
+	if s.shutdown&shutWrite != 0 {
+		return syscall.EPIPE
+	}
+	if s.charged >= s.sndbuf {
+		return syscall.EAGAIN
+	}
+	return 0
+}
+
+// checkReceiver checks the other side. A connected datagram socket whose peer
+// is gone learns so once and is unconnected from then on.
+func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
+	if other.closed {
+		if s.peer != other {
+			return syscall.ECONNREFUSED
+		}
+		if s.connectionBased() {
+			return syscall.EPIPE
+		}
+		s.setPeer(nil)
+		s.disconnectFrom(other, drop)
+		return syscall.ECONNREFUSED
+	}
+	if !s.maySend(other) {
+		return syscall.EPERM
+	}
+	if other.shutdown&shutRead != 0 {
+		return syscall.EPIPE
+	}
+	if !s.connectionBased() && other != s && other.fullFor(s) {
+		s.blockOn(other)
+		return syscall.EAGAIN
+	}
+	return 0
+}
+
+// takeError returns the pending error and clears it.
+func (s *socket) takeError() syscall.Errno {
+	errno := s.err
+	s.err = 0
+	return errno
+}

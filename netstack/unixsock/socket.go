@@ -1,0 +1,267 @@
+package unixsock
+
+import (
+	"encoding/binary"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+type state uint8
+
+const (
+	idle state = iota
+	listening
+	connected
+)
+
+// The bits of socket.shutdown.
+const (
+	shutRead  = 1
+	shutWrite = 2
+	shutBoth  = shutRead | shutWrite
+)
+
+// defaultBuffer is net.core.wmem_default, and maxBuffer the largest SO_SNDBUF
+// (net.core.wmem_max, doubled): socket(7).
+const (
+	defaultBuffer = 212992
+	maxBuffer     = 2 * 212992
+)
+
+// maxDatagrams is how many datagrams wait for one receiver
+// (net.unix.max_dgram_qlen, at the value that distributions give it).
+const maxDatagrams = 512
+
+// noCredentials is what SO_PEERCRED says where there is no peer: unix(7).
+var noCredentials = syscall.Ucred{Pid: 0, Uid: ^uint32(0), Gid: ^uint32(0)}
+
+// socket is one end. Its fields are guarded by Family.mu except those that
+// never change.
+type socket struct {
+	family *Family
+	typ    int
+	ino    uint64
+	queue  kernel.WaitQueue
+
+	state    state
+	closed   bool
+	name     []byte // sun_path as bound, see address.go; nil if unnamed
+	peer     *socket
+	shutdown int
+	err      syscall.Errno // reported once, by the next call that looks
+
+	messages []*message // to be received
+	charged  int        // bytes of ours that wait in other sockets
+	sndbuf   int
+	rcvbuf   int
+
+	backlog int
+	pending []*socket // server ends that wait for Accept
+
+	// blockedOn is the socket whose full queue refused our last connect or
+	// send; that socket's blocked set names us, and it wakes us when it has
+	// room. Until then we do not claim EventOut, or whoever waits for it
+	// would spin.
+	blockedOn *socket
+	blocked   map[*socket]struct{}
+
+	peerCred syscall.Ucred
+	passCred bool
+	options  map[int][]byte
+}
+
+func (f *Family) newSocket(typ int) *socket {
+	f.lastIno++
+	return &socket{family: f, typ: typ, ino: f.lastIno, sndbuf: defaultBuffer, rcvbuf: defaultBuffer,
+		peerCred: noCredentials}
+}
+
+// connectionBased tells a socket whose two ends are bound to each other for
+// life.
+func (s *socket) connectionBased() bool { return s.typ != syscall.SOCK_DGRAM }
+
+// Read implements kernel.File.
+func (s *socket) Read(p []byte, _ int64) (int, syscall.Errno) {
+	r, errno := s.receive(span{one: p}, 0)
+	r.discardRights()
+	return r.n, errno
+}
+
+// Write implements kernel.File.
+func (s *socket) Write(p []byte, _ int64) (int, syscall.Errno) {
+	return s.send(span{one: p}, &outgoing{}, nil, 0)
+}
+
+// Queue implements kernel.File.
+func (s *socket) Queue() *kernel.WaitQueue { return &s.queue }
+
+// Readiness implements kernel.File. The bits are those of Linux's unix_poll
+// and unix_dgram_poll, without the RDNORM and WRNORM twins.
+func (s *socket) Readiness() kernel.Events {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	var ev kernel.Events
+	if s.err != 0 {
+		ev |= kernel.EventErr
+	}
+	if s.shutdown == shutBoth || s.connectionBased() && s.state == idle {
+		ev |= kernel.EventHup
+	}
+	if s.shutdown&shutRead != 0 {
+		ev |= kernel.EventRdHup | kernel.EventIn
+	}
+	if len(s.messages) > 0 || len(s.pending) > 0 {
+		ev |= kernel.EventIn
+	}
+	if s.writable() && !s.waitForPeer() {
+		ev |= kernel.EventOut
+	}
+	return ev
+}
+
+// writable tells whether poll(2) says so: only from a quarter of the buffer
+// down, so that a writer is not woken for every byte that is read.
+func (s *socket) writable() bool {
+	return s.state != listening && s.blockedOn == nil && s.charged*4 <= s.sndbuf
+}
+
+// waitForPeer tells whether a datagram socket's peer is full, and has it wake
+// us when it is not.
+func (s *socket) waitForPeer() bool {
+	if s.connectionBased() || s.peer == nil || s.peer.closed || !s.peer.fullFor(s) {
+		return false
+	}
+	s.blockOn(s.peer)
+	return true
+}
+
+// fullFor tells whether s takes no more datagrams from sender. Two sockets that
+// are connected to each other are limited by their send buffers alone.
+func (s *socket) fullFor(sender *socket) bool {
+	return s.peer != sender && len(s.messages) > maxDatagrams
+}
+
+// blockOn has other wake s when it gets room.
+func (s *socket) blockOn(other *socket) {
+	s.unblock()
+	if other.blocked == nil {
+		other.blocked = make(map[*socket]struct{})
+	}
+	other.blocked[s] = struct{}{}
+	s.blockedOn = other
+}
+
+func (s *socket) unblock() {
+	if s.blockedOn != nil {
+		delete(s.blockedOn.blocked, s)
+		s.blockedOn = nil
+	}
+}
+
+// wakeBlocked wakes all who wait for room in s.
+func (s *socket) wakeBlocked() {
+	for b := range s.blocked {
+		delete(s.blocked, b)
+		b.blockedOn = nil
+		b.queue.Notify(kernel.EventOut)
+	}
+}
+
+// Stat implements kernel.File.
+func (s *socket) Stat(st *syscall.Stat_t) syscall.Errno {
+	*st = syscall.Stat_t{Ino: s.ino, Mode: syscall.S_IFSOCK | 0777, Nlink: 1, Blksize: 4096}
+	return 0
+}
+
+// Requests of ioctl(2) on a socket: unix(7).
+const (
+	siocInq  = 0x541b // SIOCINQ = FIONREAD
+	siocOutq = 0x5411 // SIOCOUTQ = TIOCOUTQ
+)
+
+// Ioctl implements kernel.Ioctler.
+func (s *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
+	var n int
+	switch req {
+	case siocInq:
+		var errno syscall.Errno
+		if n, errno = s.unread(); errno != 0 {
+			return 0, errno
+		}
+	case siocOutq:
+		s.family.mu.Lock()
+		n = s.charged
+		s.family.mu.Unlock()
+	default:
+		return 0, syscall.ENOTTY
+	}
+	dst, errno := a.Bytes(2, 4)
+	if errno != 0 {
+		return 0, errno
+	}
+	binary.NativeEndian.PutUint32(dst, uint32(n))
+	return 0, 0
+}
+
+// unread returns how many bytes a stream holds, or the size of the next packet.
+func (s *socket) unread() (int, syscall.Errno) {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.state == listening {
+		return 0, syscall.EINVAL
+	}
+	n := 0
+	for _, m := range s.messages {
+		n += len(m.data)
+		if s.typ == syscall.SOCK_DGRAM {
+			break
+		}
+	}
+	return n, 0
+}
+
+// Release implements kernel.File.
+func (s *socket) Release() {
+	var drop dropped
+	defer drop.release()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	s.close(&drop, false)
+}
+
+// close ends s. A server end that nobody accepted is closed with unaccepted:
+// its client always sees a reset.
+func (s *socket) close(drop *dropped, unaccepted bool) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	s.forgetName()
+	s.unblock()
+	unread := len(s.messages) > 0
+	s.purge(drop)
+	for _, p := range s.pending {
+		p.close(drop, true)
+	}
+	s.pending = nil
+	if p := s.peer; s.connectionBased() && p != nil && !p.closed {
+		p.shutdown = shutBoth
+		if unread || unaccepted {
+			p.err = syscall.ECONNRESET
+		}
+		p.queue.Notify(kernel.EventIn | kernel.EventOut | kernel.EventHup | kernel.EventRdHup | kernel.EventErr)
+	}
+	s.shutdown = shutBoth
+	// Whoever waits for room tries again and is refused.
+	s.wakeBlocked()
+	s.queue.Notify(kernel.EventHup)
+}
+
+// purge drops what was not received.
+func (s *socket) purge(drop *dropped) {
+	for _, m := range s.messages {
+		m.free(drop)
+	}
+	s.messages = nil
+}
