@@ -1,0 +1,178 @@
+// Package qemu runs one yolk image in one QEMU: it turns a [Config] into the
+// command line, starts the process so that it cannot outlive its parent, and
+// carries the guest's console, exit status and the request to stop. QEMU's own
+// messages are kept apart from the console and turned into errors that say what
+// to do. The options are those of the QEMU manual, "Invocation"; version 6 and
+// newer have all of them. Start with [Config.Args] and [Start].
+package qemu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Binary is the VMM's program name.
+const Binary = "qemu-system-x86_64"
+
+// MinMemory is the smallest RAM a guest can have, in bytes.
+const MinMemory = 16 << 20
+
+// Machines are the machine types that an image boots on. The first is the
+// default.
+var Machines = []string{"microvm", "q35", "pc"}
+
+// Config is one virtual machine.
+type Config struct {
+	Machine  string // one of Machines
+	KVM      bool   // use KVM; TCG (emulation) otherwise
+	Memory   int64  // bytes
+	CPUs     int
+	Kernel   string // the image
+	Append   string // kernel command line
+	Initrd   string // initial files as a cpio archive, or ""
+	Net      string // NetUser, NetNone, or "tap:" and an interface
+	Forwards []Forward
+	IP       IP     // the guest's address; the zero value is DHCP
+	GDB      string // where QEMU listens for a debugger, or ""
+	Name     string
+	Extra    []string // further QEMU arguments
+}
+
+// Networks that need no further name.
+const (
+	NetUser = "user" // QEMU's own NAT: no privileges needed
+	NetNone = "none"
+)
+
+// I/O ports of the two status devices. The debug console (port 0xe9) takes the
+// line "exit N"; isa-debug-exit ends QEMU at once, but its value survives in
+// QEMU's exit status only modulo 128.
+const (
+	statusPort = "0xe9"
+	exitPort   = "0xf4"
+)
+
+// CommandLine returns a command line for a shell user: the console on the
+// terminal, the exit status line on standard error.
+func (c *Config) CommandLine() []string {
+	return append([]string{Binary}, c.args("/dev/stderr", c.Initrd)...)
+}
+
+// args connects the guest's status port to the file status.
+func (c *Config) args(status, initrd string) []string {
+	a := []string{
+		"-M", c.machineOptions(),
+		"-accel", c.accel(),
+		"-cpu", c.cpu(),
+		"-m", fmt.Sprintf("%dM", (c.Memory+1<<20-1)>>20),
+		"-smp", strconv.Itoa(c.CPUs),
+		"-nodefaults", "-no-user-config", "-no-reboot",
+		"-display", "none",
+		"-chardev", "stdio,id=console,signal=off",
+		"-serial", "chardev:console",
+		"-chardev", "file,id=status,path=" + escape(status),
+		"-device", "isa-debugcon,iobase=" + statusPort + ",chardev=status",
+		"-device", "isa-debug-exit,iobase=" + exitPort + ",iosize=0x04",
+	}
+	if c.Name != "" {
+		a = append(a, "-name", escape(c.Name))
+	}
+	if c.Machine == "microvm" {
+		// microvm's transports are legacy ones unless told otherwise.
+		a = append(a, "-global", "virtio-mmio.force-legacy=false")
+	}
+	a = append(a, "-device", c.virtio("rng", ""))
+	a = append(a, c.network()...)
+	if c.GDB != "" {
+		a = append(a, "-gdb", c.GDB)
+	}
+	a = append(a, c.Extra...)
+	a = append(a, "-kernel", c.Kernel)
+	if initrd != "" {
+		a = append(a, "-initrd", initrd)
+	}
+	return append(a, "-append", c.Append)
+}
+
+// machineOptions: microvm without ACPI announces its virtio devices on the
+// kernel command line and reboots through the keyboard controller; its clock
+// chip and timer are named because their defaults depend on the accelerator.
+func (c *Config) machineOptions() string {
+	if c.Machine == "microvm" {
+		return "microvm,acpi=off,rtc=on,pit=on,pic=on"
+	}
+	return c.Machine
+}
+
+func (c *Config) accel() string {
+	if c.KVM {
+		return "kvm"
+	}
+	return "tcg"
+}
+
+func (c *Config) cpu() string {
+	if c.KVM {
+		return "host"
+	}
+	return "max"
+}
+
+// virtio returns a -device value for the machine's own bus, without the
+// transitional interface (virtio 1.2 §7.4).
+func (c *Config) virtio(kind, options string) string {
+	if c.Machine == "microvm" {
+		return "virtio-" + kind + "-device" + options
+	}
+	if kind == "net" {
+		options += ",romfile=" // no PXE ROM: the firmware would run it
+	}
+	return "virtio-" + kind + "-pci,disable-legacy=on" + options
+}
+
+func (c *Config) network() []string {
+	var backend, options string
+	switch tap, isTap := strings.CutPrefix(c.Net, "tap:"); {
+	case c.Net == NetNone:
+		return nil
+	case isTap:
+		backend = "tap,id=net0,ifname=" + escape(tap) + ",script=no,downscript=no"
+		options = ",mac=" + mac(tap)
+	default:
+		backend = "user,id=net0" + c.userNetwork()
+	}
+	return []string{"-netdev", backend, "-device", c.virtio("net", ",netdev=net0"+options)}
+}
+
+// userNetwork returns the options of QEMU's own network: with a fixed guest
+// address, its subnet and gateway follow that address.
+func (c *Config) userNetwork() string {
+	var b strings.Builder
+	guest := ""
+	if c.IP.Addr.IsValid() {
+		guest = c.IP.Addr.Addr().String()
+		fmt.Fprintf(&b, ",net=%s", c.IP.Addr.Masked())
+		if c.IP.Gateway.IsValid() {
+			fmt.Fprintf(&b, ",host=%s", c.IP.Gateway)
+		}
+	}
+	for _, f := range c.Forwards {
+		b.WriteString(",hostfwd=" + f.rule(guest))
+	}
+	return b.String()
+}
+
+// mac derives an address for a tap's guest from the interface name, so that
+// guests on one bridge differ and a restarted guest keeps its own. The second
+// bit of the first byte says "locally administered".
+func mac(tap string) string {
+	h := uint32(2166136261) // FNV-1a
+	for i := 0; i < len(tap); i++ {
+		h = (h ^ uint32(tap[i])) * 16777619
+	}
+	return fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", byte(h>>24), byte(h>>16), byte(h>>8), byte(h))
+}
+
+// escape doubles commas, which separate the parts of a QEMU option.
+func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }

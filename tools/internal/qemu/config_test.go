@@ -1,0 +1,219 @@
+package qemu
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func config(machine string) Config {
+	return Config{Machine: machine, Memory: 256 << 20, CPUs: 1, Kernel: "/tmp/app", Append: `arg0=app arg="a b"`, Net: NetUser}
+}
+
+// value returns what follows each occurrence of an option.
+func value(args []string, option string) []string {
+	var v []string
+	for i, a := range args[:len(args)-1] {
+		if a == option {
+			v = append(v, args[i+1])
+		}
+	}
+	return v
+}
+
+func TestCommandLineMicrovm(t *testing.T) {
+	c := config("microvm")
+	c.Name = "a,b"
+	f, err := ParseForward("8080:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Forwards = []Forward{f}
+	got := c.CommandLine()
+	want := []string{
+		"qemu-system-x86_64",
+		"-M", "microvm,acpi=off,rtc=on,pit=on,pic=on",
+		"-accel", "tcg", "-cpu", "max", "-m", "256M", "-smp", "1",
+		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+		"-chardev", "file,id=status,path=/dev/stderr",
+		"-device", "isa-debugcon,iobase=0xe9,chardev=status",
+		"-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+		"-name", "a,,b",
+		"-global", "virtio-mmio.force-legacy=false",
+		"-device", "virtio-rng-device",
+		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80",
+		"-device", "virtio-net-device,netdev=net0",
+		"-kernel", "/tmp/app", "-append", `arg0=app arg="a b"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("command line\n%q\nwant\n%q", got, want)
+	}
+}
+
+func TestCommandLineOptions(t *testing.T) {
+	c := config("q35")
+	c.KVM, c.Memory, c.CPUs, c.GDB, c.Initrd = true, 100<<20+1, 2, "tcp::1234", "/tmp/f"
+	c.Extra = []string{"-d", "int"}
+	got := c.CommandLine()
+	for option, want := range map[string]string{
+		"-M": "q35", "-accel": "kvm", "-cpu": "host", "-m": "101M", "-smp": "2",
+		"-gdb": "tcp::1234", "-initrd": "/tmp/f", "-d": "int", "-netdev": "user,id=net0",
+	} {
+		if v := value(got, option); len(v) != 1 || v[0] != want {
+			t.Errorf("%s = %q; want %q", option, v, want)
+		}
+	}
+	if d := value(got, "-device"); !slices.Contains(d, "virtio-net-pci,disable-legacy=on,netdev=net0,romfile=") {
+		t.Errorf("devices %q lack a modern PCI network card", d)
+	}
+}
+
+func TestCommandLineNetworks(t *testing.T) {
+	c := config("pc")
+	c.Net = NetNone
+	if got := c.CommandLine(); slices.Contains(got, "-netdev") {
+		t.Errorf("-net none: %q", got)
+	}
+	c.Net = "tap:tap0"
+	got := value(c.CommandLine(), "-netdev")
+	if want := "tap,id=net0,ifname=tap0,script=no,downscript=no"; len(got) != 1 || got[0] != want {
+		t.Errorf("-net tap: -netdev %q; want %q", got, want)
+	}
+	a := value(c.CommandLine(), "-device")
+	c.Net = "tap:tap1"
+	if slices.Equal(a, value(c.CommandLine(), "-device")) {
+		t.Error("guests on two taps have the same MAC address")
+	}
+
+	c.Net = NetUser
+	c.IP, _ = ParseIP("192.168.7.9/24,gw=192.168.7.1")
+	f, _ := ParseForward("0.0.0.0:53:5353/udp")
+	c.Forwards = []Forward{f}
+	got = value(c.CommandLine(), "-netdev")
+	if want := "user,id=net0,net=192.168.7.0/24,host=192.168.7.1,hostfwd=udp:0.0.0.0:53-192.168.7.9:5353"; got[0] != want {
+		t.Errorf("fixed address: -netdev %q; want %q", got[0], want)
+	}
+}
+
+func TestParseForward(t *testing.T) {
+	for _, tt := range []struct {
+		in, proto, host string
+		guest           uint16
+	}{
+		{"8080:80", "tcp", "127.0.0.1:8080", 80},
+		{"53:5353/udp", "udp", "127.0.0.1:53", 5353},
+		{"1:2/TCP", "tcp", "127.0.0.1:1", 2},
+		{":8080", "tcp", "127.0.0.1:0", 8080},
+		{"0:8080", "tcp", "127.0.0.1:0", 8080},
+		{"0.0.0.0:80:81", "tcp", "0.0.0.0:80", 81},
+	} {
+		got, err := ParseForward(tt.in)
+		want := Forward{Proto: tt.proto, Host: netip.MustParseAddrPort(tt.host), Guest: tt.guest}
+		if err != nil || got != want {
+			t.Errorf("ParseForward(%q) = %+v, %v; want %+v", tt.in, got, err, want)
+		}
+	}
+	for _, in := range []string{"", "80", "80:", "a:80", "80:0", "80:65536", "80:80/sctp", "::1:80:80", "host:80:80", "1:2:3:4", "-1:80", "80: 80"} {
+		if got, err := ParseForward(in); err == nil || !strings.Contains(err.Error(), "-p 8080:80") {
+			t.Errorf("ParseForward(%q) = %+v, %v; want an error with an example", in, got, err)
+		}
+	}
+}
+
+func TestPick(t *testing.T) {
+	for _, s := range []string{":80", ":53/udp"} {
+		f, _ := ParseForward(s)
+		if err := f.Pick(); err != nil || f.Host.Port() == 0 || !f.Chosen {
+			t.Errorf("Pick for %s: %+v, %v; want a port", s, f, err)
+		}
+	}
+	f, _ := ParseForward("81:80")
+	if err := f.Pick(); err != nil || f.Host.Port() != 81 || f.Chosen {
+		t.Errorf("Pick changed a named port: %+v, %v", f, err)
+	}
+}
+
+func TestParseIP(t *testing.T) {
+	for in, want := range map[string]string{
+		"dhcp":                     "",
+		"off":                      "off",
+		"10.0.2.15/24":             "10.0.2.15:::255.255.255.0:::off",
+		"10.0.2.15/24,gw=10.0.2.2": "10.0.2.15::10.0.2.2:255.255.255.0:::off",
+		"10.0.2.15/8,gw=10.0.2.2,dns=9.9.9.9,dns=1.1.1.1":      "10.0.2.15::10.0.2.2:255.0.0.0:::off:9.9.9.9:1.1.1.1",
+		"10.0.2.15::10.0.2.2:255.255.255.0":                    "10.0.2.15::10.0.2.2:255.255.255.0:::off",
+		"10.0.2.15::10.0.2.2:255.255.255.0:h:eth0:off:9.9.9.9": "10.0.2.15::10.0.2.2:255.255.255.0:::off:9.9.9.9",
+	} {
+		ip, err := ParseIP(in)
+		if err != nil || ip.Word() != want {
+			t.Errorf("ParseIP(%q) = %q, %v; want %q", in, ip.Word(), err, want)
+		}
+		if again, err := ParseIP(ip.Word()); err != nil || again.Word() != want {
+			t.Errorf("ParseIP(%q) = %q, %v; want the same again", ip.Word(), again.Word(), err)
+		}
+	}
+	for _, in := range []string{
+		"10.0.2.15", "10.0.2/24", "10.0.2.15/33", "10.0.2.15/0", "fe80::1/64", "1.2.3.4/24,gw=9.9.9.9",
+		"1.2.3.4/24,gw=1.2.3.4", "1.2.3.4/24,mtu=3", "1.2.3.4/24,gw", "127.0.0.1/8", "224.0.0.1/8",
+		"1.2.3.4::1.2.3.1:255.0.255.0", "1.2.3.4", ":", "a:b:c:d", "1.2.3.4::::::::::::",
+		"1.2.3.4/24,dns=1.1.1.1,dns=2.2.2.2,dns=3.3.3.3",
+	} {
+		_, err := ParseIP(in)
+		if err == nil || !strings.Contains(err.Error(), "ADDR/PREFIX") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("ParseIP(%q): error %v; want one line with the accepted forms", in, err)
+		}
+	}
+}
+
+func TestUsableKVM(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	dev := file("kvm", "")
+	intel := file("intel", "model name : x\nflags : fpu vmx sse\n")
+	plain := file("plain", "model name : vmx\nflags\t\t: fpu sse\n")
+	for _, tt := range []struct {
+		dev, cpuinfo string
+		want         bool
+		why          string
+	}{
+		{dev, intel, true, ""},
+		{dev, plain, false, "neither vmx nor svm"},
+		{filepath.Join(dir, "none"), intel, false, "there is no "},
+		{dev, filepath.Join(dir, "none"), false, "no such file"},
+	} {
+		got, why := usableKVM(tt.dev, tt.cpuinfo)
+		if got != tt.want || !strings.Contains(why, tt.why) {
+			t.Errorf("usableKVM(%s, %s) = %v, %q; want %v, %q", tt.dev, tt.cpuinfo, got, why, tt.want, tt.why)
+		}
+	}
+}
+
+// The texts are what QEMU 7.2 prints.
+func TestExplain(t *testing.T) {
+	c := config("microvm")
+	c.Net, c.GDB = "tap:tap7", "tcp::1234"
+	const q = "qemu-system-x86_64: "
+	for stderr, want := range map[string]string{
+		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n": "port 8080 is in use; choose another with -p 8081:80",
+		q + "-netdev x: Could not set up host forwarding rule 'udp::65535-10.0.2.15:53'\n":                                          "port 65535 is in use; choose another with -p 65534:53/udp",
+		"Could not access KVM kernel module: No such file or directory\n" + q + "failed to initialize kvm: No such file\n":          "KVM does not work here; use -accel tcg",
+		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                    "the host cannot give the VM 256 MiB of memory; choose less with -m",
+		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                    "the tap interface tap7 cannot be opened",
+		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":        "-device foo: 'foo' is not a valid device model name",
+		q + "gdbstub: couldn't create chardev\n":                                                                                    "choose another address with -gdb",
+		"":                                                                                                                          "",
+	} {
+		if got := c.explain(stderr); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("explain(%q)\n= %q; want %q", stderr, got, want)
+		}
+	}
+}

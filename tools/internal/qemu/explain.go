@@ -1,0 +1,101 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+)
+
+// ErrNotInstalled is returned when there is no QEMU; the text names the package
+// to install.
+var ErrNotInstalled = errors.New(Binary + " is not installed: " + installHint())
+
+func installHint() string {
+	for _, h := range []struct{ file, text string }{
+		{"/etc/debian_version", "apt-get install qemu-system-x86"},
+		{"/etc/fedora-release", "dnf install qemu-system-x86-core"},
+		{"/etc/redhat-release", "dnf install qemu-kvm"},
+		{"/etc/arch-release", "pacman -S qemu-system-x86"},
+		{"/etc/alpine-release", "apk add qemu-system-x86_64"},
+	} {
+		if _, err := os.Stat(h.file); err == nil {
+			return h.text
+		}
+	}
+	return "install QEMU's x86-64 system emulator (package qemu-system-x86)"
+}
+
+// Find returns the path of QEMU.
+func Find() (string, error) {
+	p, err := exec.LookPath(Binary)
+	if err != nil {
+		return "", ErrNotInstalled
+	}
+	return p, nil
+}
+
+var (
+	forwardRule = regexp.MustCompile(`host forwarding rule '(tcp|udp):([0-9.]*):([0-9]+)-[0-9.]*:([0-9]+)'`)
+	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
+)
+
+// explain turns what QEMU wrote on standard error into one line. It is "" if
+// QEMU wrote nothing of use.
+func (c *Config) explain(stderr string) string {
+	if m := forwardRule.FindStringSubmatch(stderr); m != nil {
+		return forwardFailure(m[1], m[2], m[3], m[4])
+	}
+	switch {
+	case strings.Contains(stderr, "KVM kernel module") || strings.Contains(stderr, "failed to initialize kvm"):
+		return "KVM does not work here; use -accel tcg"
+	case strings.Contains(stderr, "cannot set up guest memory"):
+		return fmt.Sprintf("the host cannot give the VM %d MiB of memory; choose less with -m", c.Memory>>20)
+	case strings.HasPrefix(c.Net, "tap:") && tapFailure.MatchString(stderr):
+		tap := strings.TrimPrefix(c.Net, "tap:")
+		return fmt.Sprintf("the tap interface %s cannot be opened; create it with: ip tuntap add %s mode tap user $USER && ip link set %s up",
+			tap, tap, tap)
+	case c.GDB != "" && strings.Contains(stderr, "gdbstub"):
+		return fmt.Sprintf("QEMU cannot listen on %s for the debugger; choose another address with -gdb", c.GDB)
+	}
+	return firstComplaint(stderr)
+}
+
+func forwardFailure(proto, addr, host, guest string) string {
+	suffix := ""
+	if proto == "udp" {
+		suffix = "/udp"
+	}
+	var port int
+	fmt.Sscan(host, &port)
+	if a, err := netip.ParseAddr(addr); err == nil && !a.IsLoopback() && !a.IsUnspecified() {
+		return fmt.Sprintf("cannot listen on %s:%s: the port is in use or the address is not this host's", addr, host)
+	}
+	if port < 1024 && os.Geteuid() != 0 {
+		return fmt.Sprintf("port %s is in use or reserved for root; choose another with -p %d:%s%s", host, port+8000, guest, suffix)
+	}
+	other := port + 1
+	if other > 65535 {
+		other = port - 1
+	}
+	return fmt.Sprintf("port %s is in use; choose another with -p %d:%s%s", host, other, guest, suffix)
+}
+
+// firstComplaint returns QEMU's first line that is not a warning, without the
+// program's name.
+func firstComplaint(stderr string) string {
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimSpace(line)
+		if i := strings.Index(line, Binary+": "); i >= 0 {
+			line = line[i+len(Binary)+2:]
+		}
+		if line == "" || strings.HasPrefix(line, "warning:") || strings.HasPrefix(line, "info:") {
+			continue
+		}
+		return line
+	}
+	return ""
+}

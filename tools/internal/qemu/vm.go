@@ -1,0 +1,268 @@
+package qemu
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// powerOffGrace is how long QEMU may take to end after the guest has
+	// written its exit status.
+	powerOffGrace = 3 * time.Second
+	// stopGrace bounds the wait for room in the console's input queue.
+	stopGrace = time.Second
+)
+
+// Console connects the guest's console and hands over open files.
+type Console struct {
+	// In is the guest's standard input; nil means it is at its end at once.
+	In io.Reader
+	// Out takes what the guest prints.
+	Out io.Writer
+	// Initrd is an open cpio archive (its name need not exist any more), or
+	// nil for Config.Initrd.
+	Initrd *os.File
+}
+
+// VM is a running virtual machine.
+type VM struct {
+	cfg    Config
+	cmd    *exec.Cmd
+	input  *os.File
+	stderr tail
+	done   chan struct{} // closed when QEMU has ended and err is set
+	err    error
+	told   chan struct{} // closed when the status line's reader has seen its end
+
+	mu     sync.Mutex
+	status int // the guest's exit status, -1 until it has told it
+	killed bool
+}
+
+// Failure says that a VM ended without an exit status of the program.
+type Failure struct {
+	// Reason is QEMU's complaint in one line that says what to do, or "" if
+	// QEMU had none: the guest itself then ended the machine.
+	Reason string
+	// Stderr is the end of what QEMU wrote on standard error.
+	Stderr string
+}
+
+func (f *Failure) Error() string {
+	if f.Reason != "" {
+		return f.Reason
+	}
+	return "the VM ended without an exit status (triple fault or VMM error)"
+}
+
+// ErrKilled is returned by Wait after Kill.
+var ErrKilled = errors.New("the VM was killed")
+
+// Start boots a machine. It runs until Wait returns.
+func Start(cfg Config, con Console) (*VM, error) {
+	path, err := Find()
+	if err != nil {
+		return nil, err
+	}
+	statusR, statusW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer statusW.Close()
+	inputR, inputW, err := os.Pipe()
+	if err != nil {
+		statusR.Close()
+		return nil, err
+	}
+	defer inputR.Close()
+
+	vm := &VM{cfg: cfg, input: inputW, status: -1, done: make(chan struct{}), told: make(chan struct{})}
+	initrd := cfg.Initrd
+	files := []*os.File{statusW} // descriptor 3
+	if con.Initrd != nil {
+		files = append(files, con.Initrd)
+		initrd = "/dev/fd/4"
+	}
+	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
+	vm.cmd.Stdin = inputR
+	// Always a pipe, never the user's own terminal or file: QEMU makes its
+	// console non-blocking, which everyone who shares the file would see.
+	vm.cmd.Stdout = struct{ io.Writer }{con.Out}
+	vm.cmd.Stderr = &vm.stderr
+	vm.cmd.ExtraFiles = files
+	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
+		// A group of its own, so that a terminal's Ctrl-C reaches only us, and
+		// a signal from the kernel should we be killed.
+		Setpgid:   true,
+		Pdeathsig: syscall.SIGKILL,
+	}
+	started := make(chan error)
+	go vm.supervise(started)
+	if err := <-started; err != nil {
+		statusR.Close()
+		inputW.Close()
+		return nil, fmt.Errorf("starting QEMU: %w", err)
+	}
+	go vm.readStatus(statusR)
+	go vm.feed(con.In)
+	return vm, nil
+}
+
+// supervise starts QEMU and waits for its end on one locked thread, because
+// PR_SET_PDEATHSIG fires when the thread that started the child ends.
+func (vm *VM) supervise(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := vm.cmd.Start()
+	started <- err
+	if err != nil {
+		return
+	}
+	vm.err = vm.cmd.Wait()
+	vm.input.Close()
+	close(vm.done)
+}
+
+// readStatus waits for the line "exit N". Other lines are ignored: later
+// guests may say more.
+func (vm *VM) readStatus(r *os.File) {
+	defer close(vm.told)
+	defer r.Close()
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		n, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "exit ")
+		status, err := strconv.ParseUint(n, 10, 8)
+		if !ok || err != nil {
+			continue
+		}
+		vm.mu.Lock()
+		vm.status = int(status)
+		vm.mu.Unlock()
+		time.AfterFunc(powerOffGrace, vm.end)
+	}
+	io.Copy(io.Discard, r) // a line too long for the scanner must not block QEMU
+}
+
+// Control characters of a terminal in its usual state (termios(3)).
+const (
+	intr = 0x03 // VINTR
+	eof  = 0x04 // VEOF
+)
+
+// feed copies the input to the console and ends it with VEOF: a serial line
+// has no end of file. In the middle of a line the first one only hands the
+// line over.
+func (vm *VM) feed(in io.Reader) {
+	end := []byte{eof}
+	if in != nil {
+		w := &lineWriter{w: vm.input}
+		if _, err := io.Copy(w, in); err != nil {
+			return
+		}
+		if w.last != 0 && w.last != '\n' {
+			end = append(end, eof)
+		}
+	}
+	vm.input.Write(end)
+}
+
+type lineWriter struct {
+	w    io.Writer
+	last byte
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.last = p[len(p)-1]
+	}
+	return l.w.Write(p)
+}
+
+// Stop asks the guest to end: the interrupt character on its console, which
+// the program sees as SIGINT.
+func (vm *VM) Stop() {
+	vm.input.SetWriteDeadline(time.Now().Add(stopGrace))
+	vm.input.Write([]byte{intr})
+	vm.input.SetWriteDeadline(time.Time{})
+}
+
+// Kill ends QEMU at once.
+func (vm *VM) Kill() {
+	vm.mu.Lock()
+	vm.killed = true
+	vm.mu.Unlock()
+	vm.end()
+}
+
+// end kills QEMU and whatever it started (its process group).
+func (vm *VM) end() {
+	select {
+	case <-vm.done:
+	default:
+		syscall.Kill(-vm.cmd.Process.Pid, syscall.SIGKILL)
+	}
+}
+
+// Done is closed when the machine has ended.
+func (vm *VM) Done() <-chan struct{} { return vm.done }
+
+// Wait returns the program's exit status, or ErrKilled, or a *Failure.
+func (vm *VM) Wait() (int, error) {
+	<-vm.done
+	<-vm.told
+	vm.mu.Lock()
+	status, killed := vm.status, vm.killed
+	vm.mu.Unlock()
+	switch {
+	case status >= 0:
+		return status, nil
+	case killed:
+		return -1, ErrKilled
+	}
+	text := vm.stderr.String()
+	f := &Failure{Reason: vm.cfg.explain(text), Stderr: text}
+	var sig syscall.Signal
+	if e := (*exec.ExitError)(nil); errors.As(vm.err, &e) {
+		if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+			sig = ws.Signal()
+		}
+	}
+	if sig != 0 {
+		f.Reason = fmt.Sprintf("QEMU was ended by a signal from outside (%v)", sig)
+	}
+	return -1, f
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+const tailSize = 4096
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, p...)
+	if len(t.b) > tailSize {
+		t.b = append(t.b[:0], t.b[len(t.b)-tailSize:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}

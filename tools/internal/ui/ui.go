@@ -1,0 +1,117 @@
+// Package ui is what the yolk command says on a terminal: whether a file is
+// one, and one line of progress for work that takes longer than a person waits
+// without asking. Start with [Begin].
+package ui
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// patience is how long a step may take before it is announced.
+const patience = 2 * time.Second
+
+// IsTerminal reports whether f is a terminal (tcgetattr(3) succeeds).
+func IsTerminal(f *os.File) bool {
+	var t syscall.Termios
+	// unsafe: ioctl_tty(2) TCGETS takes a pointer, and package syscall has no
+	// call of its own for it.
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&t)))
+	return errno == 0
+}
+
+// Bold returns s in bold if w is a terminal that shows colours (NO_COLOR is
+// honoured), and s as it is otherwise.
+func Bold(w io.Writer, s string) string {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !IsTerminal(f) {
+		return s
+	}
+	return "\x1b[1m" + s + "\x1b[0m"
+}
+
+// Step is one announced piece of work. As an io.Writer it passes the work's own
+// output on without mixing it with the line of progress.
+type Step struct {
+	mu    sync.Mutex
+	w     io.Writer
+	text  string
+	live  bool // w is a terminal: the line is rewritten with the seconds
+	shown bool
+	start time.Time
+	done  chan struct{}
+}
+
+// Begin starts a step: if it has not ended after two seconds, w gets the line
+// "yolk: text ...", once, or on a terminal with running seconds.
+func Begin(w io.Writer, text string) *Step {
+	s := &Step{w: w, text: text, start: time.Now(), done: make(chan struct{})}
+	if f, ok := w.(*os.File); ok {
+		s.live = IsTerminal(f)
+	}
+	go s.announce()
+	return s
+}
+
+func (s *Step) announce() {
+	t := time.NewTicker(patience)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-t.C:
+			t.Reset(time.Second)
+			s.mu.Lock()
+			s.line()
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *Step) line() {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	switch {
+	case s.live:
+		fmt.Fprintf(s.w, "\ryolk: %s ... %ds\x1b[K", s.text, int(time.Since(s.start).Seconds()))
+	case !s.shown:
+		fmt.Fprintf(s.w, "yolk: %s ...\n", s.text)
+	}
+	s.shown = true
+}
+
+// Write passes p to the step's writer on a line of its own.
+func (s *Step) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clear()
+	return s.w.Write(p)
+}
+
+func (s *Step) clear() {
+	if s.live && s.shown {
+		fmt.Fprint(s.w, "\r\x1b[K")
+	}
+}
+
+// End ends the step and removes its line from a terminal. It may be called
+// twice.
+func (s *Step) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.done:
+	default:
+		close(s.done)
+		s.clear()
+	}
+}

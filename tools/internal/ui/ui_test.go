@@ -1,0 +1,46 @@
+package ui
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStepSpeaksOnlyWhenSlow(t *testing.T) {
+	for _, tt := range []struct {
+		took time.Duration
+		want string
+	}{
+		{time.Second, ""},
+		{10 * time.Second, "yolk: compiling ./app ...\n"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			s := Begin(&out, "compiling ./app")
+			time.Sleep(tt.took)
+			s.End()
+			s.End()
+			if got := out.String(); got != tt.want {
+				t.Errorf("a step of %v printed %q; want %q", tt.took, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestNotATerminal(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if IsTerminal(w) {
+		t.Error("IsTerminal(pipe) = true")
+	}
+	if got := Bold(w, "x"); strings.ContainsRune(got, '\x1b') {
+		t.Errorf("Bold on a pipe = %q; want no escape", got)
+	}
+}
