@@ -1,0 +1,203 @@
+package netlink
+
+import (
+	"encoding/binary"
+	"sync"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// Family makes netlink sockets and hands out their port numbers.
+type Family struct {
+	source Source
+	pid    uint32
+
+	mu    sync.Mutex
+	ports map[uint32]*socket
+}
+
+// New returns a family that answers from source. pid is the process's number,
+// which its first socket gets as port: netlink(7), nl_pid.
+func New(source Source, pid int) *Family {
+	return &Family{source: source, pid: uint32(pid), ports: make(map[uint32]*socket)}
+}
+
+// Socket is a kernel.SocketFactory.
+func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
+	if typ != syscall.SOCK_RAW && typ != syscall.SOCK_DGRAM {
+		return nil, syscall.ESOCKTNOSUPPORT
+	}
+	if protocol != syscall.NETLINK_ROUTE {
+		return nil, syscall.EPROTONOSUPPORT
+	}
+	return &socket{family: f, typ: typ, rcvbuf: defaultBuffer, sndbuf: defaultBuffer}, 0
+}
+
+// defaultBuffer is net.core.rmem_default: socket(7).
+const defaultBuffer = 212992
+
+// socket is a netlink socket. Its fields are guarded by mu except those that
+// never change; the family's lock is taken inside it.
+type socket struct {
+	family *Family
+	typ    int
+	queue  kernel.WaitQueue
+
+	mu       sync.Mutex
+	port     uint32 // 0: not bound
+	groups   uint32 // subscribed by bind(2)
+	peer     uint32 // connect(2): 0 is the kernel
+	answers  [][]byte
+	queued   int // bytes in answers
+	err      syscall.Errno
+	rcvbuf   int
+	sndbuf   int
+	settings map[setting]uint32
+}
+
+// sockaddrSize is the size of struct sockaddr_nl: family, padding, port and
+// groups.
+const sockaddrSize = 12
+
+func parseAddr(addr []byte) (port, groups uint32, errno syscall.Errno) {
+	if len(addr) < sockaddrSize || binary.NativeEndian.Uint16(addr) != syscall.AF_NETLINK {
+		return 0, 0, syscall.EINVAL
+	}
+	return binary.NativeEndian.Uint32(addr[4:]), binary.NativeEndian.Uint32(addr[8:]), 0
+}
+
+func formatAddr(dst []byte, port, groups uint32) int {
+	var b [sockaddrSize]byte
+	binary.NativeEndian.PutUint16(b[:], syscall.AF_NETLINK)
+	binary.NativeEndian.PutUint32(b[4:], port)
+	binary.NativeEndian.PutUint32(b[8:], groups)
+	copy(dst, b[:])
+	return sockaddrSize
+}
+
+// Bind implements kernel.Socket.
+func (s *socket) Bind(addr []byte) syscall.Errno {
+	port, groups, errno := parseAddr(addr)
+	if errno != 0 {
+		return errno
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.port != 0 && port != 0 && port != s.port:
+		return syscall.EINVAL
+	case s.port == 0 && port == 0:
+		s.autobind()
+	case s.port == 0:
+		if !s.family.take(port, s) {
+			return syscall.EADDRINUSE
+		}
+		s.port = port
+	}
+	s.groups = groups
+	return 0
+}
+
+// autobind gives s the process's number, or a high one if that is taken. The
+// caller holds s.mu.
+func (s *socket) autobind() {
+	const firstHigh = ^uint32(0) - 4096 // where Linux starts, downwards
+	for port := s.family.pid; s.port == 0; port-- {
+		if s.family.take(port, s) {
+			s.port = port
+		} else if port == s.family.pid {
+			port = firstHigh + 1
+		}
+	}
+}
+
+func (f *Family) take(port uint32, s *socket) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ports[port] != nil {
+		return false
+	}
+	f.ports[port] = s
+	return true
+}
+
+// Connect implements kernel.Socket.
+func (s *socket) Connect(addr []byte) syscall.Errno {
+	if len(addr) < 2 {
+		return syscall.EINVAL
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if binary.NativeEndian.Uint16(addr) == syscall.AF_UNSPEC {
+		s.peer = 0
+		return 0
+	}
+	port, _, errno := parseAddr(addr)
+	if errno != 0 {
+		return errno
+	}
+	if s.port == 0 {
+		s.autobind()
+	}
+	s.peer = port
+	return 0
+}
+
+// Listen implements kernel.Socket.
+func (s *socket) Listen(int) syscall.Errno { return syscall.EOPNOTSUPP }
+
+// Accept implements kernel.Socket.
+func (s *socket) Accept() (kernel.Socket, syscall.Errno) { return nil, syscall.EOPNOTSUPP }
+
+// Shutdown implements kernel.Socket.
+func (s *socket) Shutdown(int) syscall.Errno { return syscall.EOPNOTSUPP }
+
+// LocalAddr implements kernel.Socket.
+func (s *socket) LocalAddr(dst []byte) (int, syscall.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return formatAddr(dst, s.port, s.groups), 0
+}
+
+// PeerAddr implements kernel.Socket: without a connection it is the kernel.
+func (s *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return formatAddr(dst, s.peer, 0), 0
+}
+
+// Readiness implements kernel.File.
+func (s *socket) Readiness() kernel.Events {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ev := kernel.EventOut
+	if len(s.answers) > 0 {
+		ev |= kernel.EventIn
+	}
+	if s.err != 0 {
+		ev |= kernel.EventErr
+	}
+	return ev
+}
+
+// Queue implements kernel.File.
+func (s *socket) Queue() *kernel.WaitQueue { return &s.queue }
+
+// Stat implements kernel.File.
+func (s *socket) Stat(st *syscall.Stat_t) syscall.Errno {
+	*st = syscall.Stat_t{Mode: syscall.S_IFSOCK | 0777, Nlink: 1, Blksize: 4096}
+	return 0
+}
+
+// Release implements kernel.File.
+func (s *socket) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if s.family.ports[s.port] == s {
+		delete(s.family.ports, s.port)
+	}
+	s.answers = nil
+}

@@ -1,0 +1,72 @@
+// Package netlink implements AF_NETLINK sockets of the NETLINK_ROUTE protocol
+// (netlink(7), rtnetlink(7)) as far as programs read from them: the interfaces,
+// addresses, routes and neighbours of the machine, in dumps and one by one.
+// package net's Interfaces and InterfaceAddrs come this way.
+//
+// The network is configured by the machine, so requests that would change it
+// are refused (EPERM), and whoever subscribes to changes hears of none. Other
+// netlink protocols do not exist (EPROTONOSUPPORT).
+//
+// Start reading at socket.Send (socket.go), which parses requests (request.go),
+// answers them (answer.go) from a Source, and queues the answers as datagrams.
+package netlink
+
+import "net/netip"
+
+// Source is what the answers tell of. Each call returns the state of its
+// moment; the caller does not change what it gets.
+type Source interface {
+	Interfaces() []Interface
+	Routes() []Route
+	Neighbors() []Neighbor
+}
+
+// Interface is a network interface: netdevice(7).
+type Interface struct {
+	Index        int    // from 1
+	Name         string // at most 15 bytes
+	Type         uint16 // ARPHRD_ETHER, ARPHRD_LOOPBACK
+	Flags        uint32 // IFF_UP and so on
+	MTU          int
+	QueueLength  int    // txqueuelen
+	HardwareAddr []byte // six zeros for the loopback, as on Linux
+	Broadcast    []byte
+	Addresses    []Address
+	Stats        Stats
+}
+
+// Stats are an interface's counters, since the start of the machine.
+type Stats struct {
+	ReceivedPackets, SentPackets uint64
+	ReceivedBytes, SentBytes     uint64
+	ReceiveErrors, SendErrors    uint64
+	ReceiveDropped, SendDropped  uint64
+	Multicast                    uint64
+}
+
+// Address is an interface's address: rtnetlink(7), RTM_NEWADDR.
+type Address struct {
+	Prefix    netip.Prefix // the address itself, with the length of its network
+	Broadcast netip.Addr   // IPv4 only; the zero Addr if there is none
+	Scope     uint8        // RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST
+	Temporary bool         // not IFA_F_PERMANENT: it came with a lease
+}
+
+// Route is an entry of the main routing table.
+type Route struct {
+	Destination netip.Prefix // zero bits: the default route of its family
+	Gateway     netip.Addr   // the zero Addr: on the link
+	Source      netip.Addr   // preferred source; may be the zero Addr
+	Interface   int          // index
+	Priority    uint32       // metric
+	Protocol    uint8        // RTPROT_KERNEL, RTPROT_BOOT, RTPROT_DHCP
+	Scope       uint8
+}
+
+// Neighbor is an entry of the ARP or neighbour discovery cache.
+type Neighbor struct {
+	Interface    int
+	Addr         netip.Addr
+	HardwareAddr []byte
+	State        uint16 // NUD_REACHABLE and so on
+}
