@@ -22,7 +22,7 @@ var ErrTooLarge = errors.New("too large")
 const maxFile = 1<<32 - 1
 
 // Source is one host file or directory and the absolute path at which the guest
-// sees it.
+// sees it. Without a host name it is an empty directory.
 type Source struct {
 	Host, Guest string
 }
@@ -82,7 +82,35 @@ type packer struct {
 	files int
 }
 
+// Measure returns ErrTooLarge if the files below dir exceed the limits. It reads
+// no file, and stops as soon as it knows.
+func Measure(dir string, opt Options) error {
+	p := &packer{opt: opt}
+	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return skipDir(d)
+		}
+		if name != dir && opt.Exclude != nil && opt.Exclude(d) {
+			return skipDir(d)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		if err := p.count(name, info); err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			p.a.n += info.Size()
+		}
+		return nil
+	})
+}
+
 func (p *packer) source(s Source) error {
+	if s.Host == "" {
+		return p.parents(strings.TrimPrefix(path.Clean("/"+s.Guest), "/"))
+	}
 	// The source itself may be a symbolic link; inside it links stay links.
 	host, err := filepath.EvalSymlinks(s.Host)
 	if err != nil {
@@ -112,7 +140,7 @@ func (p *packer) source(s Source) error {
 
 // parents adds the directories above a mount point.
 func (p *packer) parents(dir string) error {
-	if dir == "." || dir == "/" || p.dirs[dir] {
+	if dir == "" || dir == "." || dir == "/" || p.dirs[dir] {
 		return nil
 	}
 	if err := p.parents(path.Dir(dir)); err != nil {

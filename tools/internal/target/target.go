@@ -1,0 +1,280 @@
+// Package target turns what a user names, a package, a program of a published
+// module, or an ELF file, into a yolk image: it drives the patched go command
+// and says what to do when a program does not build. Start with
+// [Builder.Image].
+package target
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
+)
+
+// Builder holds what every build needs.
+type Builder struct {
+	// GOROOT is the patched distribution, GOCACHE its own build cache.
+	GOROOT, GOCACHE string
+	// Cache is where images are kept between runs: linking is skipped if
+	// nothing changed.
+	Cache string
+	// Stderr takes progress and compiler errors.
+	Stderr io.Writer
+	// Flags are go build flags.
+	Flags []string
+}
+
+// Kind is what a target is.
+type Kind int
+
+const (
+	Package Kind = iota // a folder, import path or .go file of the current module
+	Module              // PATH@VERSION
+	ELF                 // a file that is already built
+)
+
+// Target is a parsed target.
+type Target struct {
+	Kind Kind
+	Text string // as the user wrote it
+	Name string // the program's name, argv[0]
+	Dir  string // where to build a Package, or ""
+	Arg  string // what to tell the go command there
+}
+
+// Parse decides what s names. It looks at the file system only.
+func Parse(s string) (Target, error) {
+	t := Target{Text: s, Arg: s}
+	st, err := os.Stat(s)
+	switch {
+	case err == nil && st.IsDir():
+		abs, err := filepath.Abs(s)
+		if err != nil {
+			return t, err
+		}
+		t.Dir, t.Arg, t.Name = abs, ".", filepath.Base(abs)
+	case err == nil && strings.HasSuffix(s, ".go"):
+		t.Name = strings.TrimSuffix(filepath.Base(s), ".go")
+	case err == nil:
+		t.Kind, t.Name = ELF, strings.TrimSuffix(filepath.Base(s), ".elf")
+	case isPath(s):
+		return t, fmt.Errorf("%s: no such file or directory", s)
+	case strings.Contains(s, "@"):
+		t.Kind = Module
+		pkg, version, _ := strings.Cut(s, "@")
+		if pkg == "" || version == "" {
+			return t, fmt.Errorf("%s: want MODULE/PACKAGE@VERSION, as in example.com/app/cmd/app@latest", s)
+		}
+		t.Name = commandName(pkg)
+	default:
+		t.Name = commandName(s)
+	}
+	return t, nil
+}
+
+// isPath reports whether s can only be a file name.
+func isPath(s string) bool {
+	return s == "" || filepath.IsAbs(s) || s == "." || s == ".." ||
+		strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../") ||
+		strings.HasSuffix(s, ".elf") || strings.HasSuffix(s, ".go")
+}
+
+var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
+
+// commandName is the go command's rule: the last element of the import path,
+// or the one before a major version.
+func commandName(pkg string) string {
+	name := path.Base(pkg)
+	if dir := path.Dir(pkg); majorVersion.MatchString(name) && dir != "." {
+		name = path.Base(dir)
+	}
+	return name
+}
+
+// Image returns the target as an image in the cache, or the ELF file itself.
+func (b *Builder) Image(ctx context.Context, t Target) (*elfcheck.Image, error) {
+	if t.Kind == ELF {
+		return elfcheck.Check(t.Text)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Flags...), "\x00")))
+	dir := filepath.Join(b.Cache, fmt.Sprintf("%x", sum[:8]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	b.removeOld(dir)
+	unlock, err := lock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if t.Kind == Module {
+		return b.install(ctx, t, dir)
+	}
+	return b.build(ctx, t, filepath.Join(dir, t.Name))
+}
+
+// BuildTo builds the target as the file out.
+func (b *Builder) BuildTo(ctx context.Context, t Target, out string) (*elfcheck.Image, error) {
+	switch t.Kind {
+	case ELF:
+		return nil, fmt.Errorf("%s is a file that is already built; name a package", t.Text)
+	case Package:
+		abs, err := filepath.Abs(out)
+		if err != nil {
+			return nil, err
+		}
+		return b.build(ctx, t, abs)
+	}
+	im, err := b.Image(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	return im, copyFile(im.Path, out)
+}
+
+// build runs go build.
+func (b *Builder) build(ctx context.Context, t Target, out string) (*elfcheck.Image, error) {
+	args := append([]string{"build"}, b.Flags...)
+	cmd := b.Go(ctx, append(args, "-o", out, t.Arg)...)
+	cmd.Dir = t.Dir
+	if err := b.run(ctx, cmd, t); err != nil {
+		return nil, err
+	}
+	im, err := elfcheck.Check(out)
+	if err != nil {
+		os.Remove(out)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s is not a program: name a package main", t.Text)
+		}
+		return nil, fmt.Errorf("%s: %w", t.Text, err)
+	}
+	return im, nil
+}
+
+// install runs go install PKG@VERSION, which honours the module's own go.mod
+// and go.sum and no others. The go command refuses GOBIN when it cross-compiles
+// and installs below GOPATH, so GOPATH is a folder of ours, while modules stay
+// in the user's module cache.
+func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfcheck.Image, error) {
+	modcache, err := b.modCache(ctx)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"install"}, b.Flags...)
+	cmd := b.Go(ctx, append(args, t.Arg)...)
+	cmd.Env = append(cmd.Env, "GOPATH="+gopath, "GOMODCACHE="+modcache, "GOBIN=", "GO111MODULE=on")
+	cmd.Dir = gopath // outside of any module of the user's
+	if err := b.run(ctx, cmd, t); err != nil {
+		return nil, err
+	}
+	return elfcheck.Check(filepath.Join(gopath, "bin", "tamago_amd64", t.Name))
+}
+
+func (b *Builder) modCache(ctx context.Context) (string, error) {
+	out, err := b.Go(ctx, "env", "GOMODCACHE").Output()
+	if err != nil {
+		return "", fmt.Errorf("go env GOMODCACHE: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// Go returns a command of the patched go command, set up to build images.
+func (b *Builder) Go(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.GOROOT, "bin", "go"), args...)
+	cmd.Env = append(Environ(os.Environ(), b.GOROOT, b.GOCACHE), "GOOS=tamago", "GOARCH=amd64", "CGO_ENABLED=0")
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// Environ returns env with the patched toolchain in the place of another one.
+func Environ(env []string, goroot, gocache string) []string {
+	var out []string
+	pathList := os.Getenv("PATH")
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		switch name {
+		case "PATH":
+			pathList = value
+		case "GOROOT", "GOTOOLCHAIN", "GOCACHE", "GOOS", "GOARCH", "CGO_ENABLED", "GOBIN":
+		default:
+			out = append(out, kv)
+		}
+	}
+	return append(out, "PATH="+filepath.Join(goroot, "bin")+string(os.PathListSeparator)+pathList,
+		"GOTOOLCHAIN=local", "GOROOT="+goroot, "GOCACHE="+gocache)
+}
+
+// run runs a go command with one line of progress, and explains its failure.
+func (b *Builder) run(ctx context.Context, cmd *exec.Cmd, t Target) error {
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	step := ui.Begin(b.Stderr, "compiling "+t.Text)
+	err := cmd.Run()
+	step.End()
+	if ctx.Err() != nil {
+		return fmt.Errorf("building %s: interrupted", t.Text)
+	}
+	if err == nil {
+		return nil
+	}
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("running %s: %w", cmd.Path, err)
+	}
+	return b.explain(ctx, cmd.Dir, t, out.String())
+}
+
+// keepImages is how long an unused image stays in the cache.
+const keepImages = 7 * 24 * time.Hour
+
+// removeOld drops images that were not used for a week. dir is about to be used.
+func (b *Builder) removeOld(dir string) {
+	now := time.Now()
+	os.Chtimes(dir, now, now)
+	all, _ := os.ReadDir(b.Cache)
+	for _, d := range all {
+		if info, err := d.Info(); err == nil && now.Sub(info.ModTime()) > keepImages {
+			os.RemoveAll(filepath.Join(b.Cache, d.Name()))
+		}
+	}
+}
+
+// lock serialises builds of one image, flock(2).
+func lock(name string) (unlock func(), err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+func cwd() string {
+	dir, _ := os.Getwd()
+	return dir
+}
+
+func copyFile(from, to string) error {
+	b, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o755)
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
+	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
+)
+
+const buildHelp = `Usage: yolk build [-o FILE] [go build flags] TARGET
+
+Builds TARGET (see yolk run -h) into one ELF file that a VMM boots. FILE is
+NAME.elf in the current folder unless given.
+
+Examples:
+    yolk build ./app
+    yolk build -o web.elf -ldflags "-s -w" ./examples/web
+    yolk build -o coredns.elf github.com/coredns/coredns@v1.15.0
+`
+
+func buildCommand(ctx context.Context, args []string) int {
+	out, flags, rest, err := parseBuild(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Print(buildHelp)
+		return 0
+	case err != nil:
+		return usage("build", "%v", err)
+	case len(rest) != 1:
+		return usage("build", "name one program, as in yolk build ./app; yolk build -h has more")
+	}
+	t, err := target.Parse(rest[0])
+	if err != nil {
+		return fail("build", err)
+	}
+	b, err := newBuilder(ctx, flags)
+	if err != nil {
+		return fail("", err)
+	}
+	if out == "" {
+		out = t.Name + ".elf"
+	}
+	if _, err := b.BuildTo(ctx, t, out); err != nil {
+		return fail("build", err)
+	}
+	return 0
+}
+
+func parseBuild(args []string) (out string, flags, rest []string, err error) {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		if isHelp(args[0]) {
+			return "", nil, nil, flag.ErrHelp
+		}
+		if v, ok := strings.CutPrefix(args[0], "-o="); ok {
+			out, args = v, args[1:]
+			continue
+		}
+		if args[0] == "-o" {
+			if len(args) < 2 {
+				return "", nil, nil, errors.New("flag -o needs a file name")
+			}
+			out, args = args[1], args[2:]
+			continue
+		}
+		f, n, ok, err := target.CutFlag(args)
+		if err != nil {
+			return "", nil, nil, err
+		}
+		if !ok {
+			return "", nil, nil, fmt.Errorf("unknown flag %s; yolk build -h explains them", args[0])
+		}
+		flags, args = append(flags, f), args[n:]
+	}
+	return out, flags, args, nil
+}
+
+// newBuilder makes sure of the toolchain, which takes a minute the first time.
+func newBuilder(ctx context.Context, flags []string) (*target.Builder, error) {
+	root, err := toolchain.Ensure(ctx, toolchain.Options{Progress: os.Stderr})
+	if err != nil {
+		return nil, err
+	}
+	cache, err := toolchain.GoCache(root)
+	if err != nil {
+		return nil, err
+	}
+	base, err := toolchain.CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	if err := installHook(root); err != nil {
+		return nil, fmt.Errorf("installing %s: %w", hookName, err)
+	}
+	return &target.Builder{
+		GOROOT: root, GOCACHE: cache, Cache: filepath.Join(base, "images"), Stderr: os.Stderr, Flags: flags,
+	}, nil
+}
+
+const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages]
+
+Runs go test with GOOS=tamago: each package's test binary boots in a VM of its
+own, with the package's folder visible at the same path. VM flags come first:
+-m, -smp, -machine, -accel, -net, -ip, -e, -files, -hostname, -gdb, -qemu-arg, as
+for yolk run (-m is 512M unless given).
+
+Examples:
+    yolk test ./...
+    yolk test -m 1G -run TestParse -v ./parser
+    yolk test -bench . -count 3 ./codec
+`
+
+// testFlags are the VM flags that go test has no other use for.
+var testFlags = map[string]bool{
+	"m": true, "smp": true, "machine": true, "accel": true, "net": true, "ip": true, "e": true,
+	"files": true, "hostname": true, "gdb": true, "qemu-arg": true,
+}
+
+func testCommand(ctx context.Context, args []string) int {
+	v := newVMFlags()
+	var vmArgs []string
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		name, _, _ := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+		if !testFlags[name] {
+			break
+		}
+		n, err := v.one(args)
+		if err != nil {
+			return usage("test", "%v", err)
+		}
+		for _, a := range args[:n] {
+			vmArgs = append(vmArgs, shellQuote(a))
+		}
+		args = args[n:]
+	}
+	b, err := newBuilder(ctx, nil)
+	if err != nil {
+		return fail("", err)
+	}
+	cmd := b.Go(ctx, append([]string{"test"}, args...)...)
+	cmd.Env = append(cmd.Env, "YOLK_RUN_FLAGS="+strings.TrimSpace(os.Getenv("YOLK_RUN_FLAGS")+" "+strings.Join(vmArgs, " ")))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return exitOf(cmd.Run(), "test")
+}
+
+// exitOf passes a command's exit status on.
+func exitOf(err error, name string) int {
+	if err == nil {
+		return 0
+	}
+	if e := (*exec.ExitError)(nil); errors.As(err, &e) && e.ExitCode() > 0 {
+		return e.ExitCode()
+	}
+	return fail(name, err)
+}
+
+const envHelp = `Usage: yolk env [-json]
+
+Prints shell commands that put the toolchain first in PATH. From then on the
+plain go command builds, runs and tests for the VM wherever GOOS=tamago is set.
+
+Example:
+    eval "$(yolk env)"
+    GOOS=tamago go build -o app.elf ./app
+    GOOS=tamago go run ./app
+    GOOS=tamago go test ./...
+
+The hook that runs binaries reads YOLK_MEM (RAM, default 512M) and
+YOLK_RUN_FLAGS (flags of yolk run).
+`
+
+func envCommand(ctx context.Context, args []string) int {
+	asJSON := false
+	for _, a := range args {
+		if strings.TrimLeft(a, "-") != "json" || !strings.HasPrefix(a, "-") {
+			return usage("env", "unknown argument %s; yolk env -h explains", a)
+		}
+		asJSON = true
+	}
+	b, err := newBuilder(ctx, nil)
+	if err != nil {
+		return fail("", err)
+	}
+	printEnv(os.Stdout, b, os.Getenv("PATH"), asJSON)
+	return 0
+}
+
+// printEnv leaves GOROOT unset: each go command then finds its own.
+func printEnv(w io.Writer, b *target.Builder, path string, asJSON bool) {
+	bin := filepath.Join(b.GOROOT, "bin")
+	if asJSON {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "\t")
+		e.Encode(map[string]string{
+			"PATH": bin + string(os.PathListSeparator) + path, "GOTOOLCHAIN": "local", "GOCACHE": b.GOCACHE, "GOROOT": b.GOROOT,
+		})
+		return
+	}
+	if first, _, _ := strings.Cut(path, string(os.PathListSeparator)); first != bin {
+		fmt.Fprintf(w, "export PATH=%s:\"$PATH\"\n", shellQuote(bin))
+	}
+	fmt.Fprintf(w, "export GOTOOLCHAIN=local\nexport GOCACHE=%s\nunset GOROOT\n", shellQuote(b.GOCACHE))
+}
+
+const toolchainHelp = `Usage: yolk toolchain [path|clean]
+
+Builds the toolchain from the Go release in PATH if it is not there yet, and
+prints where it is (path prints only that). clean removes every toolchain, build
+cache and image that yolk has made.
+
+Examples:
+    yolk toolchain
+    ls "$(yolk toolchain path)/bin"
+    yolk toolchain clean
+`
+
+func toolchainCommand(ctx context.Context, args []string) int {
+	what := ""
+	if len(args) > 0 {
+		what = args[0]
+	}
+	if len(args) > 1 || what != "" && what != "path" && what != "clean" {
+		return usage("toolchain", "want path or clean; yolk toolchain -h explains")
+	}
+	if what == "clean" {
+		if err := toolchain.Clean(); err != nil {
+			return fail("toolchain", err)
+		}
+		return 0
+	}
+	b, err := newBuilder(ctx, nil)
+	if err != nil {
+		return fail("", err)
+	}
+	if what == "" {
+		fmt.Fprintf(os.Stderr, "yolk: supports Go %s; the toolchain is in\n", strings.Join(toolchain.Supported(), ", "))
+	}
+	fmt.Println(b.GOROOT)
+	return 0
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
+	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
+)
+
+const doctorHelp = `Usage: yolk doctor [TARGET]
+
+Checks what yolk needs on this machine. With a TARGET (see yolk run -h) it also
+builds the program and reports what may not work in a VM: cgo, assembly, started
+processes, plugins.
+
+Examples:
+    yolk doctor
+    yolk doctor ./app
+`
+
+// finding is one line of the report.
+type finding struct {
+	level string // "ok", "note" or "bad"
+	what  string
+}
+
+func ok(format string, a ...any) finding   { return finding{"ok", fmt.Sprintf(format, a...)} }
+func note(format string, a ...any) finding { return finding{"note", fmt.Sprintf(format, a...)} }
+func bad(format string, a ...any) finding  { return finding{"bad", fmt.Sprintf(format, a...)} }
+
+func doctorCommand(ctx context.Context, args []string) int {
+	if len(args) > 1 || len(args) == 1 && strings.HasPrefix(args[0], "-") {
+		return usage("doctor", "want at most one program; yolk doctor -h explains")
+	}
+	status := report(os.Stdout, checkHost(ctx))
+	if len(args) == 0 || status != 0 {
+		return status
+	}
+	findings, err := checkProgram(ctx, args[0])
+	if err != nil {
+		return fail("doctor", err)
+	}
+	return report(os.Stdout, findings)
+}
+
+// report prints the findings; the status is 1 if one of them is bad.
+func report(w io.Writer, findings []finding) int {
+	status := 0
+	for _, f := range findings {
+		mark := fmt.Sprintf("%-5s", f.level)
+		if f.level == "bad" {
+			mark, status = ui.Bold(w, mark), exitFailure
+		}
+		fmt.Fprintf(w, "%s %s\n", mark, f.what)
+	}
+	return status
+}
+
+func checkHost(ctx context.Context) []finding {
+	fs := []finding{checkGo(ctx), checkQEMU(ctx)}
+	if usable, why := qemu.UsableKVM(); usable {
+		fs = append(fs, ok("KVM runs guests"))
+	} else {
+		fs = append(fs, note("no KVM (%s): VMs are emulated, which is slower", why))
+	}
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		fs = append(fs, bad("this is %s/%s; yolk runs on linux/amd64", runtime.GOOS, runtime.GOARCH))
+	}
+	return append(fs, checkCache()...)
+}
+
+func checkGo(ctx context.Context) finding {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
+	cmd.Dir = os.TempDir()
+	out, err := cmd.Output()
+	if err != nil {
+		return bad("no go command in PATH: install Go %s", strings.TrimPrefix(strings.Join(toolchain.Supported(), " or "), "go"))
+	}
+	v := strings.TrimSpace(string(out))
+	for _, s := range toolchain.Supported() {
+		if v == s || strings.HasPrefix(v, s+".") {
+			return ok("%s", v)
+		}
+	}
+	return bad("%s is not supported: put %s first in PATH", v, strings.Join(toolchain.Supported(), " or "))
+}
+
+func checkQEMU(ctx context.Context) finding {
+	path, err := qemu.Find()
+	if err != nil {
+		return bad("%v", err)
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return bad("%s --version fails: %v", path, err)
+	}
+	line, _, _ := strings.Cut(string(out), "\n")
+	var major int
+	if i := strings.Index(line, "version "); i >= 0 {
+		fmt.Sscanf(line[i+len("version "):], "%d", &major)
+	}
+	if major > 0 && major < 6 {
+		return bad("%s: too old; yolk needs QEMU 6 or newer", line)
+	}
+	return ok("%s", line)
+}
+
+// needDisk is what the toolchain and its build cache take, with room for the
+// build.
+const needDisk = 2 << 30
+
+func checkCache() []finding {
+	dir, err := toolchain.CacheDir()
+	if err != nil {
+		return []finding{bad("%v", err)}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return []finding{bad("the cache folder cannot be made (%v): set YOLK_CACHE", err)}
+	}
+	probe, err := os.CreateTemp(dir, "probe")
+	if err != nil {
+		return []finding{bad("the cache folder cannot be written (%v): set YOLK_CACHE", err)}
+	}
+	probe.Close()
+	os.Remove(probe.Name())
+	fs := []finding{ok("cache in %s", dir)}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err == nil {
+		if free := int64(st.Bavail) * st.Bsize; free < needDisk {
+			fs = append(fs, bad("%d MiB free there; yolk wants %d MiB: set YOLK_CACHE to a larger disk", free>>20, needDisk>>20))
+		} else {
+			fs = append(fs, ok("%d GiB free there", free>>30))
+		}
+	}
+	return fs
+}
+
+// checkProgram builds a program and looks for what an image cannot do.
+func checkProgram(ctx context.Context, text string) ([]finding, error) {
+	t, err := target.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	b := &target.Builder{Stderr: os.Stderr}
+	if t.Kind != target.ELF {
+		if b, err = newBuilder(ctx, nil); err != nil {
+			return nil, err
+		}
+	}
+	im, err := b.Image(ctx, t)
+	if e := (*target.BuildError)(nil); errors.As(err, &e) {
+		os.Stderr.WriteString(strings.TrimRight(e.Output, "\n") + "\n")
+		return []finding{bad("%v", e)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	fs := []finding{ok("%s builds: %.1f MB, %s, entry %#x", t.Text, float64(im.Size)/1e6, im.Go, im.Entry)}
+	if t.Kind != target.Package {
+		return append(fs, note("name a folder to have its packages checked")), nil
+	}
+	return append(fs, checkPackages(ctx, b, t)...), nil
+}
+
+func checkPackages(ctx context.Context, b *target.Builder, t target.Target) []finding {
+	var fs []finding
+	look := func(pkgs []string, err error, f func(string, ...any) finding, why string) {
+		if err != nil {
+			fs = append(fs, note("%v", err))
+		} else if len(pkgs) > 0 {
+			fs = append(fs, f("%s: %s", why, strings.Join(pkgs, ", ")))
+		}
+	}
+	pkgs, err := b.CgoPackages(ctx, t.Dir, t.Arg)
+	look(pkgs, err, note, "have cgo files, built without them here (check that the rest works)")
+	pkgs, err = b.AssemblyPackages(ctx, t.Dir, t.Arg)
+	look(pkgs, err, ok, "have assembly, which works as on Linux")
+	for _, c := range []struct{ pkg, why string }{
+		{"os/exec", "may start processes, which fails in a VM (ENOSYS)"},
+		{"plugin", "load plugins, which fails in a VM"},
+		{"os/user", "look up users; the VM has root only"},
+	} {
+		pkgs, err := b.Importers(ctx, t.Dir, t.Arg, c.pkg)
+		look(pkgs, err, note, c.why)
+	}
+	return fs
+}
+
+const versionHelp = `Usage: yolk version
+
+Prints yolk's version and the Go releases that it supports.
+`
+
+func versionCommand(ctx context.Context, args []string) int {
+	if len(args) > 0 {
+		return usage("version", "takes no arguments")
+	}
+	version, revision := "(devel)", ""
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		if bi.Main.Version != "" {
+			version = bi.Main.Version
+		}
+		for _, s := range bi.Settings {
+			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+				revision = " " + s.Value[:12]
+			}
+		}
+	}
+	fmt.Printf("yolk %s%s, for Go %s\n", version, revision, strings.ReplaceAll(strings.Join(toolchain.Supported(), ", "), "go", ""))
+	if exe, err := os.Executable(); err == nil {
+		fmt.Println(filepath.Clean(exe))
+	}
+	return 0
+}

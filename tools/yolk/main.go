@@ -1,0 +1,143 @@
+// Command yolk builds ordinary Go programs into virtual machine images and runs
+// them (docs/running.md). Started under the name go_tamago_amd64_exec it is the
+// go command's hook for running binaries of that GOOS. Start reading at the
+// table of commands below; run.go is the longest path.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
+)
+
+// Exit statuses of yolk itself; a program's own status passes through.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitNoVM    = 125 // the VM ended without telling the program's status
+)
+
+// hookName is what the go command looks for in PATH to run a tamago binary
+// (go help run).
+const hookName = "go_tamago_amd64_exec"
+
+type command struct {
+	name  string
+	short string
+	help  string
+	run   func(ctx context.Context, args []string) int
+}
+
+var commands []command
+
+func init() { // not a literal: help reads the table
+	commands = []command{
+		{"run", "build a program and boot it in a VM", runHelp, runCommand},
+		{"build", "build a program into an image", buildHelp, buildCommand},
+		{"test", "run a package's tests in a VM", testHelp, testCommand},
+		{"env", "print the environment for the plain go command", envHelp, envCommand},
+		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},
+		{"doctor", "check this machine, or a program", doctorHelp, doctorCommand},
+		{"version", "print the version", versionHelp, versionCommand},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	status := 0
+	if filepath.Base(os.Args[0]) == hookName {
+		status = hook(ctx, os.Args[1:])
+	} else {
+		status = dispatch(ctx, os.Args[1:])
+	}
+	stop()
+	os.Exit(status)
+}
+
+func dispatch(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(os.Stderr, overview())
+		return exitUsage
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return helpCommand(args)
+	case "-version", "--version":
+		name = "version"
+	}
+	for _, c := range commands {
+		if c.name != name {
+			continue
+		}
+		if len(args) > 0 && isHelp(args[0]) {
+			fmt.Print(c.help)
+			return 0
+		}
+		return c.run(ctx, args)
+	}
+	return usage("", "unknown command %q; yolk -h lists them", name)
+}
+
+func isHelp(arg string) bool { return arg == "-h" || arg == "-help" || arg == "--help" }
+
+func helpCommand(args []string) int {
+	if len(args) == 0 {
+		fmt.Print(overview())
+		return 0
+	}
+	for _, c := range commands {
+		if c.name == args[0] {
+			fmt.Print(c.help)
+			return 0
+		}
+	}
+	return usage("", "no help for %q; yolk -h lists the commands", args[0])
+}
+
+func overview() string {
+	var b strings.Builder
+	b.WriteString(`yolk turns Go programs into virtual machine images and runs them.
+
+    yolk run -p 8080:8080 ./app
+
+Commands:
+
+`)
+	for _, c := range commands {
+		fmt.Fprintf(&b, "    %-10s %s\n", c.name, c.short)
+	}
+	b.WriteString("\nyolk COMMAND -h explains a command and gives examples.\n")
+	return b.String()
+}
+
+// usage reports a mistake on the command line.
+func usage(cmd, format string, args ...any) int {
+	say(cmd, format, args...)
+	return exitUsage
+}
+
+func say(cmd, format string, args ...any) {
+	prefix := "yolk"
+	if cmd != "" {
+		prefix += " " + cmd
+	}
+	fmt.Fprintf(os.Stderr, prefix+": "+format+"\n", args...)
+}
+
+// fail reports an error; a failed build shows what the go command printed
+// first.
+func fail(cmd string, err error) int {
+	if e := (*target.BuildError)(nil); errors.As(err, &e) {
+		os.Stderr.WriteString(strings.TrimRight(e.Output, "\n") + "\n")
+	}
+	say(cmd, "%v", err)
+	return exitFailure
+}

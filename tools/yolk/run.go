@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
+	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
+	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
+)
+
+const runHelp = `Usage: yolk run [flags] TARGET [--] [program arguments]
+
+Builds TARGET and boots it in QEMU. The guest's console is standard input and
+output, its exit status is yolk's. Ctrl-C interrupts the program; a second one
+kills the VM.
+
+TARGET is
+    a folder or package:      ./app   .   example.com/module/cmd/app   main.go
+    a published program:      MODULE/PACKAGE@VERSION
+    an image already built:   app.elf
+
+Flags:
+    -p [ADDR:]HOST:GUEST[/udp]   pass a port of this host to the guest (repeat);
+                                 ADDR is 127.0.0.1 unless given; with HOST empty
+                                 a free port is picked and printed
+    -m SIZE                      RAM, 16M or more (default 256M)
+    -e NAME=VALUE, -e NAME       set or pass on an environment variable (repeat)
+    -env-file FILE               the same, from NAME=VALUE lines
+    -files DIR[:/path]           copy a folder or file into the guest's root file
+                                 system at /path before it starts (repeat)
+    -w /path                     working directory of the program
+    -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing
+    -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
+    -hostname NAME
+    -machine microvm|q35|pc      (default microvm)
+    -accel auto|kvm|tcg          (default auto: KVM if it runs guests at full speed)
+    -smp N                       CPUs; an image uses one today
+    -gdb [HOST]:PORT             let a debugger connect
+    -name NAME                   name of the VM
+    -qemu-arg ARG                one more argument for QEMU (repeat)
+    -n                           print the VMM's command line, run nothing
+    -tags, -ldflags, -gcflags, … flags of go build
+
+Exit status: the program's own; 1 if yolk could not start it, 2 for a mistake on
+the command line, 125 if the VM ended without telling the program's status.
+
+Examples:
+    yolk run ./examples/hello
+    yolk run -p 8080:8080 ./examples/web
+    yolk run -p :8080 -files ./site:/srv app.elf -root /srv
+    yolk run -m 512M -p 1053:53/udp github.com/coredns/coredns@v1.15.0 -conf /Corefile
+`
+
+func runCommand(ctx context.Context, args []string) int {
+	v := newVMFlags()
+	var buildFlags []string
+	rest, err := v.parse(args, func(args []string) (int, error) {
+		f, n, ok, err := target.CutFlag(args)
+		if err == nil && !ok {
+			err = fmt.Errorf("%w %s", errUnknown, args[0])
+		}
+		buildFlags = append(buildFlags, f)
+		return n, err
+	})
+	if err == nil {
+		err = v.check()
+	}
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(runHelp)
+		return 0
+	}
+	if errors.Is(err, errUnknown) {
+		return usage("run", "%v; yolk run -h lists the flags", err)
+	}
+	if err != nil {
+		return usage("run", "%v", err)
+	}
+	if len(rest) == 0 {
+		return usage("run", "name a program to run, as in yolk run ./app; yolk run -h has more")
+	}
+	programArgs := rest[1:]
+	if len(programArgs) > 0 && programArgs[0] == "--" {
+		programArgs = programArgs[1:]
+	}
+	if _, err := qemu.Find(); err != nil && !v.print {
+		return fail("", err) // before a build that takes a minute
+	}
+	im, name, err := resolve(ctx, rest[0], buildFlags)
+	if err != nil {
+		return fail("", err)
+	}
+	return v.boot(ctx, im, name, programArgs)
+}
+
+// resolve turns a target into an image and the program's name.
+func resolve(ctx context.Context, text string, flags []string) (*elfcheck.Image, string, error) {
+	t, err := target.Parse(text)
+	if err != nil {
+		return nil, "", err
+	}
+	b := &target.Builder{Flags: flags, Stderr: os.Stderr}
+	if t.Kind != target.ELF {
+		if b, err = newBuilder(ctx, flags); err != nil {
+			return nil, "", err
+		}
+	}
+	im, err := b.Image(ctx, t)
+	return im, t.Name, err
+}
+
+// boot runs an image to its end and returns yolk's exit status.
+func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, args []string) int {
+	cfg, err := v.config(os.Stderr)
+	if err != nil {
+		return fail("", err)
+	}
+	if cfg.Kernel, err = filepath.Abs(im.Path); err != nil {
+		return fail("", err)
+	}
+	cfg.Append = v.bootLine(name, args, ui.IsTerminal(os.Stdout))
+	var files *os.File
+	if len(v.files) > 0 {
+		if files, err = v.packFiles(); err != nil {
+			return fail("", err)
+		}
+		defer files.Close()
+	}
+	if v.print {
+		return printCommandLine(cfg, files)
+	}
+	if files != nil {
+		os.Remove(files.Name()) // QEMU gets the open file
+	}
+	return runVM(ctx, cfg, files)
+}
+
+// packFiles writes the initial files to a temporary file.
+func (v *vmFlags) packFiles() (*os.File, error) {
+	f, err := os.CreateTemp("", "yolk-files-*.cpio")
+	if err != nil {
+		return nil, err
+	}
+	step := ui.Begin(os.Stderr, "packing files")
+	n, err := initfs.Write(f, v.files, initfs.Options{
+		MaxBytes: v.memory,
+		Exclude:  v.exclude,
+		Skipped: func(host string, why error) {
+			fmt.Fprintf(step, "yolk: %s is left out: %v\n", host, why)
+		},
+	})
+	step.End()
+	// The archive stays in memory beside the program.
+	if err == nil && n > v.memory*3/4 || errors.Is(err, initfs.ErrTooLarge) {
+		err = fmt.Errorf("the files of -files do not fit in %d MiB of RAM; choose more with -m", v.memory>>20)
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
+	}
+	return f, nil
+}
+
+func printCommandLine(cfg qemu.Config, files *os.File) int {
+	if files != nil {
+		cfg.Initrd = files.Name()
+		fmt.Fprintf(os.Stderr, "yolk: the initial files are in %s; remove it when you are done\n", cfg.Initrd)
+	}
+	var words []string
+	for _, a := range cfg.CommandLine() {
+		words = append(words, shellQuote(a))
+	}
+	fmt.Println(strings.Join(words, " "))
+	return 0
+}
+
+// stopGrace is how long a guest may take to end after SIGTERM, which nobody
+// may be there to repeat.
+const stopGrace = 10 * time.Second
+
+// runVM connects the VM with the terminal and the signals.
+func runVM(ctx context.Context, cfg qemu.Config, files *os.File) int {
+	if ctx.Err() != nil { // interrupted before there was a VM
+		return exitFailure
+	}
+	// A background job that reads its terminal would be stopped; with SIGTTIN
+	// ignored it only has no input.
+	signal.Ignore(syscall.SIGTTIN)
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	defer signal.Stop(signals)
+
+	vm, err := qemu.Start(cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files})
+	if err != nil {
+		return fail("", err)
+	}
+	sig := watch(vm, signals, os.Stderr)
+	status, err := vm.Wait()
+	switch f := (*qemu.Failure)(nil); {
+	case err == nil:
+		return status
+	case errors.Is(err, qemu.ErrKilled):
+		return 128 + int(<-sig)
+	case errors.As(err, &f) && f.Reason == "" && f.Stderr != "":
+		os.Stderr.WriteString(strings.TrimRight(f.Stderr, "\n") + "\n")
+	}
+	say("", "%v", err)
+	return exitNoVM
+}
+
+// watch passes the first signal on as a request to stop, and makes the second
+// one, or a first one that nobody obeys, kill the VM. The channel then has the
+// signal.
+func watch(vm *qemu.VM, signals <-chan os.Signal, w io.Writer) <-chan syscall.Signal {
+	killed := make(chan syscall.Signal, 1)
+	go func() {
+		var first os.Signal
+		select {
+		case <-vm.Done():
+			return
+		case first = <-signals:
+		}
+		var patience <-chan time.Time
+		if first == os.Interrupt {
+			fmt.Fprintln(w, "yolk: stopping (again to kill)")
+			vm.Stop()
+		} else {
+			patience = time.After(stopGrace)
+			vm.Stop()
+		}
+		select {
+		case <-vm.Done():
+			return
+		case first = <-signals:
+		case <-patience:
+		}
+		killed <- first.(syscall.Signal)
+		vm.Kill()
+	}()
+	return killed
+}
+
+// shellQuote quotes a word for sh(1).
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@%+=:,./_-", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

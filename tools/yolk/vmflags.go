@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
+	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
+	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+)
+
+// vmFlags are the flags that describe a virtual machine and what its program
+// sees.
+type vmFlags struct {
+	forwards []qemu.Forward
+	memory   int64
+	cpus     int
+	machine  string
+	accel    string
+	net      string
+	ip       qemu.IP
+	env      []string // K=V
+	files    []initfs.Source
+	hostname string
+	cwd      string
+	gdb      string
+	name     string
+	extra    []string
+	print    bool
+	quiet    bool // say nothing about the accelerator
+	exclude  func(fs.DirEntry) bool
+}
+
+const defaultMemory = 256 << 20
+
+func newVMFlags() *vmFlags {
+	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto", net: qemu.NetUser}
+}
+
+// parse reads the flags at the front of args and returns the rest. Flags that
+// the set does not know are offered to other, if it is not nil.
+func (v *vmFlags) parse(args []string, other func(args []string) (n int, err error)) ([]string, error) {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
+		if args[0] == "--" {
+			return args[1:], nil
+		}
+		n, err := v.one(args)
+		if errors.Is(err, errUnknown) && other != nil {
+			n, err = other(args)
+		}
+		if err != nil {
+			return nil, err
+		}
+		args = args[n:]
+	}
+	return args, nil
+}
+
+var errUnknown = errors.New("unknown flag")
+
+// one reads one flag and returns how many arguments it took.
+func (v *vmFlags) one(args []string) (int, error) {
+	name, value, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+	if isHelp(args[0]) {
+		return 0, flag.ErrHelp
+	}
+	if name == "n" {
+		v.print = true
+		return 1, nil
+	}
+	set := v.setter(name)
+	if set == nil {
+		return 0, fmt.Errorf("%w %s", errUnknown, args[0])
+	}
+	n := 1
+	if !hasValue {
+		if len(args) < 2 {
+			return 0, fmt.Errorf("flag -%s needs a value", name)
+		}
+		value, n = args[1], 2
+	}
+	return n, set(value)
+}
+
+func (v *vmFlags) setter(name string) func(string) error {
+	switch name {
+	case "p":
+		return v.setPort
+	case "m":
+		return v.setMemory
+	case "smp":
+		return v.setCPUs
+	case "machine":
+		return oneOf("machine", &v.machine, qemu.Machines...)
+	case "accel":
+		return oneOf("accel", &v.accel, "auto", "kvm", "tcg")
+	case "e":
+		return v.setEnv
+	case "env-file":
+		return v.readEnvFile
+	case "net":
+		return v.setNet
+	case "ip":
+		return func(s string) (err error) { v.ip, err = qemu.ParseIP(s); return }
+	case "files":
+		return v.addFiles
+	case "hostname":
+		return v.setHostname
+	case "w":
+		return v.setCwd
+	case "gdb":
+		return v.setGDB
+	case "name":
+		return func(s string) error { v.name = s; return nil }
+	case "qemu-arg":
+		return func(s string) error { v.extra = append(v.extra, s); return nil }
+	case "v":
+		return notYet("-v", "a live share of a host folder")
+	case "disk":
+		return notYet("-disk", "a disk")
+	}
+	return nil
+}
+
+// notYet answers flags whose meaning is settled and whose drivers are not
+// there.
+func notYet(name, what string) func(string) error {
+	return func(s string) error {
+		host, mount, _ := strings.Cut(s, ":")
+		mount, _, _ = strings.Cut(mount, ":")
+		if mount == "" {
+			mount = "/mnt"
+		}
+		return fmt.Errorf("%s %s: not yet: %s; to give the program a copy of files use -files %s:%s", name, s, what, host, mount)
+	}
+}
+
+func oneOf(name string, dst *string, values ...string) func(string) error {
+	return func(s string) error {
+		if !slices.Contains(values, s) {
+			return fmt.Errorf("-%s %s: want one of %s", name, s, strings.Join(values, ", "))
+		}
+		*dst = s
+		return nil
+	}
+}
+
+func (v *vmFlags) setPort(s string) error {
+	f, err := qemu.ParseForward(s)
+	if err != nil {
+		return err
+	}
+	for _, g := range v.forwards {
+		if f.Host.Port() != 0 && f.Host == g.Host && f.Proto == g.Proto {
+			return fmt.Errorf("-p %s: port %d of the host is given twice", s, f.Host.Port())
+		}
+	}
+	v.forwards = append(v.forwards, f)
+	return nil
+}
+
+var sizes = regexp.MustCompile(`^([0-9]+)([KkMmGg]?)(i?[Bb])?$`)
+
+const maxMemory = 1 << 40
+
+// setMemory reads a size; a bare number is in MiB, as QEMU has it.
+func (v *vmFlags) setMemory(s string) error {
+	m := sizes.FindStringSubmatch(s)
+	if m == nil {
+		return fmt.Errorf("-m %s: want a size such as 256M or 1G", s)
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	shift := map[string]int{"K": 10, "": 20, "M": 20, "G": 30}[strings.ToUpper(m[2])]
+	if err != nil || n > maxMemory>>shift {
+		return fmt.Errorf("-m %s: more than yolk can use; the limit is 1024G", s)
+	}
+	if n <<= shift; n < qemu.MinMemory {
+		return fmt.Errorf("-m %s: RAM too small for an image; use -m 16M or more", s)
+	}
+	v.memory = n
+	return nil
+}
+
+func (v *vmFlags) setCPUs(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 255 {
+		return fmt.Errorf("-smp %s: want a number of CPUs from 1 to 255", s)
+	}
+	v.cpus = n
+	return nil
+}
+
+func (v *vmFlags) setEnv(s string) error {
+	name, _, hasValue := strings.Cut(s, "=")
+	if !bootline.ValidKey(name) {
+		return fmt.Errorf("-e %s: want NAME=VALUE (or NAME, to pass it on)", s)
+	}
+	if !hasValue {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			return fmt.Errorf("-e %s: not set here; want NAME=VALUE", s)
+		}
+		s = name + "=" + value
+	}
+	v.env = append(v.env, s)
+	return nil
+}
+
+// readEnvFile reads NAME=VALUE lines; blank lines and # comments are skipped.
+func (v *vmFlags) readEnvFile(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("-env-file: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		if key, _, ok := strings.Cut(line, "="); !ok || !bootline.ValidKey(key) {
+			return fmt.Errorf("-env-file %s: line %d is not NAME=VALUE", name, n)
+		}
+		v.env = append(v.env, line)
+	}
+	return lines.Err()
+}
+
+var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`) // IFNAMSIZ
+
+func (v *vmFlags) setNet(s string) error {
+	tap, isTap := strings.CutPrefix(s, "tap:")
+	if s != qemu.NetUser && s != qemu.NetNone && !(isTap && interfaceName.MatchString(tap)) {
+		return fmt.Errorf("-net %s: want user, none or tap:INTERFACE", s)
+	}
+	v.net = s
+	return nil
+}
+
+func (v *vmFlags) addFiles(s string) error {
+	src, err := initfs.Parse(s)
+	if err != nil {
+		return fmt.Errorf("-files: %w", err)
+	}
+	v.files = append(v.files, src)
+	return nil
+}
+
+var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`) // HOST_NAME_MAX
+
+func (v *vmFlags) setHostname(s string) error {
+	if !hostname.MatchString(s) {
+		return fmt.Errorf("-hostname %s: want letters, digits, dots and dashes, at most 64", s)
+	}
+	v.hostname = s
+	return nil
+}
+
+func (v *vmFlags) setCwd(s string) error {
+	if !path.IsAbs(s) {
+		return fmt.Errorf("-w %s: want an absolute path in the guest", s)
+	}
+	v.cwd = path.Clean(s)
+	return nil
+}
+
+// setGDB accepts what gdb's target remote does, :1234 or host:1234, and QEMU's
+// own forms.
+func (v *vmFlags) setGDB(s string) error {
+	switch {
+	case strings.Contains(s, "::"), strings.HasPrefix(s, "tcp:"), strings.HasPrefix(s, "unix:"):
+		v.gdb = s
+	case strings.Contains(s, ":"):
+		v.gdb = "tcp:" + s
+	default:
+		if _, err := strconv.ParseUint(s, 10, 16); err != nil {
+			return fmt.Errorf("-gdb %s: want [HOST]:PORT", s)
+		}
+		v.gdb = "tcp::" + s
+	}
+	return nil
+}
+
+// check finds flags that contradict each other.
+func (v *vmFlags) check() error {
+	if len(v.forwards) > 0 && v.net != qemu.NetUser {
+		return fmt.Errorf("-p needs -net user; with -net %s connect to the guest's own address", v.net)
+	}
+	return nil
+}
+
+// config resolves the accelerator and free ports. Notes for the user go to w.
+func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
+	c := qemu.Config{
+		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
+		GDB: v.gdb, Name: v.name, Extra: v.extra,
+	}
+	switch v.accel {
+	case "kvm":
+		c.KVM = true
+	case "auto":
+		ok, why := qemu.UsableKVM()
+		if c.KVM = ok; !ok && !v.quiet {
+			fmt.Fprintf(w, "yolk: no KVM (%s): the VM is emulated, which is slower\n", why)
+		}
+	}
+	if v.cpus > 1 {
+		fmt.Fprintf(w, "yolk: -smp %d: an image uses one CPU today; the others stay idle\n", v.cpus)
+	}
+	for i := range v.forwards {
+		f := &v.forwards[i]
+		if err := f.Pick(); err != nil {
+			return c, fmt.Errorf("no free port for -p: %w", err)
+		}
+		if f.Chosen {
+			fmt.Fprintf(w, "yolk: %s port %d of the guest is %s\n", f.Proto, f.Guest, f.Host)
+		}
+	}
+	c.Forwards = v.forwards
+	return c, nil
+}
+
+// bootLine writes the kernel command line.
+func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
+	var l bootline.Line
+	l.Add("arg0", name)
+	for _, a := range args {
+		l.Add("arg", a)
+	}
+	if v.cwd != "" {
+		l.Add("cwd", v.cwd)
+	}
+	if v.hostname != "" {
+		l.Add("hostname", v.hostname)
+	}
+	if w := v.ip.Word(); w != "" {
+		l.Add("ip", w)
+	}
+	if tty {
+		l.Add("yolk.tty", "1")
+	}
+	for _, kv := range lastWins(v.env) {
+		name, value, _ := strings.Cut(kv, "=")
+		l.Add("env."+name, value)
+	}
+	return l.String()
+}
+
+// lastWins keeps the last setting of each variable: of two, a Go program would
+// see the first.
+func lastWins(env []string) []string {
+	last := map[string]int{}
+	for i, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		last[name] = i
+	}
+	var out []string
+	for i, kv := range env {
+		if name, _, _ := strings.Cut(kv, "="); last[name] == i {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
