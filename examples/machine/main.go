@@ -1,0 +1,25 @@
+// Command machine shows the virtual machine from inside: its memory, its CPUs,
+// its devices and the command line that the VMM gave it. Then it powers off.
+// Elsewhere than on yolk it says so and shows what it can.
+//
+//	yolk run -m 64M -smp 2 ./examples/machine
+package main
+
+import (
+	"fmt"
+
+	machine "github.com/yolk-unikernel/yolk/runtime"
+)
+
+const mib = 1 << 20
+
+func main() {
+	total, free := machine.Memory()
+	fmt.Printf("memory   %d MiB, %d MiB free\n", total/mib, free/mib)
+	fmt.Printf("CPUs     %d\n", machine.CPUs())
+	fmt.Printf("started  with %q\n", machine.CommandLine())
+	for _, d := range machine.Devices() {
+		fmt.Printf("device   %-12s %-16s at %s\n", d.Name, d.Kind, d.Location)
+	}
+	machine.PowerOff()
+}
