@@ -1,0 +1,180 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// newStack makes a stack for a test; buffers of a hosted test never move.
+func newStack(t testing.TB) *Stack {
+	t.Helper()
+	s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }})
+	t.Cleanup(s.Close)
+	return s
+}
+
+// sockaddr builds the raw address that package syscall would pass.
+func sockaddr(a netip.AddrPort) []byte {
+	if a.Addr().Is4() {
+		b := make([]byte, sockaddrInLen)
+		binary.NativeEndian.PutUint16(b, syscall.AF_INET)
+		binary.BigEndian.PutUint16(b[2:], a.Port())
+		copy(b[4:], a.Addr().AsSlice())
+		return b
+	}
+	b := make([]byte, sockaddrIn6Len)
+	binary.NativeEndian.PutUint16(b, syscall.AF_INET6)
+	binary.BigEndian.PutUint16(b[2:], a.Port())
+	copy(b[8:], a.Addr().AsSlice())
+	return b
+}
+
+func addrPort(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+
+// parseSockaddr is the inverse of sockaddr.
+func parseSockaddr(b []byte) netip.AddrPort {
+	port := binary.BigEndian.Uint16(b[2:])
+	if binary.NativeEndian.Uint16(b) == syscall.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[4:8])), port)
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b[8:24])), port)
+}
+
+type tester struct {
+	t testing.TB
+	s *Stack
+}
+
+func (h tester) socket(family, typ, proto int) kernel.Socket {
+	h.t.Helper()
+	k, errno := h.s.NewSocket(family, typ, proto)
+	if errno != 0 {
+		h.t.Fatalf("socket(%d, %d, %d) = %v", family, typ, proto, errno)
+	}
+	h.t.Cleanup(k.Release)
+	return k
+}
+
+func (h tester) ok(what string, errno syscall.Errno) {
+	h.t.Helper()
+	if errno != 0 {
+		h.t.Fatalf("%s: %v", what, errno)
+	}
+}
+
+func (h tester) localAddr(k kernel.Socket) netip.AddrPort {
+	h.t.Helper()
+	var b [128]byte
+	n, errno := k.LocalAddr(b[:])
+	h.ok("getsockname", errno)
+	return parseSockaddr(b[:n])
+}
+
+// wait blocks until k has one of the events; a waiter that is not told in
+// time is what these tests are for.
+func wait(t testing.TB, k kernel.File, want kernel.Events) {
+	t.Helper()
+	ch := make(chan struct{}, 1)
+	w := &kernel.Waiter{Notify: func(kernel.Events) {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}}
+	k.Queue().Add(w)
+	defer k.Queue().Remove(w)
+	deadline := time.After(5 * time.Second)
+	for k.Readiness()&want == 0 {
+		select {
+		case <-ch:
+		case <-deadline:
+			t.Fatalf("no event %#x in 5 s; readiness %#x", want, k.Readiness())
+		}
+	}
+}
+
+// read blocks for data.
+func read(t testing.TB, k kernel.File, p []byte) (int, syscall.Errno) {
+	t.Helper()
+	for {
+		n, errno := k.Read(p, -1)
+		if errno != syscall.EAGAIN {
+			return n, errno
+		}
+		wait(t, k, kernel.EventIn)
+	}
+}
+
+// writeAll blocks until all of p is taken.
+func writeAll(t testing.TB, k kernel.File, p []byte) {
+	t.Helper()
+	for len(p) > 0 {
+		n, errno := k.Write(p, -1)
+		switch errno {
+		case 0:
+			p = p[n:]
+		case syscall.EAGAIN:
+			wait(t, k, kernel.EventOut)
+		default:
+			t.Fatalf("write: %v", errno)
+		}
+	}
+}
+
+// accept blocks for a connection.
+func accept(t testing.TB, l kernel.Socket) kernel.Socket {
+	t.Helper()
+	for {
+		c, errno := l.Accept()
+		switch errno {
+		case 0:
+			t.Cleanup(c.Release)
+			return c
+		case syscall.EAGAIN:
+			wait(t, l, kernel.EventIn)
+		default:
+			t.Fatalf("accept: %v", errno)
+		}
+	}
+}
+
+func soError(t testing.TB, k kernel.Socket) syscall.Errno {
+	t.Helper()
+	var b [4]byte
+	if _, errno := k.GetOption(syscall.SOL_SOCKET, syscall.SO_ERROR, b[:]); errno != 0 {
+		t.Fatalf("SO_ERROR: %v", errno)
+	}
+	return syscall.Errno(binary.NativeEndian.Uint32(b[:]))
+}
+
+// connectTo connects as package net does: start, wait, SO_ERROR.
+func connectTo(t testing.TB, k kernel.Socket, to netip.AddrPort) syscall.Errno {
+	t.Helper()
+	errno := k.Connect(sockaddr(to))
+	if errno != syscall.EINPROGRESS {
+		return errno
+	}
+	wait(t, k, kernel.EventOut)
+	return soError(t, k)
+}
+
+// pair returns both ends of a TCP connection over addr.
+func (h tester) pair(family int, addr string) (client, server kernel.Socket) {
+	h.t.Helper()
+	l := h.socket(family, syscall.SOCK_STREAM, 0)
+	h.ok("bind", l.Bind(sockaddr(addrPort(addr))))
+	h.ok("listen", l.Listen(16))
+	client = h.socket(family, syscall.SOCK_STREAM, 0)
+	if errno := connectTo(h.t, client, h.localAddr(l)); errno != 0 {
+		h.t.Fatalf("connect: %v", errno)
+	}
+	return client, accept(h.t, l)
+}
+
+func withPort(a netip.AddrPort, port uint16) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), port) }

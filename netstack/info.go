@@ -1,0 +1,167 @@
+package netstack
+
+import (
+	"net/netip"
+	"slices"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// InterfaceInfo describes an interface to netlink, ioctl and /proc.
+type InterfaceInfo struct {
+	Index        int
+	Name         string
+	MTU          int
+	HardwareAddr []byte // 6 bytes; all zero for "lo"
+	Flags        uint32 // IFF_*, netdevice(7)
+	Addrs        []InterfaceAddr
+	Stats        InterfaceStats
+}
+
+// InterfaceAddr is one address with its prefix length.
+type InterfaceAddr struct {
+	Addr netip.Addr
+	Bits int
+	// Permanent tells that the address was configured, not leased or learnt.
+	Permanent bool
+	// Tentative tells that duplicate address detection is under way.
+	Tentative bool
+}
+
+// InterfaceStats are the counters of /proc/net/dev.
+type InterfaceStats struct {
+	RxPackets, RxBytes, RxErrors, RxDropped uint64
+	TxPackets, TxBytes, TxErrors, TxDropped uint64
+}
+
+// RouteInfo is one row of the routing table.
+type RouteInfo struct {
+	Destination netip.Prefix
+	Gateway     netip.Addr // invalid: directly connected
+	Source      netip.Addr // preferred source; invalid: none
+	Interface   int        // index
+}
+
+// Interfaces returns the interfaces in the order of their indexes.
+func (s *Stack) Interfaces() []InterfaceInfo {
+	infos := s.stack.NICInfo()
+	out := make([]InterfaceInfo, 0, len(infos))
+	for id, info := range infos {
+		out = append(out, s.interfaceInfo(id, &info))
+	}
+	slices.SortFunc(out, func(a, b InterfaceInfo) int { return a.Index - b.Index })
+	return out
+}
+
+func (s *Stack) interfaceInfo(id tcpip.NICID, info *stack.NICInfo) InterfaceInfo {
+	i := InterfaceInfo{
+		Index: int(id),
+		Name:  info.Name,
+		MTU:   int(info.MTU),
+	}
+	i.HardwareAddr = make([]byte, header.EthernetAddressSize)
+	copy(i.HardwareAddr, info.LinkAddress)
+	if info.Flags.Loopback {
+		i.Flags = syscall.IFF_LOOPBACK
+	} else {
+		i.Flags = syscall.IFF_BROADCAST | syscall.IFF_MULTICAST
+	}
+	if info.Flags.Running {
+		i.Flags |= syscall.IFF_UP | syscall.IFF_RUNNING
+	}
+	for _, a := range info.ProtocolAddresses {
+		if addr, ok := addrOf(a.AddressWithPrefix.Address); ok {
+			i.Addrs = append(i.Addrs, InterfaceAddr{Addr: addr, Bits: a.AddressWithPrefix.PrefixLen, Permanent: true})
+		}
+	}
+	i.Stats = s.interfaceStats(id, info)
+	return i
+}
+
+// interfaceStats takes the counters of the link, or gVisor's for "lo".
+func (s *Stack) interfaceStats(id tcpip.NICID, info *stack.NICInfo) InterfaceStats {
+	if l := s.linkByID(id); l != nil {
+		c := &l.stats
+		return InterfaceStats{
+			RxPackets: c.rxPackets.Load(), RxBytes: c.rxBytes.Load(),
+			RxErrors: c.rxErrors.Load(), RxDropped: c.rxDropped.Load(),
+			TxPackets: c.txPackets.Load(), TxBytes: c.txBytes.Load(), TxDropped: c.txDropped.Load(),
+		}
+	}
+	return InterfaceStats{
+		RxPackets: info.Stats.Rx.Packets.Value(), RxBytes: info.Stats.Rx.Bytes.Value(),
+		TxPackets: info.Stats.Tx.Packets.Value(), TxBytes: info.Stats.Tx.Bytes.Value(),
+	}
+}
+
+// Routes returns the routing table, most specific destinations first.
+func (s *Stack) Routes() []RouteInfo {
+	var out []RouteInfo
+	for _, r := range s.stack.GetRouteTable() {
+		id := r.Destination.ID()
+		dst, ok := addrOf(id)
+		if !ok {
+			continue
+		}
+		info := RouteInfo{Destination: netip.PrefixFrom(dst, r.Destination.Prefix()), Interface: int(r.NIC)}
+		if gw, ok := addrOf(r.Gateway); ok {
+			info.Gateway = gw
+		}
+		if src, ok := addrOf(r.SourceHint); ok {
+			info.Source = src
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+func addrOf(a tcpip.Address) (netip.Addr, bool) { return netip.AddrFromSlice(a.AsSlice()) }
+
+func tcpipAddr(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }
+
+func (s *Stack) linkByID(id tcpip.NICID) *Link {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if l.id == id {
+			return l
+		}
+	}
+	return nil
+}
+
+func (s *Stack) interfaceByName(name string) (tcpip.NICID, bool) {
+	if name == "lo" {
+		return loopbackNIC, true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.links {
+		if l.name == name {
+			return l.id, true
+		}
+	}
+	return 0, false
+}
+
+// multicastNIC chooses the interface for a group without one: where the
+// group's packets would leave, else the first card, else "lo".
+func (s *Stack) multicastNIC(group tcpip.Address) tcpip.NICID {
+	net := header.IPv4ProtocolNumber
+	if group.Len() == header.IPv6AddressSize {
+		net = header.IPv6ProtocolNumber
+	}
+	if r, err := s.stack.FindRoute(0, tcpip.Address{}, group, net, false); err == nil {
+		defer r.Release()
+		return r.NICID()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.links) != 0 {
+		return s.links[0].id
+	}
+	return loopbackNIC
+}

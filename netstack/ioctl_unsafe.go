@@ -1,0 +1,154 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"syscall"
+	"unsafe"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+var _ kernel.Ioctler = (*socket)(nil)
+
+// Ioctl implements kernel.Ioctler: the requests of socket ioctls that Go
+// programs make (netdevice(7), tcp(7)).
+func (k *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
+	switch req {
+	case syscall.TIOCINQ: // also FIONREAD and SIOCINQ
+		return k.ioctlQueued(tcpip.ReceiveQueueSizeOption, &a)
+	case syscall.TIOCOUTQ, siocOutqNSD: // also SIOCOUTQ
+		return k.ioctlQueued(tcpip.SendQueueSizeOption, &a)
+	case syscall.SIOCGIFCONF:
+		return k.ioctlConf(&a)
+	case syscall.SIOCGIFNAME, siocGIfIndex, syscall.SIOCGIFADDR, syscall.SIOCGIFMTU, syscall.SIOCGIFFLAGS,
+		syscall.SIOCGIFHWADDR, syscall.SIOCGIFNETMASK, syscall.SIOCGIFBRDADDR, syscall.SIOCGIFDSTADDR,
+		syscall.SIOCGIFMETRIC, siocGIfTxQLen:
+		return k.ioctlInterface(req, &a)
+	case syscall.SIOCSIFADDR, syscall.SIOCSIFFLAGS, syscall.SIOCSIFMTU, syscall.SIOCADDRT, syscall.SIOCDELRT:
+		return 0, syscall.EPERM
+	}
+	return 0, syscall.ENOTTY
+}
+
+func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, syscall.Errno) {
+	dst, errno := a.Bytes(2, 4)
+	if errno != 0 {
+		return 0, errno
+	}
+	v, err := k.ep.GetSockOptInt(o)
+	if err != nil && o == tcpip.SendQueueSizeOption {
+		v, err = 0, nil // gVisor does not tell
+	}
+	if err != nil {
+		return 0, errnoOf(err)
+	}
+	putInt(dst, v)
+	return 0, 0
+}
+
+// ioctlInterface serves requests with a struct ifreq: a name of 16 bytes and
+// 24 bytes of union.
+func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.Errno) {
+	r, errno := a.Bytes(2, ifreqSize)
+	if errno != 0 {
+		return 0, errno
+	}
+	union := r[ifNameSize:]
+	if req == syscall.SIOCGIFNAME {
+		index := int(int32(binary.NativeEndian.Uint32(union)))
+		for _, i := range k.stack.Interfaces() {
+			if i.Index == index {
+				clear(r[:ifNameSize])
+				copy(r[:ifNameSize-1], i.Name)
+				return 0, 0
+			}
+		}
+		return 0, syscall.ENODEV
+	}
+	name := cString(r[:ifNameSize])
+	for _, i := range k.stack.Interfaces() {
+		if i.Name == name {
+			return 0, fillIfreq(req, union, &i)
+		}
+	}
+	return 0, syscall.ENODEV
+}
+
+func fillIfreq(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
+	clear(union)
+	put := binary.NativeEndian.PutUint32
+	switch req {
+	case siocGIfIndex:
+		put(union, uint32(i.Index))
+	case syscall.SIOCGIFMTU:
+		put(union, uint32(i.MTU))
+	case syscall.SIOCGIFFLAGS:
+		binary.NativeEndian.PutUint16(union, uint16(i.Flags))
+	case siocGIfTxQLen:
+		put(union, maxQueuedPackets)
+	case syscall.SIOCGIFMETRIC:
+	case syscall.SIOCGIFHWADDR:
+		kind := uint16(arphrdEther)
+		if i.Flags&syscall.IFF_LOOPBACK != 0 {
+			kind = arphrdLoopback
+		}
+		binary.NativeEndian.PutUint16(union, kind)
+		copy(union[2:], i.HardwareAddr)
+	default:
+		return fillIfreqAddr(req, union, i)
+	}
+	return 0
+}
+
+// fillIfreqAddr writes the first IPv4 address of the interface, its mask or
+// its broadcast address as a sockaddr_in.
+func fillIfreqAddr(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
+	for _, a := range i.Addrs {
+		if !a.Addr.Is4() {
+			continue
+		}
+		ip := a.Addr.As4()
+		mask := uint32(0xffffffff) << (32 - a.Bits)
+		host := binary.BigEndian.Uint32(ip[:])
+		switch req {
+		case syscall.SIOCGIFNETMASK:
+			host = mask
+		case syscall.SIOCGIFBRDADDR:
+			host |= ^mask
+		}
+		binary.NativeEndian.PutUint16(union, syscall.AF_INET)
+		binary.BigEndian.PutUint32(union[4:], host)
+		return 0
+	}
+	return syscall.EADDRNOTAVAIL
+}
+
+// ioctlConf is SIOCGIFCONF: struct ifconf holds a length and a pointer to an
+// array of struct ifreq, one per IPv4 address.
+func (k *socket) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
+	conf, errno := a.Bytes(2, 16)
+	if errno != 0 {
+		return 0, errno
+	}
+	room := int(int32(binary.NativeEndian.Uint32(conf)))
+	buf := *(*unsafe.Pointer)(unsafe.Pointer(&conf[8]))
+	var out []byte
+	for _, i := range k.stack.Interfaces() {
+		var r [ifreqSize]byte
+		copy(r[:ifNameSize-1], i.Name)
+		if fillIfreqAddr(syscall.SIOCGIFADDR, r[ifNameSize:], &i) == 0 {
+			out = append(out, r[:]...)
+		}
+	}
+	if buf != nil {
+		if room < 0 {
+			return 0, syscall.EINVAL
+		}
+		out = out[:min(len(out), room/ifreqSize*ifreqSize)]
+		copy(unsafe.Slice((*byte)(buf), len(out)), out)
+	}
+	binary.NativeEndian.PutUint32(conf, uint32(len(out)))
+	return 0, 0
+}

@@ -1,0 +1,109 @@
+package netstack
+
+import (
+	"net/netip"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// ipv6Options turns on what RFC 4861 and RFC 4862 ask of a host: a link-local
+// address, router solicitation without delay (the machine boots now), routes,
+// addresses and DNS servers from router advertisements.
+func (s *Stack) ipv6Options() ipv6.Options {
+	ndp := ipv6.DefaultNDPConfigurations()
+	ndp.MaxRtrSolicitationDelay = 0
+	ndp.AutoGenTempGlobalAddresses = false
+	return ipv6.Options{
+		NDPConfigs:       ndp,
+		AutoGenLinkLocal: !s.cfg.DisableIPv6,
+		NDPDisp:          &ndpEvents{s: s},
+		MLD:              ipv6.MLDOptions{Enabled: !s.cfg.DisableIPv6},
+		// Duplicate address detection is turned on per card: "lo" has its
+		// address at once.
+	}
+}
+
+// detectDuplicates turns duplicate address detection on for a card that is not
+// yet enabled (RFC 4862 §5.4; one probe, one second, in the background).
+func (s *Stack) detectDuplicates(id tcpip.NICID) {
+	ep, err := s.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
+	if err != nil {
+		return
+	}
+	if d, ok := ep.(stack.DuplicateAddressDetector); ok {
+		d.SetDADConfigurations(stack.DefaultDADConfigurations())
+	}
+}
+
+// ndpEvents carries what router advertisements say to the routing table and
+// to resolv.conf. gVisor forbids calls into the stack from here, hence the
+// goroutines; an advertisement is rare.
+type ndpEvents struct{ s *Stack }
+
+// OnDuplicateAddressDetectionResult implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnDuplicateAddressDetectionResult(_ tcpip.NICID, a tcpip.Address, r stack.DADResult) {
+	if _, dup := r.(*stack.DADDupAddrDetected); dup {
+		e.s.log("address ", a.String(), " is in use by another machine")
+	}
+}
+
+// OnOffLinkRouteUpdated implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnOffLinkRouteUpdated(id tcpip.NICID, dst tcpip.Subnet, router tcpip.Address, _ header.NDPRoutePreference) {
+	go e.s.stack.ReplaceRoute(tcpip.Route{Destination: dst, Gateway: router, NIC: id})
+}
+
+// OnOffLinkRouteInvalidated implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnOffLinkRouteInvalidated(id tcpip.NICID, dst tcpip.Subnet, router tcpip.Address) {
+	go e.s.stack.RemoveRoutes(func(r tcpip.Route) bool {
+		return r.NIC == id && r.Destination == dst && r.Gateway == router
+	})
+}
+
+// OnOnLinkPrefixDiscovered implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnOnLinkPrefixDiscovered(id tcpip.NICID, prefix tcpip.Subnet) {
+	go e.s.stack.AddRoute(tcpip.Route{Destination: prefix, NIC: id})
+}
+
+// OnOnLinkPrefixInvalidated implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnOnLinkPrefixInvalidated(id tcpip.NICID, prefix tcpip.Subnet) {
+	go e.s.stack.RemoveRoutes(func(r tcpip.Route) bool {
+		return r.NIC == id && r.Destination == prefix && r.Gateway.Len() == 0
+	})
+}
+
+// OnAutoGenAddress implements ipv6.NDPDispatcher.
+func (e *ndpEvents) OnAutoGenAddress(_ tcpip.NICID, a tcpip.AddressWithPrefix) stack.AddressDispatcher {
+	e.s.log("IPv6 address ", a.String())
+	return nil
+}
+
+// OnAutoGenAddressDeprecated implements ipv6.NDPDispatcher.
+func (*ndpEvents) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefix) {}
+
+// OnAutoGenAddressInvalidated implements ipv6.NDPDispatcher.
+func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {}
+
+// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A
+// lifetime of zero withdraws the servers.
+func (e *ndpEvents) OnRecursiveDNSServerOption(_ tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
+	var servers []netip.Addr
+	for _, a := range addrs {
+		if addr, ok := addrOf(a); ok && lifetime > 0 {
+			servers = append(servers, addr)
+		}
+	}
+	e.s.setAdvertisedDNS(servers)
+}
+
+// OnDNSSearchListOption implements ipv6.NDPDispatcher (RFC 8106 §5.2).
+func (e *ndpEvents) OnDNSSearchListOption(_ tcpip.NICID, domains []string, _ time.Duration) {
+	e.s.setAdvertisedSearch(domains)
+}
+
+// OnDHCPv6Configuration implements ipv6.NDPDispatcher: there is no DHCPv6
+// client; SLAAC serves.
+func (*ndpEvents) OnDHCPv6Configuration(tcpip.NICID, ipv6.DHCPv6ConfigurationFromNDPRA) {}

@@ -1,0 +1,224 @@
+package netstack
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// NIC is a network card as the stack needs it: frames out, frames in, both
+// without a copy. The wiring implements it with a driver.
+//
+// Calls to Send and Kick are serialised by the Link.
+type NIC interface {
+	// Info tells what the card is and can do. It never changes.
+	Info() NICInfo
+	// Start is called once, before anything else but Info. From then on the
+	// card may call l.Receive and l.TxReady.
+	Start(l *Link)
+	// Send queues one frame and reports true, or reports false if the ring
+	// is full; then the card calls l.TxReady when there is space again. A
+	// queued frame belongs to the card until it calls f.Done.
+	Send(f *Frame) bool
+	// Kick tells the device of what was queued since the last Kick.
+	Kick()
+}
+
+// NICInfo describes a card.
+type NICInfo struct {
+	MAC [6]byte
+	// MTU is the largest IP packet in bytes; 0 means 1500.
+	MTU int
+	// Headroom is how many bytes the card wants before each frame for a
+	// header of its own (virtio-net: 12). The first part of a Frame begins
+	// with that many zero bytes.
+	Headroom int
+	// TSO4 and TSO6: the card cuts TCP segments (and so also completes
+	// their checksums). MaxTSO is the largest it takes; 0 means 65535.
+	TSO4, TSO6 bool
+	MaxTSO     int
+}
+
+// GSO types of a Frame, virtio 1.2 §5.1.6.
+const (
+	GSONone  = 0
+	GSOTCPv4 = 1
+	GSOTCPv6 = 4
+)
+
+// Offload says what the card still has to do to a frame. Offsets count from
+// the Ethernet header, as in virtio 1.2 §5.1.6.
+type Offload struct {
+	NeedsChecksum  bool
+	ChecksumStart  uint16
+	ChecksumOffset uint16
+	GSOType        uint8
+	GSOSize        uint16 // payload bytes per segment
+	HeaderLen      uint16 // Ethernet, IP and TCP headers
+}
+
+// Link is one Ethernet card's end of the stack: a stack.LinkEndpoint and, to
+// spare a list per packet, the stack.QueueingDiscipline in front of it.
+type Link struct {
+	nic  NIC
+	info NICInfo
+	name string
+	id   tcpip.NICID
+
+	dispatcher atomic.Pointer[dispatcherBox]
+	mtu        atomic.Uint32
+	mac        atomic.Pointer[tcpip.LinkAddress]
+
+	// rxChecked holds for the packet being received: the card vouches for
+	// its checksum. gVisor asks by card, not by packet, from within
+	// DeliverNetworkPacket, and Receive is not called concurrently.
+	rxChecked atomic.Bool
+	// tap sees received frames before the stack and says whether it took
+	// them; DHCP runs before there is an address to receive on.
+	tap atomic.Pointer[func(frame []byte) bool]
+
+	tx txQueue
+
+	stats linkCounters
+}
+
+type dispatcherBox struct{ stack.NetworkDispatcher }
+
+type linkCounters struct {
+	rxPackets, rxBytes, rxDropped, rxErrors atomic.Uint64
+	txPackets, txBytes, txDropped           atomic.Uint64
+}
+
+const (
+	defaultMTU = 1500
+	defaultTSO = 65535
+	// rxBufferSize holds an Ethernet frame and a virtio header. Being a
+	// power of two that divides a page, no buffer crosses a page, so each is
+	// one physical range whatever the page tables say.
+	rxBufferSize = 2048
+)
+
+func newLink(nic NIC, name string, id tcpip.NICID) *Link {
+	l := &Link{nic: nic, info: nic.Info(), name: name, id: id}
+	if l.info.MTU == 0 {
+		l.info.MTU = defaultMTU
+	}
+	if l.info.MaxTSO <= 0 || l.info.MaxTSO > defaultTSO {
+		l.info.MaxTSO = defaultTSO
+	}
+	l.mtu.Store(uint32(l.info.MTU))
+	l.SetLinkAddress(tcpip.LinkAddress(l.info.MAC[:]))
+	return l
+}
+
+// MTU implements stack.LinkEndpoint.
+func (l *Link) MTU() uint32 { return l.mtu.Load() }
+
+// SetMTU implements stack.LinkEndpoint.
+func (l *Link) SetMTU(mtu uint32) { l.mtu.Store(min(mtu, uint32(l.info.MTU))) }
+
+// MaxHeaderLength implements stack.LinkEndpoint.
+func (l *Link) MaxHeaderLength() uint16 {
+	return uint16(header.EthernetMinimumSize + l.info.Headroom)
+}
+
+// LinkAddress implements stack.LinkEndpoint.
+func (l *Link) LinkAddress() tcpip.LinkAddress { return *l.mac.Load() }
+
+// SetLinkAddress implements stack.LinkEndpoint.
+func (l *Link) SetLinkAddress(a tcpip.LinkAddress) { l.mac.Store(&a) }
+
+// Capabilities implements stack.LinkEndpoint. CapabilityTXChecksumOffload is
+// left out on purpose: with it gVisor leaves the checksum of every packet,
+// also of an IPv6 fragment, at zero. TCP data uses the partial checksum of
+// GSO; what remains (acknowledgements, UDP) is cheap to sum.
+func (l *Link) Capabilities() stack.LinkEndpointCapabilities {
+	c := stack.CapabilityResolutionRequired
+	if l.rxChecked.Load() {
+		c |= stack.CapabilityRXChecksumOffload
+	}
+	return c
+}
+
+// Attach implements stack.LinkEndpoint.
+func (l *Link) Attach(d stack.NetworkDispatcher) {
+	if d == nil {
+		l.dispatcher.Store(nil)
+		return
+	}
+	l.dispatcher.Store(&dispatcherBox{d})
+}
+
+// IsAttached implements stack.LinkEndpoint.
+func (l *Link) IsAttached() bool { return l.dispatcher.Load() != nil }
+
+// Wait implements stack.LinkEndpoint: a Link has no goroutines.
+func (*Link) Wait() {}
+
+// Close implements stack.LinkEndpoint and stack.QueueingDiscipline.
+func (*Link) Close() {}
+
+// SetOnCloseAction implements stack.LinkEndpoint.
+func (*Link) SetOnCloseAction(func()) {}
+
+// ARPHardwareType implements stack.LinkEndpoint.
+func (*Link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
+
+// SupportedGSO implements stack.GSOEndpoint. Without a card that segments,
+// gVisor still carries up to 64 KiB through TCP in one piece and cuts it last,
+// which costs small segments nothing.
+func (l *Link) SupportedGSO() stack.SupportedGSO {
+	if l.info.TSO4 && l.info.TSO6 {
+		return stack.HostGSOSupported
+	}
+	return stack.GVisorGSOSupported
+}
+
+// GSOMaxSize implements stack.GSOEndpoint.
+func (l *Link) GSOMaxSize() uint32 { return uint32(l.info.MaxTSO) }
+
+// AddHeader implements stack.LinkEndpoint.
+func (l *Link) AddHeader(pkt *stack.PacketBuffer) {
+	eth := header.Ethernet(pkt.LinkHeader().Push(header.EthernetMinimumSize))
+	src := pkt.EgressRoute.LocalLinkAddress
+	if len(src) == 0 {
+		src = l.LinkAddress()
+	}
+	eth.Encode(&header.EthernetFields{
+		SrcAddr: src,
+		DstAddr: pkt.EgressRoute.RemoteLinkAddress,
+		Type:    pkt.NetworkProtocolNumber,
+	})
+}
+
+// ParseHeader implements stack.LinkEndpoint.
+func (*Link) ParseHeader(pkt *stack.PacketBuffer) bool {
+	_, ok := pkt.LinkHeader().Consume(header.EthernetMinimumSize)
+	return ok
+}
+
+// An RxBuffer is memory that a card receives into. It is the storage of a
+// gVisor view, so that what arrives there becomes a packet as it is.
+type RxBuffer struct{ view *buffer.View }
+
+// NewRxBuffer returns a buffer of 2048 bytes. A card makes one per receive
+// descriptor and keeps it for good.
+func NewRxBuffer() *RxBuffer { return &RxBuffer{buffer.NewViewSize(rxBufferSize)} }
+
+// Bytes returns the memory; after Receive took the buffer it is another one.
+func (b *RxBuffer) Bytes() []byte { return b.view.AsSlice() }
+
+// take hands out bytes [off, off+n) as a view and puts fresh memory in place.
+func (b *RxBuffer) take(off, n int) *buffer.View {
+	v := b.view
+	b.view = buffer.NewViewSize(rxBufferSize)
+	v.CapLength(off + n)
+	v.TrimFront(off)
+	return v
+}
+
+var framePool = sync.Pool{New: func() any { return new(Frame) }}

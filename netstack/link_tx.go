@@ -1,0 +1,207 @@
+package netstack
+
+import (
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// A Frame is one outgoing Ethernet frame. Its parts are the packet's own
+// memory, which stays as it is until Done.
+type Frame struct {
+	// Parts are the bytes in order, NICInfo.Headroom zero bytes first.
+	Parts   [][]byte
+	Offload Offload
+
+	pkt  *stack.PacketBuffer
+	size int
+	next *Frame
+}
+
+// Len returns the number of bytes in Parts.
+func (f *Frame) Len() int { return f.size }
+
+// Done gives the frame back: the device has read it. It must not be called
+// from an interrupt handler.
+func (f *Frame) Done() {
+	pkt := f.pkt
+	clear(f.Parts)
+	*f = Frame{Parts: f.Parts[:0]}
+	framePool.Put(f)
+	if pkt != nil {
+		pkt.DecRef()
+	}
+}
+
+// txQueue holds frames while the card's ring is full, as the default queueing
+// discipline of Linux does, and drops beyond its bounds.
+type txQueue struct {
+	mu          sync.Mutex
+	first, last *Frame
+	packets     int
+	bytes       int
+}
+
+// Bounds of the queue: Linux's default txqueuelen, and a sixteenth of the
+// smallest machine, because 1,000 segments of 64 KiB would not fit.
+const (
+	maxQueuedPackets = 1000
+	maxQueuedBytes   = 2 << 20
+)
+
+func (q *txQueue) push(f *Frame) bool {
+	if q.packets >= maxQueuedPackets || q.bytes+f.size > maxQueuedBytes {
+		return false
+	}
+	if q.last == nil {
+		q.first = f
+	} else {
+		q.last.next = f
+	}
+	q.last = f
+	q.packets++
+	q.bytes += f.size
+	return true
+}
+
+// pop removes the first frame, whose successor and size the caller noted
+// before the card got it.
+func (q *txQueue) pop(next *Frame, size int) {
+	q.first = next
+	if next == nil {
+		q.last = nil
+	}
+	q.packets--
+	q.bytes -= size
+}
+
+// WritePacket implements stack.QueueingDiscipline: the way of every packet
+// that leaves.
+func (l *Link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
+	f := l.frame(pkt)
+	l.tx.mu.Lock()
+	defer l.tx.mu.Unlock()
+	if !l.send(f) {
+		return &tcpip.ErrNoBufferSpace{}
+	}
+	l.nic.Kick()
+	return nil
+}
+
+// WritePackets implements stack.LinkEndpoint: several packets, one Kick.
+func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
+	l.tx.mu.Lock()
+	defer l.tx.mu.Unlock()
+	n := 0
+	for _, pkt := range pkts.AsSlice() {
+		if !l.send(l.frame(pkt)) {
+			break
+		}
+		n++
+	}
+	l.nic.Kick()
+	if n < pkts.Len() {
+		return n, &tcpip.ErrNoBufferSpace{}
+	}
+	return n, nil
+}
+
+// send passes f to the card or to the queue; false means that it was dropped.
+// l.tx.mu is held.
+func (l *Link) send(f *Frame) bool {
+	size := f.size - l.info.Headroom // f may be gone once sent
+	if (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
+		f.Done()
+		l.stats.txDropped.Add(1)
+		return false
+	}
+	l.stats.txPackets.Add(1)
+	l.stats.txBytes.Add(uint64(size))
+	return true
+}
+
+// TxReady is called by the card when its ring has space again.
+func (l *Link) TxReady() {
+	l.tx.mu.Lock()
+	defer l.tx.mu.Unlock()
+	sent := false
+	for f := l.tx.first; f != nil; f = l.tx.first {
+		next, size := f.next, f.size
+		f.next = nil
+		if !l.nic.Send(f) {
+			f.next = next
+			break
+		}
+		l.tx.pop(next, size)
+		sent = true
+	}
+	if sent {
+		l.nic.Kick()
+	}
+}
+
+// frame describes pkt to the card and takes a reference to it.
+func (l *Link) frame(pkt *stack.PacketBuffer) *Frame {
+	f := framePool.Get().(*Frame)
+	f.pkt = pkt.IncRef()
+	l.reserveHeadroom(f, pkt)
+	f.size += pkt.Size()
+	views, skip := pkt.AsViewList()
+	for v := views.Front(); v != nil; v = v.Next() {
+		f.Parts, skip = appendPart(f.Parts, v, skip)
+	}
+	f.Offload = offloadOf(pkt)
+	return f
+}
+
+// reserveHeadroom makes room for the card's own header in front of the
+// packet's headers, or beside them if the packet was made without it.
+func (l *Link) reserveHeadroom(f *Frame, pkt *stack.PacketBuffer) {
+	n := l.info.Headroom
+	if n == 0 || len(pkt.VirtioNetHeader().Slice()) == n {
+		return
+	}
+	if pkt.AvailableHeaderBytes() >= n {
+		clear(pkt.VirtioNetHeader().Push(n))
+		return
+	}
+	f.Parts = append(f.Parts, make([]byte, n))
+	f.size += n
+}
+
+// appendPart adds what v holds after skip bytes, and returns the skip for the
+// next view.
+func appendPart(parts [][]byte, v *buffer.View, skip int) ([][]byte, int) {
+	b := v.AsSlice()
+	if skip >= len(b) {
+		return parts, skip - len(b)
+	}
+	return append(parts, b[skip:]), 0
+}
+
+// offloadOf translates gVisor's GSO options, whose TCP header carries the
+// checksum of the pseudo-header already.
+func offloadOf(pkt *stack.PacketBuffer) Offload {
+	gso := &pkt.GSOOptions
+	if !gso.NeedsCsum || (gso.Type != stack.GSOTCPv4 && gso.Type != stack.GSOTCPv6) {
+		return Offload{}
+	}
+	start := header.EthernetMinimumSize + len(pkt.NetworkHeader().Slice())
+	o := Offload{
+		NeedsChecksum:  true,
+		ChecksumStart:  uint16(start),
+		ChecksumOffset: gso.CsumOffset,
+	}
+	if pkt.Data().Size() > int(gso.MSS) && gso.MSS != 0 {
+		o.GSOType = GSOTCPv4
+		if gso.Type == stack.GSOTCPv6 {
+			o.GSOType = GSOTCPv6
+		}
+		o.GSOSize = gso.MSS
+		o.HeaderLen = uint16(start + len(pkt.TransportHeader().Slice()))
+	}
+	return o
+}

@@ -1,0 +1,223 @@
+// Package netstack joins gVisor's TCP/IP stack (gvisor.dev/gvisor/pkg/tcpip)
+// to the rest of yolk: below it a network card (NIC, link.go), above it the
+// sockets of the system call layer (kernel.Socket, socket.go), beside it the
+// configuration that a Linux system would get from its init scripts (DHCPv4
+// per RFC 2131, the ip= words of the kernel command line, IPv6 SLAAC).
+//
+// It adds no goroutine between a packet and gVisor, keeps no timer while the
+// system is idle, and copies no packet. docs/packet.md follows one packet
+// through it; docs/network.md tells how an address is found.
+//
+// Start reading at New, then Link.Receive and Link.WritePacket, then
+// streamSocket.Read.
+package netstack
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/raw"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// loopbackNIC is the index of "lo"; other cards follow from 2, as on Linux.
+const loopbackNIC tcpip.NICID = 1
+
+// Config is what a Stack needs of the machine. The zero value works on a
+// hosted Go program.
+type Config struct {
+	// Random is a cryptographically secure source: initial sequence numbers,
+	// ports and DHCP transaction ids come from it. nil: getrandom(2).
+	Random io.Reader
+	// Nanotime is the monotonic clock in nanoseconds. nil: package time.
+	Nanotime func() int64
+	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: a lot.
+	Memory uint64
+	// OnStack tells whether p lies in the calling goroutine's stack. Such
+	// memory moves when the stack grows, so the socket layer passes it to
+	// gVisor, which keeps it in the heap for a moment, through a bounce
+	// buffer. nil: a conservative guess, correct but slower.
+	OnStack func(p unsafe.Pointer) bool
+	// Hostname is sent to the DHCP server (option 12). May be empty.
+	Hostname string
+	// DisableIPv6 leaves IPv6 out of every card but "lo".
+	DisableIPv6 bool
+	// Log receives one line per notable event. nil: silence.
+	Log func(line string)
+}
+
+// A Stack is one TCP/IP stack with its cards, addresses and sockets.
+type Stack struct {
+	cfg   Config
+	stack *stack.Stack
+
+	mu    sync.Mutex
+	links []*Link // guarded by mu
+	net   netState
+	inode atomic.Uint64
+
+	// socks lists the open sockets for /proc/net.
+	socks socketList
+}
+
+// New makes a stack with the loopback interface up and nothing else.
+func New(cfg Config) *Stack {
+	s := &Stack{cfg: cfg}
+	if s.cfg.OnStack == nil {
+		s.cfg.OnStack = nearStack
+	}
+	s.inode.Store(firstInode)
+	s.stack = stack.New(stack.Options{
+		NetworkProtocols: []stack.NetworkProtocolFactory{
+			ipv4.NewProtocolWithOptions(ipv4.Options{IGMP: ipv4.IGMPOptions{Enabled: true}}),
+			ipv6.NewProtocolWithOptions(s.ipv6Options()),
+			arp.NewProtocol,
+		},
+		TransportProtocols: []stack.TransportProtocolFactory{
+			tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+		},
+		Clock:       newClock(cfg.Nanotime),
+		SecureRNG:   cfg.Random,
+		HandleLocal: true,
+		RawFactory:  raw.EndpointFactory{},
+	})
+	s.tune()
+	s.addLoopback()
+	return s
+}
+
+// addLoopback brings "lo" up. Its errors could only be our own mistakes.
+func (s *Stack) addLoopback() {
+	must(s.stack.CreateNICWithOptions(loopbackNIC, loopback.New(), stack.NICOptions{Name: "lo"}))
+	v4 := tcpip.AddressWithPrefix{Address: header.IPv4Loopback, PrefixLen: 8}
+	v6 := tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128}
+	for _, a := range []tcpip.ProtocolAddress{
+		{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: v4},
+		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: v6},
+	} {
+		must(s.stack.AddProtocolAddress(loopbackNIC, a, stack.AddressProperties{}))
+		s.stack.AddRoute(tcpip.Route{Destination: a.AddressWithPrefix.Subnet(), NIC: loopbackNIC})
+	}
+}
+
+// Linux's net.ipv4.tcp_rmem, tcp_wmem and net.core.rmem_default, which
+// programs and their tests know; see docs/network.md for what they mean here.
+const (
+	tcpMinBuffer     = 4 << 10
+	tcpDefaultBuffer = 128 << 10
+	tcpMaxReceive    = 6 << 20
+	tcpMaxSend       = 4 << 20
+	udpDefaultBuffer = 212992
+	udpMaxBuffer     = 4 << 20
+	// ephemeral ports: net.ipv4.ip_local_port_range.
+	firstEphemeral, lastEphemeral = 32768, 60999
+	// smallMemory is where TIME_WAIT is cut short: 60 s of it at 1,000
+	// connections per second would hold more than such a machine has.
+	smallMemory   = 64 << 20
+	shortTimeWait = 5 * time.Second
+)
+
+func (s *Stack) tune() {
+	st := s.stack
+	recv := tcpip.TCPReceiveBufferSizeRangeOption{Min: tcpMinBuffer, Default: tcpDefaultBuffer, Max: s.share(tcpMaxReceive)}
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: tcpMinBuffer, Default: tcpDefaultBuffer, Max: s.share(tcpMaxSend)}
+	must(st.SetTransportProtocolOption(tcp.ProtocolNumber, &recv))
+	must(st.SetTransportProtocolOption(tcp.ProtocolNumber, &send))
+	// Nagle's algorithm is on until TCP_NODELAY, as on Linux.
+	delay := tcpip.TCPDelayEnabled(true)
+	must(st.SetTransportProtocolOption(tcp.ProtocolNumber, &delay))
+	if m := s.cfg.Memory; m != 0 && m <= smallMemory {
+		wait := tcpip.TCPTimeWaitTimeoutOption(shortTimeWait)
+		must(st.SetTransportProtocolOption(tcp.ProtocolNumber, &wait))
+	}
+	must(st.SetOption(tcpip.SendBufferSizeOption{Min: tcpMinBuffer, Default: udpDefaultBuffer, Max: udpMaxBuffer}))
+	must(st.SetOption(tcpip.ReceiveBufferSizeOption{Min: tcpMinBuffer, Default: udpDefaultBuffer, Max: udpMaxBuffer}))
+	must(st.SetPortRange(firstEphemeral, lastEphemeral))
+}
+
+// share bounds a buffer maximum by a sixteenth of the memory.
+func (s *Stack) share(limit int) int {
+	if m := s.cfg.Memory / 16; m != 0 && m < uint64(limit) {
+		return max(int(m), tcpDefaultBuffer)
+	}
+	return limit
+}
+
+// AddNIC attaches a card under the given name ("eth0"), brings it up without
+// an address and starts it.
+func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := newLink(nic, name, loopbackNIC+1+tcpip.NICID(len(s.links)))
+	err := s.stack.CreateNICWithOptions(l.id, l, stack.NICOptions{Name: name, QDisc: l, Disabled: true})
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	s.detectDuplicates(l.id)
+	s.links = append(s.links, l)
+	nic.Start(l)
+	if err := s.stack.EnableNIC(l.id); err != nil {
+		return nil, errnoOf(err)
+	}
+	// A multicast or broadcast packet without a better route leaves here.
+	s.addLinkRoutes(l)
+	return l, 0
+}
+
+// addLinkRoutes adds the routes that exist as long as the card is up.
+func (s *Stack) addLinkRoutes(l *Link) {
+	if s.cfg.DisableIPv6 {
+		return
+	}
+	s.stack.AddRoute(tcpip.Route{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.id})
+	s.stack.AddRoute(tcpip.Route{Destination: v6Multicast, NIC: l.id})
+}
+
+var v6Multicast = tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16([16]byte{0xff}), PrefixLen: 8}.Subnet()
+
+// RegisterSockets passes the factories of AF_INET and AF_INET6 to register.
+func (s *Stack) RegisterSockets(register func(family int, f kernel.SocketFactory)) {
+	for _, family := range []int{syscall.AF_INET, syscall.AF_INET6} {
+		register(family, func(typ, protocol int) (kernel.Socket, syscall.Errno) {
+			return s.NewSocket(family, typ, protocol)
+		})
+	}
+}
+
+// Close stops the stack's goroutines; for tests.
+func (s *Stack) Close() {
+	s.stopConfig()
+	s.stack.Close()
+}
+
+func (s *Stack) log(parts ...string) {
+	if s.cfg.Log == nil {
+		return
+	}
+	line := "net: "
+	for _, p := range parts {
+		line += p
+	}
+	s.cfg.Log(line)
+}
+
+func must(err tcpip.Error) {
+	if err != nil {
+		panic("netstack: " + err.String())
+	}
+}
