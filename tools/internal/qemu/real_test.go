@@ -1,0 +1,112 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
+)
+
+// real returns a configuration that boots a tiny guest in the real QEMU.
+func real(t *testing.T, machine string, code *tinyguest.Code) Config {
+	t.Helper()
+	if _, err := exec.LookPath(Binary); err != nil {
+		t.Skip(Binary + " is not installed")
+	}
+	c := config(machine)
+	c.Memory = MinMemory
+	c.Kernel = filepath.Join(t.TempDir(), "guest")
+	if err := os.WriteFile(c.Kernel, tinyguest.Image(code), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestRealGuestOnEachMachine(t *testing.T) {
+	for _, machine := range Machines {
+		for _, status := range []int{0, 42, 255} {
+			var code tinyguest.Code
+			c := real(t, machine, code.Print("hello\n").Exit(status))
+			f, _ := ParseForward(":80")
+			if err := f.Pick(); err != nil {
+				t.Fatal(err)
+			}
+			c.Forwards = []Forward{f}
+			out, got, err := run(t, c, nil)
+			if out != "hello\n" || got != status || err != nil {
+				t.Errorf("%s: console %q, status %d, %v; want hello and %d", machine, out, got, err, status)
+			}
+		}
+	}
+}
+
+func TestRealTripleFault(t *testing.T) {
+	var code tinyguest.Code
+	_, _, err := run(t, real(t, "microvm", code.Crash()), nil)
+	if err == nil || !strings.Contains(err.Error(), "ended without an exit status") {
+		t.Errorf("error %v; want the end without a status", err)
+	}
+}
+
+func TestRealInput(t *testing.T) {
+	var code tinyguest.Code
+	c := real(t, "microvm", code.Echo().Echo().Echo().Exit(0))
+	out, _, err := run(t, c, strings.NewReader("x\n"))
+	if out != "x\n\x04" || err != nil {
+		t.Errorf("echo %q, %v; want the input and its end", out, err)
+	}
+}
+
+func TestRealStopAndKill(t *testing.T) {
+	var code tinyguest.Code
+	c := real(t, "microvm", code.Print("up").Echo())
+	pr, _ := io.Pipe()
+	var out buffer
+	vm, err := Start(c, Console{In: pr, Out: &out})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.waitFor(t, "up")
+	vm.Stop()
+	out.waitFor(t, "\x03")
+	vm.Kill()
+	if _, err := vm.Wait(); err != ErrKilled {
+		t.Errorf("Wait = %v; want ErrKilled", err)
+	}
+}
+
+func TestRealComplaints(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	busy, _ := ParseForward(fmt.Sprintf("%d:80", port))
+	for name, tt := range map[string]struct {
+		change func(*Config)
+		want   string
+	}{
+		"busy port":   {func(c *Config) { c.Forwards = []Forward{busy} }, fmt.Sprintf("port %d is in use; choose another with -p ", port)},
+		"busy gdb":    {func(c *Config) { c.GDB = fmt.Sprintf("tcp:127.0.0.1:%d", port) }, "-gdb"},
+		"bad extra":   {func(c *Config) { c.Extra = []string{"-device", "nonsense"} }, "nonsense"},
+		"too much":    {func(c *Config) { c.Memory = 1 << 49 }, "-m"},
+		"not a guest": {func(c *Config) { c.Kernel = "/dev/null" }, ""},
+	} {
+		var code tinyguest.Code
+		c := real(t, "microvm", code.Exit(0))
+		tt.change(&c)
+		_, _, err := run(t, c, nil)
+		var f *Failure
+		if !errors.As(err, &f) || f.Reason == "" || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v; want one line with %q", name, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
+	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
+)
+
+// runHook starts the command under the hook's name in dir.
+func runHook(t *testing.T, dir string, env []string, args ...string) result {
+	t.Helper()
+	cmd := yolkCommand(t, args...)
+	cmd.Args[0] = "/toolchain/bin/" + hookName
+	cmd.Dir = dir
+	cmd.Env = append(cmd.Env, env...)
+	return finish(t, cmd)
+}
+
+func TestHook(t *testing.T) {
+	fakeQEMU(t)
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var code tinyguest.Code
+	app := guest(t, &code)
+	got := runHook(t, dir, []string{"YOLK_MEM=64M", "YOLK_RUN_FLAGS=-machine q35 -e 'A=b c'", "FOO=bar"}, app, "-test.v")
+	if got.status != 0 || got.err != "" {
+		t.Fatalf("got %+v", got)
+	}
+	line := after(got.out, "-append")
+	for _, want := range []string{"arg0=" + app + " arg=-test.v", "cwd=" + dir, "env.FOO=bar", `env.A="b c"`} {
+		if !strings.Contains(line, want) {
+			t.Errorf("command line %q lacks %q", line, want)
+		}
+	}
+	if strings.Contains(line, "env.PATH") || strings.Contains(line, "env.HOME") {
+		t.Errorf("command line %q has variables of the host", line)
+	}
+	if m := after(got.out, "-m"); m != "64M" || !strings.HasPrefix(got.out, "-M\nq35\n") {
+		t.Errorf("RAM %s, machine %.10q; want 64M and q35", m, got.out)
+	}
+	if after(got.out, "-initrd") == "" {
+		t.Error("the working directory is not passed on")
+	}
+}
+
+func TestHookLeavesOutLargeFolders(t *testing.T) {
+	fakeQEMU(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "big"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(filepath.Join(dir, "big"), hookMaxBytes+1); err != nil {
+		t.Fatal(err)
+	}
+	var code tinyguest.Code
+	got := runHook(t, dir, nil, guest(t, &code))
+	if got.status != 0 || !strings.Contains(got.err, "is not visible to the program: more than 64 MiB") || strings.Count(got.err, "\n") != 1 {
+		t.Errorf("got %+v; want one line about the folder", got)
+	}
+}
+
+func TestHookMistakes(t *testing.T) {
+	fakeQEMU(t)
+	self, _ := os.Executable()
+	var code tinyguest.Code
+	app := guest(t, &code)
+	for _, tt := range []struct {
+		env, arg, want string
+	}{
+		{"YOLK_MEM=1M", app, "YOLK_MEM: -m 1M: RAM too small"},
+		{"YOLK_RUN_FLAGS=-bogus", app, "YOLK_RUN_FLAGS: unknown flag -bogus"},
+		{"YOLK_RUN_FLAGS='", app, "a quote is not closed"},
+		{"YOLK_RUN_FLAGS=x", app, "is not a flag"},
+		{"A=b", self, "built for linux/amd64"},
+	} {
+		got := runHook(t, t.TempDir(), []string{tt.env}, tt.arg)
+		if got.status == 0 || !strings.Contains(got.err, tt.want) {
+			t.Errorf("%s: %+v; want %q", tt.env, got, tt.want)
+		}
+	}
+}
+
+func TestHookEnv(t *testing.T) {
+	got := hookEnv([]string{"A=b", "PATH=/bin", "XDG_DATA_DIRS=/x", "GOGC=50", "GOCACHE=/c", "BASH_FUNC_x%%=()", "GODEBUG=x=1", "TZ=UTC", "SSH_AUTH_SOCK=/s"})
+	if want := []string{"A=b", "GOGC=50", "GODEBUG=x=1", "TZ=UTC"}; !slices.Equal(got, want) {
+		t.Errorf("hookEnv = %q; want %q", got, want)
+	}
+}
+
+func TestSplitWords(t *testing.T) {
+	for in, want := range map[string][]string{
+		"":                 nil,
+		"  a  b ":          {"a", "b"},
+		`'a b' "c'd" e\ f`: {"a b", "c'd", "e f"},
+		`x'y'"z" ''`:       {"xyz", ""},
+		shellQuote("it's"): {"it's"},
+	} {
+		if got, err := splitWords(in); err != nil || !slices.Equal(got, want) {
+			t.Errorf("splitWords(%q) = %q, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+// A shell must read back what yolk env prints.
+func TestEnvInAShell(t *testing.T) {
+	var out bytes.Buffer
+	printEnv(&out, &target.Builder{GOROOT: "/tool chain", GOCACHE: "/c'd"}, "/usr/bin:/bin", false)
+	cmd := exec.Command("/bin/sh", "-c", out.String()+`echo "$PATH|$GOTOOLCHAIN|$GOCACHE|${GOROOT-unset}"`)
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "GOROOT=/x"}
+	got, err := cmd.Output()
+	if want := "/tool chain/bin:/usr/bin:/bin|local|/c'd|unset\n"; err != nil || string(got) != want {
+		t.Errorf("shell has %q, %v; want %q", got, err, want)
+	}
+	out.Reset()
+	printEnv(&out, &target.Builder{GOROOT: "/t", GOCACHE: "/c"}, "/t/bin:/bin", false)
+	if strings.Contains(out.String(), "PATH") {
+		t.Errorf("a second eval prints %q; want PATH left alone", out.String())
+	}
+}
