@@ -80,6 +80,12 @@ func (h tester) localAddr(k kernel.Socket) netip.AddrPort {
 // time is what these tests are for.
 func wait(t testing.TB, k kernel.File, want kernel.Events) {
 	t.Helper()
+	if !waited(k, want) {
+		t.Fatalf("no event %#x in 5 s; readiness %#x", want, k.Readiness())
+	}
+}
+
+func waited(k kernel.File, want kernel.Events) bool {
 	ch := make(chan struct{}, 1)
 	w := &kernel.Waiter{Notify: func(kernel.Events) {
 		select {
@@ -94,9 +100,10 @@ func wait(t testing.TB, k kernel.File, want kernel.Events) {
 		select {
 		case <-ch:
 		case <-deadline:
-			t.Fatalf("no event %#x in 5 s; readiness %#x", want, k.Readiness())
+			return false
 		}
 	}
+	return true
 }
 
 // read blocks for data.
@@ -111,7 +118,7 @@ func read(t testing.TB, k kernel.File, p []byte) (int, syscall.Errno) {
 	}
 }
 
-// writeAll blocks until all of p is taken.
+// writeAll blocks until all of p is taken. It may run on any goroutine.
 func writeAll(t testing.TB, k kernel.File, p []byte) {
 	t.Helper()
 	for len(p) > 0 {
@@ -120,9 +127,13 @@ func writeAll(t testing.TB, k kernel.File, p []byte) {
 		case 0:
 			p = p[n:]
 		case syscall.EAGAIN:
-			wait(t, k, kernel.EventOut)
+			if !waited(k, kernel.EventOut) {
+				t.Error("write: not writable in 5 s")
+				return
+			}
 		default:
-			t.Fatalf("write: %v", errno)
+			t.Errorf("write: %v", errno)
+			return
 		}
 	}
 }
@@ -177,4 +188,6 @@ func (h tester) pair(family int, addr string) (client, server kernel.Socket) {
 	return client, accept(h.t, l)
 }
 
-func withPort(a netip.AddrPort, port uint16) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), port) }
+func withPort(a netip.AddrPort, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr(), port)
+}

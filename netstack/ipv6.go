@@ -22,20 +22,10 @@ func (s *Stack) ipv6Options() ipv6.Options {
 		AutoGenLinkLocal: !s.cfg.DisableIPv6,
 		NDPDisp:          &ndpEvents{s: s},
 		MLD:              ipv6.MLDOptions{Enabled: !s.cfg.DisableIPv6},
-		// Duplicate address detection is turned on per card: "lo" has its
-		// address at once.
-	}
-}
-
-// detectDuplicates turns duplicate address detection on for a card that is not
-// yet enabled (RFC 4862 §5.4; one probe, one second, in the background).
-func (s *Stack) detectDuplicates(id tcpip.NICID) {
-	ep, err := s.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
-	if err != nil {
-		return
-	}
-	if d, ok := ep.(stack.DuplicateAddressDetector); ok {
-		d.SetDADConfigurations(stack.DefaultDADConfigurations())
+		// DADConfigs stays zero: DupAddrDetectTransmits = 0, which RFC 4862
+		// §5.1 provides for. With it an address would be unusable for the
+		// first second of the machine's life, and hypervisors hand out
+		// unique MAC addresses.
 	}
 }
 

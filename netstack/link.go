@@ -22,7 +22,8 @@ type NIC interface {
 	Start(l *Link)
 	// Send queues one frame and reports true, or reports false if the ring
 	// is full; then the card calls l.TxReady when there is space again. A
-	// queued frame belongs to the card until it calls f.Done.
+	// queued frame belongs to the card until it calls f.Done; it must not be
+	// looked at after that.
 	Send(f *Frame) bool
 	// Kick tells the device of what was queued since the last Kick.
 	Kick()

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -43,6 +44,8 @@ type txQueue struct {
 	first, last *Frame
 	packets     int
 	bytes       int
+
+	ready atomic.Bool // the card has space: see TxReady
 }
 
 // Bounds of the queue: Linux's default txqueuelen, and a sixteenth of the
@@ -83,18 +86,21 @@ func (q *txQueue) pop(next *Frame, size int) {
 func (l *Link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
 	f := l.frame(pkt)
 	l.tx.mu.Lock()
-	defer l.tx.mu.Unlock()
-	if !l.send(f) {
+	sent := l.send(f)
+	if sent {
+		l.nic.Kick()
+	}
+	l.tx.mu.Unlock()
+	l.drain()
+	if !sent {
 		return &tcpip.ErrNoBufferSpace{}
 	}
-	l.nic.Kick()
 	return nil
 }
 
 // WritePackets implements stack.LinkEndpoint: several packets, one Kick.
 func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	l.tx.mu.Lock()
-	defer l.tx.mu.Unlock()
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
 		if !l.send(l.frame(pkt)) {
@@ -103,6 +109,8 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 		n++
 	}
 	l.nic.Kick()
+	l.tx.mu.Unlock()
+	l.drain()
 	if n < pkts.Len() {
 		return n, &tcpip.ErrNoBufferSpace{}
 	}
@@ -123,10 +131,25 @@ func (l *Link) send(f *Frame) bool {
 	return true
 }
 
-// TxReady is called by the card when its ring has space again.
+// TxReady is called by the card when its ring has space again; also from
+// within Send or Kick, where it only leaves a note for the caller of those.
 func (l *Link) TxReady() {
-	l.tx.mu.Lock()
-	defer l.tx.mu.Unlock()
+	l.tx.ready.Store(true)
+	l.drain()
+}
+
+// drain sends what is queued if the card said that there is space. Whoever
+// holds the lock meanwhile calls drain after unlocking, so no note is lost.
+func (l *Link) drain() {
+	for l.tx.ready.Load() && l.tx.mu.TryLock() {
+		l.tx.ready.Store(false)
+		l.sendQueued()
+		l.tx.mu.Unlock()
+	}
+}
+
+// sendQueued moves frames from the queue to the card. l.tx.mu is held.
+func (l *Link) sendQueued() {
 	sent := false
 	for f := l.tx.first; f != nil; f = l.tx.first {
 		next, size := f.next, f.size

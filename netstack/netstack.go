@@ -168,7 +168,6 @@ func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	if err != nil {
 		return nil, errnoOf(err)
 	}
-	s.detectDuplicates(l.id)
 	s.links = append(s.links, l)
 	nic.Start(l)
 	if err := s.stack.EnableNIC(l.id); err != nil {
