@@ -10,9 +10,9 @@ import (
 // initialisation, each with the package whose presence in the program asks for
 // it ("" for always). What a program does not link it does not carry.
 var tamagoRoots = []struct{ pkg, wantedBy string }{
-	{"internal/yolk", ""},
-	{"internal/yolk/certs", "crypto/x509"},
-	{"internal/yolk/net", "net"},
+	{"runtime/yolk", ""},
+	{"runtime/yolk/certs", "crypto/x509"},
+	{"runtime/yolk/net", "net"},
 }
 
 // loadTamago loads the machine's packages. cmd/go lists them in the import

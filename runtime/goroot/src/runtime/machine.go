@@ -1,0 +1,154 @@
+//go:build tamago
+
+// The machine half: what the Linux port of this package finds below its system
+// calls when there is no Linux. SYSCALL at CPL 0 arrives at machSyscallEntry
+// (machine_entry_amd64.s), faults and interrupts at machTrapEntry; both save
+// the thread and run the functions of the machine_*.go files on a private
+// stack, with interrupts off and a g of their own, and leave by machResume.
+//
+//	machine_boot.go    from the VMM's entry to _rt0_amd64
+//	machine_mem.go     page frames, page tables, mmap and its kin
+//	machine_thread.go  threads, the run queue, futexes, sleep, idle
+//	machine_signal.go  signals: masks, frames, faults as signals
+//	machine_time.go    TSC clock, one-shot timer
+//	machine_intr.go    descriptor tables, local APIC, device interrupts
+//	machine_poll.go    the epoll instance of netpoll_epoll.go
+//	machine_syscall.go the table of system calls; kernelCall, which takes a
+//	                   program's calls to the kernel without coming here
+//	machine_console.go serial port, exit
+//	machine_api.go     what the kernel above may ask of the machine
+//
+// Code that runs on the private stack must not allocate, hold Go pointers
+// (write barriers need a P) or call what needs an m: its roots are marked
+// go:nowritebarrierrec and its structures live outside the Go heap. A page
+// fault in it is served (demand-zero memory), any other exception is fatal.
+
+package runtime
+
+import (
+	"internal/runtime/sys"
+	"unsafe"
+)
+
+// Virtual memory. The lower half is the process: the image where it was
+// linked, mappings from mmapBase up and the heap where the runtime puts it.
+// The upper half is the machine's.
+const (
+	directMap = 0xffff800000000000 // physical address 0, cached
+	ioMap     = 0xffff808000000000 // device registers, uncached
+	ioMapEnd  = 0xffff810000000000
+	userEnd   = 0x00007ffffffff000
+	mmapBase  = 0x00007f0000000000
+
+	mainStackSize = 1 << 20
+)
+
+// Offsets in the early area, which pvhEntry lays out.
+const (
+	earlyTables = 0x0
+	earlyGDT    = 0x6000
+	earlyTSS    = 0x6100
+	earlyG      = 0x7000
+	earlyStack  = 0x10000 // top; 32 KiB
+	earlyTrap   = 0x12000 // top; 8 KiB
+	earlyFault  = 0x13000 // top; 4 KiB
+	earlyCPU    = 0x13000
+	earlyInfo   = 0x14000
+	earlyIDT    = 0x16000
+	earlyEnd    = 0x20000
+)
+
+// How a thread's context was saved.
+const (
+	ctxSyscall = 0 // by a system call: CX, R11 and vector registers are dead
+	ctxFPU     = 1 // by a trap: everything, vector registers in fpu
+	ctxPlain   = 2 // everything but vector registers
+)
+
+// machCPU is the per-CPU state that the entries reach through GS.
+type machCPU struct {
+	_       sys.NotInHeap
+	cur     *machThread // whose context an entry saves
+	stack   uintptr     // top of the private stack
+	scratch uintptr
+	g       uintptr // the g that machine code runs on
+	inside  uint32  // machine code is running
+	_       uint32
+	fsbase  uintptr // what the FS base MSR holds
+	idle    *machThread
+}
+
+// mach is the state of the machine half. It is initialised data, not BSS, so
+// that it is there before memory on demand is.
+var mach = machState{magic: machMagic}
+
+const machMagic = 0x796f6c6b // "yolk"
+
+type machState struct {
+	magic uintptr
+	early uintptr // physical address of the early area
+	cpu   *machCPU
+	mem   machMem
+	sched machSched
+	timer machTimer
+	sig   machSignals
+	poll  machPoll
+	cmd   uintptr // command line, NUL-terminated, or 0
+	cmdn  uintptr
+	files machRange // initial file system, physical
+	rsdp  uintptr
+	hooks machHooks
+}
+
+type machRange struct{ start, end uintptr }
+
+// machXSave is 1 when vector state is saved with XSAVE.
+var machXSave uint32 = 2
+
+func machKeep() uintptr
+func machRt0() uintptr
+func machResume()
+func machSyscallEntry()
+func machIdle()
+func machVectors()
+func machTrapEntry()
+func machClockGettime()
+func machHalt()
+func inb(port uint16) uint8
+func inl(port uint16) uint32
+func outb(port uint16, v uint8)
+func outw(port uint16, v uint16)
+func outl(port uint16, v uint32)
+func outsb(port uint16, p, n uintptr)
+func rdmsr(msr uint32) uint64
+func wrmsr(msr uint32, v uint64)
+func rdtsc() uint64
+func rdrand() (v uint64, ok bool)
+func machCPUID(leaf, sub uint32) (a, b, c, d uint32)
+func loadCR3(v uintptr)
+func readCR3() uintptr
+func orCR4(bits uintptr)
+func xsetbv(v uint64)
+func fxsave(p uintptr)
+func invlpg(addr uintptr)
+func lgdt(p uintptr)
+func lidt(p uintptr)
+func ltr(sel uintptr)
+func zeroPage(p uintptr)
+
+func load64(p uintptr) uint64     { return *(*uint64)(unsafe.Pointer(p)) }
+func store64(p uintptr, v uint64) { *(*uint64)(unsafe.Pointer(p)) = v }
+func store32(p uintptr, v uint32) { *(*uint32)(unsafe.Pointer(p)) = v }
+func load32(p uintptr) uint32     { return *(*uint32)(unsafe.Pointer(p)) }
+
+// machFatal ends the machine with a message; arg is printed in hexadecimal.
+//
+//go:nowritebarrierrec
+func machFatal(msg string, arg uintptr) {
+	conString("yolk: fatal: ")
+	conString(msg)
+	conString(" ")
+	conHex(uint64(arg))
+	conString("\n")
+	machExit(125)
+}

@@ -1,0 +1,232 @@
+//go:build tamago
+
+package runtime
+
+import (
+	"internal/runtime/syscall/linux"
+	"unsafe"
+)
+
+// What package runtime/yolk, which starts the kernel, may ask of the machine.
+// Functions here run on ordinary goroutines; what changes the machine half's
+// state goes through a private system call.
+
+// machHooks are what the kernel above has told, and what was logged once.
+type machHooks struct {
+	powerOffPort  uint16
+	powerOffValue uint16
+	powerOffReg   uintptr // memory-mapped sleep control register
+	powerOffByte  byte
+	loggedFork    bool
+}
+
+func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
+	switch nr {
+	case nrSetPollable:
+		it := mach.poll.item(a1, true)
+		if it == nil {
+			return machErr(9)
+		}
+		it.pollable = a2 != 0
+		if !it.pollable {
+			it.watched = false
+			it.events = 0
+		}
+	case nrConsoleWrite:
+		conWrite(a1, a2)
+	case nrConsoleRead:
+		return conRead(a1, a2)
+	case nrContiguous:
+		if p := mach.mem.contiguous(a1); p != 0 {
+			return p
+		}
+		return machErr(_ENOMEM)
+	case nrMapIO:
+		return mach.mem.mapIO(a1, a2)
+	case nrDeviceInterrupt:
+		if mach.poll.nextDevice == numDevices {
+			return machErr(_ENOMEM)
+		}
+		mach.poll.nextDevice++
+		return uintptr(mach.poll.nextDevice - 1)
+	case nrSetWall:
+		machClock.seq++
+		machClock.wall = uint64(a1)
+		machClock.seq++
+	case nrPowerOff:
+		h := &mach.hooks
+		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
+		h.powerOffReg, h.powerOffByte = a3, byte(a4)
+	}
+	return 0
+}
+
+//go:linkname yolk_setHandler runtime/yolk.setHandler
+func yolk_setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr)) {
+	kernelHandler = h
+	machKeep()
+}
+
+// yolk_machineCall makes a system call of the machine half.
+//
+//go:linkname yolk_machineCall runtime/yolk.machineCall
+//go:nosplit
+func yolk_machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr) {
+	r1, _, errno = linux.Syscall6(nr, a1, a2, a3, a4, a5, a6)
+	return r1, errno
+}
+
+//go:linkname yolk_setPollable runtime/yolk.setPollable
+func yolk_setPollable(fd int, pollable bool) {
+	v := uintptr(0)
+	if pollable {
+		v = 1
+	}
+	linux.Syscall6(nrSetPollable, uintptr(fd), v, 0, 0, 0, 0)
+}
+
+//go:linkname yolk_notify runtime/yolk.notify
+func yolk_notify(fd int, events uint32) { netpollNotify(uintptr(fd), events) }
+
+//go:linkname yolk_consoleWrite runtime/yolk.consoleWrite
+func yolk_consoleWrite(p []byte) {
+	linux.Syscall6(nrConsoleWrite, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+}
+
+//go:linkname yolk_consoleRead runtime/yolk.consoleRead
+func yolk_consoleRead(p []byte) int {
+	n, _, _ := linux.Syscall6(nrConsoleRead, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+	return int(n)
+}
+
+// yolk_random fills p from the machine's generator.
+//
+//go:linkname yolk_random runtime/yolk.random
+func yolk_random(p []byte) {
+	linux.Syscall6(nrGetrandom, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+}
+
+// yolk_memory returns the RAM and the free part of it, in bytes.
+//
+//go:linkname yolk_memory runtime/yolk.memory
+func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.free) }
+
+// yolk_limitMemory makes the collector keep the heap below limit bytes, unless
+// the program's environment has its own GOMEMLIMIT.
+//
+//go:linkname yolk_limitMemory runtime/yolk.limitMemory
+func yolk_limitMemory(limit int64) {
+	if gogetenv("GOMEMLIMIT") == "" {
+		gcController.memoryLimit.Store(limit)
+	}
+}
+
+// yolk_contiguous returns zeroed, physically contiguous memory for devices,
+// page aligned, and its physical address; nil if there is none.
+//
+//go:linkname yolk_contiguous runtime/yolk.contiguous
+func yolk_contiguous(n int) ([]byte, uint64) {
+	p, _, errno := linux.Syscall6(nrContiguous, uintptr(n), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return nil, 0
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(p+directMap)), n), uint64(p)
+}
+
+// yolk_physical returns the physical address of a byte of resident memory, 0
+// if it is not resident.
+//
+//go:linkname yolk_physical runtime/yolk.physical
+func yolk_physical(p unsafe.Pointer) uint64 { return uint64(mach.mem.physical(uintptr(p))) }
+
+// yolk_memoryAt returns n bytes of RAM or ROM at a physical address, nil where
+// the direct map does not reach.
+//
+//go:linkname yolk_memoryAt runtime/yolk.memoryAt
+func yolk_memoryAt(phys uint64, n int) []byte {
+	if n < 0 || phys >= directMapEnd() || uint64(n) > directMapEnd()-phys {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(phys)+directMap)), n)
+}
+
+func directMapEnd() uint64 { return uint64(max(mach.mem.top, 4<<30)) }
+
+// yolk_mapIO maps device registers; 0 if there is no room.
+//
+//go:linkname yolk_mapIO runtime/yolk.mapIO
+func yolk_mapIO(phys uint64, n int) uintptr {
+	va, _, _ := linux.Syscall6(nrMapIO, uintptr(phys), uintptr(n), 0, 0, 0, 0)
+	return va
+}
+
+// yolk_interrupt takes a device interrupt: its vector, and a descriptor to wait
+// on with yolk_waitInterrupt.
+//
+//go:linkname yolk_interrupt runtime/yolk.interrupt
+func yolk_interrupt() (vector int, pd *pollDesc) {
+	n, _, errno := linux.Syscall6(nrDeviceInterrupt, 0, 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return 0, nil
+	}
+	poll_runtime_pollServerInit()
+	pd, e := poll_runtime_pollOpen(pollDevice + n)
+	if e != 0 {
+		throw("machine: cannot watch a device interrupt")
+	}
+	return vectorDevice + int(n), pd
+}
+
+// yolk_waitInterrupt returns when the interrupt has come since it returned
+// last.
+//
+//go:linkname yolk_waitInterrupt runtime/yolk.waitInterrupt
+func yolk_waitInterrupt(pd *pollDesc) { poll_runtime_pollWait(pd, 'r') }
+
+// yolk_apicID returns the local APIC's id, for interrupt routing.
+//
+//go:linkname yolk_apicID runtime/yolk.apicID
+func yolk_apicID() uint32 { return apicRead(apicID) >> 24 }
+
+//go:linkname yolk_setWall runtime/yolk.setWall
+func yolk_setWall(unixNanosAtBoot int64) {
+	linux.Syscall6(nrSetWall, uintptr(unixNanosAtBoot), 0, 0, 0, 0, 0)
+}
+
+//go:linkname yolk_setPowerOff runtime/yolk.setPowerOff
+func yolk_setPowerOff(port, value uint16, reg uintptr, regValue byte) {
+	linux.Syscall6(nrPowerOff, uintptr(port), uintptr(value), reg, uintptr(regValue), 0, 0)
+}
+
+//go:linkname yolk_nanotime runtime/yolk.nanotime
+func yolk_nanotime() int64 { return nanotime() }
+
+//go:linkname yolk_exit runtime/yolk.exit
+func yolk_exit(status int) { exit(int32(status)) }
+
+//go:linkname yolk_commandLine runtime/yolk.commandLine
+func yolk_commandLine() string {
+	return string(unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn))
+}
+
+// yolk_initialFiles returns the archive that the VMM loaded, nil if none.
+//
+//go:linkname yolk_initialFiles runtime/yolk.initialFiles
+func yolk_initialFiles() []byte {
+	f := mach.files
+	if f.start == f.end {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(f.start+directMap)), f.end-f.start)
+}
+
+//go:linkname yolk_rsdp runtime/yolk.rsdp
+func yolk_rsdp() uint64 { return uint64(mach.rsdp) }
+
+//go:linkname yolk_ports runtime/yolk.ports
+func yolk_ports() (in8 func(uint16) uint8, out8 func(uint16, uint8), in32 func(uint16) uint32, out32 func(uint16, uint32)) {
+	return inb, outb, inl, outl
+}
+
+//go:linkname yolk_cpuid runtime/yolk.cpuid
+func yolk_cpuid(leaf, sub uint32) (a, b, c, d uint32) { return machCPUID(leaf, sub) }

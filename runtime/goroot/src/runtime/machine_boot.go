@@ -1,0 +1,389 @@
+//go:build tamago
+
+package runtime
+
+import (
+	boot "internal/runtime/yolkboot"
+	"unsafe"
+)
+
+// From the 64-bit entry to the first instruction of _rt0_amd64. pvhEntry has
+// set up the early area, its page tables and a g.
+
+// machBoot makes the machine ready and enters the program. It does not return.
+//
+//go:nowritebarrierrec
+func machBoot(startInfo, early uintptr) {
+	conInit()
+	mach.early = early
+	base := early + directMap
+	info := (*boot.Info)(unsafe.Pointer(base + earlyInfo))
+	if e := boot.ParsePVH(info, uint64(startInfo), bootMemory); e != "" {
+		conString("yolk: cannot boot: ")
+		conString(e)
+		conString("\n")
+		machExit(125)
+	}
+	bootFrames(info, early)
+	bootCommandLine(uintptr(info.CommandLine))
+	bootTables(base)
+	machTablesInit(base)
+	bootCPU(base)
+	bootImage(base)
+	machAPICInit()
+	machClockInit()
+	bootMainThread()
+	vdsoClockgettimeSym = abiFuncPC(machClockGettime)
+	machLeave()
+	machResume()
+}
+
+// bootMemory reads physical memory through the early direct map (4 GiB).
+func bootMemory(addr uint64, n int) []byte {
+	if addr >= 4<<30 || uint64(n) > 4<<30-addr {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(addr)+directMap)), n)
+}
+
+// bootFrames makes the free list of RAM: what the VMM says is RAM, above the
+// first MiB (firmware, the trampoline of further CPUs), without the image, the
+// early area and what the VMM loaded.
+func bootFrames(info *boot.Info, early uintptr) {
+	m := &mach.mem
+	imageStart, _ := imageSegments()
+	n := info.NRAM
+	for i := 0; i < n; i++ {
+		m.total += uintptr(info.RAM[i].End - info.RAM[i].Start)
+	}
+	n = boot.Subtract(&info.RAM, n, boot.Region{Start: 0, End: 1 << 20})
+	n = boot.Subtract(&info.RAM, n, boot.Region{Start: uint64(imageStart), End: uint64(early + earlyEnd)})
+	for i := 0; i < info.NModules; i++ {
+		f := info.Modules[i]
+		f.Start &^= machPage - 1
+		f.End = (f.End + machPage - 1) &^ (machPage - 1)
+		n = boot.Subtract(&info.RAM, n, f)
+	}
+	if info.NModules > 0 {
+		mach.files = machRange{uintptr(info.Modules[0].Start), uintptr(info.Modules[0].End)}
+	}
+	mach.rsdp = uintptr(info.RSDP)
+	for i := 0; i < n; i++ {
+		start := (uintptr(info.RAM[i].Start) + machPage - 1) &^ (machPage - 1)
+		end := uintptr(info.RAM[i].End) &^ (machPage - 1)
+		if end <= start {
+			continue
+		}
+		if end > directMapMax {
+			end = directMapMax // 512 GiB: one PDPT
+		}
+		m.region[m.nregion] = machRange{start, end}
+		m.nregion++
+		m.free += end - start
+		m.top = max(m.top, end)
+	}
+	sortRegions(m)
+	if m.free < 2<<20 {
+		conString("yolk: cannot boot: too little RAM for this image: ")
+		conDec(uint64(m.total >> 20))
+		conString(" MiB; give the VM more (yolk run -m SIZE)\n")
+		machExit(125)
+	}
+}
+
+const directMapMax = 512 << 30
+
+// sortRegions sorts by address: the early direct map ends at 4 GiB, so low
+// memory must be used first.
+func sortRegions(m *machMem) {
+	for i := 1; i < m.nregion; i++ {
+		for j := i; j > 0 && m.region[j].start < m.region[j-1].start; j-- {
+			m.region[j], m.region[j-1] = m.region[j-1], m.region[j]
+		}
+	}
+}
+
+// bootCommandLine copies the command line, which may lie anywhere, also in
+// page 0.
+func bootCommandLine(phys uintptr) {
+	if phys == 0 || phys >= 4<<30 {
+		return
+	}
+	const most = 64 << 10
+	n := uintptr(0)
+	for n < most && *(*byte)(unsafe.Pointer(directMap + phys + n)) != 0 {
+		n++
+	}
+	p := mach.mem.contiguousLow(n + 1)
+	memmove(unsafe.Pointer(directMap+p), unsafe.Pointer(directMap+phys), n)
+	mach.cmd, mach.cmdn = directMap+p, n
+}
+
+// elfSegment is what is needed of an ELF64 program header.
+type elfSegment struct {
+	typ, flags                          uint32
+	off, vaddr, paddr, filesz, memsz, _ uint64
+}
+
+const elfHeader = 0x400000 // where the linker puts the first segment
+
+// imageSegments returns where the image begins and its program headers, which
+// the first segment contains.
+func imageSegments() (start uintptr, segs []elfSegment) {
+	phoff := uintptr(load64(elfHeader + 32))
+	n := *(*uint16)(unsafe.Pointer(uintptr(elfHeader + 56)))
+	return elfHeader, unsafe.Slice((*elfSegment)(unsafe.Pointer(elfHeader+phoff)), n)
+}
+
+// bootTables makes the final page tables but for the image: the direct map of
+// all RAM, not executable. They stay inactive until bootImage.
+func bootTables(base uintptr) {
+	m := &mach.mem
+	m.root = m.zeroFrame()
+	m.ioNext = ioMap
+	m.next = mmapBase
+	pdpt := base + 0x1000
+	store64(m.root+256*8, uint64(pdpt-directMap)|ptePresent|pteWrite|pteNX)
+	// The early tables use it too until then, for RAM above 4 GiB.
+	for gib := uintptr(4); gib<<30 < m.top; gib++ {
+		pd := m.zeroFrame()
+		for i := uintptr(0); i < 512; i++ {
+			store64(pd+i*8, uint64(gib<<30+i<<21)|ptePresent|pteWrite|pteLarge)
+		}
+		store64(pdpt+gib*8, uint64(pd-directMap)|ptePresent|pteWrite)
+	}
+}
+
+// bootCPU sets up the CPU's own state: GS, system calls, vector state.
+func bootCPU(base uintptr) {
+	c := (*machCPU)(unsafe.Pointer(base + earlyCPU))
+	c.stack = base + earlyStack
+	c.g = base + earlyG
+	c.inside = 1
+	mach.cpu = c
+	wrmsr(msrGSBase, uint64(uintptr(unsafe.Pointer(c))))
+	wrmsr(msrEFER, rdmsr(msrEFER)|1) // SCE
+	wrmsr(msrSTAR, 8<<32)            // CS 8, SS 16
+	wrmsr(msrLSTAR, uint64(abiFuncPC(machSyscallEntry)))
+	wrmsr(msrFMASK, 1<<9|1<<10|1<<8) // IF, DF, TF
+
+	mach.sched.fpuSize = 512
+	machXSave = 0
+	if _, _, feat, _ := machCPUID(1, 0); feat>>26&1 != 0 { // XSAVE
+		const want = 1<<0 | 1<<1 | 1<<2 | 7<<5 // x87, SSE, AVX, AVX-512
+		lo, _, _, _ := machCPUID(0xd, 0)
+		orCR4(1 << 18) // OSXSAVE
+		xsetbv(uint64(lo & want))
+		_, size, _, _ := machCPUID(0xd, 0) // of what is enabled
+		mach.sched.fpuSize = uintptr(size+63) &^ 63
+		machXSave = 1
+	}
+}
+
+// bootImage maps the image as its program headers say, everything else of the
+// lower half nothing, and switches to the final tables.
+func bootImage(base uintptr) {
+	m := &mach.mem
+	// Areas live in page frames; the tables of the image come first.
+	_, segs := imageSegments()
+	dataEnd := uintptr(0)
+	for i := range segs {
+		s := &segs[i]
+		if s.typ != 1 { // PT_LOAD
+			continue
+		}
+		prot := uintptr(_PROT_READ)
+		if s.flags&1 != 0 {
+			prot |= _PROT_EXEC
+		}
+		if s.flags&2 != 0 {
+			prot |= _PROT_WRITE
+			dataEnd = uintptr(s.vaddr + s.filesz)
+		}
+		start := uintptr(s.vaddr) &^ (machPage - 1)
+		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
+		m.mapRange(start, start, end-start, protBits(prot))
+		m.add(start, end, prot)
+	}
+	// The BSS: the tail of the data's last page is cleared, the rest comes on
+	// demand.
+	bss := (dataEnd + machPage - 1) &^ (machPage - 1)
+	memclrNoHeapPointers(unsafe.Pointer(dataEnd), bss-dataEnd)
+	if end := (firstmoduledata.end + machPage - 1) &^ (machPage - 1); end > bss {
+		m.add(bss, end, _PROT_READ|_PROT_WRITE)
+	}
+	loadCR3(m.root - directMap)
+}
+
+// bootMainThread makes thread 1 with the stack that Linux would give a
+// program: argc, argv, envp, the auxiliary vector.
+func bootMainThread() {
+	idle := newThread()
+	idle.state = threadRunning
+	mach.cpu.idle = idle
+	mach.sched.lastID = 0
+	t := newThread()
+	idle.id = 0
+	top := uintptr(userEnd)
+	mach.mem.add(top-mainStackSize, top, _PROT_READ|_PROT_WRITE)
+	t.sp = uint64(bootStack(top))
+	t.ip = uint64(machRt0())
+	t.ctx = ctxPlain
+	mach.cpu.cur = idle
+	mach.sched.enqueue(t, false)
+}
+
+// bootStack writes the initial stack below top and returns where it begins.
+func bootStack(top uintptr) uintptr {
+	// The strings first: at most as long as the command line, plus defaults.
+	strings := (top - mach.cmdn*2 - 512) &^ 15
+	b := argBuilder{at: strings}
+	b.random = b.at
+	machRandom(b.at, 16)
+	b.at += 16
+	b.words()
+
+	words := 1 + b.argc + 1 + b.envc + 1 + 2*len(bootAuxv)
+	sp := (strings - uintptr(words)*8) &^ 15
+	p := sp
+	push := func(v uintptr) {
+		store64(p, uint64(v))
+		p += 8
+	}
+	push(uintptr(b.argc))
+	for _, s := range b.argv[:b.argc] {
+		push(s)
+	}
+	push(0)
+	for _, s := range b.envv[:b.envc] {
+		push(s)
+	}
+	push(0)
+	for _, a := range bootAuxv {
+		v := a.value
+		if a.tag == _AT_RANDOM {
+			v = b.random
+		}
+		push(a.tag)
+		push(v)
+	}
+	return sp
+}
+
+// bootAuxv is the auxiliary vector: page size, no privilege, random bytes.
+var bootAuxv = [...]struct{ tag, value uintptr }{
+	{_AT_PAGESZ, machPage},
+	{17, 100}, // AT_CLKTCK
+	{23, 0},   // AT_SECURE
+	{_AT_RANDOM, 0},
+	{0, 0},
+}
+
+// argBuilder collects the program's arguments and environment from the command
+// line: the words arg0=, arg= and env.K=V.
+type argBuilder struct {
+	at         uintptr // where the next string goes
+	random     uintptr
+	argc, envc int
+	argv, envv [256]uintptr
+}
+
+func (b *argBuilder) words() {
+	line := unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)
+	b.argc = 1
+	var dst []byte
+	for {
+		dst = unsafe.Slice((*byte)(unsafe.Pointer(b.at)), len(line)+1)
+		word, rest, more := boot.NextWord(line, dst)
+		if !more {
+			break
+		}
+		line = rest
+		b.word(word)
+	}
+	if b.argv[0] == 0 {
+		b.argv[0] = b.text("/app")
+	}
+	for _, def := range [...]string{"PATH=/bin", "HOME=/root"} {
+		b.defaultEnv(def)
+	}
+}
+
+// word takes one word, which lies at b.at; it stays there if it is an argument
+// or a variable.
+func (b *argBuilder) word(word []byte) {
+	keep := func(v []byte, list *[256]uintptr, n *int) {
+		if *n == len(list)-1 {
+			return
+		}
+		list[*n] = uintptr(unsafe.Pointer(unsafe.SliceData(v)))
+		*n++
+		end := unsafe.Pointer(uintptr(unsafe.Pointer(unsafe.SliceData(word))) + uintptr(len(word)))
+		*(*byte)(end) = 0
+		b.at += uintptr(len(word)) + 1
+	}
+	if v, ok := boot.CutPrefix(word, "arg0="); ok {
+		zero := 0
+		keep(v, &b.argv, &zero)
+	} else if v, ok := boot.CutPrefix(word, "arg="); ok {
+		keep(v, &b.argv, &b.argc)
+	} else if v, ok := boot.CutPrefix(word, "env."); ok {
+		keep(v, &b.envv, &b.envc)
+	}
+}
+
+// text copies a string and returns its address.
+func (b *argBuilder) text(s string) uintptr {
+	p := b.at
+	memmove(unsafe.Pointer(p), unsafe.Pointer(unsafe.StringData(s)), uintptr(len(s)))
+	*(*byte)(unsafe.Pointer(p + uintptr(len(s)))) = 0
+	b.at += uintptr(len(s)) + 1
+	return p
+}
+
+// defaultEnv adds NAME=VALUE unless the name is set.
+func (b *argBuilder) defaultEnv(def string) {
+	n := 0
+	for def[n] != '=' {
+		n++
+	}
+	for _, e := range b.envv[:b.envc] {
+		i := 0
+		for i <= n && *(*byte)(unsafe.Pointer(e + uintptr(i))) == def[i] {
+			i++
+		}
+		if i > n {
+			return
+		}
+	}
+	if b.envc < len(b.envv)-1 {
+		b.envv[b.envc] = b.text(def)
+		b.envc++
+	}
+}
+
+// kvmclockRate returns the TSC rate that KVM's paravirtual clock tells, or 0
+// (Documentation/virt/kvm/x86/msr.rst, struct pvclock_vcpu_time_info).
+func kvmclockRate() uint64 {
+	top, b, c, d := machCPUID(0x40000000, 0)
+	if b != 0x4b4d564b || c != 0x564b4d56 || d != 0x4d || top < 0x40000001 { // "KVMKVMKVM"
+		return 0
+	}
+	if feat, _, _, _ := machCPUID(0x40000001, 0); feat>>3&1 == 0 {
+		return 0
+	}
+	const msrSystemTime = 0x4b564d01
+	page := mach.mem.zeroFrame()
+	wrmsr(msrSystemTime, uint64(page-directMap)|1)
+	mul, shift := uint64(load32(page+24)), int8(load32(page+28))
+	wrmsr(msrSystemTime, 0)
+	mach.mem.freeFrame(page - directMap)
+	if mul == 0 {
+		return 0
+	}
+	hz := uint64(1e9) << 32 / mul
+	if shift < 0 {
+		return hz << uint(-shift)
+	}
+	return hz >> uint(shift)
+}

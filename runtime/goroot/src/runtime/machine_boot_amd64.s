@@ -1,0 +1,137 @@
+//go:build tamago
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// The PVH note: an ELF note of owner "Xen" and type 18
+// (XEN_ELFNOTE_PHYS32_ENTRY) whose descriptor is the 32-bit entry point. The
+// linker points a PT_NOTE at it.
+DATA runtime·pvhNote+0(SB)/4, $4
+DATA runtime·pvhNote+4(SB)/4, $8
+DATA runtime·pvhNote+8(SB)/4, $18
+DATA runtime·pvhNote+12(SB)/4, $0x006e6558
+DATA runtime·pvhNote+16(SB)/8, $runtime·pvhEntry(SB)
+GLOBL runtime·pvhNote(SB), RODATA|NOPTR, $24
+
+// func machKeep() uintptr
+// machKeep returns the address of the note, which keeps it, and with it the
+// whole boot path, from being dropped by the linker.
+TEXT runtime·machKeep<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	LEAQ	runtime·pvhNote(SB), AX
+	RET
+
+// pvhEntry is where the VMM starts: 32-bit protected mode, paging off, EBX =
+// start info, no stack (PVH ABI). Every instruction here is one whose encoding
+// is the same in 32-bit and 64-bit mode, or bytes. It enters long mode with
+// the first 4 GiB mapped at 0 and at directMap.
+//
+// The early area (see machEarly) is the 128 KiB after the data segment:
+//
+//	0x0000 PML4, 0x1000 PDPT, 0x2000-0x5fff four page directories
+//	0x6000 GDT, TSS    0x7000 g of the machine half    0x8000-0xffff stack
+//	0x10000-0x11fff trap stack    0x12000-0x12fff double fault stack
+//	0x13000 machCPU    0x14000 boot.Info and IDT
+//
+// Registers: BX start info, BP early area, SI address of the last mark.
+TEXT runtime·pvhEntry(SB),NOSPLIT|NOFRAME,$0
+	CLI
+	CLD
+	// There is no stack yet and the code must find its own address: borrow
+	// the first word of the start info for one call.
+	MOVL	0(BX), DI
+	LEAL	4(BX), SP
+	BYTE	$0xe8; LONG $0			// CALL mark
+	BYTE	$0x5e				// mark: POPL SI
+	LEAL	runtime·edata(SB), AX		// displacement only
+	LEAL	7(SI)(AX*1), BP			// + end of that instruction
+	MOVL	DI, 0(BX)
+	ADDL	$0xfff, BP
+	ANDL	$0xfffff000, BP
+	LEAL	0x10000(BP), SP
+
+	// Zero the early area.
+	MOVL	BP, DI
+	XORL	AX, AX
+	MOVL	$0x8000, CX
+	BYTE	$0xf3; BYTE $0xab		// REP STOSL
+
+	// PML4[0] and PML4[256] share the page directory pointers.
+	LEAL	0x1003(BP), AX
+	MOVL	AX, 0(BP)
+	MOVL	AX, 2048(BP)
+	LEAL	0x2003(BP), AX
+	MOVL	AX, 0x1000(BP)
+	ADDL	$0x1000, AX
+	MOVL	AX, 0x1008(BP)
+	ADDL	$0x1000, AX
+	MOVL	AX, 0x1010(BP)
+	ADDL	$0x1000, AX
+	MOVL	AX, 0x1018(BP)
+	// 2048 pages of 2 MiB: present, writable, large.
+	LEAL	0x2000(BP), DI
+	MOVL	$0x83, AX
+	MOVL	$2048, CX
+pages:
+	MOVL	AX, 0(DI)
+	ADDL	$8, DI
+	ADDL	$0x200000, AX
+	DECL	CX
+	JNE	pages
+
+	// GDT: code at 8, data at 16 (the selectors that SYSCALL needs), TSS
+	// later at 24. The pseudo-descriptor is at 0x6ff0.
+	MOVL	$0x0000ffff, 0x6008(BP)
+	MOVL	$0x00af9b00, 0x600c(BP)
+	MOVL	$0x0000ffff, 0x6010(BP)
+	MOVL	$0x00cf9300, 0x6014(BP)
+	LEAL	0x6000(BP), AX
+	MOVL	$0x00270000, 0x6ff0(BP)
+	MOVL	AX, 0x6ff4(BP)
+	BYTE	$0x0f; BYTE $0x01; BYTE $0x95; LONG $0x6ff2	// LGDT 0x6ff2(BP)
+
+	MOVL	BP, AX
+	BYTE	$0x0f; BYTE $0x22; BYTE $0xd8	// MOVL AX, CR3
+	BYTE	$0x0f; BYTE $0x20; BYTE $0xe0	// MOVL CR4, AX
+	ORL	$0x620, AX			// PAE, OSFXSR, OSXMMEXCPT
+	BYTE	$0x0f; BYTE $0x22; BYTE $0xe0	// MOVL AX, CR4
+	MOVL	$0xc0000080, CX			// EFER
+	BYTE	$0x0f; BYTE $0x32		// RDMSR
+	ORL	$0x901, AX			// NXE, LME, SCE
+	BYTE	$0x0f; BYTE $0x30		// WRMSR
+	BYTE	$0x0f; BYTE $0x20; BYTE $0xc0	// MOVL CR0, AX
+	ORL	$0x80010023, AX			// PG, WP, NE, MP, PE
+	ANDL	$0xfffffff3, AX			// no TS, EM
+	BYTE	$0x0f; BYTE $0x22; BYTE $0xc0	// MOVL AX, CR0
+
+	BYTE	$0xe8; LONG $0			// CALL mark
+	BYTE	$0x5e				// mark: POPL SI
+	LEAL	runtime·pvhEntry64(SB), AX
+	LEAL	7(SI)(AX*1), AX
+	BYTE	$0x6a; BYTE $8			// PUSHL $8
+	BYTE	$0x50				// PUSHL AX
+	BYTE	$0xcb				// LRET
+
+TEXT runtime·pvhEntry64(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$16, AX
+	BYTE	$0x8e; BYTE $0xd8		// MOVW AX, DS
+	BYTE	$0x8e; BYTE $0xc0		// MOVW AX, ES
+	BYTE	$0x8e; BYTE $0xd0		// MOVW AX, SS
+	XORL	AX, AX
+	BYTE	$0x8e; BYTE $0xe0		// MOVW AX, FS
+	BYTE	$0x8e; BYTE $0xe8		// MOVW AX, GS
+	MOVL	BP, BP
+	MOVL	BX, AX
+	MOVQ	$const_directMap, DX
+	LEAQ	0x10000(BP)(DX*1), SP
+	LEAQ	0x7000(BP)(DX*1), R14
+	LEAQ	0x8000(BP)(DX*1), CX
+	MOVQ	CX, (g_stack+stack_lo)(R14)
+	MOVQ	SP, (g_stack+stack_hi)(R14)
+	ADDQ	$const_stackGuard, CX
+	MOVQ	CX, g_stackguard0(R14)
+	MOVQ	CX, g_stackguard1(R14)
+	XORPS	X15, X15
+	MOVQ	BP, BX
+	XORL	BP, BP
+	CALL	runtime·machBoot<ABIInternal>(SB)
+	INT	$3

@@ -1,0 +1,124 @@
+//go:build tamago
+
+package runtime
+
+import "unsafe"
+
+// The console is the first serial port (a 16550 at I/O port 0x3f8), and the
+// ways to end a virtual machine.
+
+const (
+	comData = 0x3f8
+	comIER  = 0x3f9
+	comFCR  = 0x3fa
+	comLCR  = 0x3fb
+	comMCR  = 0x3fc
+	comLSR  = 0x3fd
+
+	comFIFO = 16 // bytes that the transmitter takes at once
+)
+
+func conInit() {
+	outb(comIER, 0)
+	outb(comLCR, 3) // 8 bits, no parity
+	outb(comFCR, 7) // FIFOs on and empty
+	outb(comMCR, 3|8)
+}
+
+// conWrite sends n bytes. The transmitter is nearly always ready: the VMM
+// takes bytes as fast as they come, and stops taking them when its reader is
+// slow.
+func conWrite(p, n uintptr) {
+	for n > 0 {
+		for inb(comLSR)&0x20 == 0 {
+		}
+		k := min(n, comFIFO)
+		outsb(comData, p, k)
+		p += k
+		n -= k
+	}
+}
+
+func conString(s string) { conWrite(uintptr(unsafe.Pointer(unsafe.StringData(s))), uintptr(len(s))) }
+
+func conHex(v uint64) {
+	conString("0x")
+	for shift := 60; shift >= 0; shift -= 4 {
+		if v>>uint(shift) != 0 || shift == 0 {
+			conByte("0123456789abcdef"[v>>uint(shift)&15])
+		}
+	}
+}
+
+func conDec(v uint64) {
+	if v >= 10 {
+		conDec(v / 10)
+	}
+	conByte(byte('0' + v%10))
+}
+
+func conByte(c byte) { conWrite(uintptr(unsafe.Pointer(&c)), 1) }
+
+// conRead takes what has come in, at most n bytes.
+func conRead(p, n uintptr) uintptr {
+	got := uintptr(0)
+	for got < n && inb(comLSR)&1 != 0 {
+		*(*byte)(unsafe.Pointer(p + got)) = inb(comData)
+		got++
+	}
+	return got
+}
+
+// machLogOnce prints a line the first time.
+func machLogOnce(done *bool, line string) {
+	if !*done {
+		*done = true
+		conString(line)
+	}
+}
+
+// Ports of QEMU's devices for guests that want to tell something.
+const (
+	exitPort    = 0xf4 // isa-debug-exit
+	controlPort = 0xe9 // isa-debugcon
+)
+
+// machExit ends the machine with the program's exit status: it tells the
+// status to a VMM that listens (a line "exit N" on the debug console), then
+// powers off in the best way that there is.
+func machExit(status int) {
+	if inb(controlPort) == controlPort {
+		const prefix = "exit "
+		for i := 0; i < len(prefix); i++ {
+			outb(controlPort, prefix[i])
+		}
+		if status >= 100 {
+			outb(controlPort, byte('0'+status/100%10))
+		}
+		if status >= 10 {
+			outb(controlPort, byte('0'+status/10%10))
+		}
+		outb(controlPort, byte('0'+status%10))
+		outb(controlPort, '\n')
+	}
+	if inl(exitPort) == 0 {
+		outl(exitPort, uint32(status))
+	}
+	h := &mach.hooks
+	if h.powerOffPort != 0 {
+		outw(h.powerOffPort, h.powerOffValue)
+	}
+	if h.powerOffReg != 0 {
+		*(*byte)(unsafe.Pointer(h.powerOffReg)) = h.powerOffByte
+	}
+	// No power switch: reset by the keyboard controller, or by a triple
+	// fault. A VMM started with -no-reboot ends then.
+	outb(0x64, 0xfe)
+	for i := 0; i < 1000; i++ {
+		inb(0x80)
+	}
+	machTable(mach.early, 0, 0)
+	lidt(mach.early + earlyInfo - 16)
+	breakpoint()
+	machHalt()
+}

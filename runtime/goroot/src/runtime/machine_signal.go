@@ -1,0 +1,282 @@
+//go:build tamago
+
+package runtime
+
+import "unsafe"
+
+// Signals, as signal(7) has them: dispositions of the process, masks and
+// pending signals of threads, rt_sigframe on delivery (arch/x86 signal ABI),
+// faults of the CPU as signals.
+
+// machSignals are the dispositions, indexed by signal number.
+type machSignals struct {
+	action [65]sigactiont
+}
+
+const (
+	sigDefault = 0 // SIG_DFL
+	sigIgnored = 1 // SIG_IGN
+
+	saNoDefer = 0x40000000
+)
+
+// machFrame is what a handler finds on its stack (struct rt_sigframe); the
+// vector state, if there is any, lies above it.
+type machFrame struct {
+	ret  uintptr
+	uc   ucontext
+	info siginfo
+}
+
+func sigBit(sig uint32) uint64 { return 1 << (sig - 1) }
+
+// ignoredByDefault tells the signals whose default action is to do nothing.
+func ignoredByDefault(sig uint32) bool {
+	return sig == _SIGCHLD || sig == _SIGURG || sig == _SIGWINCH || sig == _SIGCONT
+}
+
+// sendSignal makes a signal pending for a thread, and interrupts its wait.
+func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
+	if t.state == threadDead {
+		return
+	}
+	h := mach.sig.action[sig].sa_handler
+	if h == sigIgnored || h == sigDefault && ignoredByDefault(sig) {
+		return
+	}
+	t.pending |= sigBit(sig)
+	t.info[sig] = machSigInfo{code, addr}
+	if t.mask&sigBit(sig) == 0 && t.state != threadRunning {
+		t.ax = uint64(machErr(_EINTR))
+		mach.sched.ready(t, true)
+		mach.sched.resched = true
+	}
+}
+
+// sendProcessSignal sends a signal to a thread that does not block it,
+// preferably the one that runs.
+func sendProcessSignal(sig uint32) {
+	best := thisCPU().cur
+	if best == thisCPU().idle || best.state == threadDead || best.mask&sigBit(sig) != 0 {
+		best = nil
+		for t := mach.sched.threads; t != nil; t = t.all {
+			if t == thisCPU().idle || t.state == threadDead {
+				continue
+			}
+			if best == nil || t.mask&sigBit(sig) == 0 {
+				best = t
+			}
+		}
+	}
+	sendSignal(best, sig, 0, 0)
+}
+
+// faultSignal turns the exception that the current thread took into a signal.
+func faultSignal(t *machThread) {
+	sig, code, addr := uint32(_SIGSEGV), int32(_SI_KERNEL), uintptr(0)
+	switch t.trap {
+	case 0:
+		sig, code, addr = _SIGFPE, _FPE_INTDIV, uintptr(t.ip)
+	case 1, 3:
+		sig = _SIGTRAP
+	case 6:
+		sig, code, addr = _SIGILL, 2, uintptr(t.ip)
+	case 14:
+		code, addr = _SEGV_MAPERR, uintptr(t.cr2)
+		if t.trapErr&1 != 0 {
+			code = _SEGV_ACCERR
+		}
+	case 16, 19:
+		sig, code, addr = _SIGFPE, 0, uintptr(t.ip)
+	case 17:
+		sig, code = _SIGBUS, 1
+	}
+	h := mach.sig.action[sig].sa_handler
+	if h == sigDefault || h == sigIgnored || t.mask&sigBit(sig) != 0 {
+		machFault("unhandled fault", t)
+	}
+	t.pending |= sigBit(sig)
+	t.info[sig] = machSigInfo{code, addr}
+}
+
+// deliverSignal makes the thread enter the handler of its first pending signal.
+func deliverSignal(t *machThread) {
+	sig := firstSignal(t.pending &^ t.mask)
+	t.pending &^= sigBit(sig)
+	act := &mach.sig.action[sig]
+	switch act.sa_handler {
+	case sigIgnored:
+		return
+	case sigDefault:
+		if !ignoredByDefault(sig) {
+			machExit(128 + int(sig))
+		}
+		return
+	}
+	sp := uintptr(t.sp) - 128
+	if onStack := sp >= t.altSP && sp < t.altSP+t.altSize; act.sa_flags&_SA_ONSTACK != 0 && t.altFlags&_SS_DISABLE == 0 && !onStack {
+		sp = t.altSP + t.altSize
+	}
+	fpu := uintptr(0)
+	if t.ctx == ctxFPU {
+		sp = (sp - mach.sched.fpuSize) &^ 63
+		fpu = sp
+		memmove(unsafe.Pointer(fpu), unsafe.Pointer(t.fpu), mach.sched.fpuSize)
+	}
+	sp = (sp-unsafe.Sizeof(machFrame{}))&^15 - 8
+	f := (*machFrame)(unsafe.Pointer(sp))
+	memclrNoHeapPointers(unsafe.Pointer(f), unsafe.Sizeof(*f))
+	f.ret = act.sa_restorer
+	f.info.si_signo = int32(sig)
+	f.info.si_code = t.info[sig].code
+	f.info.si_addr = uint64(t.info[sig].addr)
+	f.uc.uc_stack.ss_size = t.altSize
+	f.uc.uc_stack.ss_flags = int32(t.altFlags)
+	store64(uintptr(unsafe.Pointer(&f.uc.uc_stack.ss_sp)), uint64(t.altSP))
+	f.uc.uc_sigmask.__val[0] = t.mask
+	saveContext(t, (*sigcontext)(unsafe.Pointer(&f.uc.uc_mcontext)), fpu)
+
+	t.mask |= act.sa_mask
+	if act.sa_flags&saNoDefer == 0 {
+		t.mask |= sigBit(sig)
+	}
+	t.ip = uint64(act.sa_handler)
+	t.sp = uint64(sp)
+	t.di = uint64(sig)
+	t.si = uint64(uintptr(unsafe.Pointer(&f.info)))
+	t.dx = uint64(uintptr(unsafe.Pointer(&f.uc)))
+	t.ax = 0
+	t.flags &^= 1<<10 | 1<<8 // DF, TF
+	t.ctx = ctxPlain
+}
+
+func firstSignal(set uint64) uint32 {
+	// Faults first: their address belongs to the instruction at hand.
+	for _, s := range [...]uint32{_SIGSEGV, _SIGBUS, _SIGFPE, _SIGILL, _SIGTRAP} {
+		if set&sigBit(s) != 0 {
+			return s
+		}
+	}
+	n := uint32(1)
+	for set&1 == 0 {
+		set >>= 1
+		n++
+	}
+	return n
+}
+
+func saveContext(t *machThread, c *sigcontext, fpu uintptr) {
+	c.rax, c.rbx, c.rcx, c.rdx, c.rsi, c.rdi = t.ax, t.bx, t.cx, t.dx, t.si, t.di
+	c.rbp, c.rsp, c.rip, c.eflags = t.bp, t.sp, t.ip, t.flags
+	c.r8, c.r9, c.r10, c.r11 = t.r8, t.r9, t.r10, t.r11
+	c.r12, c.r13, c.r14, c.r15 = t.r12, t.r13, t.r14, t.r15
+	c.cs, c.err, c.trapno, c.cr2 = 8, t.trapErr, t.trap, t.cr2
+	c.oldmask = t.mask
+	store64(uintptr(unsafe.Pointer(&c.fpstate)), uint64(fpu))
+}
+
+// linuxSigreturn restores what the frame on the thread's stack saved. The
+// handler's RET has taken the return address off.
+func linuxSigreturn(t *machThread) {
+	f := (*machFrame)(unsafe.Pointer(uintptr(t.sp) - 8))
+	c := (*sigcontext)(unsafe.Pointer(&f.uc.uc_mcontext))
+	t.ax, t.bx, t.cx, t.dx, t.si, t.di = c.rax, c.rbx, c.rcx, c.rdx, c.rsi, c.rdi
+	t.bp, t.sp, t.ip = c.rbp, c.rsp, c.rip
+	t.r8, t.r9, t.r10, t.r11 = c.r8, c.r9, c.r10, c.r11
+	t.r12, t.r13, t.r14, t.r15 = c.r12, c.r13, c.r14, c.r15
+	const settable = 0xcd5 | 1<<18 // arithmetic flags, TF, DF, AC
+	t.flags = c.eflags&settable | 0x202
+	t.mask = f.uc.uc_sigmask.__val[0]
+	t.ctx = ctxPlain
+	if fpu := uintptr(load64(uintptr(unsafe.Pointer(&c.fpstate)))); fpu != 0 {
+		memmove(unsafe.Pointer(t.fpu), unsafe.Pointer(fpu), mach.sched.fpuSize)
+		t.ctx = ctxFPU
+	}
+}
+
+func linuxSigaction(sig uint32, act, old, size uintptr) uintptr {
+	if sig == 0 || sig > 64 || size != 8 || act != 0 && (sig == _SIGKILL || sig == sigStop) {
+		return machErr(_EINVAL)
+	}
+	a := &mach.sig.action[sig]
+	if old != 0 {
+		*(*sigactiont)(unsafe.Pointer(old)) = *a
+	}
+	if act != 0 {
+		*a = *(*sigactiont)(unsafe.Pointer(act))
+		a.sa_mask &^= sigBit(_SIGKILL) | sigBit(sigStop)
+	}
+	return 0
+}
+
+const sigStop = 19 // SIGSTOP
+
+func linuxSigprocmask(t *machThread, how, set, old, size uintptr) uintptr {
+	if size != 8 {
+		return machErr(_EINVAL)
+	}
+	if old != 0 {
+		store64(old, t.mask)
+	}
+	if set != 0 {
+		v := load64(set)
+		switch how {
+		case _SIG_BLOCK:
+			t.mask |= v
+		case _SIG_UNBLOCK:
+			t.mask &^= v
+		case _SIG_SETMASK:
+			t.mask = v
+		default:
+			return machErr(_EINVAL)
+		}
+		t.mask &^= sigBit(_SIGKILL) | sigBit(sigStop)
+	}
+	return 0
+}
+
+func linuxSigaltstack(t *machThread, set, old uintptr) uintptr {
+	if old != 0 {
+		store64(old, uint64(t.altSP))
+		store64(old+8, uint64(t.altFlags))
+		store64(old+16, uint64(t.altSize))
+	}
+	if set != 0 {
+		t.altSP = uintptr(load64(set))
+		t.altFlags = load32(set + 8)
+		t.altSize = uintptr(load64(set + 16))
+	}
+	return 0
+}
+
+// linuxKill is kill(2) of this process, pid 1.
+func linuxKill(pid int32, sig uint32) uintptr {
+	if pid != 1 && pid != 0 && pid != -1 {
+		return machErr(3) // ESRCH
+	}
+	if sig > 64 {
+		return machErr(_EINVAL)
+	}
+	if sig == _SIGKILL {
+		machExit(128 + _SIGKILL)
+	}
+	if sig != 0 {
+		sendProcessSignal(sig)
+	}
+	return 0
+}
+
+func linuxTgkill(tid int32, sig uint32) uintptr {
+	if sig > 64 {
+		return machErr(_EINVAL)
+	}
+	for t := mach.sched.threads; t != nil; t = t.all {
+		if t.id == tid && t.state != threadDead && t != thisCPU().idle {
+			if sig != 0 {
+				sendSignal(t, sig, -6, 0) // SI_TKILL
+			}
+			return 0
+		}
+	}
+	return machErr(3) // ESRCH
+}

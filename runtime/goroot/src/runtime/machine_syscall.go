@@ -1,0 +1,293 @@
+//go:build tamago
+
+package runtime
+
+import "unsafe"
+
+// The system calls of the machine half: those that the runtime itself makes,
+// and private ones for the kernel above.
+
+// Numbers of <asm/unistd_64.h>.
+const (
+	nrRead          = 0
+	nrWrite         = 1
+	nrClose         = 3
+	nrMmap          = 9
+	nrMprotect      = 10
+	nrMunmap        = 11
+	nrBrk           = 12
+	nrSigaction     = 13
+	nrSigprocmask   = 14
+	nrSigreturn     = 15
+	nrSchedYield    = 24
+	nrMincore       = 27
+	nrMadvise       = 28
+	nrNanosleep     = 35
+	nrSetitimer     = 38
+	nrGetpid        = 39
+	nrClone         = 56
+	nrFork          = 57
+	nrVfork         = 58
+	nrExit          = 60
+	nrKill          = 62
+	nrFcntl         = 72
+	nrGetuid        = 102
+	nrSetuid        = 105
+	nrGetgid        = 104
+	nrSetgid        = 106
+	nrGeteuid       = 107
+	nrGetegid       = 108
+	nrGetppid       = 110
+	nrSigaltstack   = 131
+	nrPrctl         = 157
+	nrArchPrctl     = 158
+	nrGettid        = 186
+	nrTkill         = 200
+	nrFutex         = 202
+	nrSchedAffinity = 204
+	nrTimerCreate   = 222
+	nrClockGettime  = 228
+	nrExitGroup     = 231
+	nrTgkill        = 234
+	nrOpenat        = 257
+	nrFaccessat     = 269
+	nrSetRobustList = 273
+	nrEpollPwait    = 281
+	nrEventfd2      = 290
+	nrEpollCreate1  = 291
+	nrEpollCtl      = 233
+	nrPrlimit64     = 302
+	nrGetrandom     = 318
+	nrClone3        = 435
+
+	// Private calls of the kernel above (machine_api.go).
+	nrSetPollable = 0x1000 + iota - 100
+	nrConsoleWrite
+	nrConsoleRead
+	nrContiguous
+	nrMapIO
+	nrDeviceInterrupt
+	nrSetWall
+	nrPowerOff
+)
+
+// machSyscall serves the system call that the current thread made.
+//
+//go:nowritebarrierrec
+func machSyscall() {
+	t := thisCPU().cur
+	t.cx, t.r11 = t.ip, t.flags
+	nr := t.ax
+	if nr == nrSigreturn {
+		linuxSigreturn(t)
+		machLeave()
+		return
+	}
+	r := machDispatch(t, uintptr(nr), uintptr(t.di), uintptr(t.si), uintptr(t.dx), uintptr(t.r10), uintptr(t.r8), uintptr(t.r9))
+	t.ax = uint64(r)
+	s := &mach.sched
+	if t.state == threadRunning && !s.resched && t.pending&^t.mask == 0 && s.first == nil {
+		return // the common case: nothing else to do
+	}
+	machLeave()
+}
+
+func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
+	switch nr {
+	case nrFutex:
+		return linuxFutex(t, a1, a2, a3, a4)
+	case nrNanosleep:
+		return linuxNanosleep(a1)
+	case nrEpollPwait:
+		return linuxEpollWait(t, a2, int(a3), int32(a4))
+	case nrSchedYield:
+		mach.sched.resched = true
+		return 0
+	case nrMmap, nrMunmap, nrMprotect, nrMadvise, nrMincore, nrBrk:
+		return machMemoryCall(nr, a1, a2, a3, a4, a5)
+	case nrEpollCtl:
+		if a1 != pollFD {
+			return machErr(9)
+		}
+		return linuxEpollCtl(a2, a3, a4)
+	case nrTgkill:
+		return linuxTgkill(int32(a2), uint32(a3))
+	case nrWrite, nrRead:
+		return machFileCall(nr, a1, a2, a3)
+	case nrSigprocmask:
+		return linuxSigprocmask(t, a1&0xffffffff, a2, a3, a4)
+	case nrSigaction:
+		return linuxSigaction(uint32(a1), a2, a3, a4)
+	case nrSigaltstack:
+		return linuxSigaltstack(t, a1, a2)
+	case nrClone:
+		return linuxClone(t, a1, a2, a5)
+	case nrExit:
+		linuxExitThread(t)
+		return 0
+	case nrExitGroup:
+		machExit(int(uint8(a1)))
+	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff:
+		return machPrivateCall(nr, a1, a2, a3, a4)
+	}
+	return machRareCall(t, nr, a1, a2, a3, a4)
+}
+
+func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
+	m := &mach.mem
+	switch nr {
+	case nrMmap:
+		if a4&_MAP_ANON == 0 {
+			return machErr(19) // ENODEV: files are mapped by the kernel above
+		}
+		return m.mmap(a1, a2, a3, a4)
+	case nrMunmap:
+		return m.munmap(a1, a2)
+	case nrMprotect:
+		return m.mprotect(a1, a2, a3)
+	case nrMadvise:
+		return m.madvise(a1, a2, a3)
+	case nrMincore:
+		if i := m.find(a1); i == m.narea || m.areaAt(i).start > a1 {
+			return machErr(_ENOMEM)
+		}
+		*(*byte)(unsafe.Pointer(a3)) = 1
+		return 0
+	}
+	return machErr(_ENOSYS)
+}
+
+// machFileCall serves the descriptors that the runtime uses before and below
+// the kernel: the console and the poller's eventfd.
+func machFileCall(nr, fd, buf, n uintptr) uintptr {
+	switch {
+	case fd == pollEventFD && nr == nrWrite:
+		return linuxEventWrite(buf)
+	case fd == pollEventFD:
+		return linuxEventRead(buf)
+	case (fd == 1 || fd == 2) && nr == nrWrite:
+		conWrite(buf, n)
+		return n
+	}
+	return machErr(9) // EBADF
+}
+
+// machRareCall serves what is not called often.
+func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
+	switch nr {
+	case nrGettid:
+		return uintptr(t.id)
+	case nrGetpid:
+		return 1
+	case nrArchPrctl:
+		if a1 != 0x1002 { // ARCH_SET_FS
+			return machErr(_EINVAL)
+		}
+		t.fsbase = a2
+		thisCPU().fsbase = a2
+		wrmsr(msrFSBase, uint64(a2))
+		return 0
+	case nrEpollCreate1:
+		return pollFD
+	case nrEventfd2:
+		return pollEventFD
+	case nrSchedAffinity:
+		if a2 < 8 {
+			return machErr(_EINVAL)
+		}
+		store64(a3, 1)
+		return 8
+	case nrClockGettime:
+		return linuxClockGettime(a1, a2)
+	case nrKill:
+		return linuxKill(int32(a1), uint32(a2))
+	case nrTkill:
+		return linuxTgkill(int32(a1), uint32(a2))
+	case nrSetitimer:
+		return linuxSetitimer(a1, a2)
+	case nrGetrandom:
+		machRandom(a1, a2)
+		return a2
+	case nrOpenat, nrFaccessat:
+		return machErr(2) // ENOENT: the kernel above has the files
+	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrSetRobustList, nrClose, nrFcntl:
+		return 0
+	case nrPrctl, nrPrlimit64:
+		return machErr(_EINVAL)
+	case nrTimerCreate: // the runtime falls back to setitimer
+		return machErr(_ENOSYS)
+	case nrFork, nrVfork, nrClone3:
+		return linuxClone(t, 0, 0, 0)
+	}
+	return machErr(_ENOSYS)
+}
+
+func linuxClockGettime(clock, ts uintptr) uintptr {
+	ns := uint64(machNow())
+	if clock == 0 || clock == 5 {
+		ns += machClock.wall
+	}
+	store64(ts, ns/1e9)
+	store64(ts+8, ns%1e9)
+	return 0
+}
+
+// linuxSetitimer is setitimer(2) with ITIMER_PROF, for the CPU profile: SIGPROF
+// at each interval while a thread runs.
+func linuxSetitimer(which, value uintptr) uintptr {
+	if which != _ITIMER_PROF {
+		return machErr(_EINVAL)
+	}
+	p := &mach.timer
+	p.profile = int64(load64(value))*1e9 + int64(load64(value+8))*1000
+	p.profileNext = machNow() + p.profile
+	if p.profile != 0 {
+		mach.timer.set(p.profileNext)
+	}
+	return 0
+}
+
+// kernelHandler is the kernel's entry, once it is up.
+var kernelHandler func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr)
+
+// kernelCall passes a program's system call to the kernel as a function call.
+// It runs on the caller's goroutine, which may block, allocate and grow its
+// stack in it. The arguments go twice, as numbers and, those that lie in the
+// goroutine's stack, as pointers, which a moving stack adjusts.
+//
+// ok is false where Go code of that kind cannot run: on a system stack, with
+// locks of the runtime held (also between fork and exec), in malloc, and
+// before the kernel is up. The caller then executes SYSCALL.
+//
+//go:linkname kernelCall syscall.kernelCall
+//go:nosplit
+func kernelCall(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr, ok bool) {
+	gp := getg()
+	mp := gp.m
+	if kernelHandler == nil || gp != mp.curg || mp.locks != 0 || mp.mallocing != 0 || mp.dying != 0 {
+		return 0, 0, 0, false
+	}
+	lo := gp.stack.lo
+	size := gp.stack.hi - lo
+	var p [6]unsafe.Pointer
+	if a1-lo < size {
+		p[0] = unsafe.Pointer(a1)
+	}
+	if a2-lo < size {
+		p[1] = unsafe.Pointer(a2)
+	}
+	if a3-lo < size {
+		p[2] = unsafe.Pointer(a3)
+	}
+	if a4-lo < size {
+		p[3] = unsafe.Pointer(a4)
+	}
+	if a5-lo < size {
+		p[4] = unsafe.Pointer(a5)
+	}
+	if a6-lo < size {
+		p[5] = unsafe.Pointer(a6)
+	}
+	r1, r2, errno = kernelHandler(trap, [6]uintptr{a1, a2, a3, a4, a5, a6}, p)
+	return r1, r2, errno, true
+}

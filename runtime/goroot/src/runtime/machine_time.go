@@ -1,0 +1,206 @@
+//go:build tamago
+
+package runtime
+
+import "internal/runtime/math"
+
+// The clock is the time stamp counter. Its rate comes from CPUID or kvmclock
+// where the hypervisor tells it, else from the PIT: a first estimate over half
+// a millisecond, then a better one when a few tens of milliseconds have passed
+// anyway. Timers are the local APIC's one-shot timer.
+
+// machClockParams turn a TSC value into nanoseconds since boot:
+// (tsc-p.tsc)*p.mult>>32 + p.ns. machClockGettime reads them; seq changes with
+// them.
+type machClockParams struct {
+	seq  uint64
+	tsc  uint64
+	mult uint64 // ns per tick, 32.32 fixed point
+	ns   uint64
+	wall uint64 // Unix time at boot, ns
+}
+
+// machClock starts with a rate of 1 GHz and a seq that keeps it out of BSS.
+var machClock = machClockParams{seq: 2, mult: 1 << 32}
+
+// machNow returns nanoseconds since boot.
+func machNow() int64 {
+	c := &machClock
+	hi, lo := math.Mul64(rdtsc()-c.tsc, c.mult)
+	return int64(hi<<32 | lo>>32 + c.ns)
+}
+
+// setRate changes the clock's rate from now on, without a step.
+func (c *machClockParams) setRate(mult uint64) {
+	now := rdtsc()
+	hi, lo := math.Mul64(now-c.tsc, c.mult)
+	c.seq++
+	c.ns += hi<<32 | lo>>32
+	c.tsc = now
+	c.mult = mult
+	c.seq++
+}
+
+// machTimer is the one-shot timer.
+type machTimer struct {
+	mult        uint64 // APIC timer ticks per ns, 32.32
+	armed       int64  // when it will fire (nanotime); 0: not set
+	profile     int64  // ITIMER_PROF interval (ns), 0: off
+	profileNext int64
+	pit         pitSample // start of the calibration, until it is refined
+	refines     int
+}
+
+const maxTimerNanos = 1e9 // a longer wait takes several interrupts
+
+// set makes the timer fire at when, unless it fires earlier anyway.
+func (t *machTimer) set(when int64) {
+	if t.armed != 0 && t.armed <= when {
+		return
+	}
+	d := when - machNow()
+	if d > maxTimerNanos {
+		d = maxTimerNanos
+		when = machNow() + d
+	}
+	ticks := uint32(1)
+	if d > 0 {
+		hi, lo := math.Mul64(uint64(d), t.mult)
+		if n := hi<<32 | lo>>32; n > 1<<32-1 {
+			ticks = 1<<32 - 1
+		} else if n > 0 {
+			ticks = uint32(n)
+		}
+	}
+	t.armed = when
+	apicWrite(apicTimerInit, ticks)
+}
+
+// profileTick sends SIGPROF to the thread that ran when a profiling interval
+// ended.
+func (t *machTimer) profileTick(now int64) {
+	if t.profile == 0 || now < t.profileNext {
+		return
+	}
+	t.profileNext = now + t.profile
+	if c := thisCPU(); c.cur != c.idle && c.cur.state == threadRunning {
+		sendSignal(c.cur, _SIGPROF, _SI_KERNEL, 0)
+	}
+}
+
+// The PIT (Intel 8254), channel 0.
+const (
+	pitData    = 0x40
+	pitCommand = 0x43
+	pitHz      = 1193182
+)
+
+// pitSample is a reading of PIT, TSC and APIC timer at one moment.
+type pitSample struct {
+	pit  uint16 // counts down
+	tsc  uint64
+	apic uint32 // counts down
+}
+
+// samplePIT reads the PIT between two reads of the TSC and takes the tightest
+// of n tries, so that a pause of the virtual CPU does not count.
+func samplePIT(n int) pitSample {
+	best := pitSample{}
+	width := ^uint64(0)
+	for i := 0; i < n; i++ {
+		a := rdtsc()
+		outb(pitCommand, 0) // latch channel 0
+		b := rdtsc()
+		apic := apicRead(apicTimerNow)
+		lo := inb(pitData)
+		hi := inb(pitData)
+		if b-a < width {
+			width = b - a
+			best = pitSample{uint16(lo) | uint16(hi)<<8, a + (b-a)/2, apic}
+		}
+	}
+	return best
+}
+
+// machClockInit starts the clock and the timer.
+func machClockInit() {
+	machClock.tsc = rdtsc()
+	apicWrite(apicTimerDiv, 0xb) // divide by 1
+	apicWrite(apicTimerInit, ^uint32(0))
+	hz := tscFromCPUID()
+	outb(pitCommand, 0x30) // channel 0, mode 0: counts down once, no ticks after
+	outb(pitData, 0xff)
+	outb(pitData, 0xff)
+	start := samplePIT(4)
+	end := start
+	const want = pitHz / 2000
+	for spins := 0; start.pit-end.pit < want; spins++ {
+		if end = samplePIT(1); spins == 1<<20 {
+			machFatal("the PIT does not count, and CPUID does not tell the TSC rate", uintptr(end.pit))
+		}
+	}
+	end = samplePIT(4)
+	ns := uint64(start.pit-end.pit) * 1e9 / pitHz
+	ticks := end.tsc - start.tsc
+	if hz != 0 {
+		machClock.mult = 1e9 << 32 / hz
+		hi, lo := math.Mul64(ticks, machClock.mult)
+		ns = hi<<32 | lo>>32
+	} else {
+		machClock.mult = ns << 32 / ticks
+		mach.timer.pit = start
+	}
+	mach.timer.mult = uint64(start.apic-end.apic) << 32 / ns
+	if mach.timer.mult == 0 {
+		machFatal("the local APIC timer does not count", 0)
+	}
+	apicWrite(apicTimerInit, 0)
+}
+
+// machClockRefine measures the TSC's rate again once the PIT has counted far
+// enough for 1 part in 10,000, and before it wraps (55 ms).
+func machClockRefine() {
+	t := &mach.timer
+	if t.pit.tsc == 0 {
+		return
+	}
+	const tooLate, enough = 50e6, 15e6
+	hi, lo := math.Mul64(rdtsc()-t.pit.tsc, machClock.mult)
+	since := hi<<32 | lo>>32
+	if since < enough {
+		return
+	}
+	start := t.pit
+	t.pit.tsc = 0
+	if since > tooLate {
+		// The first chance came late; take a fresh start for the next one.
+		outb(pitCommand, 0x30)
+		outb(pitData, 0xff)
+		outb(pitData, 0xff)
+		t.pit = samplePIT(4)
+		if t.refines++; t.refines > 8 {
+			t.pit.tsc = 0
+		}
+		return
+	}
+	end := samplePIT(4)
+	ns := uint64(start.pit-end.pit) * 1e9 / pitHz
+	machClock.setRate(ns << 32 / (end.tsc - start.tsc))
+}
+
+// tscFromCPUID returns the TSC's rate in Hz where the CPU or the hypervisor
+// tells it, else 0.
+func tscFromCPUID() uint64 {
+	if top, _, _, _ := machCPUID(0, 0); top >= 0x15 {
+		if den, num, crystal, _ := machCPUID(0x15, 0); den != 0 && num != 0 && crystal != 0 {
+			return uint64(crystal) * uint64(num) / uint64(den)
+		}
+	}
+	if _, _, c, _ := machCPUID(1, 0); c>>31 != 0 { // a hypervisor
+		if top, _, _, _ := machCPUID(0x40000000, 0); top >= 0x40000010 && top < 0x40010000 {
+			khz, _, _, _ := machCPUID(0x40000010, 0)
+			return uint64(khz) * 1000
+		}
+	}
+	return kvmclockRate()
+}

@@ -1,0 +1,4 @@
+//go:build tamago
+
+// Package certs.
+package certs
