@@ -31,7 +31,9 @@ func Reset(t Transport) error {
 // of the transport and queues, that the device offers. The caller then sets up
 // its queues and calls Ready. If a required feature is missing, the device is
 // marked as failed.
-func Negotiate(t Transport, wanted, required uint64) (features uint64, err error) {
+//
+// refine, if not nil, may drop features of a set that is about to be accepted.
+func Negotiate(t Transport, wanted, required uint64, refine func(uint64) uint64) (features uint64, err error) {
 	if err := Reset(t); err != nil {
 		return 0, err
 	}
@@ -43,6 +45,9 @@ func Negotiate(t Transport, wanted, required uint64) (features uint64, err error
 		wanted = (wanted | FeatureVersion1) &^ FeatureAnyLayout
 	}
 	features = t.Features() & wanted
+	if refine != nil {
+		features = refine(features)
+	}
 	if features&required != required {
 		Fail(t)
 		return 0, ErrFeatures

@@ -291,8 +291,8 @@ func (q *Queue) release(head uint16) {
 
 // EnableInterrupts asks for an interrupt as soon as the device has used more
 // than ahead chains that Next has not returned; without EVENT_IDX any used
-// chain will interrupt. It reports whether that is already so: then no
-// interrupt may come, and the driver looks again.
+// chain will interrupt. It reports whether that is already so, or the queue is
+// broken: then no interrupt may come, and the driver looks again.
 func (q *Queue) EnableInterrupts(ahead int) (already bool) {
 	if q.eventIdx {
 		// A full barrier again: the device reads this after it has stored
@@ -302,7 +302,7 @@ func (q *Queue) EnableInterrupts(ahead int) (already bool) {
 		q.silent = false
 		q.storeAvail()
 	}
-	return q.Pending() > ahead
+	return q.Pending() > ahead || q.err != nil
 }
 
 // DisableInterrupts asks for none. With EVENT_IDX the wish is put one before

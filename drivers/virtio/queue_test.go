@@ -14,10 +14,10 @@ const ringFeatures = virtio.FeatureVersion1 | virtio.FeatureEventIdx | virtio.Fe
 // newQueue returns both sides of a queue.
 func newQueue(t testing.TB, features uint64, size int) (*virtio.Queue, *virtiotest.Queue, *virtiotest.Device) {
 	t.Helper()
-	mem := virtiotest.NewMemory(128)
+	mem := virtiotest.NewMemory(32)
 	dev := virtiotest.NewDevice(virtio.TypeEntropy, mem, features, nil, size)
 	dev.Old = features&virtio.FeatureVersion1 == 0
-	got, err := virtio.Negotiate(dev, 0, 0)
+	got, err := virtio.Negotiate(dev, 0, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ type Device struct {
 	RefuseDriver  bool // FEATURES_OK does not stick
 	RestlessSpace bool // the configuration changes with every look
 
+	work       sync.Mutex // held while the device works: see Do
 	mu         sync.Mutex
 	config     []byte
 	status     uint8
@@ -60,6 +61,14 @@ func (d *Device) interrupt(c virtio.Cause) {
 	}
 }
 
+// Do calls f, which is the device at work on its queues in a goroutine of its
+// own; a reset waits until it has returned.
+func (d *Device) Do(f func()) {
+	d.work.Lock()
+	defer d.work.Unlock()
+	f()
+}
+
 // SetConfig changes the configuration and tells the driver.
 func (d *Device) SetConfig(off int, b ...byte) {
 	d.mu.Lock()
@@ -95,6 +104,11 @@ func (d *Device) Status() uint8 {
 
 // SetStatus is a write of the status register.
 func (d *Device) SetStatus(s uint8) {
+	if s == 0 {
+		// As on a real device, nothing touches memory after this.
+		d.work.Lock()
+		defer d.work.Unlock()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if s == 0 {

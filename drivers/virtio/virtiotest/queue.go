@@ -169,6 +169,19 @@ func (q *Queue) SetNotify(on bool) bool {
 	return q.Available() > 0
 }
 
+// Drain calls f with every available chain until there is none, and then asks
+// for a notification of the next.
+func (q *Queue) Drain(c *Chain, f func(*Chain)) {
+	for q.Ready {
+		for q.Pop(c) {
+			f(c)
+		}
+		if !q.SetNotify(true) {
+			return
+		}
+	}
+}
+
 // Fill copies data to the writable parts of a chain and returns how much.
 func (c *Chain) Fill(data []byte) int {
 	n := 0
