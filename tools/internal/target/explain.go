@@ -46,6 +46,8 @@ var hints = []struct {
 		"no such package in this module; for a published program write MODULE/PACKAGE@VERSION (@latest works)"},
 	{regexp.MustCompile(`no Go files in|is not a main package|not a main package`),
 		"there is no program here; name a folder with a package main"},
+	{regexp.MustCompile(`404 Not Found|403 Forbidden|410 Gone|unknown revision|no matching versions`),
+		"there is no such module or version; go list -m -versions MODULE lists what there is"},
 	{regexp.MustCompile(`replace directives`),
 		"the module cannot be installed by version because its go.mod has replace directives; clone it and name its folder"},
 	{regexp.MustCompile(`dial tcp|no such host|i/o timeout`),

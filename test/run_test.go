@@ -1,0 +1,183 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/test/vm"
+)
+
+func TestHello(t *testing.T) {
+	t.Parallel()
+	got := runProg(t, nil, "hello")
+	if got.Stdout != "hello, world\n" || got.Status != 0 {
+		t.Errorf("got %+v; want the one line and nothing else", got)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 42, 128, 255} {
+		if got := runProg(t, nil, "exit", fmt.Sprint(n)); got.Status != n {
+			t.Errorf("os.Exit(%d): yolk exits with %d", n, got.Status)
+		}
+	}
+}
+
+func TestMachines(t *testing.T) {
+	for _, machine := range []string{"microvm", "q35", "pc"} {
+		t.Run(machine, func(t *testing.T) {
+			t.Parallel()
+			wantOutput(t, runProg(t, []string{"-machine", machine}, "hello"), 0, "hello, world\n")
+			m := vm.Start(t, vm.Options{Flags: []string{"-machine", machine, "-p", ":8080"}, Target: serve})
+			if got := get(t, m, "/"); got != "hello" {
+				t.Errorf("GET / = %q", got)
+			}
+		})
+	}
+}
+
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	got := runProg(t, nil, "panic")
+	wantOutput(t, got, 2, "panic: boom", "goroutine 1", "main.go:")
+}
+
+func TestDeadlockIsReported(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "deadlock"), 2, "all goroutines are asleep - deadlock!")
+}
+
+func TestFaultsArePanics(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "recover"), 0, "nil: true", "zero: true", "index: true")
+}
+
+func TestSpinningGoroutineStopsNobody(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "spin"), 0, "tick 0\ntick 1\ntick 2\n")
+}
+
+func TestManyGoroutines(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "goroutine"), 0, "sum 49995000")
+}
+
+func TestDeepRecursion(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "deep"), 0, "1000000")
+}
+
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	got := runProg(t, []string{"-m", "64M"}, "oom")
+	if got.Status == 0 || got.Status == 125 || !strings.Contains(strings.ToLower(got.Stdout), "out of memory") {
+		t.Errorf("got %+v; want a status that is not 0 and the words out of memory", got)
+	}
+}
+
+func TestSmallMemory(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, []string{"-m", "16M"}, "hello"), 0, "hello, world\n")
+}
+
+func TestArgumentsAndEnvironment(t *testing.T) {
+	t.Parallel()
+	got := vm.Run(t, vm.Options{
+		Flags:  []string{"-e", "GREETING=two words\n\"and a quote\"", "-e", "EMPTY=", "-hostname", "box", "-w", "/tmp"},
+		Target: prog, Args: []string{"show", "a b", "", `back\slash`, "ü"},
+	})
+	wantOutput(t, got, 0,
+		`args ["show" "a b" "" "back\\slash" "ü"]`, "cwd /tmp", "hostname box",
+		`env "EMPTY="`, `env "GREETING=two words\n\"and a quote\""`)
+}
+
+func TestStdin(t *testing.T) {
+	t.Parallel()
+	got := vm.Run(t, vm.Options{Target: prog, Args: []string{"upper"}, Stdin: strings.NewReader("one\ntwo\nthree")})
+	if want := "ONE\nTWO\nTHREEEND\n"; got.Stdout != want || got.Status != 0 {
+		t.Errorf("got %+v; want %q", got, want)
+	}
+	if got := runProg(t, nil, "upper"); got.Stdout != "END\n" {
+		t.Errorf("empty input: %+v; want its end at once", got)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			m := vm.Start(t, vm.Options{Target: prog, Args: []string{"signal"}})
+			m.WaitFor("waiting")
+			m.Signal(sig)
+			m.WaitFor("asked to stop")
+			if status := m.Wait(); status != 9 {
+				t.Errorf("exit status %d; want the program's 9", status)
+			}
+		})
+	}
+}
+
+func TestNoProcesses(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "exec"), 0, "no processes: true")
+}
+
+func TestClock(t *testing.T) {
+	t.Parallel()
+	got := runProg(t, nil, "clock")
+	wantOutput(t, got, 0, "slept true")
+	_, stamp, _ := strings.Cut(strings.TrimSpace(got.Stdout), "slept true ")
+	when, err := time.Parse(time.RFC3339, stamp)
+	if err != nil || time.Since(when).Abs() > 5*time.Minute {
+		t.Errorf("the guest's wall clock says %q, %v; here it is %v", stamp, err, time.Now().UTC())
+	}
+}
+
+func TestTemporaryFiles(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "temp"), 0, "kept true")
+}
+
+func TestInitialFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	big := strings.Repeat("0123456789abcdef", 1<<16)
+	for name, text := range map[string]string{"a.txt": "alpha\n", "sub/b.txt": "beta\n", "big": big} {
+		path := filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	os.Symlink("sub/b.txt", filepath.Join(dir, "link"))
+	flags := []string{"-files", dir + ":/srv/data"}
+	got := vm.Run(t, vm.Options{Flags: flags, Target: prog, Args: []string{"cat", "/srv/data/a.txt", "/srv/data/link", "/srv/data/big"}})
+	if want := "alpha\nbeta\n" + big; got.Stdout != want {
+		t.Errorf("the guest read %d bytes; want the %d of the files", len(got.Stdout), len(want))
+	}
+	got = vm.Run(t, vm.Options{Flags: flags, Target: prog, Args: []string{"tree", "/srv/data"}})
+	wantOutput(t, got, 0, "/srv/data drwx", "/srv/data/a.txt -rw-r-----", "/srv/data/link Lrwxrwxrwx sub/b.txt")
+}
+
+// A line typed by hand must come back at once, not at the end of the input.
+func TestConsoleIsInteractive(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	m := vm.Start(t, vm.Options{Target: prog, Args: []string{"upper"}, Stdin: r})
+	for _, word := range []string{"first", "second"} {
+		fmt.Fprintln(w, word)
+		m.WaitFor(strings.ToUpper(word) + "\n")
+	}
+	w.Close()
+	m.WaitFor("END")
+}

@@ -1,0 +1,3 @@
+module example.test/gomod
+
+go 1.26.0

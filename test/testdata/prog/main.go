@@ -1,0 +1,213 @@
+// Command prog does one thing per subcommand, each a case of the VM tests.
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+var cases = map[string]func(args []string){
+	"hello":     func([]string) { fmt.Println("hello, world") },
+	"exit":      func(a []string) { os.Exit(number(a[0])) },
+	"panic":     func([]string) { panic("boom") },
+	"deadlock":  func([]string) { select {} },
+	"spin":      spin,
+	"oom":       oom,
+	"deep":      func([]string) { fmt.Println(deep(1e6)) },
+	"recover":   recovered,
+	"show":      show,
+	"cat":       cat,
+	"tree":      tree,
+	"upper":     upper,
+	"signal":    waitForSignal,
+	"exec":      start,
+	"goroutine": goroutines,
+	"clock":     clock,
+	"temp":      temp,
+}
+
+func main() {
+	if len(os.Args) < 2 || cases[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "prog: unknown case")
+		os.Exit(2)
+	}
+	cases[os.Args[1]](os.Args[2:])
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	check(err)
+	return n
+}
+
+func check(err error) {
+	if err != nil {
+		fmt.Println("error:", err)
+		os.Exit(1)
+	}
+}
+
+// spin shows that a goroutine that never yields stops nobody: timers and the
+// collector's stop-the-world need preemption.
+func spin([]string) {
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for {
+			}
+		}()
+	}
+	for i := range 3 {
+		time.Sleep(10 * time.Millisecond)
+		runtime.GC()
+		fmt.Println("tick", i)
+	}
+}
+
+var kept [][]byte
+
+func oom([]string) {
+	for {
+		b := make([]byte, 1<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		kept = append(kept, b)
+	}
+}
+
+func deep(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return 1 + deep(n-1)
+}
+
+type node struct{ value int }
+
+// recovered turns faults of the CPU into panics.
+func recovered([]string) {
+	try := func(name string, f func()) {
+		defer func() {
+			err, ok := recover().(runtime.Error)
+			fmt.Println(name, ok, err)
+		}()
+		f()
+	}
+	var nothing *node
+	zero := len(os.Args) - len(os.Args)
+	try("nil:", func() { nothing.value = 1 })
+	try("zero:", func() { fmt.Println(1 / zero) })
+	try("index:", func() { fmt.Println(os.Args[zero-1]) })
+}
+
+func show(args []string) {
+	fmt.Printf("args %q\n", os.Args[1:])
+	dir, err := os.Getwd()
+	check(err)
+	host, err := os.Hostname()
+	check(err)
+	fmt.Println("cwd", dir)
+	fmt.Println("hostname", host)
+	env := os.Environ()
+	slices.Sort(env)
+	for _, kv := range env {
+		fmt.Printf("env %q\n", kv)
+	}
+}
+
+func cat(args []string) {
+	for _, name := range args {
+		b, err := os.ReadFile(name)
+		check(err)
+		os.Stdout.Write(b)
+	}
+}
+
+func tree(args []string) {
+	check(filepath.WalkDir(args[0], func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		target, _ := os.Readlink(path)
+		fmt.Println(path, info.Mode(), target)
+		return nil
+	}))
+}
+
+func upper([]string) {
+	in := bufio.NewReader(os.Stdin)
+	for {
+		line, err := in.ReadString('\n')
+		fmt.Print(strings.ToUpper(line))
+		if err == io.EOF {
+			fmt.Println("END")
+			return
+		}
+		check(err)
+	}
+}
+
+func waitForSignal([]string) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
+	fmt.Println("waiting")
+	<-c
+	fmt.Println("asked to stop")
+	os.Exit(9)
+}
+
+func start([]string) {
+	err := exec.Command("/proc/self/exe", "hello").Run()
+	fmt.Println("no processes:", errors.Is(err, syscall.ENOSYS), err)
+}
+
+func goroutines([]string) {
+	const n = 10000
+	c := make(chan int)
+	for i := range n {
+		go func() { c <- i }()
+	}
+	sum := 0
+	for range n {
+		sum += <-c
+	}
+	fmt.Println("sum", sum)
+}
+
+// clock compares the wall clock with the monotonic one.
+func clock([]string) {
+	start := time.Now()
+	time.Sleep(200 * time.Millisecond)
+	d := time.Since(start)
+	fmt.Println("slept", d >= 200*time.Millisecond && d < 2*time.Second, start.UTC().Format(time.RFC3339))
+}
+
+func temp([]string) {
+	dir, err := os.MkdirTemp("", "x")
+	check(err)
+	name := filepath.Join(dir, "file")
+	check(os.WriteFile(name, []byte("kept"), 0o600))
+	check(os.Rename(name, name+"2"))
+	b, err := os.ReadFile(name + "2")
+	check(err)
+	check(os.RemoveAll(dir))
+	_, err = os.Stat(dir)
+	fmt.Println(string(b), errors.Is(err, fs.ErrNotExist))
+}
