@@ -1,0 +1,61 @@
+# yolk: make run boots the web example, make test runs everything.
+
+SHELL := /bin/bash
+GO    ?= go
+YOLK  := bin/yolk
+
+# The race detector needs a C compiler on the host.
+RACE := $(shell command -v gcc >/dev/null && echo -race)
+
+.PHONY: all run test test-host test-vm bench distance qemu toolchain clean
+
+all: $(YOLK)
+
+.PHONY: $(YOLK)
+$(YOLK):
+	@$(GO) build -o $@ ./tools/yolk
+
+# QEMU, from the distribution's packages where that is allowed.
+qemu:
+	@command -v qemu-system-x86_64 >/dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then sudo=; elif command -v sudo >/dev/null; then sudo=sudo; else \
+			echo "install QEMU: apt-get install qemu-system-x86"; exit 1; fi; \
+		$$sudo apt-get update -qq && $$sudo apt-get install -y -qq --no-install-recommends qemu-system-x86; }
+
+toolchain: $(YOLK)
+	@$(YOLK) toolchain >/dev/null
+
+# Boots examples/web and prints a URL once it answers. PORT=N picks the port.
+PORT ?= 8080
+run: qemu toolchain
+	@port=$(PORT); \
+	while (exec 3<>/dev/tcp/127.0.0.1/$$port) 2>/dev/null; do port=$$((port + 1)); done; \
+	( for i in $$(seq 600); do \
+		if (exec 3<>/dev/tcp/127.0.0.1/$$port && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && read -t 5 -u 3 line && [[ $$line == HTTP* ]]) 2>/dev/null; then \
+			echo "open http://127.0.0.1:$$port/ (Ctrl-C stops the VM)"; exit; fi; \
+		kill -0 $$$$ 2>/dev/null || exit; sleep 0.1; done ) & \
+	exec $(YOLK) run -p $$port:8080 ./examples/web
+
+# Host tests with the race detector, then the tests that boot VMs, and one
+# summary of both.
+test: qemu
+	@$(GO) vet ./...
+	@{ $(MAKE) --no-print-directory -s test-host; $(MAKE) --no-print-directory -s test-vm; } 2>&1 | \
+		$(GO) run ./tools/internal/testsum
+
+test-host:
+	@$(GO) test -json $(RACE) -short -timeout 8m $$($(GO) list ./... | grep -v /yolk/test) || true
+
+test-vm: qemu
+	@$(GO) test -json -timeout 12m -p 1 ./test/... || true
+
+# yolk beside Linux on the same VMM, interleaved; prints medians and spread.
+bench: qemu toolchain
+	@$(GO) run ./tools/bench
+
+# How far the port is from upstream Go.
+distance:
+	@$(GO) run ./tools/distance
+
+clean:
+	rm -rf bin
