@@ -1,28 +1,39 @@
 package netstack
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// clock is tcpip.Clock over the machine's monotonic counter: one read per
-// segment instead of the two (wall and monotonic) of time.Now. Timers stay
-// those of package time: the runtime keeps them without a periodic tick.
+// clock is tcpip.Clock over the machine's monotonic counter. Timers are those
+// of package time: the runtime keeps them without a periodic tick.
 type clock struct {
 	tcpip.Clock
 	nanotime func() int64
 }
 
 func newClock(nanotime func() int64) tcpip.Clock {
-	std := tcpip.NewStdClock()
 	if nanotime == nil {
-		return std
+		base := time.Now()
+		nanotime = func() int64 { return int64(time.Since(base)) }
 	}
-	return &clock{Clock: std, nanotime: nanotime}
+	return &clock{Clock: tcpip.NewStdClock(), nanotime: nanotime}
 }
 
 // NowMonotonic implements tcpip.Clock.
-func (c *clock) NowMonotonic() tcpip.MonotonicTime {
-	return tcpip.MonotonicTime{}.Add(time.Duration(c.nanotime()))
-}
+func (c *clock) NowMonotonic() tcpip.MonotonicTime { return monotonic(c.nanotime()) }
+
+// fastRandom is the math/rand source of gVisor's insecure generator: the
+// runtime's per-thread generator, which needs no seeding and no lock.
+type fastRandom struct{}
+
+// Int63 implements math/rand.Source.
+func (fastRandom) Int63() int64 { return rand.Int64() }
+
+// Uint64 implements math/rand.Source64.
+func (fastRandom) Uint64() uint64 { return rand.Uint64() }
+
+// Seed implements math/rand.Source.
+func (fastRandom) Seed(int64) {}

@@ -29,6 +29,17 @@ func (s *Stack) ipv6Options() ipv6.Options {
 	}
 }
 
+// configureNDP sets how a card that is not yet enabled treats routers.
+func (s *Stack) configureNDP(id tcpip.NICID, c ipv6.NDPConfigurations) {
+	ep, err := s.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
+	if err != nil {
+		return
+	}
+	if ndp, ok := ep.(ipv6.NDPEndpoint); ok {
+		ndp.SetNDPConfigurations(c)
+	}
+}
+
 // ndpEvents carries what router advertisements say to the routing table and
 // to resolv.conf. gVisor forbids calls into the stack from here, hence the
 // goroutines; an advertisement is rare.

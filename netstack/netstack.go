@@ -93,8 +93,11 @@ func New(cfg Config) *Stack {
 		},
 		Clock:       newClock(cfg.Nanotime),
 		SecureRNG:   cfg.Random,
+		RandSource:  fastRandom{},
 		HandleLocal: true,
 		RawFactory:  raw.EndpointFactory{},
+		// Empty tables: never modified, so never consulted, and not built.
+		IPTables: new(stack.IPTables),
 	})
 	s.tune()
 	s.addLoopback()
@@ -103,7 +106,9 @@ func New(cfg Config) *Stack {
 
 // addLoopback brings "lo" up. Its errors could only be our own mistakes.
 func (s *Stack) addLoopback() {
-	must(s.stack.CreateNICWithOptions(loopbackNIC, loopback.New(), stack.NICOptions{Name: "lo"}))
+	must(s.stack.CreateNICWithOptions(loopbackNIC, loopback.New(), stack.NICOptions{Name: "lo", Disabled: true}))
+	s.configureNDP(loopbackNIC, ipv6.NDPConfigurations{}) // no routers to ask for
+	must(s.stack.EnableNIC(loopbackNIC))
 	v4 := tcpip.AddressWithPrefix{Address: header.IPv4Loopback, PrefixLen: 8}
 	v6 := tcpip.AddressWithPrefix{Address: header.IPv6Loopback, PrefixLen: 128}
 	for _, a := range []tcpip.ProtocolAddress{
