@@ -131,7 +131,7 @@ func PortFiles() (map[string]int, error) {
 	return files, err
 }
 
-// placeKernel copies the packages that internal/yolk imports, of this module
+// placeKernel copies the packages that runtime/yolk imports, of this module
 // and of others, to src/vendor, where imports of standard packages resolve by
 // the existence of the folder.
 func (b *builder) placeKernel() error {
@@ -163,8 +163,8 @@ type listedPackage struct {
 // kernelPackages lists the packages outside the standard library that the
 // machine's packages import, with the folders that hold them.
 func (b *builder) kernelPackages() ([]listedPackage, error) {
-	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "list", "-deps", "-tags=tamago",
-		"-json=ImportPath,Dir,Standard", "./runtime/goroot/src/internal/yolk/...")
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "list", "-e", "-deps", "-tags=tamago",
+		"-json=ImportPath,Dir,Standard", "./runtime/goroot/src/runtime/yolk/...")
 	cmd.Dir = b.source
 	cmd.Env = hostEnv("GOROOT="+b.stock, "GOFLAGS=-mod=mod")
 	var errs bytes.Buffer
@@ -181,7 +181,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if !p.Standard && !strings.HasPrefix(p.ImportPath, modulePath+"/runtime/goroot/") {
+		if !p.Standard && p.Dir != "" && !strings.HasPrefix(p.ImportPath, modulePath+"/runtime/goroot/") {
 			pkgs = append(pkgs, p)
 		}
 	}

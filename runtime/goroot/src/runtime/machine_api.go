@@ -53,6 +53,8 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		machClock.seq++
 		machClock.wall = uint64(a1)
 		machClock.seq++
+	case nrAddEntropy:
+		machRandomSeed(a1, a2)
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -223,10 +225,26 @@ func yolk_initialFiles() []byte {
 //go:linkname yolk_rsdp runtime/yolk.rsdp
 func yolk_rsdp() uint64 { return uint64(mach.rsdp) }
 
-//go:linkname yolk_ports runtime/yolk.ports
-func yolk_ports() (in8 func(uint16) uint8, out8 func(uint16, uint8), in32 func(uint16) uint32, out32 func(uint16, uint32)) {
-	return inb, outb, inl, outl
-}
-
 //go:linkname yolk_cpuid runtime/yolk.cpuid
 func yolk_cpuid(leaf, sub uint32) (a, b, c, d uint32) { return machCPUID(leaf, sub) }
+
+// yolk_addEntropy mixes p into the generator.
+//
+//go:linkname yolk_addEntropy runtime/yolk.addEntropy
+func yolk_addEntropy(p []byte) {
+	linux.Syscall6(nrAddEntropy, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+}
+
+// yolk_onStack reports whether p lies in the calling goroutine's stack.
+//
+//go:linkname yolk_onStack runtime/yolk.onStack
+func yolk_onStack(p unsafe.Pointer) bool {
+	gp := getg()
+	return uintptr(p)-gp.stack.lo < gp.stack.hi-gp.stack.lo
+}
+
+//go:linkname yolk_runtimeArgs runtime/yolk.runtimeArgs
+func yolk_runtimeArgs() []string { return argslice }
+
+//go:linkname yolk_runtimeEnviron runtime/yolk.runtimeEnviron
+func yolk_runtimeEnviron() []string { return envs }

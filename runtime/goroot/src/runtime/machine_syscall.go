@@ -69,6 +69,7 @@ const (
 	nrDeviceInterrupt
 	nrSetWall
 	nrPowerOff
+	nrAddEntropy
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -127,7 +128,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return 0
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
-	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff:
+	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff, nrAddEntropy:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)

@@ -1,32 +1,123 @@
 //go:build tamago
 
-// Package yolk starts the machine.
+// Package yolk joins the machine half (package runtime), the kernel and the
+// drivers: it is linked into every tamago program and initialises before all
+// of the program's packages. Its subpackages are linked on demand: net when
+// the program links package net, certs when it links crypto/x509.
+//
+// Start reading at start. docs/architecture.md has the whole picture.
 package yolk
 
-import "unsafe"
+import (
+	"syscall"
+	"unsafe"
 
-//go:linkname setHandler
-func setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr))
+	"github.com/yolk-unikernel/yolk/boot"
+	"github.com/yolk-unikernel/yolk/kernel"
+)
 
-func handle(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
-	if nr == 1 {
-		consoleWrite(unsafe.Slice((*byte)(ptr(n, p, 1)), n[2]))
-		return n[2], 0, 0
-	}
-	if nr == 72 {
-		return 2, 0, 0
-	}
-	return 0, 0, 38
+// Kernel is the machine's kernel.
+var Kernel *kernel.Kernel
+
+func init() { start() }
+
+// start brings the kernel up, in this order.
+func start() {
+	setClock()
+	limitHeap()
+	words := commandLineWords()
+	Kernel = kernel.New(machine{}, options(words))
+	setHandler(dispatch)
+	seedRandom()
+	startConsole()
+	changeDirectory(words)
 }
 
-func ptr(n [6]uintptr, p [6]unsafe.Pointer, i int) unsafe.Pointer {
-	if p[i] != nil {
-		return p[i]
-	}
-	return unsafe.Pointer(n[i])
+// dispatch receives the program's system calls from runtime.kernelCall.
+func dispatch(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
+	return Kernel.Dispatch(nr, kernel.Args{N: n, P: p})
 }
 
-//go:linkname consoleWrite
-func consoleWrite(p []byte)
+// limitHeap leaves the collector what the image, the page tables and the
+// network's buffers do not need: an eighth of the free memory, at least 2 MiB.
+func limitHeap() {
+	_, free := memory()
+	limitMemory(int64(free - max(free/8, 2<<20)))
+}
 
-func init() { setHandler(handle) }
+// commandLineWords returns the decoded words of the command line.
+func commandLineWords() []string {
+	var words []string
+	line := []byte(commandLine())
+	buf := make([]byte, len(line))
+	for {
+		word, rest, more := boot.NextWord(line, buf)
+		if !more {
+			return words
+		}
+		words = append(words, string(word))
+		line = rest
+	}
+}
+
+// Words returns the values of the words that begin with prefix, such as "ip=".
+func Words(prefix string) []string {
+	var values []string
+	for _, w := range commandLineWords() {
+		if len(w) >= len(prefix) && w[:len(prefix)] == prefix {
+			values = append(values, w[len(prefix):])
+		}
+	}
+	return values
+}
+
+func options(words []string) kernel.Options {
+	o := kernel.Options{
+		Args:      runtimeArgs(),
+		Env:       runtimeEnviron(),
+		Interrupt: func(sig syscall.Signal) { machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0) },
+	}
+	if len(o.Args) > 0 {
+		o.Path = o.Args[0]
+		if o.Path != "" && o.Path[0] != '/' {
+			o.Path = "/" + o.Path
+		}
+	}
+	for _, w := range words {
+		if v, ok := boot.CutPrefix([]byte(w), "hostname="); ok {
+			o.Hostname = string(v)
+		}
+		o.Terminal = o.Terminal || w == "yolk.tty=1"
+	}
+	return o
+}
+
+// changeDirectory enters the directory that the word cwd= names.
+func changeDirectory(words []string) {
+	for _, w := range words {
+		if dir, ok := boot.CutPrefix([]byte(w), "cwd="); ok {
+			path := append(dir[:len(dir):len(dir)], 0)
+			_, _, errno := dispatch(syscall.SYS_CHDIR, [6]uintptr{uintptr(unsafe.Pointer(&path[0]))}, [6]unsafe.Pointer{unsafe.Pointer(&path[0])})
+			if errno != 0 {
+				Kernel.Log("cwd=" + string(dir) + ": " + syscall.Errno(errno).Error())
+			}
+		}
+	}
+}
+
+// CommandLine returns the command line as the VMM gave it.
+//
+//go:linkname CommandLine
+func CommandLine() string { return commandLine() }
+
+// DeviceList returns type and location of each device, for programs that ask
+// through the module's package runtime.
+//
+//go:linkname DeviceList
+func DeviceList() (types []uint32, locations []string) {
+	for _, d := range Devices() {
+		types = append(types, uint32(d.Type))
+		locations = append(locations, d.Location)
+	}
+	return types, locations
+}

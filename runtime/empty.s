@@ -1,0 +1,1 @@
+// Lets functions without a body (machine_tamago.go) be declared.

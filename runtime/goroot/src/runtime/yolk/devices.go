@@ -1,0 +1,172 @@
+//go:build tamago
+
+package yolk
+
+import (
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/usbarmory/tamago/soc/intel/pci"
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+	"github.com/yolk-unikernel/yolk/drivers/virtio/mmio"
+	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
+)
+
+// Device is a virtio device that was found. Open starts its transport.
+type Device struct {
+	Type     virtio.DeviceType
+	Location string // such as "mmio 0xfeb00000" or "pci 00:02.0"
+
+	mmio *mmio.Device
+	gsi  uint32
+	pci  *pciConfig
+}
+
+var found []*Device
+
+// Devices returns the machine's virtio devices: those that the command line
+// names (virtio_mmio.device=SIZE@ADDRESS:GSI, as microvm without ACPI passes
+// them), those that ACPI lists, and those on PCI bus 0.
+func Devices() []*Device {
+	if found == nil {
+		found = make([]*Device, 0, 4)
+		findMMIO()
+		findPCI()
+	}
+	return found
+}
+
+// FindDevices returns the devices of one type.
+func FindDevices(t virtio.DeviceType) []*Device {
+	var list []*Device
+	for _, d := range Devices() {
+		if d.Type == t {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+func findMMIO() {
+	list := Words("virtio_mmio.device=")
+	for _, spec := range list {
+		addr, gsi, ok := parseMMIO(spec)
+		if !ok {
+			Kernel.Log("virtio_mmio.device=" + spec + ": expected SIZE@ADDRESS:GSI")
+			continue
+		}
+		addMMIO(addr, gsi)
+	}
+	if len(list) == 0 {
+		for _, d := range acpiVirtio() {
+			addMMIO(d.address, d.gsi)
+		}
+	}
+}
+
+func parseMMIO(spec string) (addr uint64, gsi uint32, ok bool) {
+	_, rest, ok1 := strings.Cut(spec, "@")
+	a, g, ok2 := strings.Cut(rest, ":")
+	g, _, _ = strings.Cut(g, ":")
+	addr, err1 := strconv.ParseUint(a, 0, 64)
+	n, err2 := strconv.ParseUint(g, 0, 32)
+	return addr, uint32(n), ok1 && ok2 && err1 == nil && err2 == nil
+}
+
+func addMMIO(addr uint64, gsi uint32) {
+	d, err := mmio.Probe(mapRegisters(addr, 512))
+	if err != nil {
+		Kernel.Log("virtio-mmio at 0x" + strconv.FormatUint(addr, 16) + ": " + err.Error())
+		return
+	}
+	if d.DeviceType() == 0 {
+		return // a slot without a device
+	}
+	found = append(found, &Device{Type: d.DeviceType(), Location: "mmio 0x" + strconv.FormatUint(addr, 16), mmio: d, gsi: gsi})
+}
+
+// pciConfig is the configuration space of a function, through TamaGo's driver.
+type pciConfig struct{ dev *pci.Device }
+
+func (c pciConfig) Read32(off int) uint32     { return c.dev.Read(0, uint32(off)) }
+func (c pciConfig) Write32(off int, v uint32) { c.dev.Write(0, uint32(off), v) }
+
+func findPCI() {
+	for _, d := range pci.Devices(0) {
+		c := pciConfig{d}
+		if t, ok := virtiopci.Type(c); ok {
+			found = append(found, &Device{Type: t, Location: "pci 00:" + strconv.FormatUint(uint64(d.Slot), 16) + ".0", pci: &c})
+		}
+	}
+}
+
+// Open connects the device's interrupts and returns its transport. Every
+// interrupt is served by a goroutine that calls handle of the started device.
+func (d *Device) Open() (virtio.Transport, []*Interrupt, error) {
+	if d.mmio != nil {
+		irq := routeGSI(d.gsi, false)
+		if irq == nil {
+			return nil, nil, errNoInterrupt
+		}
+		return d.mmio, []*Interrupt{irq}, nil
+	}
+	irq := newInterrupt()
+	if irq == nil {
+		return nil, nil, errNoInterrupt
+	}
+	msg := virtiopci.Message{Address: 0xfee00000 | uint64(apicID())<<12, Data: uint32(irq.vector)}
+	t, err := virtiopci.Open(d.pci, mapPCI, []virtiopci.Message{msg})
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.Vectors() == 0 {
+		return nil, nil, errNoInterrupt
+	}
+	return t, []*Interrupt{irq}, nil
+}
+
+const errNoInterrupt = virtio.Error("the device has no interrupt that can be used (I/O APIC line or MSI-X)")
+
+func mapPCI(phys, size uint64) (virtio.Registers, error) { return mapRegisters(phys, int(size)), nil }
+
+// registers is a window of mapped device registers.
+type registers uintptr
+
+func mapRegisters(phys uint64, n int) registers { return registers(mapIO(phys, n)) }
+
+func (r registers) Read8(off uintptr) uint8       { return *(*uint8)(unsafe.Pointer(uintptr(r) + off)) }
+func (r registers) Read16(off uintptr) uint16     { return *(*uint16)(unsafe.Pointer(uintptr(r) + off)) }
+func (r registers) Read32(off uintptr) uint32     { return *(*uint32)(unsafe.Pointer(uintptr(r) + off)) }
+func (r registers) Write8(off uintptr, v uint8)   { *(*uint8)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r registers) Write16(off uintptr, v uint16) { *(*uint16)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r registers) Write32(off uintptr, v uint32) { *(*uint32)(unsafe.Pointer(uintptr(r) + off)) = v }
+
+// DMA is memory for devices.
+type DMA struct{}
+
+// Alloc returns zeroed, page-aligned, physically contiguous memory.
+func (DMA) Alloc(size int) (mem []byte, phys uint64, err error) {
+	mem, phys = contiguous(size)
+	if mem == nil {
+		return nil, 0, errNoMemory
+	}
+	return mem, phys, nil
+}
+
+// Phys returns the physical address of a byte, which it makes resident first.
+func (DMA) Phys(p unsafe.Pointer) uint64 {
+	phys := physical(p)
+	if phys == 0 {
+		touch(p)
+		phys = physical(p)
+	}
+	return phys
+}
+
+// touch makes the page of p resident: the first access maps it.
+//
+//go:noinline
+func touch(p unsafe.Pointer) byte { return *(*byte)(p) }
+
+const errNoMemory = virtio.Error("no physically contiguous memory left")

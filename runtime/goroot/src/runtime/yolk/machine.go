@@ -1,0 +1,155 @@
+//go:build tamago
+
+package yolk
+
+import (
+	"syscall"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// The functions of package runtime (machine_api.go there).
+
+//go:linkname setHandler
+func setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr))
+
+//go:linkname machineCall
+//go:noescape
+func machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr)
+
+//go:linkname setPollable
+func setPollable(fd int, pollable bool)
+
+//go:linkname notify
+func notify(fd int, events uint32)
+
+//go:linkname consoleWrite
+func consoleWrite(p []byte)
+
+//go:linkname consoleRead
+func consoleRead(p []byte) int
+
+//go:linkname random
+func random(p []byte)
+
+//go:linkname addEntropy
+func addEntropy(p []byte)
+
+//go:linkname memory
+func memory() (total, free uint64)
+
+//go:linkname limitMemory
+func limitMemory(limit int64)
+
+//go:linkname contiguous
+func contiguous(n int) ([]byte, uint64)
+
+//go:linkname physical
+func physical(p unsafe.Pointer) uint64
+
+//go:linkname memoryAt
+func memoryAt(phys uint64, n int) []byte
+
+//go:linkname mapIO
+func mapIO(phys uint64, n int) uintptr
+
+//go:linkname interrupt
+func interrupt() (vector int, pd unsafe.Pointer)
+
+//go:linkname waitInterrupt
+func waitInterrupt(pd unsafe.Pointer)
+
+//go:linkname apicID
+func apicID() uint32
+
+//go:linkname setWall
+func setWall(unixNanosAtBoot int64)
+
+//go:linkname setPowerOff
+func setPowerOff(port, value uint16, reg uintptr, regValue byte)
+
+//go:linkname nanotime
+func nanotime() int64
+
+//go:linkname exit
+func exit(status int)
+
+//go:linkname commandLine
+func commandLine() string
+
+//go:linkname initialFiles
+func initialFiles() []byte
+
+//go:linkname rsdp
+func rsdp() uint64
+
+//go:linkname cpuid
+func cpuid(leaf, sub uint32) (a, b, c, d uint32)
+
+//go:linkname onStack
+func onStack(p unsafe.Pointer) bool
+
+//go:linkname runtimeArgs
+func runtimeArgs() []string
+
+//go:linkname runtimeEnviron
+func runtimeEnviron() []string
+
+// machine is the kernel.Machine of a real machine.
+type machine struct{}
+
+func (machine) SetPollable(fd int, pollable bool) { setPollable(fd, pollable) }
+func (machine) Ready(fd int, ev kernel.Events)    { notify(fd, uint32(ev)) }
+func (machine) ConsoleWrite(p []byte)             { consoleWrite(p) }
+func (machine) Random(p []byte)                   { random(p) }
+func (machine) Memory() (total, free uint64)      { return memory() }
+func (machine) CommandLine() string               { return commandLine() }
+func (machine) InitialFiles() []byte              { return initialFiles() }
+func (machine) Nanotime() int64                   { return nanotime() }
+func (machine) Exit(status int)                   { exit(status) }
+
+func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
+	// The machine half does not move stacks: pointers go as numbers, read
+	// after the last point where this stack could have grown.
+	n := a.N
+	for i, p := range a.P {
+		if p != nil {
+			n[i] = uintptr(p)
+		}
+	}
+	r, errno := machineCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
+	return r, syscall.Errno(errno)
+}
+
+// CPUs returns 1 and the brand string of cpuid leaves 0x80000002 to 4.
+func (machine) CPUs() (n int, model string) {
+	var b []byte
+	for leaf := uint32(0x80000002); leaf <= 0x80000004; leaf++ {
+		a, bx, c, d := cpuid(leaf, 0)
+		for _, v := range [4]uint32{a, bx, c, d} {
+			b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
+		}
+	}
+	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
+		b = b[:len(b)-1]
+	}
+	return 1, string(b)
+}
+
+// OnStack reports whether p lies in the calling goroutine's stack.
+func OnStack(p unsafe.Pointer) bool { return onStack(p) }
+
+// Random fills p from the machine's generator; it is an io.Reader.
+func Random(p []byte) (int, error) {
+	random(p)
+	return len(p), nil
+}
+
+// Memory returns the RAM and the free part of it, in bytes.
+//
+//go:linkname Memory
+func Memory() (total, free uint64) { return memory() }
+
+// Nanotime returns nanoseconds since boot.
+func Nanotime() int64 { return nanotime() }

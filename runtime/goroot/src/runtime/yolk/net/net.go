@@ -1,4 +1,0 @@
-//go:build tamago
-
-// Package net.
-package net

@@ -1,0 +1,24 @@
+//go:build !tamago
+
+package runtime
+
+import goruntime "runtime"
+
+// Running reports whether the program runs on a yolk machine.
+func Running() bool { return false }
+
+// Memory returns the RAM and the part of it that nothing uses, in bytes; zeros
+// on other systems.
+func Memory() (total, free uint64) { return 0, 0 }
+
+// CPUs returns the number of CPUs at work.
+func CPUs() int { return goruntime.NumCPU() }
+
+// CommandLine returns the command line as the VMM gave it; "" on other systems.
+func CommandLine() string { return "" }
+
+// Devices returns the virtio devices; none on other systems.
+func Devices() []Device { return nil }
+
+// PowerOff ends the machine; on other systems it returns ErrNotMachine.
+func PowerOff() error { return ErrNotMachine }

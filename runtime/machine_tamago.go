@@ -1,0 +1,50 @@
+//go:build tamago
+
+package runtime
+
+import (
+	"os"
+	"strconv"
+	_ "unsafe" // for linkname
+)
+
+//go:linkname memory runtime/yolk.Memory
+func memory() (total, free uint64)
+
+//go:linkname words runtime/yolk.CommandLine
+func words() string
+
+//go:linkname devices runtime/yolk.DeviceList
+func devices() (types []uint32, locations []string)
+
+// Running reports whether the program runs on a yolk machine.
+func Running() bool { return true }
+
+// Memory returns the RAM and the part of it that nothing uses, in bytes.
+func Memory() (total, free uint64) { return memory() }
+
+// CPUs returns the number of CPUs at work.
+func CPUs() int { return 1 }
+
+// CommandLine returns the command line as the VMM gave it.
+func CommandLine() string { return words() }
+
+// Devices returns the virtio devices.
+func Devices() []Device {
+	types, locations := devices()
+	var list []Device
+	for i, t := range types {
+		kind := kinds[t]
+		if kind == "" {
+			kind = "type " + strconv.Itoa(int(t))
+		}
+		list = append(list, Device{Name: "virtio" + strconv.Itoa(i), Kind: kind, Location: locations[i]})
+	}
+	return list
+}
+
+// PowerOff ends the machine with exit status 0. It returns only with an error.
+func PowerOff() error {
+	os.Exit(0)
+	return nil
+}

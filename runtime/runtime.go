@@ -1,0 +1,24 @@
+// Package runtime is what a program may ask of the virtual machine that it is:
+// memory, CPUs, devices, command line, power. A program imports it only if it
+// wants to know; nothing else needs it. On other systems than yolk, Running
+// reports false, the functions return zero values, and PowerOff returns
+// ErrNotMachine.
+//
+// The folder also holds the port of Go's own runtime (goroot, port): see
+// docs/port.md.
+package runtime
+
+import "errors"
+
+// ErrNotMachine says that the program runs on an ordinary operating system.
+var ErrNotMachine = errors.New("not a yolk machine: build with GOOS=tamago and boot the program with yolk run")
+
+// A Device is a virtio device of the machine.
+type Device struct {
+	Name     string // such as "virtio0", in the order in which they were found
+	Kind     string // "net", "entropy", "block", ... or "type N" (virtio 1.2 §5)
+	Location string // such as "mmio 0xfeb00e00" or "pci 00:02.0"
+}
+
+// kinds names the device types of virtio 1.2 §5.
+var kinds = map[uint32]string{1: "net", 2: "block", 3: "console", 4: "entropy", 5: "balloon", 9: "9p", 19: "vsock"}
