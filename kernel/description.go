@@ -1,0 +1,309 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Flags of open(2) that package syscall lacks on amd64.
+const (
+	oPath    = 0x200000
+	oTmpfile = 0x410000 // with O_DIRECTORY
+)
+
+// Optional interfaces of a File.
+type (
+	// Seeker is a File with a position. Seek returns the new position for
+	// lseek(2); cur is the present one.
+	Seeker interface {
+		Seek(off int64, whence int, cur int64) (int64, syscall.Errno)
+	}
+	// Appender is a File that can write at its end in one step (O_APPEND).
+	Appender interface {
+		// Append returns how much it wrote and the position after it.
+		Append(p []byte) (n int, end int64, e syscall.Errno)
+	}
+	// Resizer is a File with a length that can be set: ftruncate(2) and
+	// fallocate(2).
+	Resizer interface {
+		Truncate(size int64) syscall.Errno
+		Allocate(mode int, off, n int64) syscall.Errno
+	}
+	// Syncer is a File whose data can be behind: fsync(2). Without it fsync
+	// is EINVAL, as for pipes and sockets.
+	Syncer interface {
+		Sync(dataOnly bool) syscall.Errno
+	}
+	// DirReader is an open directory. ReadDir calls emit for each entry from
+	// position pos on until emit returns false.
+	DirReader interface {
+		ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno
+	}
+)
+
+// Description is an open file description (open(2), NOTES): what dup(2)
+// shares.
+type Description struct {
+	k    *Kernel
+	file File
+	// where is the name under which it was opened; nil for what has none.
+	where *dentry
+	// positioned says that the file is a Seeker.
+	positioned bool
+	refs       atomic.Int64
+	// flags are the O_ flags; F_SETFL changes some of them.
+	flags atomic.Int32
+
+	// posMu guards pos and makes read and write atomic with respect to each
+	// other (read(2), BUGS, fixed in Linux 3.14). It is taken only if
+	// positioned.
+	posMu sync.Mutex
+	pos   int64
+
+	// Socket timeouts in nanoseconds, 0 for none (SO_RCVTIMEO, SO_SNDTIMEO).
+	receiveTimeout, sendTimeout atomic.Int64
+
+	// watchMu guards watchers: the epoll registrations of this description.
+	watchMu  sync.Mutex
+	watchers []*epollItem
+	locked   atomic.Bool // holds or held a lock that Release must drop
+}
+
+// newDescription makes a description with one reference.
+func newDescription(k *Kernel, f File, flags int) *Description {
+	d := &Description{k: k, file: f}
+	_, d.positioned = f.(Seeker)
+	d.flags.Store(int32(flags &^ (syscall.O_CREAT | syscall.O_EXCL | syscall.O_NOCTTY | syscall.O_TRUNC | syscall.O_CLOEXEC)))
+	d.refs.Store(1)
+	return d
+}
+
+// IncRef adds a reference.
+func (d *Description) IncRef() { d.refs.Add(1) }
+
+// DecRef drops a reference; the last one releases the file.
+func (d *Description) DecRef() {
+	if d.refs.Add(-1) == 0 {
+		d.release()
+	}
+}
+
+// File returns the file of the description.
+func (d *Description) File() File { return d.file }
+
+func (d *Description) release() {
+	d.watchMu.Lock()
+	items := d.watchers
+	d.watchers = nil
+	d.watchMu.Unlock()
+	for _, it := range items {
+		it.epoll.drop(it)
+	}
+	if d.locked.Load() {
+		d.k.locks.releaseAll(d)
+	}
+	if d.flags.Load()&oPath == 0 {
+		d.k.notifyClose(d)
+	}
+	d.file.Release()
+}
+
+func (d *Description) nonblocking() bool { return d.flags.Load()&syscall.O_NONBLOCK != 0 }
+
+// readable and writable say whether the access mode allows it.
+func (d *Description) readable() bool {
+	f := d.flags.Load()
+	return f&syscall.O_ACCMODE != syscall.O_WRONLY && f&oPath == 0
+}
+
+func (d *Description) writable() bool {
+	f := d.flags.Load()
+	return f&syscall.O_ACCMODE != syscall.O_RDONLY && f&oPath == 0
+}
+
+// read is read(2) on d.
+func (d *Description) read(p []byte) (int, syscall.Errno) {
+	if d.positioned {
+		d.posMu.Lock()
+		n, e := d.file.Read(p, d.pos)
+		d.pos += int64(n)
+		d.posMu.Unlock()
+		return n, e
+	}
+	n, e := d.file.Read(p, 0)
+	if e != syscall.EAGAIN || d.nonblocking() {
+		return n, e
+	}
+	s := newSleeper(d.file.Queue(), d.receiveTimeout.Load())
+	for e == syscall.EAGAIN {
+		if n, e = d.file.Read(p, 0); e == syscall.EAGAIN && !s.sleep() {
+			break
+		}
+	}
+	s.done()
+	return n, e
+}
+
+// write is write(2) on d. A blocking write to a pipe or a stream socket takes
+// all of p unless an error comes first.
+func (d *Description) write(p []byte) (int, syscall.Errno) {
+	if d.positioned {
+		return d.writePositioned(p)
+	}
+	n, e := d.file.Write(p, 0)
+	if (e != syscall.EAGAIN && (e != 0 || n == len(p))) || d.nonblocking() {
+		return n, e
+	}
+	s := newSleeper(d.file.Queue(), d.sendTimeout.Load())
+	defer s.done()
+	for n < len(p) {
+		m, e := d.file.Write(p[n:], 0)
+		n += m
+		if e == syscall.EAGAIN {
+			if s.sleep() {
+				continue
+			}
+		}
+		if e != 0 {
+			if n > 0 {
+				return n, 0
+			}
+			return 0, e
+		}
+	}
+	return n, 0
+}
+
+func (d *Description) writePositioned(p []byte) (int, syscall.Errno) {
+	flags := d.flags.Load()
+	d.posMu.Lock()
+	var n int
+	var e syscall.Errno
+	if ap, ok := d.file.(Appender); ok && flags&syscall.O_APPEND != 0 {
+		var end int64
+		if n, end, e = ap.Append(p); e == 0 {
+			d.pos = end
+		}
+	} else {
+		n, e = d.file.Write(p, d.pos)
+		d.pos += int64(n)
+	}
+	d.posMu.Unlock()
+	d.wrote(n, flags)
+	return n, e
+}
+
+// wrote does what follows a write of n bytes to a regular file.
+func (d *Description) wrote(n int, flags int32) {
+	if n == 0 {
+		return
+	}
+	if flags&syscall.O_DSYNC != 0 {
+		if s, ok := d.file.(Syncer); ok {
+			s.Sync(flags&syscall.O_SYNC != syscall.O_SYNC)
+		}
+	}
+	if d.k.inotify.active() {
+		d.k.notifyModify(d.where)
+	}
+}
+
+// A sleeper lets a goroutine wait for queues. It is pooled, so that blocking
+// allocates nothing.
+type sleeper struct {
+	woken  chan struct{} // capacity 1: a wake-up is never lost
+	waiter Waiter
+	queue  *WaitQueue
+	// extra are further waiters, for poll(2).
+	extra    []Waiter
+	queues   []*WaitQueue
+	deadline int64 // by the runtime's monotonic clock; 0 for none
+	timer    *time.Timer
+}
+
+var sleepers = sync.Pool{New: func() any {
+	s := &sleeper{woken: make(chan struct{}, 1)}
+	s.waiter.Notify = s.wake
+	return s
+}}
+
+func (s *sleeper) wake(Events) {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// newSleeper returns a sleeper on q (which may be nil) that gives up after
+// timeout nanoseconds if that is positive. The caller must look at the file
+// again before it sleeps.
+func newSleeper(q *WaitQueue, timeout int64) *sleeper {
+	s := sleepers.Get().(*sleeper)
+	s.queue = q
+	if q != nil {
+		q.Add(&s.waiter)
+	}
+	if timeout > 0 {
+		s.setTimeout(time.Duration(timeout))
+	}
+	return s
+}
+
+// setTimeout makes sleep return false once d has passed.
+func (s *sleeper) setTimeout(d time.Duration) {
+	if s.timer == nil {
+		s.timer = time.NewTimer(d)
+	} else {
+		s.timer.Reset(d)
+	}
+	s.deadline = 1
+}
+
+// watch adds a queue.
+func (s *sleeper) watch(queues []*WaitQueue) {
+	s.queues = append(s.queues[:0], queues...)
+	for len(s.extra) < len(queues) {
+		s.extra = append(s.extra, Waiter{Notify: s.wake})
+	}
+	for i, q := range s.queues {
+		q.Add(&s.extra[i])
+	}
+}
+
+// sleep waits for a wake-up; false means that the time is over.
+func (s *sleeper) sleep() bool {
+	if s.deadline == 0 {
+		<-s.woken
+		return true
+	}
+	select {
+	case <-s.woken:
+		return true
+	case <-s.timer.C:
+		return false
+	}
+}
+
+// done leaves the queues and returns s to the pool.
+func (s *sleeper) done() {
+	if s.queue != nil {
+		s.queue.Remove(&s.waiter)
+		s.queue = nil
+	}
+	for i, q := range s.queues {
+		q.Remove(&s.extra[i])
+		s.queues[i] = nil
+	}
+	s.queues = s.queues[:0]
+	if s.deadline != 0 {
+		s.timer.Stop()
+		s.deadline = 0
+	}
+	select {
+	case <-s.woken:
+	default:
+	}
+	sleepers.Put(s)
+}

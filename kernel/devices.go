@@ -1,0 +1,99 @@
+package kernel
+
+import "syscall"
+
+// device is a character device without state (null(4), random(4), full(4)).
+type device struct {
+	always
+	k    *Kernel
+	kind deviceKind
+	node Inode // what was opened
+}
+
+type deviceKind uint8
+
+const (
+	devNull deviceKind = iota
+	devZero
+	devFull
+	devRandom
+)
+
+// deviceNumbers are those of Linux's admin-guide/devices.txt.
+var deviceNumbers = [...]struct {
+	name         string
+	mode         uint32
+	major, minor uint64
+}{
+	{"null", 0o666, 1, 3},
+	{"zero", 0o666, 1, 5},
+	{"full", 0o666, 1, 7},
+	{"random", 0o666, 1, 8},
+	{"urandom", 0o666, 1, 9},
+	{"tty", 0o666, 5, 0},
+	{"console", 0o620, 5, 1},
+}
+
+// openDevice opens the device with number rdev; ENXIO if there is none.
+func (k *Kernel) openDevice(kind uint32, rdev uint64) (File, syscall.Errno) {
+	if kind != syscall.S_IFCHR {
+		return nil, syscall.ENXIO
+	}
+	switch rdev {
+	case makedev(1, 3):
+		return &device{k: k, kind: devNull}, 0
+	case makedev(1, 5):
+		return &device{k: k, kind: devZero}, 0
+	case makedev(1, 7):
+		return &device{k: k, kind: devFull}, 0
+	case makedev(1, 8), makedev(1, 9):
+		return &device{k: k, kind: devRandom}, 0
+	case makedev(5, 0), makedev(5, 1):
+		if rdev == makedev(5, 0) && !k.opt.Terminal {
+			return nil, syscall.ENXIO // tty(4): no controlling terminal
+		}
+		return &k.console, 0
+	}
+	return nil, syscall.ENXIO
+}
+
+func (d *device) Read(p []byte, _ int64) (int, syscall.Errno) {
+	switch d.kind {
+	case devNull:
+		return 0, 0
+	case devRandom:
+		d.k.m.Random(p)
+	default:
+		clear(p)
+	}
+	return len(p), 0
+}
+
+func (d *device) Write(p []byte, _ int64) (int, syscall.Errno) {
+	if d.kind == devFull {
+		return 0, syscall.ENOSPC
+	}
+	return len(p), 0
+}
+
+func (d *device) Stat(st *syscall.Stat_t) syscall.Errno { return d.node.Stat(st) }
+
+// Seek does nothing and succeeds, as Linux's null_lseek.
+func (d *device) Seek(int64, int, int64) (int64, syscall.Errno) { return 0, 0 }
+
+// buildDev fills /dev.
+func (k *Kernel) buildDev() *tmpfs {
+	fs := newTmpfs(k, "devtmpfs", 5)
+	for _, d := range deviceNumbers {
+		n := fs.newInode(syscall.S_IFCHR|d.mode, makedev(d.major, d.minor))
+		fs.root.add(d.name, n)
+	}
+	for _, l := range [...][2]string{
+		{"fd", "/proc/self/fd"}, {"stdin", "/proc/self/fd/0"}, {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
+	} {
+		fs.root.Symlink(l[0], l[1])
+	}
+	fs.root.add("shm", fs.newInode(syscall.S_IFDIR|syscall.S_ISVTX|0o777, 0))
+	fs.root.add("mqueue", fs.newInode(syscall.S_IFDIR|syscall.S_ISVTX|0o777, 0))
+	return fs
+}

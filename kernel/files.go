@@ -1,0 +1,77 @@
+package kernel
+
+import "syscall"
+
+// Building blocks for files.
+
+// always is embedded by files that never block.
+type always struct{}
+
+func (always) Readiness() Events { return EventIn | EventOut }
+func (always) Queue() *WaitQueue { return nil }
+func (always) Release()          {}
+
+// dirFile is the common part of an open directory; the embedding type adds
+// ReadDir.
+type dirFile struct {
+	always
+	dir Directory
+}
+
+func (f *dirFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
+func (f *dirFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+func (f *dirFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.dir.Stat(st) }
+func (f *dirFile) Sync(bool) syscall.Errno                  { return 0 }
+
+// Seek sets the position for getdents64(2).
+func (f *dirFile) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	if whence == seekData || whence == seekHole {
+		return 0, syscall.EINVAL
+	}
+	return seekTo(off, whence, cur, 0)
+}
+
+// pathFile is the file of a descriptor opened with O_PATH.
+type pathFile struct {
+	always
+	inode Inode
+}
+
+func (f *pathFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EBADF }
+func (f *pathFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.Stat(st) }
+
+// bytesFile is an open read-only file whose content was made when it was
+// opened, as most of /proc.
+type bytesFile struct {
+	always
+	inode Inode
+	data  []byte
+	// write takes what is written; nil: EACCES. (Only root's own settings.)
+	write func(p []byte) syscall.Errno
+}
+
+func (f *bytesFile) Read(p []byte, off int64) (int, syscall.Errno) {
+	if off >= int64(len(f.data)) {
+		return 0, 0
+	}
+	return copy(p, f.data[off:]), 0
+}
+
+func (f *bytesFile) Write(p []byte, off int64) (int, syscall.Errno) {
+	if f.write == nil {
+		return 0, syscall.EINVAL
+	}
+	q := append([]byte(nil), p...)
+	if e := f.write(q); e != 0 {
+		return 0, e
+	}
+	return len(p), 0
+}
+
+func (f *bytesFile) Stat(st *syscall.Stat_t) syscall.Errno { return f.inode.Stat(st) }
+func (f *bytesFile) Sync(bool) syscall.Errno               { return 0 }
+
+func (f *bytesFile) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	return seekTo(off, whence, cur, int64(len(f.data)))
+}

@@ -1,0 +1,129 @@
+// Package kernel is the Linux half of yolk: the Linux system calls that a Go
+// program makes, for one process, in ordinary Go. Every call is a function call
+// on the caller's goroutine (docs: design decision D4), so a handler may block
+// on a channel, allocate and grow the stack. Behaviour follows the man pages of
+// section 2; system call numbers and structures are those of linux/amd64.
+//
+// Start reading at table.go (which call is served by what, and how well), then
+// description.go (open files and blocking) and vfs.go (names).
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Options are what an image knows about itself when it starts.
+type Options struct {
+	Args     []string // the program's arguments, for /proc/self/cmdline
+	Env      []string // its environment, for /proc/self/environ
+	Path     string   // what /proc/self/exe names; default /init
+	Hostname string   // default "yolk"
+	// Executable returns the running ELF for readers of /proc/self/exe; nil
+	// leaves only its name.
+	Executable func() []byte
+	// Terminal says whether a person sits at the console: isatty(3), line
+	// editing, echo and CR LF.
+	Terminal bool
+	// Rows and Columns are the terminal's size; 24 by 80 if 0.
+	Rows, Columns uint16
+	// Interrupt is called (from ConsoleInput) when ^C or ^\ is typed.
+	Interrupt func(sig syscall.Signal)
+}
+
+// Kernel is one instance of the Linux half. It holds what Linux keeps for a
+// process (descriptors, working directory, limits) and for a machine (file
+// systems, host name, sockets).
+type Kernel struct {
+	m   Machine
+	opt Options
+
+	fds     fdTable
+	vfs     vfs
+	console console
+	locks   lockTable
+	inotify inotifyState
+	maps    mapTable
+	sockets socketRegistry
+	proc    processState
+
+	hostMu   sync.Mutex
+	hostname string
+	domain   string
+
+	noProcessLogged atomic.Bool
+	// logged has one bit per system call number whose absence was logged.
+	logged [(tableSize + 31) / 32]atomic.Uint32
+	// loggedOther covers numbers beyond the table.
+	loggedOther atomic.Bool
+}
+
+// New makes a kernel on m. It does little: trees of files are built when they
+// are first used.
+func New(m Machine, opt Options) *Kernel {
+	if opt.Path == "" {
+		opt.Path = "/init"
+	}
+	if opt.Hostname == "" {
+		opt.Hostname = "yolk"
+	}
+	k := &Kernel{m: m, opt: opt, hostname: opt.Hostname, domain: "(none)"}
+	k.fds.m = m
+	k.proc.init()
+	k.console.init(k)
+	d := newDescription(k, &k.console, syscall.O_RDWR)
+	for range 3 {
+		d.IncRef()
+		k.fds.install(d, 0, false)
+	}
+	d.DecRef()
+	return k
+}
+
+// Dispatch serves system call nr. The results are those of syscall.Syscall6:
+// r1 is ^0 if errno is not 0.
+func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
+	if nr < uintptr(len(table)) {
+		c := &table[nr]
+		if c.handler != nil {
+			r, e := c.handler(k, a)
+			if e != 0 {
+				return ^uintptr(0), 0, uintptr(e)
+			}
+			return r, 0, 0
+		}
+		if c.level == levelMachine {
+			r, e := k.m.Syscall(nr, a)
+			if e != 0 {
+				return ^uintptr(0), 0, uintptr(e)
+			}
+			return r, 0, 0
+		}
+	}
+	k.logMissing(nr)
+	return ^uintptr(0), 0, uintptr(syscall.ENOSYS)
+}
+
+// logMissing tells the console, once per call, that nr has no handler: a
+// program that fails for want of it must not fail silently.
+func (k *Kernel) logMissing(nr uintptr) {
+	name := "unknown"
+	if nr < uintptr(len(table)) {
+		bit := uint32(1) << (nr % 32)
+		if k.logged[nr/32].Or(bit)&bit != 0 {
+			return
+		}
+		if table[nr].name != "" {
+			name = table[nr].name
+		}
+	} else if k.loggedOther.Swap(true) {
+		return
+	}
+	k.Log("system call " + name + " (" + utoa(uint64(nr)) + ") is not implemented; returning ENOSYS")
+}
+
+// Log writes one line to the console, marked as the kernel's.
+func (k *Kernel) Log(line string) {
+	k.console.emit([]byte("yolk: " + line + "\n"))
+}

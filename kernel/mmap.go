@@ -1,0 +1,458 @@
+package kernel
+
+import (
+	"sync"
+	"syscall"
+)
+
+// Memory mappings. Anonymous memory is the machine's. A file is mapped in one
+// of three ways:
+//
+//   - MAP_SHARED of a tmpfs file: the beginning of the file moves into an arena
+//     of machine memory, and every mapping of it is a part of that arena. So
+//     stores, write(2) and all mappings see each other at once, as on Linux.
+//   - MAP_SHARED of another file system's file: a copy, written back on
+//     msync(2), fsync(2) and munmap(2). write(2) is not seen through it.
+//   - MAP_PRIVATE: a copy.
+//
+// What differs from Linux: the memory of a shared mapping is writable even if
+// PROT_WRITE was not asked for, access beyond the end of the file reads zeros
+// instead of raising SIGBUS, and later changes of a file are not seen through
+// a private mapping (mmap(2) leaves that open).
+
+const (
+	mapShared    = 0x01
+	mapPrivate   = 0x02
+	mapValidate  = 0x03
+	mapTypeMask  = 0x0f
+	mapFixed     = 0x10
+	mapAnonymous = 0x20
+	mapNoReserve = 0x4000
+	mapNoReplace = 0x100000
+)
+
+// arenaMinimum is the least address space set aside for a file that is mapped
+// shared, so that it can grow and be mapped again in place. It costs no memory
+// until it is used.
+const arenaMinimum = 1 << 30
+
+// mapTable knows the mappings of files.
+type mapTable struct {
+	mu   sync.Mutex
+	list []fileMapping
+}
+
+type fileMapping struct {
+	addr, size uintptr
+	desc       *Description // with a reference
+	off        int64
+	// arena: the memory belongs to the file; else it is a copy, which is
+	// written back if dirty.
+	arena, dirty bool
+}
+
+// sysMmap is mmap(2).
+func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[3]&mapAnonymous != 0 {
+		return k.m.Syscall(syscall.SYS_MMAP, a)
+	}
+	d, e := k.get(&a, 4)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	size, off := a.N[1], int64(a.N[5])
+	if size == 0 || off < 0 || off%pageSize != 0 || size > 1<<46 {
+		return 0, syscall.EINVAL
+	}
+	if !d.readable() {
+		return 0, syscall.EACCES
+	}
+	if dev, ok := d.file.(*device); ok && dev.kind == devZero {
+		a.N[3] |= mapAnonymous
+		a.N[4] = ^uintptr(0)
+		return k.m.Syscall(syscall.SYS_MMAP, a)
+	}
+	if _, ok := d.file.(Resizer); !ok {
+		if _, ok := d.file.(*bytesFile); !ok {
+			return 0, syscall.ENODEV
+		}
+	}
+	shared := a.N[3]&mapTypeMask == mapShared || a.N[3]&mapTypeMask == mapValidate
+	if shared && a.N[2]&syscall.PROT_WRITE != 0 && !d.writable() {
+		return 0, syscall.EACCES
+	}
+	if o, ok := d.file.(*tmpOpen); ok && shared && a.N[3]&(mapFixed|mapNoReplace) == 0 {
+		return k.mapArena(d, o.f, size, off)
+	}
+	return k.mapCopy(d, &a, size, off, shared)
+}
+
+// mapArena maps part of a tmpfs file.
+func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (uintptr, syscall.Errno) {
+	size = (size + pageSize - 1) &^ (pageSize - 1)
+	f.mu.Lock()
+	e := f.data.needArena(off + int64(size))
+	var addr uintptr
+	if e == 0 {
+		f.data.mapped++
+		addr = addressOf(f.data.arena) + uintptr(off)
+	}
+	f.mu.Unlock()
+	if e != 0 {
+		return 0, e
+	}
+	d.IncRef()
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, arena: true})
+	return addr, 0
+}
+
+// needArena moves the first n bytes of the file, and room to grow, into
+// machine memory.
+func (d *pages) needArena(n int64) syscall.Errno {
+	if int64(len(d.arena)) >= n {
+		return 0
+	}
+	if d.mapped > 0 {
+		return syscall.ENOMEM // it cannot move while it is mapped
+	}
+	room := max(arenaMinimum, 4*n)
+	arena, e := d.fs.k.anonymous(uintptr(room))
+	if e != 0 {
+		if arena, e = d.fs.k.anonymous(uintptr(n)); e != 0 {
+			return e
+		}
+	}
+	old := d.arena
+	d.copyTo(arena)
+	d.arena = arena
+	if old != nil {
+		d.fs.k.unmap(old)
+	}
+	return 0
+}
+
+// copyTo moves what is stored in the first len(arena) bytes there and frees
+// its pages. Holes are not touched, so that they cost nothing.
+func (d *pages) copyTo(arena []byte) {
+	copy(arena, d.arena[:min(int64(len(d.arena)), max(d.size, 0))])
+	if start := len(d.arena); start < len(d.base) {
+		copy(arena[min(start, len(arena)):], d.base[start:])
+	}
+	for key, c := range d.chunks {
+		for j, pg := range c {
+			at := (key*chunkPages + int64(j)) * pageSize
+			if pg == nil || at >= int64(len(arena)) {
+				continue
+			}
+			copy(arena[at:], pg[:])
+			c[j] = nil
+			d.count--
+			d.fs.used.Add(-1)
+		}
+		if *c == (chunk{}) {
+			delete(d.chunks, key)
+		}
+	}
+	if len(arena) >= len(d.base) {
+		d.base = nil
+	}
+}
+
+// freeArena gives the machine memory back.
+func (d *pages) freeArena() {
+	if d.arena != nil {
+		d.fs.k.unmap(d.arena)
+		d.arena = nil
+	}
+}
+
+// anonymous maps n bytes of zeros.
+func (k *Kernel) anonymous(n uintptr) ([]byte, syscall.Errno) {
+	n = (n + pageSize - 1) &^ (pageSize - 1)
+	addr, e := k.m.Syscall(syscall.SYS_MMAP, Args{N: [6]uintptr{
+		0, n, syscall.PROT_READ | syscall.PROT_WRITE, mapPrivate | mapAnonymous | mapNoReserve, ^uintptr(0), 0,
+	}})
+	if e != 0 {
+		return nil, e
+	}
+	return sliceAt(addr, int(n)), 0
+}
+
+func (k *Kernel) unmap(b []byte) {
+	k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{addressOf(b), uintptr(len(b))}})
+}
+
+// zeroMemory clears b, part of an arena; large parts go back to the machine.
+func (k *Kernel) zeroMemory(b []byte) {
+	const large = 256 << 10
+	if len(b) < large {
+		clear(b)
+		return
+	}
+	addr := addressOf(b)
+	first := (addr + pageSize - 1) &^ (pageSize - 1)
+	last := (addr + uintptr(len(b))) &^ (pageSize - 1)
+	_, e := k.m.Syscall(syscall.SYS_MADVISE, Args{N: [6]uintptr{first, last - first, syscall.MADV_DONTNEED}})
+	if e != 0 {
+		clear(b)
+		return
+	}
+	clear(b[:first-addr])
+	clear(b[last-addr:])
+}
+
+// mapCopy maps a copy of part of a file.
+func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, shared bool) (uintptr, syscall.Errno) {
+	flags := a.N[3]&(mapFixed|mapNoReplace) | mapPrivate | mapAnonymous
+	prot := a.N[2]
+	addr, e := k.m.Syscall(syscall.SYS_MMAP, Args{N: [6]uintptr{
+		a.N[0], size, syscall.PROT_READ | syscall.PROT_WRITE, flags, ^uintptr(0), 0,
+	}})
+	if e != 0 {
+		return 0, e
+	}
+	b := sliceAt(addr, int(size))
+	for n := 0; n < len(b); {
+		m, e := d.file.Read(b[n:], off+int64(n))
+		if e != 0 {
+			k.unmap(b)
+			return 0, e
+		}
+		if m == 0 {
+			break
+		}
+		n += m
+	}
+	if prot&syscall.PROT_WRITE == 0 {
+		k.m.Syscall(syscall.SYS_MPROTECT, Args{N: [6]uintptr{addr, size, prot}})
+	}
+	if shared && prot&syscall.PROT_WRITE != 0 {
+		d.IncRef()
+		k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, dirty: true})
+	}
+	return addr, 0
+}
+
+func (t *mapTable) add(m fileMapping) {
+	t.mu.Lock()
+	t.list = append(t.list, m)
+	t.mu.Unlock()
+}
+
+// overlaps returns the first mapping that has a byte in the range, -1 if none.
+// mu is held.
+func (t *mapTable) overlaps(addr, size uintptr) int {
+	for i := range t.list {
+		m := &t.list[i]
+		if m.addr < addr+size && addr < m.addr+m.size {
+			return i
+		}
+	}
+	return -1
+}
+
+// flush writes a copy back to its file, as far as the file reaches.
+func (m *fileMapping) flush(addr, size uintptr) {
+	if !m.dirty {
+		return
+	}
+	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
+	if start >= end {
+		return
+	}
+	var st syscall.Stat_t
+	if m.desc.file.Stat(&st) != 0 {
+		return
+	}
+	off := m.off + int64(start-m.addr)
+	b := sliceAt(start, int(end-start))
+	b = b[:max(min(int64(len(b)), st.Size-off), 0)]
+	m.desc.file.Write(b, off)
+}
+
+// writeBack flushes the mappings of a file before it is synced.
+func (t *mapTable) writeBack(f File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.list {
+		m := &t.list[i]
+		if m.dirty && sameFile(m.desc.file, f) {
+			m.flush(m.addr, m.size)
+		}
+	}
+}
+
+func sameFile(a, b File) bool {
+	if a == b {
+		return true
+	}
+	var x, y syscall.Stat_t
+	return a.Stat(&x) == 0 && b.Stat(&y) == 0 && x.Dev == y.Dev && x.Ino == y.Ino
+}
+
+// sysMunmap is munmap(2).
+func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	addr := a.N[0]
+	size := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
+	if addr%pageSize != 0 || size == 0 || addr+size < addr {
+		return 0, syscall.EINVAL
+	}
+	if !k.maps.remove(addr, size) {
+		return k.m.Syscall(syscall.SYS_MUNMAP, a)
+	}
+	return 0, 0
+}
+
+// remove takes one mapping off the list; true means that its memory stays,
+// because it is the file's. The memory of a copy is the caller's to unmap. A
+// part of an arena mapping keeps the rest counted.
+func (t *mapTable) remove(addr, size uintptr) bool {
+	t.mu.Lock()
+	i := t.match(addr, size)
+	if i < 0 {
+		t.mu.Unlock()
+		return false
+	}
+	m := t.list[i]
+	m.flush(addr, size)
+	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
+	t.list = append(t.list[:i], t.list[i+1:]...)
+	gone := true
+	for _, part := range [2][2]uintptr{{m.addr, start}, {end, m.addr + m.size}} {
+		if part[0] < part[1] {
+			rest := m
+			rest.addr, rest.size = part[0], part[1]-part[0]
+			rest.off += int64(part[0] - m.addr)
+			rest.retain(!gone)
+			t.list = append(t.list, rest)
+			gone = false
+		}
+	}
+	t.mu.Unlock()
+	if gone {
+		m.drop()
+	}
+	return m.arena
+}
+
+// retain counts one more part of a mapping that was split, if more is set.
+func (m *fileMapping) retain(more bool) {
+	if !more {
+		return
+	}
+	m.desc.IncRef()
+	if o, ok := m.desc.file.(*tmpOpen); ok && m.arena {
+		o.f.mu.Lock()
+		o.f.data.mapped++
+		o.f.mu.Unlock()
+	}
+}
+
+// drop uncounts a mapping.
+func (m *fileMapping) drop() {
+	if o, ok := m.desc.file.(*tmpOpen); ok && m.arena {
+		o.f.mu.Lock()
+		o.f.data.mapped--
+		o.f.mu.Unlock()
+	}
+	m.desc.DecRef()
+}
+
+// match finds the mapping that a range means: the one that is exactly it, since
+// mappings of one file share addresses, else any that it touches. mu is held.
+func (t *mapTable) match(addr, size uintptr) int {
+	for i := range t.list {
+		if t.list[i].addr == addr && (t.list[i].size+pageSize-1)&^(pageSize-1) == size {
+			return i
+		}
+	}
+	return t.overlaps(addr, size)
+}
+
+// sysMsync is msync(2).
+func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const async, invalidate, sync = 1, 2, 4
+	flags := a.Int(2)
+	if flags&^(async|invalidate|sync) != 0 || flags&(async|sync) == async|sync || a.N[0]%pageSize != 0 {
+		return 0, syscall.EINVAL
+	}
+	k.maps.mu.Lock()
+	defer k.maps.mu.Unlock()
+	for i := range k.maps.list {
+		m := &k.maps.list[i]
+		if m.dirty && m.addr < a.N[0]+a.N[1] && a.N[0] < m.addr+m.size {
+			m.flush(a.N[0], a.N[1])
+			if s, ok := m.desc.file.(Syncer); ok && flags&sync != 0 {
+				s.Sync(true)
+			}
+		}
+	}
+	return 0, 0
+}
+
+// inArena says whether a range touches a file's own memory.
+func (t *mapTable) inArena(addr, size uintptr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.overlaps(addr, size)
+	return i >= 0 && t.list[i].arena
+}
+
+// sysMadvise is madvise(2). Advice about a file's own memory is not passed on:
+// MADV_DONTNEED would drop the file's data.
+func sysMadvise(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if k.maps.inArena(a.N[0], a.N[1]) {
+		if advice := a.Int(2); advice < 0 || advice > 25 {
+			return 0, syscall.EINVAL
+		}
+		return 0, 0
+	}
+	return k.m.Syscall(syscall.SYS_MADVISE, a)
+}
+
+// sysMprotect is mprotect(2). A shared mapping stays writable for the kernel's
+// sake.
+func sysMprotect(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if k.maps.inArena(a.N[0], a.N[1]) && a.N[2]&syscall.PROT_EXEC == 0 {
+		return 0, 0
+	}
+	return k.m.Syscall(syscall.SYS_MPROTECT, a)
+}
+
+// sysMremap is mremap(2). A shared file mapping grows in place, into its arena.
+func sysMremap(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	k.maps.mu.Lock()
+	defer k.maps.mu.Unlock()
+	oldSize := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
+	newSize := (a.N[2] + pageSize - 1) &^ (pageSize - 1)
+	i := k.maps.match(a.N[0], oldSize)
+	if i < 0 || !k.maps.list[i].arena {
+		return k.m.Syscall(syscall.SYS_MREMAP, a)
+	}
+	m := &k.maps.list[i]
+	o := m.desc.file.(*tmpOpen)
+	o.f.mu.RLock()
+	room := len(o.f.data.arena)
+	o.f.mu.RUnlock()
+	if m.addr != a.N[0] || newSize == 0 || m.off+int64(newSize) > int64(room) {
+		return 0, syscall.ENOMEM
+	}
+	m.size = newSize
+	return m.addr, 0
+}
+
+// sysMincore is mincore(2): everything is in memory.
+func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[0]%pageSize != 0 {
+		return 0, syscall.EINVAL
+	}
+	p, e := a.Bytes(2, int((a.N[1]+pageSize-1)/pageSize))
+	if e != 0 {
+		return 0, e
+	}
+	for i := range p {
+		p[i] = 1
+	}
+	return 0, 0
+}

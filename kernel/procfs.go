@@ -1,0 +1,219 @@
+package kernel
+
+import (
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// /proc as in proc(5), for one process.
+
+const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
+
+func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
+
+// text makes a file of constant content.
+func text(s string) func(*Kernel, []byte) []byte {
+	return func(_ *Kernel, b []byte) []byte { return append(b, s...) }
+}
+
+// discard accepts a write to a setting that has no effect here.
+func discard(*Kernel, []byte) syscall.Errno { return 0 }
+
+func (k *Kernel) buildProc() *genFS {
+	fs := newGenFS(k, "proc", procMagic, 20)
+	fs.addTable(procSystem())
+	fs.addTable(procSettings())
+	for _, dir := range [...]string{"1/", "1/task/1/"} {
+		fs.addProcess(dir)
+	}
+	fs.link("self", func(*Kernel) string { return "1" })
+	fs.link("thread-self", func(*Kernel) string { return "1/task/1" })
+	fs.link("mounts", func(*Kernel) string { return "self/mounts" })
+	fs.link("net", func(*Kernel) string { return "self/net" })
+	return fs
+}
+
+// procSystem lists the files about the machine.
+func procSystem() genTable {
+	return genTable{
+		{"cmdline", func(k *Kernel, b []byte) []byte { return append(append(b, k.m.CommandLine()...), '\n') }, nil},
+		{"cpuinfo", procCPUInfo, nil},
+		{"meminfo", procMeminfo, nil},
+		{"stat", procStat, nil},
+		{"uptime", procUptime, nil},
+		{"loadavg", text("0.00 0.00 0.00 1/1 1\n"), nil},
+		{"version", func(k *Kernel, b []byte) []byte { return append(b, versionLine+"\n"...) }, nil},
+		{"filesystems", text("nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n"), nil},
+		{"vmstat", procVmstat, nil},
+		{"devices", text("Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n"), nil},
+		{"partitions", text("major minor  #blocks  name\n\n"), nil},
+		{"diskstats", text(""), nil},
+		{"swaps", text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"), nil},
+		{"modules", text(""), nil},
+		{"interrupts", text(""), nil},
+		{"softirqs", text(""), nil},
+	}
+}
+
+func procCPUInfo(k *Kernel, b []byte) []byte {
+	n, model := k.m.CPUs()
+	for i := range n {
+		id := strconv.Itoa(i)
+		b = append(b, "processor\t: "+id+"\nvendor_id\t: yolk\nmodel name\t: "+model+"\nphysical id\t: 0\nsiblings\t: "+
+			strconv.Itoa(n)+"\ncore id\t\t: "+id+"\ncpu cores\t: "+strconv.Itoa(n)+"\napicid\t\t: "+id+
+			"\nfpu\t\t: yes\naddress sizes\t: 40 bits physical, 48 bits virtual\n\n"...)
+	}
+	return b
+}
+
+func procMeminfo(k *Kernel, b []byte) []byte {
+	total, free := k.m.Memory()
+	line := func(name string, bytes uint64) {
+		v := utoa(bytes / 1024)
+		b = append(b, name+":"+strings.Repeat(" ", max(15-len(name)+8-len(v), 1))+v+" kB\n"...)
+	}
+	k.tree()
+	shmem := uint64(k.vfs.rootFS.used.Load()) * pageSize
+	line("MemTotal", total)
+	line("MemFree", free)
+	line("MemAvailable", free)
+	for _, name := range [...]string{"Buffers", "Cached", "SwapCached"} {
+		line(name, 0)
+	}
+	line("Active", total-free)
+	line("Inactive", 0)
+	line("SwapTotal", 0)
+	line("SwapFree", 0)
+	line("Dirty", 0)
+	line("Writeback", 0)
+	line("AnonPages", total-free)
+	line("Mapped", 0)
+	line("Shmem", shmem)
+	line("Slab", 0)
+	line("CommitLimit", total)
+	line("Committed_AS", total-free)
+	return append(b, "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n"...)
+}
+
+// userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
+const userHZ = 100
+
+func procStat(k *Kernel, b []byte) []byte {
+	n, _ := k.m.CPUs()
+	busy := k.cpuTime() / (1e9 / userHZ)
+	idle := max(k.m.Nanotime()/(1e9/userHZ)*int64(n)-busy, 0)
+	line := func(name string, busy, idle int64) {
+		b = append(b, name+" "+strconv.FormatInt(busy, 10)+" 0 0 "+strconv.FormatInt(idle, 10)+" 0 0 0 0 0 0\n"...)
+	}
+	line("cpu ", busy, idle)
+	for i := range n {
+		line("cpu"+strconv.Itoa(i), busy/int64(n), idle/int64(n))
+	}
+	return append(b, "intr 0\nctxt 0\nbtime "+strconv.FormatInt(k.bootTime()/1e9, 10)+
+		"\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"...)
+}
+
+// bootTime is when the machine started, in nanoseconds since 1970.
+func (k *Kernel) bootTime() int64 { return time.Now().UnixNano() - k.m.Nanotime() }
+
+func hundredths(b []byte, ns int64) []byte {
+	c := ns / 1e7
+	b = strconv.AppendInt(b, c/100, 10)
+	return append(b, '.', byte('0'+c/10%10), byte('0'+c%10))
+}
+
+func procUptime(k *Kernel, b []byte) []byte {
+	n, _ := k.m.CPUs()
+	up := k.m.Nanotime()
+	b = append(hundredths(b, up), ' ')
+	return append(hundredths(b, max(up*int64(n)-k.cpuTime(), 0)), '\n')
+}
+
+func procVmstat(k *Kernel, b []byte) []byte {
+	_, free := k.m.Memory()
+	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
+}
+
+// procSettings lists /proc/sys. Writes are accepted where programs make them
+// at start; they have no effect unless stated.
+func procSettings() genTable {
+	return genTable{
+		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },
+			func(k *Kernel, p []byte) syscall.Errno { return k.setNodeName(strings.TrimRight(string(p), "\n")) }},
+		{"sys/kernel/domainname", text("(none)\n"), discard},
+		{"sys/kernel/osrelease", text(osRelease + "\n"), nil},
+		{"sys/kernel/ostype", text("Linux\n"), nil},
+		{"sys/kernel/version", text(osVersion + "\n"), nil},
+		{"sys/kernel/pid_max", text("4194304\n"), discard},
+		{"sys/kernel/threads-max", text("32768\n"), discard},
+		{"sys/kernel/cap_last_cap", text("40\n"), nil},
+		{"sys/kernel/ngroups_max", text("65536\n"), nil},
+		{"sys/kernel/random/boot_id", func(k *Kernel, b []byte) []byte { return append(append(b, k.bootID()...), '\n') }, nil},
+		{"sys/kernel/random/uuid", func(k *Kernel, b []byte) []byte { return append(append(b, k.newUUID()...), '\n') }, nil},
+		{"sys/kernel/random/entropy_avail", text("256\n"), nil},
+		{"sys/kernel/random/poolsize", text("256\n"), nil},
+		{"sys/net/core/somaxconn", text("4096\n"), discard},
+		{"sys/net/core/rmem_max", text("8388608\n"), discard},
+		{"sys/net/core/wmem_max", text("8388608\n"), discard},
+		{"sys/net/core/rmem_default", text("212992\n"), discard},
+		{"sys/net/core/wmem_default", text("212992\n"), discard},
+		{"sys/net/ipv4/ip_local_port_range", text("32768\t60999\n"), discard},
+		{"sys/net/ipv4/ip_forward", text("0\n"), discard},
+		{"sys/net/ipv4/ip_unprivileged_port_start", text("1024\n"), discard},
+		{"sys/net/ipv4/ping_group_range", text("0\t2147483647\n"), discard},
+		{"sys/net/ipv4/tcp_keepalive_time", text("7200\n"), discard},
+		{"sys/net/ipv4/tcp_fin_timeout", text("60\n"), discard},
+		{"sys/net/ipv4/tcp_max_syn_backlog", text("4096\n"), discard},
+		{"sys/net/ipv4/tcp_rmem", text("4096\t131072\t6291456\n"), discard},
+		{"sys/net/ipv4/tcp_wmem", text("4096\t16384\t4194304\n"), discard},
+		{"sys/net/ipv6/conf/all/disable_ipv6", text("0\n"), discard},
+		{"sys/net/ipv6/bindv6only", text("0\n"), nil},
+		{"sys/vm/overcommit_memory", text("1\n"), discard},
+		{"sys/vm/max_map_count", text("65530\n"), discard},
+		{"sys/vm/swappiness", text("0\n"), discard},
+		{"sys/vm/mmap_min_addr", text("65536\n"), nil},
+		{"sys/fs/file-max", text("1048576\n"), discard},
+		{"sys/fs/nr_open", text("1048576\n"), discard},
+		{"sys/fs/pipe-max-size", text("1048576\n"), nil},
+		{"sys/fs/file-nr", func(k *Kernel, b []byte) []byte {
+			return append(b, strconv.Itoa(len(k.fds.numbers()))+"\t0\t1048576\n"...)
+		}, nil},
+		{"sys/fs/inotify/max_user_watches", text("1048576\n"), discard},
+		{"sys/fs/inotify/max_user_instances", text("8192\n"), discard},
+		{"sys/fs/inotify/max_queued_events", text("16384\n"), discard},
+	}
+}
+
+// uuid formats 16 bytes.
+func uuid(r [16]byte) string {
+	const digits = "0123456789abcdef"
+	var b []byte
+	for i, v := range r {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			b = append(b, '-')
+		}
+		b = append(b, digits[v>>4], digits[v&15])
+	}
+	return string(b)
+}
+
+// newUUID is a random UUID (RFC 9562 §5.4).
+func (k *Kernel) newUUID() string {
+	var r [16]byte
+	k.m.Random(r[:])
+	r[6] = r[6]&0x0f | 0x40
+	r[8] = r[8]&0x3f | 0x80
+	return uuid(r)
+}
+
+// bootID is chosen once.
+func (k *Kernel) bootID() string {
+	k.hostMu.Lock()
+	defer k.hostMu.Unlock()
+	if k.proc.bootID == "" {
+		k.proc.bootID = k.newUUID()
+	}
+	return k.proc.bootID
+}

@@ -1,0 +1,369 @@
+package kernel
+
+import (
+	"syscall"
+	"time"
+)
+
+// Calls that change attributes and data of files.
+
+// setAttrAt changes the object of a path.
+func (k *Kernel) setAttrAt(fd int, a *Args, i, flags int, c AttrChange) syscall.Errno {
+	d, desc, e := k.objectAt(fd, a, i, flags)
+	if desc != nil {
+		defer desc.DecRef()
+		return setAttrFile(desc, c)
+	}
+	if e != 0 {
+		return e
+	}
+	return k.setAttr(d, c)
+}
+
+func (k *Kernel) setAttr(d *dentry, c AttrChange) syscall.Errno {
+	e := d.inode.SetAttr(c)
+	if e == 0 && k.inotify.active() {
+		k.notifyObject(d, inAttrib)
+	}
+	return e
+}
+
+// setAttrFile changes an object that has no name: a pipe or a socket keeps
+// neither mode nor owner, and that is no error.
+func setAttrFile(d *Description, c AttrChange) syscall.Errno {
+	if s, ok := d.file.(interface {
+		SetAttr(AttrChange) syscall.Errno
+	}); ok {
+		return s.SetAttr(c)
+	}
+	return 0
+}
+
+// setAttrFD changes the object of a descriptor.
+func (k *Kernel) setAttrFD(a *Args, c AttrChange) syscall.Errno {
+	d, e := k.get(a, 0)
+	if e != 0 {
+		return e
+	}
+	defer d.DecRef()
+	if d.where == nil {
+		return setAttrFile(d, c)
+	}
+	return k.setAttr(d.where, c)
+}
+
+func modeChange(mode uintptr) AttrChange {
+	return AttrChange{Mask: AttrMode, Mode: uint32(mode) & 0o7777}
+}
+
+func sysChmod(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrAt(atFdCwd, &a, 0, 0, modeChange(a.N[1]))
+}
+
+func sysFchmod(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrFD(&a, modeChange(a.N[1]))
+}
+
+// sysFchmodat is the fchmodat system call, which has no flags.
+func sysFchmodat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrAt(a.Int(0), &a, 1, 0, modeChange(a.N[2]))
+}
+
+// sysFchmodat2 is fchmodat2(2); the mode of a symbolic link is EOPNOTSUPP.
+func sysFchmodat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	flags := a.Int(3)
+	if flags&^(atSymlinkNofollow|atEmptyPath) != 0 {
+		return 0, syscall.EINVAL
+	}
+	d, desc, e := k.objectAt(a.Int(0), &a, 1, flags)
+	if desc != nil {
+		desc.DecRef()
+		return 0, 0
+	}
+	if e != 0 {
+		return 0, e
+	}
+	if d.inode.Type() == syscall.S_IFLNK {
+		return 0, syscall.EOPNOTSUPP
+	}
+	return 0, k.setAttr(d, modeChange(a.N[2]))
+}
+
+// ownerChange leaves alone what is -1 (chown(2)).
+func ownerChange(uid, gid uintptr) AttrChange {
+	c := AttrChange{UID: uint32(uid), GID: uint32(gid)}
+	if c.UID != ^uint32(0) {
+		c.Mask |= AttrUID
+	}
+	if c.GID != ^uint32(0) {
+		c.Mask |= AttrGID
+	}
+	return c
+}
+
+func sysChown(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrAt(atFdCwd, &a, 0, 0, ownerChange(a.N[1], a.N[2]))
+}
+
+func sysLchown(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrAt(atFdCwd, &a, 0, atSymlinkNofollow, ownerChange(a.N[1], a.N[2]))
+}
+
+func sysFchown(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.setAttrFD(&a, ownerChange(a.N[1], a.N[2]))
+}
+
+func sysFchownat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	flags := a.Int(4)
+	if flags&^(atSymlinkNofollow|atEmptyPath) != 0 {
+		return 0, syscall.EINVAL
+	}
+	return 0, k.setAttrAt(a.Int(0), &a, 1, flags, ownerChange(a.N[2], a.N[3]))
+}
+
+// Special values of tv_nsec in utimensat(2).
+const (
+	utimeNow  = 1<<30 - 1
+	utimeOmit = 1<<30 - 2
+)
+
+// timesChange makes the change that two timespecs ask for; nil means now.
+func timesChange(ts []syscall.Timespec) (AttrChange, syscall.Errno) {
+	now := time.Now().UnixNano()
+	c := AttrChange{Mask: AttrAtime | AttrMtime, Atime: now, Mtime: now}
+	if ts == nil {
+		return c, 0
+	}
+	for i, dst := range [2]*int64{&c.Atime, &c.Mtime} {
+		switch n := ts[i].Nsec; {
+		case n == utimeNow:
+		case n == utimeOmit:
+			c.Mask &^= AttrAtime << i
+		case n < 0 || n >= 1e9:
+			return c, syscall.EINVAL
+		default:
+			*dst = ts[i].Sec*1e9 + n
+		}
+	}
+	return c, 0
+}
+
+// sysUtimensat is utimensat(2). A null path is futimens(3).
+func sysUtimensat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	flags := a.Int(3)
+	if flags&^(atSymlinkNofollow|atEmptyPath) != 0 {
+		return 0, syscall.EINVAL
+	}
+	var ts []syscall.Timespec
+	if a.Pointer(2) != nil {
+		var e syscall.Errno
+		if ts, e = userSlice[syscall.Timespec](&a, 2, 2); e != 0 {
+			return 0, e
+		}
+	}
+	c, e := timesChange(ts)
+	if e != 0 {
+		return 0, e
+	}
+	if a.Pointer(1) == nil {
+		return 0, k.setAttrFD(&a, c)
+	}
+	return 0, k.setAttrAt(a.Int(0), &a, 1, flags, c)
+}
+
+func sysUtimes(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.utimesAt(atFdCwd, &a, 0)
+}
+
+// sysFutimesat is futimesat(2).
+func sysFutimesat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.utimesAt(a.Int(0), &a, 1)
+}
+
+func (k *Kernel) utimesAt(fd int, a *Args, i int) syscall.Errno {
+	var ts []syscall.Timespec
+	if a.Pointer(i+1) != nil {
+		tv, e := userSlice[syscall.Timeval](a, i+1, 2)
+		if e != 0 {
+			return e
+		}
+		ts = make([]syscall.Timespec, 2)
+		for j := range ts {
+			if tv[j].Usec < 0 || tv[j].Usec >= 1e6 {
+				return syscall.EINVAL
+			}
+			ts[j] = syscall.Timespec{Sec: tv[j].Sec, Nsec: tv[j].Usec * 1000}
+		}
+	}
+	c, e := timesChange(ts)
+	if e != 0 {
+		return e
+	}
+	if a.Pointer(i) == nil && fd != atFdCwd {
+		return k.setAttrFD(a, c)
+	}
+	return k.setAttrAt(fd, a, i, 0, c)
+}
+
+// sysUtime is utime(2): struct utimbuf holds whole seconds.
+func sysUtime(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	var ts []syscall.Timespec
+	if a.Pointer(1) != nil {
+		s, e := userSlice[int64](&a, 1, 2)
+		if e != 0 {
+			return 0, e
+		}
+		ts = []syscall.Timespec{{Sec: s[0]}, {Sec: s[1]}}
+	}
+	c, e := timesChange(ts)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, k.setAttrAt(atFdCwd, &a, 0, 0, c)
+}
+
+// sysTruncate is truncate(2).
+func sysTruncate(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	size := int64(a.N[1])
+	if size < 0 {
+		return 0, syscall.EINVAL
+	}
+	d, e := k.lookupAt(atFdCwd, &a, 0, true)
+	if e != 0 {
+		return 0, e
+	}
+	switch d.inode.Type() {
+	case syscall.S_IFDIR:
+		return 0, syscall.EISDIR
+	case syscall.S_IFREG:
+	default:
+		return 0, syscall.EINVAL
+	}
+	if e := d.inode.SetAttr(AttrChange{Mask: AttrSize, Size: size}); e != 0 {
+		return 0, e
+	}
+	k.notifyModify(d)
+	return 0, 0
+}
+
+// sysFtruncate is ftruncate(2).
+func sysFtruncate(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	size := int64(a.N[1])
+	if size < 0 {
+		return 0, syscall.EINVAL
+	}
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	r, ok := d.file.(Resizer)
+	if !ok || !d.writable() {
+		return 0, syscall.EINVAL
+	}
+	if e := r.Truncate(size); e != 0 {
+		return 0, e
+	}
+	k.notifyModify(d.where)
+	return 0, 0
+}
+
+// sysFallocate is fallocate(2).
+func sysFallocate(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	r, ok := d.file.(Resizer)
+	switch {
+	case ok:
+		return 0, r.Allocate(a.Int(1), int64(a.N[2]), int64(a.N[3]))
+	case d.positioned:
+		return 0, syscall.ENODEV
+	}
+	return 0, syscall.ESPIPE
+}
+
+// sysFsync is fsync(2).
+func sysFsync(k *Kernel, a Args) (uintptr, syscall.Errno) { return 0, k.syncFD(&a, false) }
+
+// sysFdatasync is fdatasync(2).
+func sysFdatasync(k *Kernel, a Args) (uintptr, syscall.Errno) { return 0, k.syncFD(&a, true) }
+
+func (k *Kernel) syncFD(a *Args, dataOnly bool) syscall.Errno {
+	d, e := k.get(a, 0)
+	if e != 0 {
+		return e
+	}
+	defer d.DecRef()
+	s, ok := d.file.(Syncer)
+	if !ok {
+		return syscall.EINVAL
+	}
+	k.maps.writeBack(d.file)
+	return s.Sync(dataOnly)
+}
+
+// sysSync is sync(2).
+func sysSync(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	k.tree()
+	for _, m := range k.vfs.mountList() {
+		m.fs.Sync()
+	}
+	return 0, 0
+}
+
+// sysSyncfs is syncfs(2).
+func sysSyncfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if d.where == nil || d.where.mnt == nil {
+		return 0, 0
+	}
+	return 0, d.where.mnt.fs.Sync()
+}
+
+// sysSyncFileRange is sync_file_range(2): all of the file is synced.
+func sysSyncFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if uint32(a.N[3])&^7 != 0 || int64(a.N[1]) < 0 || int64(a.N[2]) < 0 {
+		return 0, syscall.EINVAL
+	}
+	e := k.syncFD(&a, true)
+	if e == syscall.EINVAL {
+		e = syscall.ESPIPE
+	}
+	return 0, e
+}
+
+// sysFadvise64 is posix_fadvise(2): advice is checked and not taken.
+func sysFadvise64(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if !d.positioned {
+		return 0, syscall.ESPIPE
+	}
+	if a.Int(3) < 0 || a.Int(3) > 5 {
+		return 0, syscall.EINVAL
+	}
+	return 0, 0
+}
+
+// sysReadahead is readahead(2): a no-op on regular files.
+func sysReadahead(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if _, ok := d.file.(Resizer); !ok {
+		return 0, syscall.EINVAL
+	}
+	return 0, 0
+}

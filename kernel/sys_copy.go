@@ -1,0 +1,165 @@
+package kernel
+
+import (
+	"sync"
+	"syscall"
+)
+
+// Copies between descriptors inside the kernel.
+
+// copyBuffers holds buffers for copies. They lie on the heap, so the files'
+// methods may be handed them freely.
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// sysSendfile is sendfile(2). The input must be a regular file.
+func sysSendfile(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	in, e := k.getReadable(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	defer in.DecRef()
+	out, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer out.DecRef()
+	off, e := fileOffset(&a, 2)
+	if e != 0 {
+		return 0, e
+	}
+	if !in.positioned || out.flags.Load()&syscall.O_APPEND != 0 {
+		return 0, syscall.EINVAL
+	}
+	n := min(a.N[3], maxRW)
+	if off != nil {
+		done, e := copyFile(in, off, out, nil, int64(n))
+		return uintptr(done), e
+	}
+	in.posMu.Lock()
+	defer in.posMu.Unlock()
+	done, e := copyFile(in, &in.pos, out, nil, int64(n))
+	return uintptr(done), e
+}
+
+// copyFile copies up to n bytes from in at *inOff, which it advances, to out:
+// at *outOff if that is not nil, else as write(2) does.
+func copyFile(in *Description, inOff *int64, out *Description, outOff *int64, n int64) (int64, syscall.Errno) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	var done int64
+	for done < n {
+		p := buf[:min(n-done, int64(len(buf)))]
+		m, e := in.file.Read(p, *inOff)
+		if e != 0 || m == 0 {
+			return done, errnoUnless(done, e)
+		}
+		var w int
+		if outOff != nil {
+			w, e = out.file.Write(p[:m], *outOff)
+			*outOff += int64(max(w, 0))
+		} else {
+			w, e = out.write(p[:m])
+		}
+		*inOff += int64(max(w, 0))
+		done += int64(max(w, 0))
+		if e != 0 || w < m {
+			return done, errnoUnless(done, e)
+		}
+	}
+	return done, 0
+}
+
+// errnoUnless hides an error behind bytes that were copied before it.
+func errnoUnless(done int64, e syscall.Errno) syscall.Errno {
+	if done > 0 {
+		return 0
+	}
+	return e
+}
+
+// sysCopyFileRange is copy_file_range(2) between regular files.
+func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[5] != 0 {
+		return 0, syscall.EINVAL
+	}
+	in, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer in.DecRef()
+	out, e := k.getWritable(&a, 2)
+	if e != 0 {
+		return 0, e
+	}
+	defer out.DecRef()
+	if e := copyRangeTypes(in, out); e != 0 {
+		return 0, e
+	}
+	inOff, e := fileOffset(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	outOff, e := fileOffset(&a, 3)
+	if e != 0 {
+		return 0, e
+	}
+	return k.copyRange(in, out, inOff, outOff, int64(min(a.N[4], maxRW)))
+}
+
+// copyRangeTypes says why two files cannot be copied.
+func copyRangeTypes(in, out *Description) syscall.Errno {
+	if out.flags.Load()&syscall.O_APPEND != 0 {
+		return syscall.EBADF
+	}
+	for _, d := range [2]*Description{in, out} {
+		if _, ok := d.file.(Resizer); !ok {
+			if _, ok := d.file.(DirReader); ok {
+				return syscall.EISDIR
+			}
+			return syscall.EINVAL
+		}
+	}
+	return 0
+}
+
+func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) (uintptr, syscall.Errno) {
+	// Positions are copied out and in again rather than both locks held: the
+	// two may be one description.
+	inPos, outPos := in.position(), out.position()
+	if inOff != nil {
+		inPos = *inOff
+	}
+	if outOff != nil {
+		outPos = *outOff
+	}
+	if sameFile(in.file, out.file) && inPos < outPos+n && outPos < inPos+n {
+		return 0, syscall.EINVAL
+	}
+	done, e := copyFile(in, &inPos, out, &outPos, n)
+	if inOff != nil {
+		*inOff = inPos
+	} else {
+		in.setPosition(inPos)
+	}
+	if outOff != nil {
+		*outOff = outPos
+	} else {
+		out.setPosition(outPos)
+	}
+	if done > 0 {
+		out.wrote(int(done), out.flags.Load())
+	}
+	return uintptr(done), e
+}
+
+func (d *Description) position() int64 {
+	d.posMu.Lock()
+	defer d.posMu.Unlock()
+	return d.pos
+}
+
+func (d *Description) setPosition(pos int64) {
+	d.posMu.Lock()
+	d.pos = pos
+	d.posMu.Unlock()
+}

@@ -1,0 +1,346 @@
+package kernel
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// sendmsg(2), recvmsg(2) and their kin.
+//
+// A Message and its list of buffers are local variables here, hidden from
+// escape analysis: the buffers may lie on the caller's stack, so that nothing
+// on the heap may point to them.
+
+// inlineBuffers is how many buffers a Message holds in place. More are
+// gathered into one on the heap.
+const inlineBuffers = 8
+
+const (
+	msgWaitForOne  = 0x10000
+	msgCmsgCloexec = 0x40000000
+)
+
+// gather sets bufs from the buffers of h and returns their number; more than
+// fit are an n beyond len(bufs), and total is their length in any case.
+func gather(h *msghdr, bufs *[inlineBuffers][]byte) (n int, total uint64, e syscall.Errno) {
+	if h.iovLen > iovMax {
+		return 0, 0, syscall.EMSGSIZE
+	}
+	if h.iovLen == 0 {
+		return 0, 0, 0
+	}
+	if uintptr(unsafe.Pointer(h.iov)) < minUserAddress {
+		return 0, 0, syscall.EFAULT
+	}
+	v := unsafe.Slice(h.iov, int(h.iovLen))
+	for i := range v {
+		p, e := bytesAt(v[i].base, v[i].len)
+		if e != 0 {
+			return 0, 0, e
+		}
+		if total += uint64(len(p)); total > maxRW {
+			return 0, 0, syscall.EINVAL
+		}
+		if i < inlineBuffers {
+			bufs[i] = p
+		}
+	}
+	return len(v), total, 0
+}
+
+// eachBuffer calls f for the buffers of h, which gather has checked.
+func eachBuffer(h *msghdr, f func(p []byte) bool) {
+	v := unsafe.Slice(h.iov, int(h.iovLen))
+	for i := range v {
+		if p, e := bytesAt(v[i].base, v[i].len); e != 0 || !f(p) {
+			return
+		}
+	}
+}
+
+// sendMessage is sendmsg(2).
+func (k *Kernel) sendMessage(d *Description, s Socket, h *msghdr, flags int) (uintptr, syscall.Errno) {
+	var bufs [inlineBuffers][]byte
+	var m Message
+	n, total, e := gather(h, &bufs)
+	if e != 0 {
+		return 0, e
+	}
+	if n > inlineBuffers {
+		all := make([]byte, 0, total)
+		eachBuffer(h, func(p []byte) bool { all = append(all, p...); return true })
+		bufs[0], n = all, 1
+	}
+	m.Buffers = bufs[:n]
+	if h.name != nil && h.nameLen > 0 {
+		if h.nameLen > maxSockaddr {
+			return 0, syscall.EINVAL
+		}
+		if m.Addr, e = bytesAt(h.name, uint64(h.nameLen)); e != 0 {
+			return 0, e
+		}
+	}
+	if h.control != nil && h.controlLen > 0 {
+		if h.controlLen > 1<<20 {
+			return 0, syscall.ENOBUFS
+		}
+		c, e := bytesAt(h.control, h.controlLen)
+		if e != 0 {
+			return 0, e
+		}
+		if m.Control, m.Rights, e = k.takeRights(c); e != 0 {
+			return 0, e
+		}
+	}
+	return sendAll(d, s, noescape(&m), int(total), flags)
+}
+
+// sendAll sends m, blocking until all of it is sent unless told not to.
+func sendAll(d *Description, s Socket, m *Message, total, flags int) (uintptr, syscall.Errno) {
+	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
+	rights := m.Rights
+	n, e := s.Send(m, flags)
+	if e == 0 && n < total && block || e == syscall.EAGAIN && block {
+		n, e = sendRest(d, s, m, max(n, 0), total, flags)
+	}
+	if e != 0 {
+		for _, r := range rights {
+			r.DecRef()
+		}
+		return 0, e
+	}
+	return uintptr(n), 0
+}
+
+// sendRest continues after done bytes of total were sent.
+func sendRest(d *Description, s Socket, m *Message, done, total, flags int) (int, syscall.Errno) {
+	w := newSleeper(s.Queue(), d.sendTimeout.Load())
+	defer w.done()
+	advance(m, done)
+	for {
+		n, e := s.Send(m, flags)
+		if e == 0 {
+			done += n
+			if advance(m, n); done >= total {
+				return done, 0
+			}
+		}
+		if e == syscall.EAGAIN && w.sleep() {
+			continue
+		}
+		if e != 0 && done == 0 {
+			return 0, e
+		}
+		if e != 0 {
+			return done, 0
+		}
+	}
+}
+
+// advance drops the n bytes that were sent; the address and control messages
+// went with the first.
+func advance(m *Message, n int) {
+	if n > 0 {
+		m.Control, m.Rights = nil, nil
+	}
+	for n > 0 && len(m.Buffers) > 0 {
+		if n < len(m.Buffers[0]) {
+			m.Buffers[0] = m.Buffers[0][n:]
+			return
+		}
+		n -= len(m.Buffers[0])
+		m.Buffers = m.Buffers[1:]
+	}
+}
+
+// receiveMessage is recvmsg(2): it fills h and what it points to.
+func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) (uintptr, syscall.Errno) {
+	var bufs [inlineBuffers][]byte
+	var addr [maxSockaddr]byte
+	var m Message
+	n, total, e := gather(h, &bufs)
+	if e != 0 {
+		return 0, e
+	}
+	var all []byte
+	if n > inlineBuffers {
+		all = make([]byte, total)
+		bufs[0], n = all, 1
+	}
+	m.Buffers = bufs[:n]
+	if h.name != nil {
+		m.Addr = noescape(&addr)[:]
+	}
+	if h.control != nil {
+		if m.Control, e = bytesAt(h.control, min(h.controlLen, 1<<20)); e != 0 {
+			return 0, e
+		}
+	}
+	got, e := receive(d, s, noescape(&m), int(total), flags)
+	if e != 0 {
+		return 0, e
+	}
+	if all != nil {
+		rest := all[:min(got, len(all))]
+		eachBuffer(h, func(p []byte) bool { rest = rest[copy(p, rest):]; return len(rest) > 0 })
+	}
+	if len(m.Rights) > 0 {
+		k.giveRights(&m, flags&msgCmsgCloexec != 0)
+	}
+	if h.name != nil {
+		dst, e := bytesAt(h.name, uint64(min(int(h.nameLen), m.AddrLen)))
+		if e != 0 {
+			return 0, e
+		}
+		copy(dst, addr[:])
+	}
+	h.nameLen = uint32(m.AddrLen)
+	h.controlLen = uint64(m.ControlLen)
+	h.flags = int32(m.Flags)
+	return uintptr(got), 0
+}
+
+// receive blocks for a message unless told not to; MSG_WAITALL on a stream
+// means all of it.
+func receive(d *Description, s Socket, m *Message, total, flags int) (int, syscall.Errno) {
+	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
+	n, e := s.Receive(m, flags)
+	if !block || e != syscall.EAGAIN && (e != 0 || flags&syscall.MSG_WAITALL == 0) {
+		return n, e
+	}
+	w := newSleeper(s.Queue(), d.receiveTimeout.Load())
+	defer w.done()
+	for e == syscall.EAGAIN {
+		if n, e = s.Receive(m, flags); e == syscall.EAGAIN && !w.sleep() {
+			return 0, e
+		}
+	}
+	if e != 0 || flags&syscall.MSG_WAITALL == 0 || flags&syscall.MSG_PEEK != 0 || n == 0 || !isStream(s) {
+		return n, e
+	}
+	for advance(m, n); n < total; {
+		more, e := s.Receive(m, flags)
+		if e == syscall.EAGAIN && w.sleep() {
+			continue
+		}
+		if e != 0 || more == 0 {
+			break
+		}
+		advance(m, more)
+		n += more
+	}
+	return n, 0
+}
+
+func isStream(s Socket) bool {
+	var v [4]byte
+	_, e := s.GetOption(syscall.SOL_SOCKET, syscall.SO_TYPE, noescape(&v)[:])
+	return e == 0 && v[0] == syscall.SOCK_STREAM
+}
+
+// sysSendto is sendto(2).
+func sysSendto(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, s, e := k.getSocket(&a)
+	if e != 0 {
+		return 0, e
+	}
+	v := iovec{base: a.Pointer(1), len: uint64(a.N[2])}
+	h := msghdr{name: a.Pointer(4), nameLen: uint32(a.N[5]), iov: &v, iovLen: 1}
+	n, e := k.sendMessage(d, s, &h, a.Int(3))
+	d.DecRef()
+	return n, e
+}
+
+// sysRecvfrom is recvfrom(2).
+func sysRecvfrom(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, s, e := k.getSocket(&a)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	v := iovec{base: a.Pointer(1), len: uint64(a.N[2])}
+	h := msghdr{name: a.Pointer(4), iov: &v, iovLen: 1}
+	size := optional[int32](&a, 5)
+	if h.name != nil && size != nil {
+		if *size < 0 {
+			return 0, syscall.EINVAL
+		}
+		h.nameLen = uint32(*size)
+	}
+	n, e := k.receiveMessage(d, s, &h, a.Int(3))
+	if e == 0 && h.name != nil && size != nil {
+		*size = int32(h.nameLen)
+	}
+	return n, e
+}
+
+// sysSendmsg is sendmsg(2).
+func sysSendmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, s, e := k.getSocket(&a)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	h, e := user[msghdr](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	return k.sendMessage(d, s, h, a.Int(2))
+}
+
+// sysRecvmsg is recvmsg(2).
+func sysRecvmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, s, e := k.getSocket(&a)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	h, e := user[msghdr](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	return k.receiveMessage(d, s, h, a.Int(2))
+}
+
+// sysSendmmsg is sendmmsg(2).
+func sysSendmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.manyMessages(&a, func(d *Description, s Socket, h *msghdr, _ int) (uintptr, syscall.Errno) {
+		return k.sendMessage(d, s, h, a.Int(3))
+	})
+}
+
+// sysRecvmmsg is recvmmsg(2). The timeout is ignored, and a message is waited
+// for only if there is none yet, as with MSG_WAITFORONE.
+func sysRecvmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	flags := a.Int(3) &^ msgWaitForOne
+	return k.manyMessages(&a, func(d *Description, s Socket, h *msghdr, i int) (uintptr, syscall.Errno) {
+		if i > 0 {
+			return k.receiveMessage(d, s, h, flags|syscall.MSG_DONTWAIT)
+		}
+		return k.receiveMessage(d, s, h, flags)
+	})
+}
+
+// manyMessages applies op to the messages of arguments 1 and 2.
+func (k *Kernel) manyMessages(a *Args, op func(*Description, Socket, *msghdr, int) (uintptr, syscall.Errno)) (uintptr, syscall.Errno) {
+	d, s, e := k.getSocket(a)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	list, e := userSlice[mmsghdr](a, 1, min(int(uint32(a.N[2])), iovMax))
+	if e != 0 {
+		return 0, e
+	}
+	for i := range list {
+		n, e := op(d, s, &list[i].hdr, i)
+		if e != 0 {
+			if i > 0 {
+				return uintptr(i), 0
+			}
+			return 0, e
+		}
+		list[i].len = uint32(n)
+	}
+	return uintptr(len(list)), 0
+}

@@ -1,0 +1,356 @@
+package kernel
+
+import (
+	"runtime"
+	"slices"
+	"syscall"
+)
+
+// What uname(2) says. Programs ask for the release to decide on features; the
+// calls here are those of this version.
+const (
+	osRelease   = "6.6.0-yolk"
+	osVersion   = "#1 SMP yolk unikernel"
+	versionLine = "Linux version " + osRelease + " (yolk) " + osVersion
+)
+
+// sysUname is uname(2).
+func sysUname(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	u, e := user[syscall.Utsname](&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	set := func(dst *[65]int8, s string) {
+		clear(dst[:])
+		for i := 0; i < len(s) && i < len(dst)-1; i++ {
+			dst[i] = int8(s[i])
+		}
+	}
+	k.hostMu.Lock()
+	host, domain := k.hostname, k.domain
+	k.hostMu.Unlock()
+	set(&u.Sysname, "Linux")
+	set(&u.Nodename, host)
+	set(&u.Release, osRelease)
+	set(&u.Version, osVersion)
+	set(&u.Machine, "x86_64")
+	set(&u.Domainname, domain)
+	return 0, 0
+}
+
+func (k *Kernel) nodeName() string {
+	k.hostMu.Lock()
+	defer k.hostMu.Unlock()
+	return k.hostname
+}
+
+func (k *Kernel) setNodeName(s string) syscall.Errno {
+	if len(s) > 64 {
+		return syscall.EINVAL
+	}
+	k.hostMu.Lock()
+	k.hostname = s
+	k.hostMu.Unlock()
+	return 0
+}
+
+// sysSethostname is sethostname(2).
+func sysSethostname(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(1) > 64 {
+		return 0, syscall.EINVAL
+	}
+	p, e := a.Bytes(0, a.Int(1))
+	if e != 0 {
+		return 0, e
+	}
+	return 0, k.setNodeName(string(p))
+}
+
+// sysSetdomainname is setdomainname(2).
+func sysSetdomainname(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(1) > 64 {
+		return 0, syscall.EINVAL
+	}
+	p, e := a.Bytes(0, a.Int(1))
+	if e != 0 {
+		return 0, e
+	}
+	k.hostMu.Lock()
+	k.domain = string(p)
+	k.hostMu.Unlock()
+	return 0, 0
+}
+
+// sysSysinfo is sysinfo(2).
+func sysSysinfo(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	s, e := user[syscall.Sysinfo_t](&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	total, free := k.m.Memory()
+	*s = syscall.Sysinfo_t{Uptime: k.m.Nanotime() / 1e9, Totalram: total, Freeram: free, Procs: 1, Unit: 1}
+	return 0, 0
+}
+
+// sysGetrandom is getrandom(2); the source is always ready.
+func sysGetrandom(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const known = 7 // GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE
+	if uint32(a.N[2])&^known != 0 {
+		return 0, syscall.EINVAL
+	}
+	n := min(a.N[1], 1<<25-1)
+	p, e := a.Bytes(0, int(n))
+	if e != 0 {
+		return 0, e
+	}
+	k.m.Random(p)
+	return n, 0
+}
+
+// sysSchedYield is sched_yield(2).
+func sysSchedYield(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	runtime.Gosched()
+	return 0, 0
+}
+
+// sysSchedGetaffinity is sched_getaffinity(2): all CPUs that are online.
+func sysSchedGetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	n, _ := k.m.CPUs()
+	need := (n + 63) / 64 * 8
+	if a.Int(1) < need || a.N[1]%8 != 0 {
+		return 0, syscall.EINVAL
+	}
+	p, e := a.Bytes(2, need)
+	if e != 0 {
+		return 0, e
+	}
+	clear(p)
+	for i := range n {
+		p[i/8] |= 1 << (i % 8)
+	}
+	return uintptr(need), 0
+}
+
+// sysSchedSetaffinity is sched_setaffinity(2): the wish is checked and not
+// followed.
+func sysSchedSetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	p, e := a.Bytes(2, a.Int(1))
+	if e != 0 {
+		return 0, e
+	}
+	n, _ := k.m.CPUs()
+	for i := range n {
+		if i/8 < len(p) && p[i/8]>>(i%8)&1 != 0 {
+			return 0, 0
+		}
+	}
+	return 0, syscall.EINVAL
+}
+
+// sysGetcpu is getcpu(2); goroutines move, so CPU 0 is as good as any.
+func sysGetcpu(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	for i := range 2 {
+		if p := optional[uint32](&a, i); p != nil {
+			*p = 0
+		}
+	}
+	return 0, 0
+}
+
+// Operations of prctl(2).
+const (
+	prSetPdeathsig   = 1
+	prGetPdeathsig   = 2
+	prGetDumpable    = 3
+	prSetDumpable    = 4
+	prGetKeepcaps    = 7
+	prSetKeepcaps    = 8
+	prSetName        = 15
+	prGetName        = 16
+	prGetSeccomp     = 21
+	prCapbsetRead    = 23
+	prCapbsetDrop    = 24
+	prSetTimerslack  = 29
+	prGetTimerslack  = 30
+	prSetSubreaper   = 36
+	prGetSubreaper   = 37
+	prSetNoNewPrivs  = 38
+	prGetNoNewPrivs  = 39
+	prGetTHPDisable  = 42
+	prSetTHPDisable  = 41
+	prCapAmbient     = 47
+	lastCapability   = 40
+	defaultTimeSlack = 50000
+)
+
+// sysPrctl is prctl(2). PR_SET_VMA and what is not listed here are EINVAL.
+func sysPrctl(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	switch a.Int(0) {
+	case prSetName:
+		n, e := a.cString(1, pathMax)
+		if e != 0 {
+			return 0, e
+		}
+		k.proc.setName(n)
+		return 0, 0
+	case prGetName:
+		p, e := a.Bytes(1, 16)
+		if e != 0 {
+			return 0, e
+		}
+		clear(p)
+		copy(p, k.proc.name(k))
+		return 0, 0
+	case prCapbsetRead:
+		if a.N[1] > lastCapability {
+			return 0, syscall.EINVAL
+		}
+		return 1, 0
+	case prGetDumpable:
+		return 1, 0
+	case prGetTimerslack:
+		return defaultTimeSlack, 0
+	case prSetNoNewPrivs:
+		k.proc.mu.Lock()
+		k.proc.noNew = true
+		k.proc.mu.Unlock()
+		return 0, 0
+	case prGetNoNewPrivs:
+		k.proc.mu.Lock()
+		defer k.proc.mu.Unlock()
+		if k.proc.noNew {
+			return 1, 0
+		}
+		return 0, 0
+	case prSetPdeathsig, prSetDumpable, prSetKeepcaps, prGetKeepcaps, prGetSeccomp, prCapbsetDrop, prSetTimerslack,
+		prSetSubreaper, prSetTHPDisable, prGetTHPDisable, prCapAmbient:
+		return 0, 0
+	case prGetPdeathsig, prGetSubreaper:
+		p, e := user[int32](&a, 1)
+		if e != 0 {
+			return 0, e
+		}
+		*p = 0
+		return 0, 0
+	}
+	return 0, syscall.EINVAL
+}
+
+// capHeader is struct __user_cap_header_struct.
+type capHeader struct {
+	version uint32
+	pid     int32
+}
+
+type capData struct{ effective, permitted, inheritable uint32 }
+
+const capVersion3 = 0x20080522
+
+// sysCapget is capget(2): all capabilities.
+func sysCapget(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	h, e := user[capHeader](&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	words := 2
+	switch h.version {
+	case 0x19980330:
+		words = 1
+	case 0x20071026, capVersion3:
+	default:
+		h.version = capVersion3
+		if a.Pointer(1) == nil {
+			return 0, 0
+		}
+		return 0, syscall.EINVAL
+	}
+	if h.pid != 0 && h.pid != pid {
+		return 0, syscall.ESRCH
+	}
+	if a.Pointer(1) == nil {
+		return 0, 0
+	}
+	d, e := userSlice[capData](&a, 1, words)
+	if e != 0 {
+		return 0, e
+	}
+	d[0] = capData{effective: ^uint32(0), permitted: ^uint32(0)}
+	if words > 1 {
+		const high = 1<<(lastCapability-31) - 1
+		d[1] = capData{effective: high, permitted: high}
+	}
+	return 0, 0
+}
+
+// sysGetpriority is getpriority(2); the system call returns 20 minus the nice
+// value.
+func sysGetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) < 0 || a.Int(0) > 2 {
+		return 0, syscall.EINVAL
+	}
+	if id := a.Int(1); id != 0 && id != pid {
+		return 0, syscall.ESRCH
+	}
+	k.proc.mu.Lock()
+	defer k.proc.mu.Unlock()
+	return uintptr(20 - k.proc.nice), 0
+}
+
+// sysSetpriority is setpriority(2); the value is kept and means nothing.
+func sysSetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) < 0 || a.Int(0) > 2 {
+		return 0, syscall.EINVAL
+	}
+	if id := a.Int(1); id != 0 && id != pid {
+		return 0, syscall.ESRCH
+	}
+	k.proc.mu.Lock()
+	defer k.proc.mu.Unlock()
+	k.proc.nice = min(max(a.Int(2), -20), 19)
+	return 0, 0
+}
+
+// succeed is a handler for calls that have nothing to do.
+func succeed(*Kernel, Args) (uintptr, syscall.Errno) { return 0, 0 }
+
+// noProcess is a handler for what would make or follow another process.
+func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if !k.noProcessLogged.Swap(true) {
+		k.Log("this machine runs one process: starting another is not possible (ENOSYS)")
+	}
+	return 0, syscall.ENOSYS
+}
+
+// Handlers that only fail. They say so without a line in the log, because
+// programs probe for them and have an alternative.
+func noSys(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENOSYS }
+func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL }
+func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
+func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
+func noDev(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENODEV }
+func noData(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EOPNOTSUPP }
+
+// sysReboot is reboot(2): power off and restart end the machine.
+func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const magic1 = 0xfee1dead
+	magic2 := []uint32{672274793, 85072278, 369367448, 537993216}
+	if uint32(a.N[0]) != magic1 || !slices.Contains(magic2, uint32(a.N[1])) {
+		return 0, syscall.EINVAL
+	}
+	switch uint32(a.N[2]) {
+	case 0, 0x89abcdef: // CAD on and off
+		return 0, 0
+	case 0x01234567, 0xcdef0123, 0x4321fedc: // restart, halt, power off
+		sysSync(k, a)
+		k.m.Exit(0)
+	}
+	return 0, syscall.EINVAL
+}
+
+// sysSyslog is syslog(2): an empty log.
+func sysSyslog(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) < 0 || a.Int(0) > 10 {
+		return 0, syscall.EINVAL
+	}
+	return 0, 0
+}

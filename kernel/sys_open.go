@@ -1,0 +1,266 @@
+package kernel
+
+import "syscall"
+
+// sysOpen is open(2).
+func sysOpen(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.openAt(atFdCwd, &a, 0, a.Int(1), uint32(a.N[2]))
+}
+
+// sysCreat is creat(2).
+func sysCreat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.openAt(atFdCwd, &a, 0, syscall.O_CREAT|syscall.O_WRONLY|syscall.O_TRUNC, uint32(a.N[1]))
+}
+
+// sysOpenat is openat(2). O_DIRECT, O_ASYNC, O_NOATIME and O_NOCTTY have no
+// effect.
+func sysOpenat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.openAt(a.Int(0), &a, 1, a.Int(2), uint32(a.N[3]))
+}
+
+func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, syscall.Errno) {
+	p, e := a.path(i)
+	if e != 0 {
+		return 0, e
+	}
+	start, e := k.startAt(fd, p)
+	if e != 0 {
+		return 0, e
+	}
+	d, e := k.openPath(start, p, flags, mode)
+	if e != 0 {
+		return 0, e
+	}
+	return count(k.fds.install(d, 0, flags&syscall.O_CLOEXEC != 0))
+}
+
+// openPath opens p as open(2) does.
+func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
+	if flags&oPath != 0 {
+		flags &= oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
+	}
+	links := 0
+	if flags&oTmpfile == oTmpfile {
+		return k.openUnnamed(start, p, flags, mode, &links)
+	}
+	if flags&syscall.O_CREAT != 0 {
+		if flags&syscall.O_DIRECTORY != 0 {
+			return nil, syscall.EINVAL // Linux 6.4
+		}
+		return k.openCreate(start, p, flags, mode, &links)
+	}
+	d, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &links)
+	if e != 0 {
+		return nil, e
+	}
+	return k.openDentry(d, flags)
+}
+
+// openCreate opens p with O_CREAT. A dangling symbolic link at its end is
+// followed and its target made (unless O_EXCL).
+func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, links *int) (*Description, syscall.Errno) {
+	for {
+		dir, name, slash, e := k.vfs.resolveParent(start, p, links)
+		if e != 0 {
+			return nil, e
+		}
+		if name == "" || slash {
+			return nil, syscall.EISDIR
+		}
+		d, made, e := k.lookupOrCreate(dir, name, flags, mode)
+		if e != 0 {
+			return nil, e
+		}
+		if made {
+			k.notifyEntry(d, inCreate)
+			return k.openNew(d, flags)
+		}
+		if flags&syscall.O_EXCL != 0 {
+			return nil, syscall.EEXIST
+		}
+		if d.inode.Type() != syscall.S_IFLNK {
+			return k.openDentry(d, flags)
+		}
+		if flags&syscall.O_NOFOLLOW != 0 {
+			return nil, syscall.ELOOP
+		}
+		if *links++; *links > maxLinks {
+			return nil, syscall.ELOOP
+		}
+		if m, ok := d.inode.(magicLink); ok {
+			t, e := m.target()
+			if e != 0 {
+				return nil, e
+			}
+			return k.openDentry(t, flags)
+		}
+		if p, e = d.inode.(Symlink).Readlink(); e != 0 {
+			return nil, e
+		}
+		start = dir
+	}
+}
+
+// lookupOrCreate finds name in dir or makes a regular file of that name.
+func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32) (*dentry, bool, syscall.Errno) {
+	d, e := k.vfs.child(dir, name)
+	if e != syscall.ENOENT {
+		return d, false, e
+	}
+	k.vfs.changes.Lock()
+	defer k.vfs.changes.Unlock()
+	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
+		return d, false, e
+	}
+	d, e = k.create(dir, name, func(parent Directory) (Inode, syscall.Errno) {
+		return parent.Create(name, syscall.S_IFREG|mode&^k.proc.umask.Load()&0o7777, 0)
+	})
+	return d, e == 0, e
+}
+
+// create makes a new name with op and its dentry. vfs.changes is held.
+func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, syscall.Errno)) (*dentry, syscall.Errno) {
+	parent, ok := dir.inode.(Directory)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	v := &k.vfs
+	v.mu.Lock()
+	gone := dir.deleted
+	v.mu.Unlock()
+	if gone {
+		return nil, syscall.ENOENT
+	}
+	inode, e := op(parent)
+	if e != 0 {
+		return nil, e
+	}
+	d := newDentry(inode, dir.mnt, dir, name)
+	v.mu.Lock()
+	v.generation.Add(1)
+	dir.keep(d)
+	v.mu.Unlock()
+	return d, 0
+}
+
+// openNew opens a file just made: its mode does not restrict the opener.
+func (k *Kernel) openNew(d *dentry, flags int) (*Description, syscall.Errno) {
+	f, e := d.inode.Open(flags)
+	if e != 0 {
+		return nil, e
+	}
+	return k.describe(d, f, flags), 0
+}
+
+func (k *Kernel) describe(d *dentry, f File, flags int) *Description {
+	desc := newDescription(k, f, flags|syscall.O_LARGEFILE)
+	desc.where = d
+	k.notifyObject(d, inOpen)
+	return desc
+}
+
+// openDentry opens an existing object.
+func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) {
+	kind := d.inode.Type()
+	if flags&syscall.O_DIRECTORY != 0 && kind != syscall.S_IFDIR {
+		return nil, syscall.ENOTDIR
+	}
+	if flags&oPath != 0 {
+		desc := newDescription(k, &pathFile{inode: d.inode}, flags)
+		desc.where = d
+		return desc, 0
+	}
+	if an, ok := d.inode.(*anonInode); ok { // /proc/self/fd/N of a pipe or socket
+		return an.reopen()
+	}
+	switch kind {
+	case syscall.S_IFLNK:
+		return nil, syscall.ELOOP
+	case syscall.S_IFDIR:
+		if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
+			return nil, syscall.EISDIR
+		}
+	case syscall.S_IFREG:
+		if flags&syscall.O_TRUNC != 0 && flags&syscall.O_ACCMODE != syscall.O_RDONLY {
+			if e := d.inode.SetAttr(AttrChange{Mask: AttrSize}); e != 0 {
+				return nil, e
+			}
+			k.notifyModify(d)
+		}
+	}
+	f, e := d.inode.Open(flags)
+	if e != 0 {
+		return nil, e
+	}
+	if p, ok := f.(*pipeEnd); ok {
+		if e := p.waitForPeer(flags); e != 0 {
+			p.Release()
+			return nil, e
+		}
+	}
+	return k.describe(d, f, flags), 0
+}
+
+// unnamer is a file system that can make files without a name (O_TMPFILE).
+type unnamer interface{ unnamed(mode uint32) Inode }
+
+// unnamed makes a regular file with no name.
+func (fs *tmpfs) unnamed(mode uint32) Inode {
+	n := fs.newInode(syscall.S_IFREG|mode&0o7777, 0)
+	n.node().nlink = 0
+	return n
+}
+
+// openUnnamed is open(2) with O_TMPFILE.
+func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, links *int) (*Description, syscall.Errno) {
+	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+		return nil, syscall.EINVAL
+	}
+	dir, e := k.vfs.resolve(start, p, true, links)
+	if e != 0 {
+		return nil, e
+	}
+	if !dir.isDir() {
+		return nil, syscall.ENOTDIR
+	}
+	fs, ok := dir.mnt.fs.(unnamer)
+	if !ok {
+		return nil, syscall.EOPNOTSUPP
+	}
+	return k.openAnonymous(fs, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
+}
+
+// openAnonymous opens a new file that has no name but shows one.
+func (k *Kernel) openAnonymous(fs unnamer, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
+	inode := fs.unnamed(mode)
+	f, e := inode.Open(flags)
+	if e != 0 {
+		return nil, e
+	}
+	d := newDentry(inode, mnt, nil, shown)
+	d.deleted = true
+	return k.describe(d, f, flags&^oTmpfile), 0
+}
+
+// sysMemfdCreate is memfd_create(2). Huge pages are ignored; seals are kept
+// but not enforced.
+func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const cloexec, allowSealing, hugetlb, noexec, exec = 1, 2, 4, 8, 16
+	name, e := a.cString(0, 250)
+	if e != 0 {
+		if e == syscall.ENAMETOOLONG {
+			e = syscall.EINVAL
+		}
+		return 0, e
+	}
+	flags := uint32(a.N[1])
+	if flags&0x3ffffff&^(cloexec|allowSealing|hugetlb|noexec|exec) != 0 {
+		return 0, syscall.EINVAL
+	}
+	k.tree()
+	d, e := k.openAnonymous(k.vfs.rootFS, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
+	if e != 0 {
+		return 0, e
+	}
+	return count(k.fds.install(d, 0, flags&cloexec != 0))
+}

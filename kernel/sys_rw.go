@@ -1,0 +1,360 @@
+package kernel
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// maxRW is the most that one call transfers (read(2), NOTES: MAX_RW_COUNT).
+const maxRW = 0x7ffff000
+
+// getReadable returns the description of descriptor argument i, open for
+// reading, with a reference.
+func (k *Kernel) getReadable(a *Args, i int) (*Description, syscall.Errno) {
+	d, e := k.fds.get(a.Int(i))
+	if e != 0 {
+		return nil, e
+	}
+	if !d.readable() {
+		d.DecRef()
+		return nil, syscall.EBADF
+	}
+	return d, 0
+}
+
+// getWritable is getReadable for writing.
+func (k *Kernel) getWritable(a *Args, i int) (*Description, syscall.Errno) {
+	d, e := k.fds.get(a.Int(i))
+	if e != 0 {
+		return nil, e
+	}
+	if !d.writable() {
+		d.DecRef()
+		return nil, syscall.EBADF
+	}
+	return d, 0
+}
+
+// get returns the description of descriptor argument i with a reference;
+// EBADF for one opened with O_PATH.
+func (k *Kernel) get(a *Args, i int) (*Description, syscall.Errno) {
+	d, e := k.fds.get(a.Int(i))
+	if e == 0 && d.flags.Load()&oPath != 0 {
+		d.DecRef()
+		return nil, syscall.EBADF
+	}
+	return d, e
+}
+
+func count(n int, e syscall.Errno) (uintptr, syscall.Errno) {
+	if n < 0 {
+		n = 0
+	}
+	return uintptr(n), e
+}
+
+// sysRead is read(2).
+func sysRead(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e == 0 {
+		var n int
+		n, e = d.read(p)
+		d.DecRef()
+		return count(n, e)
+	}
+	d.DecRef()
+	return 0, e
+}
+
+// sysWrite is write(2).
+func sysWrite(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e == 0 {
+		var n int
+		n, e = d.write(p)
+		d.DecRef()
+		return count(n, e)
+	}
+	d.DecRef()
+	return 0, e
+}
+
+// sysPread64 is pread64(2).
+func sysPread64(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e != 0 {
+		return 0, e
+	}
+	return count(d.readAt(p, int64(a.N[3])))
+}
+
+func (d *Description) readAt(p []byte, off int64) (int, syscall.Errno) {
+	if !d.positioned {
+		return 0, syscall.ESPIPE
+	}
+	if off < 0 {
+		return 0, syscall.EINVAL
+	}
+	return d.file.Read(p, off)
+}
+
+// sysPwrite64 is pwrite64(2). As on Linux, O_APPEND wins over the offset.
+func sysPwrite64(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e != 0 {
+		return 0, e
+	}
+	return count(d.writeAt(p, int64(a.N[3])))
+}
+
+func (d *Description) writeAt(p []byte, off int64) (int, syscall.Errno) {
+	if !d.positioned {
+		return 0, syscall.ESPIPE
+	}
+	if off < 0 {
+		return 0, syscall.EINVAL
+	}
+	flags := d.flags.Load()
+	var n int
+	var e syscall.Errno
+	if ap, ok := d.file.(Appender); ok && flags&syscall.O_APPEND != 0 {
+		n, _, e = ap.Append(p)
+	} else {
+		n, e = d.file.Write(p, off)
+	}
+	d.wrote(n, flags)
+	return n, e
+}
+
+const iovMax = 1024 // IOV_MAX
+
+// iovecs returns argument i as an array of argument i+1 buffers.
+func iovecs(a *Args, i int) ([]iovec, syscall.Errno) {
+	n := int(a.N[i+1])
+	if n < 0 || n > iovMax {
+		return nil, syscall.EINVAL
+	}
+	return userSlice[iovec](a, i, n)
+}
+
+// vector applies op to each buffer until one is not filled. op gets the
+// offset of the buffer in the whole.
+func vector(v []iovec, op func(p []byte, at int64) (int, syscall.Errno)) (uintptr, syscall.Errno) {
+	total := 0
+	for i := range v {
+		p, e := bytesAt(v[i].base, v[i].len)
+		if e == 0 && len(p) == 0 {
+			continue
+		}
+		n := 0
+		if e == 0 {
+			n, e = op(p, int64(total))
+			total += max(n, 0)
+		}
+		if e != 0 {
+			if total > 0 {
+				return uintptr(total), 0
+			}
+			return 0, e
+		}
+		if n < len(p) {
+			break
+		}
+	}
+	return uintptr(total), 0
+}
+
+// sysReadv is readv(2). Only the first buffer may block.
+func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if s, ok := d.file.(Socket); ok {
+		return k.messageIO(d, s, &a, false)
+	}
+	v, e := iovecs(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) {
+		if at > 0 && !d.positioned {
+			return d.file.Read(p, 0)
+		}
+		return d.read(p)
+	})
+}
+
+// sysWritev is writev(2). A socket gets all buffers as one message.
+func sysWritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if s, ok := d.file.(Socket); ok {
+		return k.messageIO(d, s, &a, true)
+	}
+	v, e := iovecs(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.write(p) })
+}
+
+// messageIO is readv and writev on a socket.
+func (k *Kernel) messageIO(d *Description, s Socket, a *Args, send bool) (uintptr, syscall.Errno) {
+	v, e := iovecs(a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	h := msghdr{iovLen: uint64(len(v))}
+	if len(v) > 0 {
+		h.iov = &v[0]
+	}
+	if send {
+		return k.sendMessage(d, s, &h, 0)
+	}
+	return k.receiveMessage(d, s, &h, 0)
+}
+
+// sysPreadv is preadv(2) and preadv2(2), whose flags are ignored except that
+// unknown ones are EOPNOTSUPP.
+func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getReadable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	v, e := iovecs(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	off := int64(a.N[3])
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.readAt(p, off+at) })
+}
+
+// sysPwritev is pwritev(2).
+func sysPwritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.getWritable(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	v, e := iovecs(&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	off := int64(a.N[3])
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.writeAt(p, off+at) })
+}
+
+// sysPreadv2 is preadv2(2): offset -1 means the file position.
+func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[5]&^0x1f != 0 {
+		return 0, syscall.EOPNOTSUPP
+	}
+	if int64(a.N[3]) == -1 {
+		return sysReadv(k, a)
+	}
+	return sysPreadv(k, a)
+}
+
+// sysPwritev2 is pwritev2(2).
+func sysPwritev2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[5]&^0x1f != 0 {
+		return 0, syscall.EOPNOTSUPP
+	}
+	if int64(a.N[3]) == -1 {
+		return sysWritev(k, a)
+	}
+	return sysPwritev(k, a)
+}
+
+// sysLseek is lseek(2).
+func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	s, ok := d.file.(Seeker)
+	if !ok {
+		return 0, syscall.ESPIPE
+	}
+	d.posMu.Lock()
+	defer d.posMu.Unlock()
+	pos, e := s.Seek(int64(a.N[1]), a.Int(2), d.pos)
+	if e != 0 {
+		return 0, e
+	}
+	d.pos = pos
+	return uintptr(pos), 0
+}
+
+// Values of whence beyond package syscall's.
+const (
+	seekSet  = 0
+	seekCur  = 1
+	seekEnd  = 2
+	seekData = 3
+	seekHole = 4
+)
+
+// seekTo computes lseek(2) on a file of the given size.
+func seekTo(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
+	switch whence {
+	case seekSet:
+	case seekCur:
+		off += cur
+	case seekEnd:
+		off += size
+	case seekData, seekHole:
+		if off < 0 || off >= size {
+			return 0, syscall.ENXIO
+		}
+		if whence == seekHole {
+			off = size
+		}
+	default:
+		return 0, syscall.EINVAL
+	}
+	if off < 0 {
+		return 0, syscall.EINVAL
+	}
+	return off, 0
+}
+
+// fileOffset reads the 64-bit offset that optional argument i points to.
+func fileOffset(a *Args, i int) (*int64, syscall.Errno) {
+	if a.N[i] == 0 && a.P[i] == nil {
+		return nil, 0
+	}
+	p := a.Pointer(i)
+	if uintptr(p) < minUserAddress {
+		return nil, syscall.EFAULT
+	}
+	if *(*int64)(unsafe.Pointer(p)) < 0 {
+		return nil, syscall.EINVAL
+	}
+	return (*int64)(p), 0
+}

@@ -1,0 +1,381 @@
+package kernel
+
+import (
+	"syscall"
+)
+
+// sysStat is stat(2).
+func sysStat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.statAt(atFdCwd, &a, 0, 1, 0)
+}
+
+// sysLstat is lstat(2).
+func sysLstat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.statAt(atFdCwd, &a, 0, 1, atSymlinkNofollow)
+}
+
+// sysNewfstatat is fstatat(2).
+func sysNewfstatat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	flags := a.Int(3)
+	if flags&^(atSymlinkNofollow|atNoAutomount|atEmptyPath) != 0 {
+		return 0, syscall.EINVAL
+	}
+	return 0, k.statAt(a.Int(0), &a, 1, 2, flags)
+}
+
+func (k *Kernel) statAt(fd int, a *Args, pathArg, statArg, flags int) syscall.Errno {
+	st, e := user[syscall.Stat_t](a, statArg)
+	if e != 0 {
+		return e
+	}
+	return k.statObject(fd, a, pathArg, flags, st)
+}
+
+func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) syscall.Errno {
+	d, desc, e := k.objectAt(fd, a, pathArg, flags)
+	if e != 0 {
+		return e
+	}
+	if desc != nil {
+		defer desc.DecRef()
+		return desc.file.Stat(st)
+	}
+	return d.inode.Stat(st)
+}
+
+// sysFstat is fstat(2).
+func sysFstat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.fds.get(a.Int(0))
+	if e != 0 {
+		return 0, e
+	}
+	st, e := user[syscall.Stat_t](&a, 1)
+	if e == 0 {
+		e = d.file.Stat(st)
+	}
+	d.DecRef()
+	return 0, e
+}
+
+// statxBuf is struct statx.
+type statxBuf struct {
+	mask, blksize                          uint32
+	attributes                             uint64
+	nlink, uid, gid                        uint32
+	mode, _                                uint16
+	ino, size, blocks, attributesMask      uint64
+	atime, btime, ctime, mtime             statxTime
+	rdevMajor, rdevMinor                   uint32
+	devMajor, devMinor                     uint32
+	mntID                                  uint64
+	dioMemAlign, dioOffsetAlign            uint32
+	subvol                                 uint64
+	atomicMin, atomicMax, atomicSegs, dioR uint32
+	_                                      [9]uint64
+}
+
+type statxTime struct {
+	sec  int64
+	nsec uint32
+	_    int32
+}
+
+// sysStatx is statx(2) with the basic fields; there is no birth time.
+func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const basic, syncFlags = 0x7ff, 0x6000
+	flags := a.Int(2)
+	if flags&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|syncFlags) != 0 || flags&syncFlags == syncFlags || uint32(a.N[3])>>31 != 0 {
+		return 0, syscall.EINVAL
+	}
+	x, e := user[statxBuf](&a, 4)
+	if e != 0 {
+		return 0, e
+	}
+	var st syscall.Stat_t
+	if e := k.statObject(a.Int(0), &a, 1, flags&^syncFlags, noescape(&st)); e != 0 {
+		return 0, e
+	}
+	*x = statxBuf{
+		mask: basic, blksize: uint32(st.Blksize), nlink: uint32(st.Nlink), uid: st.Uid, gid: st.Gid,
+		mode: uint16(st.Mode), ino: st.Ino, size: uint64(st.Size), blocks: uint64(st.Blocks),
+		atime: statxTime{sec: st.Atim.Sec, nsec: uint32(st.Atim.Nsec)},
+		mtime: statxTime{sec: st.Mtim.Sec, nsec: uint32(st.Mtim.Nsec)},
+		ctime: statxTime{sec: st.Ctim.Sec, nsec: uint32(st.Ctim.Nsec)},
+	}
+	x.rdevMajor, x.rdevMinor = major(st.Rdev), minor(st.Rdev)
+	x.devMajor, x.devMinor = major(st.Dev), minor(st.Dev)
+	return 0, 0
+}
+
+// makedev, major and minor are those of makedev(3).
+func makedev(major, minor uint64) uint64 {
+	return major&0xfff<<8 | major&^0xfff<<32 | minor&0xff | minor&^0xff<<12
+}
+
+func major(dev uint64) uint32 { return uint32(dev>>8&0xfff | dev>>32&^0xfff) }
+func minor(dev uint64) uint32 { return uint32(dev&0xff | dev>>12&^0xff) }
+
+// sysAccess is access(2).
+func sysAccess(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.accessAt(atFdCwd, &a, 0, a.Int(1), 0)
+}
+
+// sysFaccessat is the faccessat system call, which has no flags.
+func sysFaccessat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return 0, k.accessAt(a.Int(0), &a, 1, a.Int(2), 0)
+}
+
+// sysFaccessat2 is faccessat2(2).
+func sysFaccessat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(3)&^(atEaccess|atSymlinkNofollow|atEmptyPath) != 0 {
+		return 0, syscall.EINVAL
+	}
+	return 0, k.accessAt(a.Int(0), &a, 1, a.Int(2), a.Int(3)&^atEaccess)
+}
+
+// accessAt checks as root: everything may be read and written, and executed if
+// anyone may execute it.
+func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
+	const execute, all = 1, 7
+	if mode&^all != 0 {
+		return syscall.EINVAL
+	}
+	var st syscall.Stat_t
+	if e := k.statObject(fd, a, i, flags, noescape(&st)); e != 0 {
+		return e
+	}
+	if mode&execute != 0 && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 == 0 {
+		return syscall.EACCES
+	}
+	return 0
+}
+
+// sysReadlink is readlink(2).
+func sysReadlink(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.readlinkAt(atFdCwd, &a, 0)
+}
+
+// sysReadlinkat is readlinkat(2).
+func sysReadlinkat(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.readlinkAt(a.Int(0), &a, 1)
+}
+
+func (k *Kernel) readlinkAt(fd int, a *Args, i int) (uintptr, syscall.Errno) {
+	n := int(int32(a.N[i+2]))
+	if n <= 0 {
+		return 0, syscall.EINVAL
+	}
+	d, desc, e := k.objectAt(fd, a, i, atSymlinkNofollow|atEmptyPath)
+	if desc != nil {
+		desc.DecRef()
+		return 0, syscall.EINVAL
+	}
+	if e != 0 {
+		return 0, e
+	}
+	l, ok := d.inode.(Symlink)
+	if !ok {
+		if p, _ := a.path(i); p == "" {
+			return 0, syscall.ENOENT
+		}
+		return 0, syscall.EINVAL
+	}
+	t, e := l.Readlink()
+	if e != 0 {
+		return 0, e
+	}
+	buf, e := a.Bytes(i+1, n)
+	if e != 0 {
+		return 0, e
+	}
+	return uintptr(copy(buf, t)), 0
+}
+
+// sysStatfs is statfs(2).
+func sysStatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.lookupAt(atFdCwd, &a, 0, true)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, statfs(d, &a)
+}
+
+func statfs(d *dentry, a *Args) syscall.Errno {
+	st, e := user[syscall.Statfs_t](a, 1)
+	if e != 0 {
+		return e
+	}
+	return d.mnt.fs.StatFS(st)
+}
+
+// sysFstatfs is fstatfs(2). Objects without a name are told as pipefs.
+func sysFstatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.fds.get(a.Int(0))
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	if d.where != nil && d.where.mnt != nil {
+		return 0, statfs(d.where, &a)
+	}
+	st, e := user[syscall.Statfs_t](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	const pipefsMagic = 0x50495045
+	*st = syscall.Statfs_t{Type: pipefsMagic, Bsize: pageSize, Frsize: pageSize, Namelen: nameMax}
+	return 0, 0
+}
+
+// sysGetcwd is getcwd(2): the length includes the NUL.
+func sysGetcwd(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d := k.cwd()
+	k.vfs.mu.Lock()
+	gone := d.deleted
+	k.vfs.mu.Unlock()
+	if gone {
+		return 0, syscall.ENOENT
+	}
+	p := k.vfs.path(d) + "\x00"
+	if uintptr(len(p)) > a.N[1] {
+		return 0, syscall.ERANGE
+	}
+	buf, e := a.Bytes(0, len(p))
+	if e != 0 {
+		return 0, e
+	}
+	return uintptr(copy(buf, p)), 0
+}
+
+// sysChdir is chdir(2).
+func sysChdir(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.lookupAt(atFdCwd, &a, 0, true)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, k.chdir(d)
+}
+
+func (k *Kernel) chdir(d *dentry) syscall.Errno {
+	if d == nil || !d.isDir() {
+		return syscall.ENOTDIR
+	}
+	k.proc.cwd.Store(d)
+	return 0
+}
+
+// sysFchdir is fchdir(2).
+func sysFchdir(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.fds.get(a.Int(0))
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	return 0, k.chdir(d.where)
+}
+
+// sysChroot is chroot(2): only "/" is possible.
+func sysChroot(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.lookupAt(atFdCwd, &a, 0, true)
+	if e != 0 {
+		return 0, e
+	}
+	if d != k.vfs.root {
+		return 0, syscall.EPERM
+	}
+	return 0, 0
+}
+
+// sysUmask is umask(2).
+func sysUmask(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return uintptr(k.proc.umask.Swap(uint32(a.N[0]) & 0o777)), 0
+}
+
+// sysGetdents64 is getdents64(2).
+func sysGetdents64(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
+	dir, ok := d.file.(DirReader)
+	if !ok {
+		return 0, syscall.ENOTDIR
+	}
+	n := int(uint32(a.N[2]))
+	if a.Pointer(1) == nil {
+		return 0, syscall.EFAULT
+	}
+	// Entries are collected aside, because ReadDir is handed a closure and
+	// the caller's buffer may lie on its stack.
+	w := direntWriter{room: n}
+	d.posMu.Lock()
+	defer d.posMu.Unlock()
+	if e := k.readDir(d, dir, &w); e != 0 {
+		return 0, e
+	}
+	if len(w.buf) == 0 && w.full {
+		return 0, syscall.EINVAL // the buffer is too small for one entry
+	}
+	buf, e := a.Bytes(1, len(w.buf))
+	if e != 0 {
+		return 0, e
+	}
+	d.pos = w.pos
+	return uintptr(copy(buf, w.buf)), 0
+}
+
+// readDir emits "." and "..", then the directory's own entries.
+func (k *Kernel) readDir(d *Description, dir DirReader, w *direntWriter) syscall.Errno {
+	w.pos = d.pos
+	if d.pos < firstEntry && d.where != nil {
+		dots := [2]struct {
+			name string
+			of   *dentry
+		}{{".", d.where}, {"..", k.vfs.up(d.where)}}
+		for i := d.pos; i < firstEntry; i++ {
+			var st syscall.Stat_t
+			dots[i].of.inode.Stat(&st)
+			if !w.emit(DirEntry{Name: dots[i].name, Ino: st.Ino, Type: syscall.S_IFDIR, Next: i + 1}) {
+				return 0
+			}
+		}
+	}
+	return dir.ReadDir(max(w.pos, firstEntry), w.emit)
+}
+
+// direntWriter makes struct linux_dirent64 records.
+type direntWriter struct {
+	buf  []byte
+	room int
+	pos  int64
+	full bool
+}
+
+func (w *direntWriter) emit(e DirEntry) bool {
+	const header = 19 // d_ino, d_off, d_reclen, d_type
+	size := (header + len(e.Name) + 1 + 7) &^ 7
+	if len(w.buf)+size > w.room {
+		w.full = true
+		return false
+	}
+	var h [header]byte
+	put64(h[0:], e.Ino)
+	put64(h[8:], uint64(e.Next))
+	h[16], h[17] = byte(size), byte(size>>8)
+	h[18] = byte(e.Type >> 12) // DT_ values are the S_IFMT ones shifted
+	w.buf = append(w.buf, h[:]...)
+	w.buf = append(w.buf, e.Name...)
+	for pad := size - header - len(e.Name); pad > 0; pad-- {
+		w.buf = append(w.buf, 0)
+	}
+	w.pos = e.Next
+	return true
+}
+
+func put64(b []byte, v uint64) {
+	_ = b[7]
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}

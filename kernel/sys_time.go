@@ -1,0 +1,208 @@
+package kernel
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+// Clocks of clock_gettime(2).
+const (
+	clockRealtime        = 0
+	clockMonotonic       = 1
+	clockProcessCPU      = 2
+	clockThreadCPU       = 3
+	clockMonotonicRaw    = 4
+	clockRealtimeCoarse  = 5
+	clockMonotonicCoarse = 6
+	clockBoottime        = 7
+	clockRealtimeAlarm   = 8
+	clockBoottimeAlarm   = 9
+	clockTAI             = 11
+)
+
+// clock reads a clock that the Linux half knows.
+func (k *Kernel) clock(id int) (int64, bool) {
+	switch id {
+	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
+		return time.Now().UnixNano(), true
+	case clockMonotonic, clockMonotonicRaw, clockMonotonicCoarse, clockBoottime, clockBoottimeAlarm:
+		return k.m.Nanotime(), true
+	}
+	return 0, false
+}
+
+// sysClockGettime is clock_gettime(2). CPU clocks are the machine's.
+func sysClockGettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	ns, known := k.clock(a.Int(0))
+	if !known {
+		return k.m.Syscall(syscall.SYS_CLOCK_GETTIME, a)
+	}
+	ts, e := user[syscall.Timespec](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	*ts = timespec(ns)
+	return 0, 0
+}
+
+// sysClockGetres is clock_getres(2).
+func sysClockGetres(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	id := a.Int(0)
+	if id < 0 || id > clockTAI || id == 10 {
+		return 0, syscall.EINVAL
+	}
+	if a.Pointer(1) == nil {
+		return 0, 0
+	}
+	ts, e := user[syscall.Timespec](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	*ts = syscall.Timespec{Nsec: 1}
+	return 0, 0
+}
+
+// sysClockSettime is clock_settime(2); the machine keeps the clock.
+func sysClockSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) != clockRealtime {
+		return 0, syscall.EINVAL
+	}
+	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, a)
+}
+
+// sysSettimeofday is settimeofday(2); the time zone is ignored.
+func sysSettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	tv := optional[syscall.Timeval](&a, 0)
+	if tv == nil {
+		return 0, 0
+	}
+	if tv.Sec < 0 || tv.Usec < 0 || tv.Usec >= 1e6 {
+		return 0, syscall.EINVAL
+	}
+	ts := &syscall.Timespec{Sec: tv.Sec, Nsec: tv.Usec * 1000}
+	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, pointerArgs(1, unsafe.Pointer(ts), clockRealtime))
+}
+
+// sysGettimeofday is gettimeofday(2).
+func sysGettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	now := time.Now().UnixNano()
+	if tv := optional[syscall.Timeval](&a, 0); tv != nil {
+		*tv = syscall.Timeval{Sec: now / 1e9, Usec: now % 1e9 / 1000}
+	}
+	if tz := optional[[2]int32](&a, 1); tz != nil {
+		*tz = [2]int32{}
+	}
+	return 0, 0
+}
+
+// sysTime is time(2).
+func sysTime(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	now := time.Now().Unix()
+	if t := optional[int64](&a, 0); t != nil {
+		*t = now
+	}
+	return uintptr(now), 0
+}
+
+// sysNanosleep is nanosleep(2). Nothing interrupts it.
+func sysNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	ts, e := user[syscall.Timespec](&a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	ns, ok := nanos(*ts)
+	if !ok {
+		return 0, syscall.EINVAL
+	}
+	time.Sleep(time.Duration(ns))
+	return 0, 0
+}
+
+// sysClockNanosleep is clock_nanosleep(2).
+func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const abstime = 1
+	ts, e := user[syscall.Timespec](&a, 2)
+	if e != 0 {
+		return 0, e
+	}
+	ns, ok := nanos(*ts)
+	now, known := k.clock(a.Int(0))
+	if !ok || !known {
+		return 0, syscall.EINVAL
+	}
+	if a.Int(1)&abstime != 0 {
+		ns -= now
+	}
+	if ns > 0 {
+		time.Sleep(time.Duration(ns))
+	}
+	return 0, 0
+}
+
+// cpuTime is how long the program has run on CPUs, in nanoseconds.
+func (k *Kernel) cpuTime() int64 {
+	ts := new(syscall.Timespec)
+	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, unsafe.Pointer(ts), clockProcessCPU))
+	if e != 0 {
+		return 0
+	}
+	return ts.Sec*1e9 + ts.Nsec
+}
+
+// sysGetrusage is getrusage(2): CPU time is all the user's.
+func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	who := a.Int(0)
+	if who < -1 || who > 1 {
+		return 0, syscall.EINVAL
+	}
+	r, e := user[syscall.Rusage](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	*r = syscall.Rusage{}
+	if who == -1 {
+		return 0, 0 // children
+	}
+	ns := k.cpuTime()
+	r.Utime = syscall.Timeval{Sec: ns / 1e9, Usec: ns % 1e9 / 1000}
+	r.Maxrss = int64(k.usedMemory() / 1024)
+	return 0, 0
+}
+
+// sysTimes is times(2).
+func sysTimes(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Pointer(0) != nil {
+		t, e := user[syscall.Tms](&a, 0)
+		if e != 0 {
+			return 0, e
+		}
+		*t = syscall.Tms{Utime: k.cpuTime() / (1e9 / userHZ)}
+	}
+	return uintptr(k.m.Nanotime() / (1e9 / userHZ)), 0
+}
+
+// sysAdjtimex is adjtimex(2) for reading; the clock is not disciplined.
+func sysAdjtimex(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.adjtimex(&a, 0) }
+
+// sysClockAdjtime is clock_adjtime(2).
+func sysClockAdjtime(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) != clockRealtime {
+		return 0, syscall.EINVAL
+	}
+	return k.adjtimex(&a, 1)
+}
+
+func (k *Kernel) adjtimex(a *Args, i int) (uintptr, syscall.Errno) {
+	const staUnsync, timeError = 0x40, 5
+	t, e := user[syscall.Timex](a, i)
+	if e != 0 {
+		return 0, e
+	}
+	now := time.Now().UnixNano()
+	t.Status, t.Freq, t.Offset = staUnsync, 0, 0
+	t.Maxerror, t.Esterror = 16000000, 16000000
+	t.Constant, t.Precision, t.Tolerance, t.Tick = 2, 1, 32768000, 10000
+	t.Time = syscall.Timeval{Sec: now / 1e9, Usec: now % 1e9 / 1000}
+	return timeError, 0
+}

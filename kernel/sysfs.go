@@ -1,0 +1,41 @@
+package kernel
+
+// /sys as in sysfs(5): the few files that programs and the Go runtime read.
+
+const sysfsMagic = 0x62656572 // SYSFS_MAGIC
+
+func (k *Kernel) buildSys() *genFS {
+	fs := newGenFS(k, "sysfs", sysfsMagic, 21)
+	fs.size = pageSize
+	cpus := func(k *Kernel, b []byte) []byte {
+		n, _ := k.m.CPUs()
+		return append(append(b, cpuList(n)...), '\n')
+	}
+	fs.addTable(genTable{
+		{"kernel/mm/transparent_hugepage/enabled", text("[always] madvise never\n"), nil},
+		{"kernel/mm/transparent_hugepage/defrag", text("always defer defer+madvise [madvise] never\n"), nil},
+		{"kernel/mm/transparent_hugepage/hpage_pmd_size", text("2097152\n"), nil},
+		{"devices/system/cpu/online", cpus, nil},
+		{"devices/system/cpu/possible", cpus, nil},
+		{"devices/system/cpu/present", cpus, nil},
+		{"devices/system/node/online", text("0\n"), nil},
+		{"devices/system/clocksource/clocksource0/current_clocksource", text("tsc\n"), nil},
+	})
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, dir := range [...]string{
+		"fs/cgroup", "class/net", "class/block", "class/thermal", "class/hwmon", "class/power_supply", "class/dmi/id",
+		"block", "bus/pci/devices", "devices/system/node/node0", "module", "kernel/debug",
+	} {
+		fs.dir(dir)
+	}
+	for i := range cpuCount(k) {
+		fs.dir("devices/system/cpu/cpu" + utoa(uint64(i)) + "/topology")
+	}
+	return fs
+}
+
+func cpuCount(k *Kernel) int {
+	n, _ := k.m.CPUs()
+	return n
+}

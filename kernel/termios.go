@@ -1,0 +1,154 @@
+package kernel
+
+import "syscall"
+
+// termios is the kernel's struct termios, and with the speeds termios2
+// (ioctl_tty(2)).
+type termios struct {
+	iflag, oflag, cflag, lflag uint32
+	line                       uint8
+	cc                         [19]uint8
+	ispeed, ospeed             uint32
+}
+
+const termiosSize = 36 // without the speeds
+
+// Flags and indices of termios(3) that the console heeds.
+const (
+	icrnl = 0x100
+	inlcr = 0x40
+	igncr = 0x80
+	opost = 0x1
+	onlcr = 0x4
+
+	isig   = 0x1
+	icanon = 0x2
+	echo   = 0x8
+	echoe  = 0x10
+	echok  = 0x20
+	iexten = 0x8000
+
+	vintr  = 0
+	vquit  = 1
+	verase = 2
+	vkill  = 3
+	veof   = 4
+	vmin   = 6
+	vwerse = 14
+)
+
+// defaultTermios is what a fresh Linux terminal has.
+func defaultTermios() termios {
+	return termios{
+		iflag: icrnl | 0x400, // IXON, shown and not acted upon
+		oflag: opost | onlcr,
+		cflag: 0xbf, // 38400 baud, 8 bits, CREAD
+		lflag: isig | icanon | echo | echoe | echok | 0x200 | 0x800 | iexten,
+		cc: [19]uint8{
+			vintr: 3, vquit: 28, verase: 0x7f, vkill: 21, veof: 4, vmin: 1, 8: 17, 9: 19, 10: 26, 12: 18, 13: 15, vwerse: 23, 15: 22,
+		},
+		ispeed: 38400, ospeed: 38400,
+	}
+}
+
+// Requests of ioctl_tty(2).
+const (
+	tcgets, tcsets, tcsetsw, tcsetsf = 0x5401, 0x5402, 0x5403, 0x5404
+	tcgets2                          = 0x802c542a
+	tcsets2, tcsetsw2, tcsetsf2      = 0x402c542b, 0x402c542c, 0x402c542d
+	tcsbrk, tcxonc, tcflsh           = 0x5409, 0x540a, 0x540b
+	tiocsctty, tiocgpgrp, tiocspgrp  = 0x540e, 0x540f, 0x5410
+	tiocoutq, tiocnotty, tiocgsid    = 0x5411, 0x5422, 0x5429
+	tiocgwinsz, tiocswinsz           = 0x5413, 0x5414
+	tcsbrkp                          = 0x5425
+)
+
+// Ioctl is ioctl_tty(2) on the console.
+func (c *console) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
+	if req == fionread {
+		return c.fionread(&a)
+	}
+	if !c.k.opt.Terminal {
+		return 0, syscall.ENOTTY
+	}
+	switch req {
+	case tcgets, tcgets2:
+		return 0, c.getTermios(req == tcgets2, &a)
+	case tcsets, tcsetsw, tcsetsf:
+		return 0, c.setTermios(termiosSize, req == tcsetsf, &a)
+	case tcsets2, tcsetsw2, tcsetsf2:
+		return 0, c.setTermios(termiosSize+8, req == tcsetsf2, &a)
+	case tiocgwinsz, tiocswinsz:
+		return 0, c.windowSize(req, &a)
+	case tcsbrk, tcsbrkp, tcxonc, tiocsctty, tiocspgrp, tiocnotty:
+		return 0, 0
+	case tcflsh:
+		if a.N[2] != 1 { // not only the output
+			c.flush()
+		}
+		return 0, 0
+	case tiocgpgrp, tiocgsid, tiocoutq:
+		p, e := user[int32](&a, 2)
+		if e != 0 {
+			return 0, e
+		}
+		*p = 0
+		if req != tiocoutq {
+			*p = pid
+		}
+		return 0, 0
+	}
+	return 0, syscall.ENOTTY
+}
+
+func (c *console) getTermios(speeds bool, a *Args) syscall.Errno {
+	n := termiosSize
+	if speeds {
+		n += 8
+	}
+	p, e := a.Bytes(2, n)
+	if e != 0 {
+		return e
+	}
+	c.mu.Lock()
+	copy(p, structBytes(&c.tio))
+	c.mu.Unlock()
+	return 0
+}
+
+func (c *console) setTermios(n int, flush bool, a *Args) syscall.Errno {
+	p, e := a.Bytes(2, n)
+	if e != 0 {
+		return e
+	}
+	c.mu.Lock()
+	wasCanonical := c.tio.lflag&icanon != 0
+	copy(structBytes(&c.tio), p)
+	if wasCanonical && c.tio.lflag&icanon == 0 && len(c.line) > 0 {
+		c.deliver(c.line, true) // what was typed becomes readable
+		c.line = nil
+	}
+	c.mu.Unlock()
+	if flush {
+		c.flush()
+	}
+	c.queue.Notify(EventIn)
+	return 0
+}
+
+type winsize struct{ rows, cols, x, y uint16 }
+
+func (c *console) windowSize(req uintptr, a *Args) syscall.Errno {
+	p, e := user[winsize](a, 2)
+	if e != 0 {
+		return e
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if req == tiocswinsz {
+		c.win = *p
+	} else {
+		*p = c.win
+	}
+	return 0
+}

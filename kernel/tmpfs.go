@@ -1,0 +1,205 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// tmpfs is the file system in memory that holds the root, /tmp and /dev
+// (tmpfs(5)). File data lives in 4 KiB pages (pages.go); names in one map and
+// one ordered list per directory (tmpfs_dir.go).
+type tmpfs struct {
+	k    *Kernel
+	kind string // "tmpfs" or "devtmpfs"
+	dev  uint64
+	ino  atomic.Uint64
+	root *tmpDir
+	// used counts data pages; limit is half of the machine's RAM, as on Linux.
+	used  atomic.Int64
+	limit int64
+	nodes atomic.Int64
+}
+
+func newTmpfs(k *Kernel, kind string, dev uint64) *tmpfs {
+	fs := &tmpfs{k: k, kind: kind, dev: dev}
+	total, _ := k.m.Memory()
+	fs.limit = int64(total / 2 / pageSize)
+	fs.root = &tmpDir{}
+	fs.root.init(fs, syscall.S_IFDIR|0o755)
+	fs.root.nlink = 2
+	return fs
+}
+
+func (fs *tmpfs) Type() string        { return fs.kind }
+func (fs *tmpfs) Root() Directory     { return fs.root }
+func (fs *tmpfs) Volatile() bool      { return false }
+func (fs *tmpfs) Sync() syscall.Errno { return 0 }
+
+const tmpfsMagic = 0x01021994 // TMPFS_MAGIC, statfs(2)
+
+func (fs *tmpfs) StatFS(st *syscall.Statfs_t) syscall.Errno {
+	free := max(fs.limit-fs.used.Load(), 0)
+	_, ram := fs.k.m.Memory()
+	avail := min(free, int64(ram/pageSize))
+	*st = syscall.Statfs_t{
+		Type: tmpfsMagic, Bsize: pageSize, Frsize: pageSize,
+		Blocks: uint64(fs.limit), Bfree: uint64(avail), Bavail: uint64(avail),
+		Files: uint64(fs.limit), Ffree: uint64(max(fs.limit-fs.nodes.Load(), 0)), Namelen: nameMax,
+	}
+	st.Fsid.X__val[0] = int32(fs.dev)
+	return 0
+}
+
+// charge takes n pages from the limit: ENOSPC if they are not there.
+func (fs *tmpfs) charge(n int64) bool {
+	if fs.used.Add(n) > fs.limit {
+		fs.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+// tmpNode is what all inodes of tmpfs share. mu guards the fields below it and
+// the contents of the embedding type.
+type tmpNode struct {
+	fs   *tmpfs
+	ino  uint64
+	kind uint32 // S_IFMT bits; never changes
+
+	mu                  sync.RWMutex
+	mode                uint32 // type and permissions
+	uid, gid            uint32
+	nlink               uint32
+	rdev                uint64
+	atime, mtime, ctime int64
+}
+
+func (n *tmpNode) init(fs *tmpfs, mode uint32) {
+	n.fs, n.ino, n.mode, n.nlink = fs, fs.ino.Add(1), mode, 1
+	n.kind = mode & syscall.S_IFMT
+	n.atime = time.Now().UnixNano()
+	n.mtime, n.ctime = n.atime, n.atime
+	fs.nodes.Add(1)
+}
+
+func (n *tmpNode) Type() uint32   { return n.kind }
+func (n *tmpNode) node() *tmpNode { return n }
+
+// tmpInode is any inode of tmpfs.
+type tmpInode interface {
+	Inode
+	node() *tmpNode
+}
+
+// stat fills what does not depend on the type. mu is held.
+func (n *tmpNode) stat(st *syscall.Stat_t, size, blocks int64) {
+	*st = syscall.Stat_t{
+		Dev: n.fs.dev, Ino: n.ino, Nlink: uint64(n.nlink), Mode: n.mode,
+		Uid: n.uid, Gid: n.gid, Rdev: n.rdev,
+		Size: size, Blksize: pageSize, Blocks: blocks,
+		Atim: timespec(n.atime), Mtim: timespec(n.mtime), Ctim: timespec(n.ctime),
+	}
+}
+
+func timespec(ns int64) syscall.Timespec {
+	s, r := ns/1e9, ns%1e9
+	if r < 0 {
+		s, r = s-1, r+1e9
+	}
+	return syscall.Timespec{Sec: s, Nsec: r}
+}
+
+func (n *tmpNode) Stat(st *syscall.Stat_t) syscall.Errno {
+	n.mu.RLock()
+	n.stat(st, 0, 0)
+	n.mu.RUnlock()
+	return 0
+}
+
+func (n *tmpNode) SetAttr(c AttrChange) syscall.Errno {
+	if c.Mask&AttrSize != 0 {
+		return syscall.EINVAL
+	}
+	n.mu.Lock()
+	n.setAttr(c)
+	n.mu.Unlock()
+	return 0
+}
+
+// setAttr changes all but the size. mu is held.
+func (n *tmpNode) setAttr(c AttrChange) {
+	if c.Mask&AttrMode != 0 {
+		n.mode = n.mode&syscall.S_IFMT | c.Mode&0o7777
+	}
+	if c.Mask&AttrUID != 0 {
+		n.uid = c.UID
+	}
+	if c.Mask&AttrGID != 0 {
+		n.gid = c.GID
+	}
+	if c.Mask&AttrAtime != 0 {
+		n.atime = c.Atime
+	}
+	if c.Mask&AttrMtime != 0 {
+		n.mtime = c.Mtime
+	}
+	n.ctime = time.Now().UnixNano()
+}
+
+// unlinked notes that a name is gone.
+func (n *tmpNode) unlinked() {
+	n.mu.Lock()
+	n.nlink--
+	n.ctime = time.Now().UnixNano()
+	n.mu.Unlock()
+}
+
+// tmpLink is a symbolic link.
+type tmpLink struct {
+	tmpNode
+	to string
+}
+
+func (l *tmpLink) Readlink() (string, syscall.Errno) { return l.to, 0 }
+
+func (l *tmpLink) Stat(st *syscall.Stat_t) syscall.Errno {
+	l.mu.RLock()
+	l.stat(st, int64(len(l.to)), 0)
+	l.mu.RUnlock()
+	return 0
+}
+
+func (l *tmpLink) Open(flags int) (File, syscall.Errno) { return nil, syscall.ELOOP }
+
+// tmpSpecial is a device node, a FIFO or a socket.
+type tmpSpecial struct {
+	tmpNode
+	fifo  *pipe // of a FIFO, made at its first open
+	owner any   // of a socket: what the unix socket layer bound here
+}
+
+// Open opens the device; a socket is ENXIO (open(2)).
+func (s *tmpSpecial) Open(flags int) (File, syscall.Errno) {
+	switch s.Type() {
+	case syscall.S_IFIFO:
+		s.mu.Lock()
+		if s.fifo == nil {
+			s.fifo = newPipe()
+		}
+		p := s.fifo
+		s.mu.Unlock()
+		return p.open(flags, s), 0
+	case syscall.S_IFCHR, syscall.S_IFBLK:
+		f, e := s.fs.k.openDevice(s.Type(), s.rdev)
+		if e != 0 {
+			return nil, e
+		}
+		if d, ok := f.(*device); ok {
+			d.node = s
+		}
+		return f, 0
+	}
+	return nil, syscall.ENXIO
+}

@@ -1,0 +1,201 @@
+package kernel
+
+import (
+	"syscall"
+	"time"
+)
+
+// tmpFile is a regular file of tmpfs.
+type tmpFile struct {
+	tmpNode
+	data  pages
+	opens int
+	// made, if not nil, makes the content anew for each reader, until the
+	// file is opened for writing (Kernel.SetFile).
+	made func() []byte
+	// standard says that the content is the kernel's own and not yet changed.
+	standard bool
+	freed    bool
+	seal     uint32
+}
+
+func (f *tmpFile) Stat(st *syscall.Stat_t) syscall.Errno {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.made != nil {
+		f.stat(st, int64(len(f.made())), 0)
+		return 0
+	}
+	f.stat(st, f.data.size, f.data.blocks())
+	return 0
+}
+
+// settle turns a file with made content into an ordinary one. mu is held.
+func (f *tmpFile) settle() {
+	f.standard = false
+	if f.made != nil {
+		f.data.base = f.made()
+		f.data.size = int64(len(f.data.base))
+		f.made = nil
+	}
+}
+
+func (f *tmpFile) SetAttr(c AttrChange) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.Mask&AttrSize != 0 {
+		f.settle()
+		if e := f.data.truncate(c.Size); e != 0 {
+			return e
+		}
+		f.mtime = time.Now().UnixNano()
+	}
+	f.setAttr(c)
+	return 0
+}
+
+func (f *tmpFile) Open(flags int) (File, syscall.Errno) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if flags&syscall.O_ACCMODE != syscall.O_RDONLY {
+		f.settle()
+	}
+	if f.made != nil {
+		return &bytesFile{inode: f, data: f.made()}, 0
+	}
+	f.opens++
+	return &tmpOpen{f: f}, 0
+}
+
+// freeIfUnused returns the pages once no name and no descriptor is left.
+func (f *tmpFile) freeIfUnused() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.nlink > 0 || f.opens > 0 || f.freed {
+		return
+	}
+	f.freed = true
+	f.fs.used.Add(-f.data.count)
+	f.fs.nodes.Add(-1)
+	f.data.freeArena()
+	f.data = pages{fs: f.fs}
+}
+
+// tmpOpen is an open regular file.
+type tmpOpen struct {
+	always
+	f *tmpFile
+}
+
+func (o *tmpOpen) Read(p []byte, off int64) (int, syscall.Errno) {
+	f := o.f
+	f.mu.RLock()
+	n := f.data.readAt(p, off)
+	stale := f.atime <= f.mtime // relatime, as mount(8)
+	f.mu.RUnlock()
+	if stale && n > 0 {
+		now := time.Now().UnixNano()
+		f.mu.Lock()
+		f.atime = now
+		f.mu.Unlock()
+	}
+	return n, 0
+}
+
+func (o *tmpOpen) Write(p []byte, off int64) (int, syscall.Errno) {
+	o.f.mu.Lock()
+	defer o.f.mu.Unlock()
+	return o.f.writeLocked(p, off)
+}
+
+func (f *tmpFile) writeLocked(p []byte, off int64) (int, syscall.Errno) {
+	if len(p) == 0 {
+		return 0, 0
+	}
+	n, e := f.data.writeAt(p, off)
+	if n > 0 {
+		f.mtime = time.Now().UnixNano()
+		f.ctime = f.mtime
+	}
+	return n, e
+}
+
+func (o *tmpOpen) Append(p []byte) (int, int64, syscall.Errno) {
+	f := o.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n, e := f.writeLocked(p, f.data.size)
+	return n, f.data.size, e
+}
+
+func (o *tmpOpen) Stat(st *syscall.Stat_t) syscall.Errno { return o.f.Stat(st) }
+func (o *tmpOpen) Sync(bool) syscall.Errno               { return 0 }
+
+func (o *tmpOpen) Release() {
+	o.f.mu.Lock()
+	o.f.opens--
+	o.f.mu.Unlock()
+	o.f.freeIfUnused()
+}
+
+func (o *tmpOpen) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	f := o.f
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if whence == seekData || whence == seekHole {
+		if off < 0 || off >= f.data.size {
+			return 0, syscall.ENXIO
+		}
+		return f.data.seek(off, whence == seekData)
+	}
+	return seekTo(off, whence, cur, f.data.size)
+}
+
+func (o *tmpOpen) Truncate(size int64) syscall.Errno {
+	return o.f.SetAttr(AttrChange{Mask: AttrSize, Size: size})
+}
+
+// Modes of fallocate(2).
+const (
+	fallocKeepSize  = 0x01
+	fallocPunchHole = 0x02
+	fallocZeroRange = 0x10
+)
+
+// Allocate is fallocate(2). Room is checked, not set aside.
+func (o *tmpOpen) Allocate(mode int, off, n int64) syscall.Errno {
+	if off < 0 || n <= 0 {
+		return syscall.EINVAL
+	}
+	if off > maxFileSize-n {
+		return syscall.EFBIG
+	}
+	f := o.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch mode {
+	case 0, fallocKeepSize:
+		if grow := (off + n - max(off, f.data.size)) / pageSize; grow > f.fs.limit-f.fs.used.Load() {
+			return syscall.ENOSPC
+		}
+	case fallocPunchHole | fallocKeepSize, fallocZeroRange | fallocKeepSize, fallocZeroRange:
+		if e := f.data.zero(off, n); e != 0 {
+			return e
+		}
+	default:
+		return syscall.EOPNOTSUPP
+	}
+	if mode&fallocKeepSize == 0 {
+		f.data.size = max(f.data.size, off+n)
+	}
+	f.ctime = time.Now().UnixNano()
+	f.mtime = f.ctime
+	return 0
+}
+
+func (o *tmpOpen) seals(add uint32) uint32 {
+	o.f.mu.Lock()
+	defer o.f.mu.Unlock()
+	o.f.seal |= add
+	return o.f.seal
+}

@@ -1,0 +1,297 @@
+package kernel
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// Inode is one object of a file system. Its methods may block on a device.
+type Inode interface {
+	// Type returns the S_IFMT bits.
+	Type() uint32
+	// Stat fills st as stat(2) does.
+	Stat(st *syscall.Stat_t) syscall.Errno
+	// SetAttr changes what c names.
+	SetAttr(c AttrChange) syscall.Errno
+	// Open makes a file for the O_ flags of open(2).
+	Open(flags int) (File, syscall.Errno)
+}
+
+// AttrChange says which attributes SetAttr changes. Times are in nanoseconds
+// since 1970. A file system updates ctime itself.
+type AttrChange struct {
+	Mask         AttrMask
+	Mode         uint32 // permission bits, with setuid, setgid and sticky
+	UID, GID     uint32
+	Size         int64
+	Atime, Mtime int64
+}
+
+// AttrMask selects fields of AttrChange.
+type AttrMask uint32
+
+const (
+	AttrMode AttrMask = 1 << iota
+	AttrUID
+	AttrGID
+	AttrSize
+	AttrAtime
+	AttrMtime
+)
+
+// DirEntry is one name in a directory.
+type DirEntry struct {
+	Name string
+	Ino  uint64
+	Type uint32 // S_IFMT bits
+	// Next is the position of the entry after this one. Positions 0 and 1
+	// are "." and "..", which the layer above adds.
+	Next int64
+}
+
+// firstEntry is the position of a directory's first own entry.
+const firstEntry = 2
+
+// Directory is an Inode that holds names. Changes to one file system are
+// serialised by the caller; Lookup and ReadDir may run at any time.
+type Directory interface {
+	Inode
+	// Lookup returns the inode of name: ENOENT if there is none.
+	Lookup(name string) (Inode, syscall.Errno)
+	// Create makes an object; mode has type and permissions, dev is for
+	// device nodes. EEXIST if name is taken.
+	Create(name string, mode uint32, dev uint64) (Inode, syscall.Errno)
+	// Symlink makes a symbolic link.
+	Symlink(name, target string) (Inode, syscall.Errno)
+	// Link gives target, of the same file system, another name.
+	Link(name string, target Inode) syscall.Errno
+	// Remove drops a name: of an empty directory if dir, else of anything
+	// else.
+	Remove(name string, dir bool) syscall.Errno
+	// Rename moves name to newName in to, replacing what is there; with
+	// exchange the two swap. The caller has checked types.
+	Rename(name string, to Directory, newName string, exchange bool) syscall.Errno
+}
+
+// Symlink is an Inode that names another.
+type Symlink interface {
+	Inode
+	Readlink() (string, syscall.Errno)
+}
+
+// magicLink is a link of procfs that leads to an object, not to a name.
+type magicLink interface {
+	target() (*dentry, syscall.Errno)
+}
+
+// FileSystem is a tree of inodes.
+type FileSystem interface {
+	// Type is the name for /proc/mounts.
+	Type() string
+	Root() Directory
+	StatFS(st *syscall.Statfs_t) syscall.Errno
+	// Volatile says that names may change without the kernel's doing, so
+	// that none is remembered.
+	Volatile() bool
+	// Sync writes everything back.
+	Sync() syscall.Errno
+}
+
+// mount is a file system in the tree.
+type mount struct {
+	fs     FileSystem
+	root   *dentry
+	point  *dentry // where it is mounted; nil for the root
+	source string
+	id     int
+}
+
+// dentry is a name in the tree with what it names. The zero fields of a dentry
+// outside of any directory (a deleted or anonymous file) are its parent.
+type dentry struct {
+	inode Inode
+	mnt   *mount
+
+	// Guarded by vfs.mu:
+	parent   *dentry
+	name     string
+	children map[string]*dentry
+	mounted  *mount
+	deleted  bool
+}
+
+// vfs is the tree of names.
+type vfs struct {
+	k    *Kernel
+	once sync.Once
+
+	// changes serialises everything that changes names, across calls into
+	// the file systems. It comes before mu.
+	changes sync.Mutex
+	// mu guards the fields of dentries. Nothing blocks while it is held.
+	mu sync.Mutex
+	// generation counts changes: a lookup that ran beside one is not
+	// remembered.
+	generation atomic.Uint64
+
+	root   *dentry
+	mounts []*mount
+	rootFS *tmpfs
+	procFS *genFS
+	sysFS  *genFS
+
+	pendingMu sync.Mutex
+	built     bool
+	pending   []func()
+}
+
+// newDentry makes a dentry that no directory holds.
+func newDentry(inode Inode, mnt *mount, parent *dentry, name string) *dentry {
+	return &dentry{inode: inode, mnt: mnt, parent: parent, name: name}
+}
+
+// child returns the dentry of name in d, across a mount.
+func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
+	v.mu.Lock()
+	c := d.children[name]
+	if c != nil {
+		c = c.top()
+		v.mu.Unlock()
+		return c, 0
+	}
+	gen := v.generation.Load()
+	v.mu.Unlock()
+	dir, ok := d.inode.(Directory)
+	if !ok {
+		return nil, syscall.ENOTDIR
+	}
+	if len(name) > nameMax {
+		return nil, syscall.ENAMETOOLONG
+	}
+	inode, e := dir.Lookup(name)
+	if e != 0 {
+		return nil, e
+	}
+	c = newDentry(inode, d.mnt, d, name)
+	if d.mnt.fs.Volatile() {
+		return c, 0
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if old := d.children[name]; old != nil {
+		return old.top(), 0
+	}
+	if v.generation.Load() == gen && !d.deleted {
+		d.keep(c)
+	}
+	return c, 0
+}
+
+// top returns the root of what is mounted on d, or d. vfs.mu is held.
+func (d *dentry) top() *dentry {
+	for d.mounted != nil {
+		d = d.mounted.root
+	}
+	return d
+}
+
+// keep remembers c as a child of d. vfs.mu is held.
+func (d *dentry) keep(c *dentry) {
+	if d.mnt.fs.Volatile() {
+		return
+	}
+	if d.children == nil {
+		d.children = make(map[string]*dentry)
+	}
+	d.children[c.name] = c
+}
+
+// up returns the directory above d.
+func (v *vfs) up(d *dentry) *dentry {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for d.parent == nil && d.mnt.point != nil {
+		d = d.mnt.point
+	}
+	if d.parent == nil {
+		return d
+	}
+	return d.parent.top()
+}
+
+// path returns the absolute name of d; deleted files carry the suffix that
+// Linux shows in /proc.
+func (v *vfs) path(d *dentry) string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	suffix := ""
+	if d.deleted {
+		suffix = " (deleted)"
+	}
+	if d.parent == nil && d.name != "" { // anonymous: a memfd
+		return d.name + suffix
+	}
+	p := ""
+	for {
+		for d.parent == nil && d.mnt.point != nil {
+			d = d.mnt.point
+		}
+		if d.parent == nil {
+			break
+		}
+		p = "/" + d.name + p
+		d = d.parent
+	}
+	if p == "" {
+		p = "/"
+	}
+	return p + suffix
+}
+
+// isDir says whether d is a directory.
+func (d *dentry) isDir() bool { return d.inode.Type() == syscall.S_IFDIR }
+
+// mountAt mounts fs on the directory d. vfs.mu must not be held.
+func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
+	m := &mount{fs: fs, source: source, id: len(v.mounts) + 20}
+	m.root = newDentry(fs.Root(), m, nil, "")
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if d != nil {
+		m.point = d
+		// The covered dentry must stay findable.
+		if d.parent != nil {
+			d.parent.keep(d)
+		}
+		d.mounted = m
+	}
+	v.mounts = append(v.mounts, m)
+	return m
+}
+
+// Mount mounts a file system on the directory dir, which is made if it is
+// missing. source is what /proc/mounts shows.
+func (k *Kernel) Mount(dir string, fs FileSystem, source string) syscall.Errno {
+	k.tree()
+	if e := k.mkdirAll(dir); e != 0 {
+		return e
+	}
+	links := 0
+	d, e := k.vfs.resolve(k.vfs.root, dir, true, &links)
+	if e != 0 {
+		return e
+	}
+	if !d.isDir() {
+		return syscall.ENOTDIR
+	}
+	k.vfs.mountAt(d, fs, source)
+	return 0
+}
+
+// mountList returns the mounts in order.
+func (v *vfs) mountList() []*mount {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return append([]*mount(nil), v.mounts...)
+}
