@@ -15,10 +15,10 @@ const (
 
 // Optional interfaces of a File.
 type (
-	// Seeker is a File with a position. Seek returns the new position for
+	// Seeker is a File with a position. SeekTo returns the new position for
 	// lseek(2); cur is the present one.
 	Seeker interface {
-		Seek(off int64, whence int, cur int64) (int64, syscall.Errno)
+		SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno)
 	}
 	// Appender is a File that can write at its end in one step (O_APPEND).
 	Appender interface {

@@ -78,8 +78,8 @@ func (d *device) Write(p []byte, _ int64) (int, syscall.Errno) {
 
 func (d *device) Stat(st *syscall.Stat_t) syscall.Errno { return d.node.Stat(st) }
 
-// Seek does nothing and succeeds, as Linux's null_lseek.
-func (d *device) Seek(int64, int, int64) (int64, syscall.Errno) { return 0, 0 }
+// SeekTo does nothing and succeeds, as Linux's null_lseek.
+func (d *device) SeekTo(int64, int, int64) (int64, syscall.Errno) { return 0, 0 }
 
 // buildDev fills /dev.
 func (k *Kernel) buildDev() *tmpfs {

@@ -23,8 +23,8 @@ func (f *dirFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.
 func (f *dirFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.dir.Stat(st) }
 func (f *dirFile) Sync(bool) syscall.Errno                  { return 0 }
 
-// Seek sets the position for getdents64(2).
-func (f *dirFile) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+// SeekTo sets the position for getdents64(2).
+func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	if whence == seekData || whence == seekHole {
 		return 0, syscall.EINVAL
 	}
@@ -72,6 +72,6 @@ func (f *bytesFile) Write(p []byte, off int64) (int, syscall.Errno) {
 func (f *bytesFile) Stat(st *syscall.Stat_t) syscall.Errno { return f.inode.Stat(st) }
 func (f *bytesFile) Sync(bool) syscall.Errno               { return 0 }
 
-func (f *bytesFile) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+func (f *bytesFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	return seekTo(off, whence, cur, int64(len(f.data)))
 }

@@ -303,7 +303,7 @@ func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	d.posMu.Lock()
 	defer d.posMu.Unlock()
-	pos, e := s.Seek(int64(a.N[1]), a.Int(2), d.pos)
+	pos, e := s.SeekTo(int64(a.N[1]), a.Int(2), d.pos)
 	if e != 0 {
 		return 0, e
 	}

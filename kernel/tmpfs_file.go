@@ -138,7 +138,7 @@ func (o *tmpOpen) Release() {
 	o.f.freeIfUnused()
 }
 
-func (o *tmpOpen) Seek(off int64, whence int, cur int64) (int64, syscall.Errno) {
+func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	f := o.f
 	f.mu.RLock()
 	defer f.mu.RUnlock()
