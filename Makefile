@@ -47,7 +47,7 @@ test-host:
 	@$(GO) test -json $(RACE) -short -timeout 8m $$($(GO) list ./... | grep -v /yolk/test) || true
 
 test-vm: qemu
-	@$(GO) test -json -timeout 12m -p 1 ./test/... || true
+	@$(GO) test -json -timeout 15m -p 1 ./test/... || true
 
 # yolk beside Linux on the same VMM, interleaved; prints medians and spread.
 bench: qemu toolchain
