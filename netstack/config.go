@@ -1,27 +1,298 @@
 package netstack
 
-import "net/netip"
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
 
 // netState is what configuration found out; guarded by Stack.mu.
 type netState struct {
-	dns        []netip.Addr // from DHCP or ip=
+	dns        []netip.Addr // from ip= and nameserver=, then DHCP
+	leased     []netip.Addr // from DHCP
 	advertised []netip.Addr // from router advertisements
 	search     []string
 	raSearch   []string
 	hostname   string
 	stop       []func()
+	changed    func()
+}
+
+// ErrNoAddress is returned by Configure when time ran out before a DHCP
+// server answered. The client goes on asking.
+var ErrNoAddress = errors.New("no DHCP server has answered yet; the machine goes on without an address and keeps asking (ip=off turns this off, ip=ADDRESS/LENGTH::GATEWAY sets one)")
+
+// Configure gives the cards their addresses as the words of the kernel command
+// line say: ip=, ip6= and nameserver=; a machine without an ip= word uses DHCP
+// on every card. It returns when all have one, after at most timeout (0: do
+// not wait). What is left then goes on in the background.
+func (s *Stack) Configure(words []string, timeout time.Duration) error {
+	c, err := parseWords(words)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	links := slices.Clone(s.links)
+	s.net.dns = append(s.net.dns, c.dns...)
+	s.mu.Unlock()
+	var leases sync.WaitGroup
+	if !c.hasV4() {
+		for _, l := range links {
+			s.startDHCP(l, &leases)
+		}
+	}
+	for _, card := range c.cards {
+		l, err := findLink(links, card.device)
+		if err != nil {
+			return err
+		}
+		s.configureCard(l, &card, &leases)
+	}
+	return waitFor(&leases, timeout)
+}
+
+func (c *netConfig) hasV4() bool {
+	return slices.ContainsFunc(c.cards, func(c cardConfig) bool { return !c.v6 })
+}
+
+func findLink(links []*Link, device string) (*Link, error) {
+	for _, l := range links {
+		if device == "" || l.name == device {
+			return l, nil
+		}
+	}
+	if device == "" {
+		return nil, nil // ip= on a machine without a card is no error
+	}
+	var names []string
+	for _, l := range links {
+		names = append(names, l.name)
+	}
+	return nil, errors.New("ip=: no network card " + strconv.Quote(device) + "; there is " + strings.Join(names, ", "))
+}
+
+func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
+	s.mu.Lock()
+	s.net.dns = append(s.net.dns, c.dns...)
+	if c.hostname != "" {
+		s.net.hostname = c.hostname
+	}
+	s.mu.Unlock()
+	switch {
+	case l == nil || c.method == methodOff:
+	case c.method == methodStatic:
+		s.setAddress(l, c.addr)
+		if c.gateway.IsValid() {
+			s.addDefaultRoute(l, c.gateway)
+		}
+	case !c.v6: // automatic IPv6 is always on
+		s.startDHCP(l, leases)
+	}
+	s.notifyChanged()
+}
+
+// waitFor waits for the first leases.
+func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
+	if timeout <= 0 {
+		return nil
+	}
+	done := make(chan struct{})
+	go func() {
+		leases.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-timer.C:
+		return ErrNoAddress
+	}
+}
+
+// startDHCP runs a client for the card until Close.
+func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
+	ctx, stop := context.WithCancel(context.Background())
+	s.mu.Lock()
+	s.net.stop = append(s.net.stop, stop)
+	s.mu.Unlock()
+	leases.Add(1)
+	first := sync.OnceFunc(leases.Done)
+	go func() {
+		defer first()
+		c := newDHCPClient(s, l)
+		for ctx.Err() == nil {
+			got, server, err := c.acquire(ctx)
+			if err != nil {
+				return
+			}
+			s.applyLease(l, got, nil)
+			first()
+			if c.keep(ctx, got, server) == nil {
+				return // it lasts for ever
+			}
+			s.log(l.name, ": the lease of ", got.addr.String(), " is lost")
+			s.dropLease(l, got)
+		}
+	}()
+}
+
+// applyLease configures the card; old is what it had, or nil.
+func (s *Stack) applyLease(l *Link, got, old *lease) {
+	if old != nil && old.addr == got.addr && slices.Equal(old.routers, got.routers) && slices.Equal(old.routes, got.routes) {
+		s.setLeased(got)
+		return
+	}
+	if old != nil {
+		s.dropLease(l, old)
+	}
+	if got.mtu >= header.IPv6MinimumMTU && got.mtu < l.info.MTU {
+		l.SetMTU(uint32(got.mtu))
+	}
+	s.setAddress(l, got.addr)
+	for _, r := range got.routes {
+		s.addRoute(l, r.dst, r.via)
+	}
+	if len(got.routes) == 0 && len(got.routers) > 0 { // RFC 3442: classless routes replace the router
+		s.addDefaultRoute(l, got.routers[0])
+	}
+	s.setLeased(got)
+	s.log(l.name, ": ", got.addr.String(), " from ", got.server.String())
+}
+
+func (s *Stack) setLeased(got *lease) {
+	s.mu.Lock()
+	s.net.leased = got.dns
+	s.net.search = got.search
+	if s.net.hostname == "" {
+		s.net.hostname = got.hostname
+	}
+	s.mu.Unlock()
+	s.notifyChanged()
+}
+
+// dropLease takes the address and its IPv4 routes from the card.
+func (s *Stack) dropLease(l *Link, old *lease) {
+	s.stack.RemoveAddress(l.id, tcpipAddr(old.addr.Addr()))
+	s.stack.RemoveRoutes(func(r tcpip.Route) bool {
+		id := r.Destination.ID()
+		return r.NIC == l.id && id.Len() == header.IPv4AddressSize
+	})
+	s.notifyChanged()
+}
+
+// setAddress adds an address and the route to its network.
+func (s *Stack) setAddress(l *Link, p netip.Prefix) {
+	proto := header.IPv4ProtocolNumber
+	if p.Addr().Is6() {
+		proto = header.IPv6ProtocolNumber
+	}
+	a := tcpip.AddressWithPrefix{Address: tcpipAddr(p.Addr()), PrefixLen: p.Bits()}
+	err := s.stack.AddProtocolAddress(l.id, tcpip.ProtocolAddress{Protocol: proto, AddressWithPrefix: a},
+		stack.AddressProperties{ConfigType: stack.AddressConfigStatic})
+	if err != nil {
+		s.log(l.name, ": ", p.String(), ": ", err.String())
+		return
+	}
+	s.stack.ReplaceRoute(tcpip.Route{Destination: a.Subnet(), NIC: l.id})
+}
+
+func (s *Stack) addDefaultRoute(l *Link, via netip.Addr) {
+	s.addRoute(l, netip.PrefixFrom(unspecified(via), 0), via)
+}
+
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+// addRoute adds a route; an unspecified router means directly connected.
+func (s *Stack) addRoute(l *Link, dst netip.Prefix, via netip.Addr) {
+	r := tcpip.Route{NIC: l.id}
+	r.Destination = tcpip.AddressWithPrefix{Address: tcpipAddr(dst.Addr()), PrefixLen: dst.Bits()}.Subnet()
+	if !via.IsUnspecified() {
+		r.Gateway = tcpipAddr(via)
+	}
+	s.stack.AddRoute(r)
 }
 
 func (s *Stack) setAdvertisedDNS(a []netip.Addr) {
 	s.mu.Lock()
 	s.net.advertised = a
 	s.mu.Unlock()
+	s.notifyChanged()
 }
 
 func (s *Stack) setAdvertisedSearch(d []string) {
 	s.mu.Lock()
-	s.net.raSearch = d
+	s.net.raSearch = nil
+	for _, name := range d {
+		if t := domainText([]byte(name)); t != "" {
+			s.net.raSearch = append(s.net.raSearch, t)
+		}
+	}
 	s.mu.Unlock()
+	s.notifyChanged()
+}
+
+// OnChange installs f to be called after addresses, routes or DNS servers
+// changed, on any goroutine.
+func (s *Stack) OnChange(f func()) {
+	s.mu.Lock()
+	s.net.changed = f
+	s.mu.Unlock()
+}
+
+func (s *Stack) notifyChanged() {
+	s.mu.Lock()
+	f := s.net.changed
+	s.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// maxNameservers is MAXNS of resolv.conf(5).
+const maxNameservers = 3
+
+// ResolvConf returns the contents of /etc/resolv.conf: what the command line
+// says, else the DHCP server, then the routers. Empty if nobody does.
+func (s *Stack) ResolvConf() []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := &s.net
+	servers := slices.Clone(n.dns)
+	if len(servers) == 0 {
+		servers = slices.Concat(n.leased, n.advertised)
+	}
+	servers = servers[:min(len(servers), maxNameservers)]
+	var b []byte
+	if search := slices.Concat(n.search, n.raSearch); len(search) != 0 && len(servers) != 0 {
+		b = append(b, "search "+strings.Join(search, " ")+"\n"...)
+	}
+	for _, a := range servers {
+		b = append(b, "nameserver "+a.String()+"\n"...)
+	}
+	return b
+}
+
+// Hostname returns the name that ip= or the DHCP server gave, or "".
+func (s *Stack) Hostname() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.net.hostname
 }
 
 // stopConfig ends the clients that keep leases alive.

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -17,6 +18,9 @@ func (s *Stack) ipv6Options() ipv6.Options {
 	ndp := ipv6.DefaultNDPConfigurations()
 	ndp.MaxRtrSolicitationDelay = 0
 	ndp.AutoGenTempGlobalAddresses = false
+	if s.cfg.DisableIPv6 {
+		ndp = ipv6.NDPConfigurations{}
+	}
 	return ipv6.Options{
 		NDPConfigs:       ndp,
 		AutoGenLinkLocal: !s.cfg.DisableIPv6,
@@ -27,6 +31,14 @@ func (s *Stack) ipv6Options() ipv6.Options {
 		// first second of the machine's life, and hypervisors hand out
 		// unique MAC addresses.
 	}
+}
+
+// IPv6Off tells whether the kernel command line turns IPv6 off, which is
+// Config.DisableIPv6: ip6=off, or Linux's ipv6.disable=1.
+func IPv6Off(words []string) bool {
+	return slices.ContainsFunc(words, func(w string) bool {
+		return w == "ip6=off" || w == "ip6=none" || w == "ipv6.disable=1"
+	})
 }
 
 // configureNDP sets how a card that is not yet enabled treats routers.
