@@ -1,0 +1,6 @@
+// Command plain is the benchmark's program as an ordinary one: what yolk runs.
+package main
+
+import "github.com/yolk-unikernel/yolk/tools/bench/guest/app"
+
+func main() { app.Main() }

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// row is one line of the report. In every one of them less is better, or more.
+type row struct {
+	Name   string             `json:"name"`
+	Unit   string             `json:"unit"`
+	Better string             `json:"better"` // "less" or "more"
+	Values map[string]*sample `json:"systems"`
+	// Ratio is the median of yolk over that of linux, if both have one.
+	Ratio float64 `json:"ratio,omitempty"`
+}
+
+// sample holds the runs of one system in one row.
+type sample struct {
+	Median float64   `json:"median"`
+	Min    float64   `json:"min"`
+	Max    float64   `json:"max"`
+	Runs   []float64 `json:"runs"`
+	Errors []string  `json:"errors,omitempty"`
+}
+
+func (s *sample) summarize() {
+	if len(s.Runs) == 0 {
+		return
+	}
+	s.Median, s.Min, s.Max = median(s.Runs), slices.Min(s.Runs), slices.Max(s.Runs)
+}
+
+// median returns the middle of v, or 0 of nothing.
+func median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	if n := len(v); n%2 == 0 {
+		return (v[n/2-1] + v[n/2]) / 2
+	}
+	return v[len(v)/2]
+}
+
+type report struct {
+	systems []string
+	Date    string `json:"date"`
+	Host    string `json:"host"`
+	VMM     string `json:"vmm"`
+	Rows    []*row `json:"rows"`
+}
+
+func newReport(systems []*system) *report {
+	r := &report{
+		Date: time.Now().UTC().Format(time.RFC3339),
+		Host: fmt.Sprintf("%d CPUs, %s", runtime.NumCPU(), runtime.Version()),
+	}
+	for _, s := range systems {
+		r.systems = append(r.systems, s.Name)
+	}
+	if v, err := exec.Command("qemu-system-x86_64", "--version").Output(); err == nil {
+		r.VMM, _, _ = strings.Cut(string(v), "\n")
+	}
+	return r
+}
+
+// sample returns the cell of a row, which it makes if need be.
+func (r *report) sample(name, unit, better, system string) *sample {
+	i := slices.IndexFunc(r.Rows, func(x *row) bool { return x.Name == name && x.Unit == unit })
+	if i < 0 {
+		i = len(r.Rows)
+		r.Rows = append(r.Rows, &row{Name: name, Unit: unit, Better: better, Values: make(map[string]*sample)})
+	}
+	if r.Rows[i].Values[system] == nil {
+		r.Rows[i].Values[system] = &sample{}
+	}
+	return r.Rows[i].Values[system]
+}
+
+// metric names a row.
+type metric struct{ name, unit, better string }
+
+func (r *report) add(m metric, system string, v float64) {
+	s := r.sample(m.name, m.unit, m.better, system)
+	s.Runs = append(s.Runs, v)
+}
+
+// fail notes why a run has no figure. A row with failures says so.
+func (r *report) fail(m metric, system string, err error) {
+	s := r.sample(m.name, m.unit, m.better, system)
+	s.Errors = append(s.Errors, err.Error())
+	fmt.Fprintf(os.Stderr, "bench: %s, %s: %v\n", system, m.name, err)
+}
+
+func (r *report) summarize() {
+	for _, row := range r.Rows {
+		for _, s := range row.Values {
+			s.summarize()
+		}
+		y, l := row.Values["yolk"], row.Values["linux"]
+		if y != nil && l != nil && len(y.Runs) > 0 && len(l.Runs) > 0 && l.Median != 0 {
+			row.Ratio = y.Median / l.Median
+		}
+	}
+}
+
+func (r *report) writeJSON(file string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+// print writes the table: the median of each system with its spread, and yolk's
+// part of linux.
+func (r *report) print(w io.Writer) {
+	r.summarize()
+	fmt.Fprintf(w, "%s; %s; TCG, 1 vCPU\n\n", r.VMM, r.Host)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "\tunit\t%s\tyolk/linux\tbetter\n", strings.Join(r.systems, "\t"))
+	for _, row := range r.Rows {
+		fmt.Fprintf(t, "%s\t%s", row.Name, row.Unit)
+		for _, s := range r.systems {
+			fmt.Fprintf(t, "\t%s", row.Values[s])
+		}
+		ratio := "-"
+		if row.Ratio != 0 {
+			ratio = fmt.Sprintf("%.2f", row.Ratio)
+		}
+		fmt.Fprintf(t, "\t%s\t%s\n", ratio, row.Better)
+	}
+	t.Flush()
+}
+
+// String returns "median (min–max)", and how many runs failed.
+func (s *sample) String() string {
+	if s == nil {
+		return "-"
+	}
+	text := "failed"
+	if len(s.Runs) > 0 {
+		text = figure(s.Median)
+		if s.Min != s.Max {
+			text += " (" + figure(s.Min) + "–" + figure(s.Max) + ")"
+		}
+	}
+	if n := len(s.Errors); n > 0 && len(s.Runs) > 0 {
+		text += fmt.Sprintf(", %d failed", n)
+	}
+	return text
+}
+
+// figure prints three significant digits, or a whole number.
+func figure(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
