@@ -144,8 +144,8 @@ func (b *builder) placeKernel() error {
 	}
 	for _, p := range pkgs {
 		dst := filepath.Join(b.dir, "src/vendor", p.ImportPath)
-		if _, err := os.Stat(dst); err == nil {
-			continue // the distribution has it already
+		if _, err := os.Stat(filepath.Join(b.stock, "src/vendor", p.ImportPath)); err == nil {
+			continue // the distribution has its own
 		}
 		if err := copyPackage(p.Dir, dst); err != nil {
 			return err

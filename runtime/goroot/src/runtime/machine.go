@@ -45,17 +45,16 @@ const (
 
 // Offsets in the early area, which pvhEntry lays out.
 const (
-	earlyTables = 0x0
-	earlyGDT    = 0x6000
-	earlyTSS    = 0x6100
-	earlyG      = 0x7000
-	earlyStack  = 0x10000 // top; 32 KiB
-	earlyTrap   = 0x12000 // top; 8 KiB
-	earlyFault  = 0x13000 // top; 4 KiB
-	earlyCPU    = 0x13000
-	earlyInfo   = 0x14000
-	earlyIDT    = 0x16000
-	earlyEnd    = 0x20000
+	earlyGDT   = 0x6000
+	earlyTSS   = 0x6100
+	earlyG     = 0x7000
+	earlyCPU   = 0x8000
+	earlyInfo  = 0x9000
+	earlyIDT   = 0xa000
+	earlyStack = 0x13000 // top; 32 KiB
+	earlyTrap  = 0x15000 // top; 8 KiB
+	earlyFault = 0x16000 // top; 4 KiB
+	earlyEnd   = 0x16000
 )
 
 // How a thread's context was saved.

@@ -25,12 +25,12 @@ TEXT runtime·machKeep<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 // is the same in 32-bit and 64-bit mode, or bytes. It enters long mode with
 // the first 4 GiB mapped at 0 and at directMap.
 //
-// The early area (see machEarly) is the 128 KiB after the data segment:
+// The early area is the 88 KiB after the data segment:
 //
 //	0x0000 PML4, 0x1000 PDPT, 0x2000-0x5fff four page directories
-//	0x6000 GDT, TSS    0x7000 g of the machine half    0x8000-0xffff stack
-//	0x10000-0x11fff trap stack    0x12000-0x12fff double fault stack
-//	0x13000 machCPU    0x14000 boot.Info and IDT
+//	0x6000 GDT, TSS    0x7000 g of the machine half    0x8000 machCPU
+//	0x9000 boot.Info   0xa000 IDT                      (zeroed up to here)
+//	0xb000-0x12fff stack    -0x14fff trap stack    -0x15fff double fault stack
 //
 // Registers: BX start info, BP early area, SI address of the last mark.
 TEXT runtime·pvhEntry(SB),NOSPLIT|NOFRAME,$0
@@ -47,12 +47,12 @@ TEXT runtime·pvhEntry(SB),NOSPLIT|NOFRAME,$0
 	MOVL	DI, 0(BX)
 	ADDL	$0xfff, BP
 	ANDL	$0xfffff000, BP
-	LEAL	0x10000(BP), SP
+	LEAL	0x13000(BP), SP
 
-	// Zero the early area.
+	// Zero the early area up to the stacks.
 	MOVL	BP, DI
 	XORL	AX, AX
-	MOVL	$0x8000, CX
+	MOVL	$0x2c00, CX
 	BYTE	$0xf3; BYTE $0xab		// REP STOSL
 
 	// PML4[0] and PML4[256] share the page directory pointers.
@@ -122,9 +122,9 @@ TEXT runtime·pvhEntry64(SB),NOSPLIT|NOFRAME,$0
 	MOVL	BP, BP
 	MOVL	BX, AX
 	MOVQ	$const_directMap, DX
-	LEAQ	0x10000(BP)(DX*1), SP
+	LEAQ	0x13000(BP)(DX*1), SP
 	LEAQ	0x7000(BP)(DX*1), R14
-	LEAQ	0x8000(BP)(DX*1), CX
+	LEAQ	0xb000(BP)(DX*1), CX
 	MOVQ	CX, (g_stack+stack_lo)(R14)
 	MOVQ	SP, (g_stack+stack_hi)(R14)
 	ADDQ	$const_stackGuard, CX

@@ -172,13 +172,18 @@ func protBits(prot uintptr) uint64 {
 func (m *machMem) mapRange(va, phys, n uintptr, bits uint64) {
 	for end := va + n; va < end; {
 		if va%machLargePage == 0 && phys%machLargePage == 0 && end-va >= machLargePage {
-			// The tables above it exist after this; the entry itself is one level up.
 			*m.largeEntry(va) = uint64(phys) | bits | pteLarge
 			va, phys = va+machLargePage, phys+machLargePage
 			continue
 		}
-		*m.entry(va, true) = uint64(phys) | bits
-		va, phys = va+machPage, phys+machPage
+		e := uintptr(unsafe.Pointer(m.entry(va, true)))
+		for { // to the end of this table
+			store64(e, uint64(phys)|bits)
+			va, phys, e = va+machPage, phys+machPage, e+8
+			if va == end || va%machLargePage == 0 {
+				break
+			}
+		}
 	}
 }
 

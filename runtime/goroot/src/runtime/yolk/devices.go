@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/usbarmory/tamago/soc/intel/pci"
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/mmio"
 	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
@@ -18,9 +17,10 @@ type Device struct {
 	Type     virtio.DeviceType
 	Location string // such as "mmio 0xfeb00000" or "pci 00:02.0"
 
-	mmio *mmio.Device
-	gsi  uint32
-	pci  *pciConfig
+	mmio  *mmio.Device
+	gsi   uint32
+	pci   pciConfig
+	isPCI bool
 }
 
 var found []*Device
@@ -86,25 +86,40 @@ func addMMIO(addr uint64, gsi uint32) {
 	found = append(found, &Device{Type: d.DeviceType(), Location: "mmio 0x" + strconv.FormatUint(addr, 16), mmio: d, gsi: gsi})
 }
 
-// pciConfig is the configuration space of a function, through TamaGo's driver.
-type pciConfig struct{ dev *pci.Device }
-
-func (c pciConfig) Read32(off int) uint32     { return c.dev.Read(0, uint32(off)) }
-func (c pciConfig) Write32(off int, v uint32) { c.dev.Write(0, uint32(off), v) }
-
 func findPCI() {
-	for _, d := range pci.Devices(0) {
-		c := pciConfig{d}
+	for slot := range uint32(32) {
+		c := pciConfig(slot << 11)
 		if t, ok := virtiopci.Type(c); ok {
-			found = append(found, &Device{Type: t, Location: "pci 00:" + strconv.FormatUint(uint64(d.Slot), 16) + ".0", pci: &c})
+			found = append(found, &Device{Type: t, Location: "pci 00:" + strconv.FormatUint(uint64(slot), 16) + ".0", pci: c, isPCI: true})
 		}
 	}
+}
+
+// pciConfig is the configuration space of a function of bus 0, by mechanism 1
+// of PCI Local Bus 3.0 §3.2.2.3.2 (I/O ports 0xcf8 and 0xcfc). Where there is
+// no such bus it reads as ones. TamaGo's driver cannot serve: docs/libraries.md.
+type pciConfig uint32
+
+const (
+	pciAddress = 0xcf8
+	pciData    = 0xcfc
+	pciEnable  = 1 << 31
+)
+
+func (c pciConfig) Read32(off int) uint32 {
+	outLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	return inLong(pciData)
+}
+
+func (c pciConfig) Write32(off int, v uint32) {
+	outLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	outLong(pciData, v)
 }
 
 // Open connects the device's interrupts and returns its transport. Every
 // interrupt is served by a goroutine that calls handle of the started device.
 func (d *Device) Open() (virtio.Transport, []*Interrupt, error) {
-	if d.mmio != nil {
+	if !d.isPCI {
 		irq := routeGSI(d.gsi, false)
 		if irq == nil {
 			return nil, nil, errNoInterrupt

@@ -60,6 +60,9 @@ func commandLineWords() []string {
 	}
 }
 
+// AllWords returns the decoded words of the command line.
+func AllWords() []string { return commandLineWords() }
+
 // Words returns the values of the words that begin with prefix, such as "ip=".
 func Words(prefix string) []string {
 	var values []string
