@@ -21,5 +21,7 @@ func main() {
 	for _, d := range machine.Devices() {
 		fmt.Printf("device   %-12s %-16s at %s\n", d.Name, d.Kind, d.Location)
 	}
-	machine.PowerOff()
+	if err := machine.PowerOff(); err != nil {
+		fmt.Println(err)
+	}
 }
