@@ -4,6 +4,8 @@ package netstack
 // asm-generic/socket.h, linux/in.h, linux/in6.h, linux/tcp.h, linux/udp.h,
 // linux/errqueue.h and linux/sockios.h.
 const (
+	sockMax = 11 // SOCK_MAX
+
 	soReusePort      = 15
 	soPeekOff        = 42
 	soBusyPoll       = 46

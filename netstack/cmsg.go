@@ -47,13 +47,13 @@ func (k *datagramSocket) putControl(m *kernel.Message, cm *tcpip.ReceivableContr
 		copy(b[8:12], cm.PacketInfo.DestinationAddr.AsSlice())
 		putCmsg(m, syscall.IPPROTO_IP, syscall.IP_PKTINFO, b[:12])
 	}
-	if cm.HasTOS {
-		b[0] = cm.TOS
-		putCmsg(m, syscall.IPPROTO_IP, syscall.IP_TOS, b[:1])
-	}
 	if cm.HasTTL {
 		put(b[:], uint32(cm.TTL))
 		putCmsg(m, syscall.IPPROTO_IP, syscall.IP_TTL, b[:4])
+	}
+	if cm.HasTOS {
+		b[0] = cm.TOS
+		putCmsg(m, syscall.IPPROTO_IP, syscall.IP_TOS, b[:1])
 	}
 	if cm.HasIPv6PacketInfo {
 		clear(b[:])

@@ -65,10 +65,11 @@ func (s *Stack) NewSocket(family, typ, protocol int) (kernel.Socket, syscall.Err
 		return s.newDatagram(family, net, protocol)
 	case syscall.SOCK_RAW:
 		return s.newRaw(family, net, protocol)
-	case syscall.SOCK_SEQPACKET, syscall.SOCK_RDM:
-		return nil, syscall.ESOCKTNOSUPPORT
 	}
-	return nil, syscall.EINVAL
+	if typ < 0 || typ >= sockMax {
+		return nil, syscall.EINVAL
+	}
+	return nil, syscall.ESOCKTNOSUPPORT
 }
 
 func networkOf(family int) (tcpip.NetworkProtocolNumber, syscall.Errno) {
@@ -240,8 +241,15 @@ func (k *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
 	return encodeSockaddr(k.family, a, dst), 0
 }
 
-// lastError takes the pending error, as SO_ERROR does.
-func (k *socket) lastError() syscall.Errno { return errnoOf(k.ep.LastError()) }
+// lastError takes the pending error, as SO_ERROR does. gVisor keeps the error
+// that ended a TCP connection in two places; Linux reports it once.
+func (k *socket) lastError() syscall.Errno {
+	err := k.ep.LastError()
+	if err != nil && k.typ == syscall.SOCK_STREAM && tcp.EndpointState(k.ep.State()) == tcp.StateError {
+		_ = k.ep.LastError()
+	}
+	return errnoOf(err)
+}
 
 // socketList holds the open sockets.
 type socketList struct {

@@ -90,9 +90,6 @@ func (k *socket) getIPOption(name int, dst []byte) (int, syscall.Errno) {
 		}
 		return putInt(dst, v)
 	case syscall.IP_HDRINCL:
-		if k.typ != syscall.SOCK_RAW {
-			return 0, syscall.ENOPROTOOPT
-		}
 		return putBool(dst, so.GetHeaderIncluded())
 	case syscall.IP_MULTICAST_TTL:
 		return k.getEndpointInt(tcpip.MulticastTTLOption, dst)
