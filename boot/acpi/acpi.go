@@ -1,0 +1,262 @@
+// Package acpi reads what a kernel needs to know of a PC from the tables of
+// ACPI (Advanced Configuration and Power Interface Specification 6.5): CPUs and
+// interrupt controllers (MADT), PCI configuration space (MCFG), how to switch
+// off and to reset (FADT and the \_S5_ object of the DSDT), and the virtio-mmio
+// devices that the DSDT lists.
+//
+// It is pure functions over bytes, which come from memory that the VMM filled:
+// every length is checked. There is no AML interpreter. The two things needed
+// from the DSDT are constant data in every VMM's tables, and are found by
+// looking for their encodings (aml.go).
+//
+// Start reading at Parse.
+package acpi
+
+// Error is the type of this package's errors.
+type Error string
+
+func (e Error) Error() string { return string(e) }
+
+// Errors of Parse.
+const (
+	ErrNoRSDP = Error("acpi: no root pointer (RSDP)")
+	ErrRoot   = Error("acpi: root table (XSDT or RSDT) is unreadable")
+	ErrTable  = Error("acpi: a table has a bad length or checksum")
+	ErrMADT   = Error("acpi: MADT is malformed")
+	ErrFADT   = Error("acpi: FADT is malformed")
+	ErrNoDSDT = Error("acpi: DSDT is unreadable")
+	ErrMCFG   = Error("acpi: MCFG is malformed")
+)
+
+// Memory reads physical memory: n bytes at addr, or nil if they are not all RAM
+// or ROM. boot.Memory is one.
+type Memory = func(addr uint64, n int) []byte
+
+// Info is what the tables say. Addresses are physical.
+type Info struct {
+	LocalAPIC uint64 // address of the local APICs' registers; 0: no MADT
+	Has8259   bool   // a pair of 8259 controllers exists and has to be masked
+	CPUs      []CPU
+	IOAPICs   []IOAPIC
+	Overrides []Override
+	ECAM      []ECAM
+	// PowerOff are the writes, in this order, that switch the machine off
+	// (S5). Empty: unknown.
+	PowerOff []Write
+	// Reset is the write that resets the machine, if HasReset.
+	Reset    Write
+	HasReset bool
+	// Virtio are the virtio-mmio devices of the DSDT, in its order.
+	Virtio []VirtioMMIO
+}
+
+// CPU is one processor that can be used: enabled already, or online capable.
+type CPU struct {
+	APICID  uint32
+	UID     uint32
+	Enabled bool
+}
+
+// IOAPIC is one I/O APIC.
+type IOAPIC struct {
+	ID      uint8
+	Address uint64
+	GSIBase uint32 // global system interrupt of its first input
+}
+
+// Override tells how an ISA interrupt is connected, if not identically and
+// edge-triggered, active high.
+type Override struct {
+	IRQ       uint8
+	GSI       uint32
+	Level     bool // level-triggered
+	ActiveLow bool
+}
+
+// ECAM is the memory-mapped configuration space of some PCI buses.
+type ECAM struct {
+	Base     uint64 // of bus 0, even if StartBus is another
+	Segment  uint16
+	StartBus uint8
+	EndBus   uint8
+}
+
+// VirtioMMIO is a virtio-mmio device.
+type VirtioMMIO struct {
+	Address   uint64
+	Size      uint64
+	GSI       uint32
+	Level     bool
+	ActiveLow bool
+}
+
+// Space is where a register is (§5.2.3.2).
+type Space uint8
+
+// Address spaces that occur on PCs.
+const (
+	SpaceMemory Space = 0
+	SpaceIO     Space = 1
+)
+
+// Write is a write to a register.
+type Write struct {
+	Space   Space
+	Address uint64
+	Width   int // in bits: 8, 16 or 32
+	Value   uint32
+}
+
+// Parse reads the tables. rsdp is the address of the root pointer, as a boot
+// protocol gives it; if it is 0 the firmware's area is searched. An error tells
+// of the first thing that was not usable; Info then holds what the other tables
+// say.
+func Parse(rsdp uint64, mem Memory) (*Info, error) {
+	p := &parser{mem: mem, info: &Info{}}
+	if rsdp == 0 {
+		rsdp = search(mem)
+	}
+	root, width := p.root(rsdp)
+	if p.err != nil {
+		return p.info, p.err
+	}
+	for ; len(root) >= width; root = root[width:] {
+		addr := uint64(le32(root))
+		if width == 8 {
+			addr = le64(root)
+		}
+		p.table(addr)
+	}
+	return p.info, p.err
+}
+
+type parser struct {
+	mem  Memory
+	info *Info
+	err  error
+	seen [3]bool // MADT, MCFG, FADT: the first of each counts
+}
+
+func (p *parser) fail(err error) {
+	if p.err == nil {
+		p.err = err
+	}
+}
+
+// search looks for the root pointer where §5.2.5.1 says: the first KiB of the
+// extended BIOS data area, and the BIOS read-only memory.
+func search(mem Memory) uint64 {
+	if b := mem(0x40e, 2); b != nil {
+		if a := searchRange(mem, uint64(le16(b))<<4, 1024); a != 0 {
+			return a
+		}
+	}
+	return searchRange(mem, 0xe0000, 0x20000)
+}
+
+func searchRange(mem Memory, at, n uint64) uint64 {
+	for end := at + n; at+rsdpSize <= end; at += 16 {
+		b := mem(at, rsdpSize)
+		if b != nil && string(b[:8]) == rsdpMagic && sum(b) == 0 {
+			return at
+		}
+	}
+	return 0
+}
+
+const (
+	rsdpMagic = "RSD PTR "
+	rsdpSize  = 20 // in ACPI 1.0; its checksum covers these
+	xsdpSize  = 36 // since ACPI 2.0
+)
+
+// root returns the entries of the XSDT or else the RSDT, and their size.
+func (p *parser) root(rsdp uint64) (entries []byte, width int) {
+	b := p.mem(rsdp, rsdpSize)
+	if rsdp == 0 || b == nil || string(b[:8]) != rsdpMagic || sum(b) != 0 {
+		p.fail(ErrNoRSDP)
+		return nil, 8
+	}
+	rsdt := uint64(le32(b[16:]))
+	if b[15] >= 2 {
+		if x := p.mem(rsdp, xsdpSize); x != nil && sum(x) == 0 {
+			if sig, t := p.load(le64(x[24:])); sig == "XSDT" {
+				return t[headerSize:], 8
+			}
+		}
+	}
+	if sig, t := p.load(rsdt); sig == "RSDT" {
+		return t[headerSize:], 4
+	}
+	p.fail(ErrRoot)
+	return nil, 8
+}
+
+// headerSize is the size of a table's header (§5.2.6); maxTable bounds what is
+// read of a table, the largest of which, a big server's DSDT, has some 100 KiB.
+const (
+	headerSize = 36
+	maxTable   = 1 << 20
+)
+
+// load returns a table whose length and checksum are right; no signature
+// otherwise.
+func (p *parser) load(addr uint64) (signature string, table []byte) {
+	if addr == 0 {
+		return "", nil
+	}
+	h := p.mem(addr, headerSize)
+	if h == nil {
+		return "", nil
+	}
+	n := le32(h[4:])
+	if n < headerSize || n > maxTable {
+		return "", nil
+	}
+	t := p.mem(addr, int(n))
+	if t == nil || sum(t) != 0 {
+		return "", nil
+	}
+	return string(t[:4]), t
+}
+
+// table reads one table of the root's.
+func (p *parser) table(addr uint64) {
+	h := p.mem(addr, headerSize)
+	if addr == 0 || h == nil {
+		p.fail(ErrTable)
+		return
+	}
+	which, parse := 0, (*parser).madt
+	switch string(h[:4]) {
+	case "APIC":
+	case "MCFG":
+		which, parse = 1, (*parser).mcfg
+	case "FACP":
+		which, parse = 2, (*parser).fadt
+	default:
+		return
+	}
+	sig, t := p.load(addr)
+	if sig == "" {
+		p.fail(ErrTable)
+		return
+	}
+	if !p.seen[which] {
+		p.seen[which] = true
+		parse(p, t)
+	}
+}
+
+func sum(b []byte) (s uint8) {
+	for _, c := range b {
+		s += c
+	}
+	return s
+}
+
+func le16(b []byte) uint16 { return uint16(b[0]) | uint16(b[1])<<8 }
+
+func le32(b []byte) uint32 { return uint32(le16(b)) | uint32(le16(b[2:]))<<16 }
+
+func le64(b []byte) uint64 { return uint64(le32(b)) | uint64(le32(b[4:]))<<32 }

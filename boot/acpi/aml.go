@@ -1,0 +1,202 @@
+package acpi
+
+// Encodings of AML that are looked for (§20.2).
+const (
+	amlZero   = 0x00
+	amlOne    = 0x01
+	amlName   = 0x08
+	amlByte   = 0x0a
+	amlWord   = 0x0b
+	amlDWord  = 0x0c
+	amlOnes   = 0xff
+	amlDevice = "\x5b\x82"
+)
+
+// at reports whether b has s at offset i.
+func at(b []byte, i int, s string) bool {
+	return len(b)-i >= len(s) && string(b[i:i+len(s)]) == s
+}
+
+// pkg decodes a PkgLength at the start of b (§20.2.4) and returns what it
+// encloses; false if that is more than b has.
+func pkg(b []byte) ([]byte, bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	more := int(b[0] >> 6)
+	if len(b) <= more {
+		return nil, false
+	}
+	n := int(b[0] & 0x3f)
+	if more > 0 {
+		n &= 0xf
+		for i := range more {
+			n |= int(b[1+i]) << (4 + 8*i)
+		}
+	}
+	if n < 1+more || n > len(b) {
+		return nil, false
+	}
+	return b[1+more : n], true
+}
+
+// integer decodes a constant at the start of b and returns what follows.
+func integer(b []byte) (v uint32, rest []byte, ok bool) {
+	if len(b) == 0 {
+		return 0, nil, false
+	}
+	size := 0
+	switch b[0] {
+	case amlZero, amlOne:
+		return uint32(b[0]), b[1:], true
+	case amlOnes:
+		return 0xffffffff, b[1:], true
+	case amlByte:
+		size = 1
+	case amlWord:
+		size = 2
+	case amlDWord:
+		size = 4
+	default:
+		return 0, nil, false
+	}
+	if b = b[1:]; len(b) < size {
+		return 0, nil, false
+	}
+	for i := range size {
+		v |= uint32(b[i]) << (8 * i)
+	}
+	return v, b[size:], true
+}
+
+// findS5 finds Name (\_S5_, Package {a, b, …}) and returns the values of
+// SLP_TYP for the registers PM1a and PM1b (§7.4.2).
+func findS5(aml []byte) (a, b uint8, ok bool) {
+	for i, c := range aml {
+		if c != amlName { // most are not: keep the boot short
+			continue
+		}
+		body := 0
+		switch {
+		case at(aml, i, "\x08_S5_\x12"):
+			body = i + 6
+		case at(aml, i, "\x08\\_S5_\x12"):
+			body = i + 7
+		default:
+			continue
+		}
+		p, ok := pkg(aml[body:])
+		if !ok || len(p) < 2 || p[0] < 1 {
+			continue
+		}
+		va, rest, ok := integer(p[1:])
+		if !ok {
+			continue
+		}
+		vb, _, ok := integer(rest)
+		if !ok {
+			vb = va
+		}
+		return uint8(va & 7), uint8(vb & 7), true
+	}
+	return 0, 0, false
+}
+
+// maxVirtio bounds the devices of a table: microvm has 24 places.
+const maxVirtio = 256
+
+// findVirtio finds devices whose _HID is "LNRO0005", which is what VMMs call
+// virtio-mmio.
+func findVirtio(aml []byte) (found []VirtioMMIO) {
+	for i, c := range aml {
+		if c != amlDevice[0] || !at(aml, i, amlDevice) {
+			continue
+		}
+		body, ok := pkg(aml[i+2:])
+		if !ok {
+			continue
+		}
+		// What belongs to a device inside this one is not this one's.
+		for j := range body {
+			if at(body, j, amlDevice) {
+				body = body[:j]
+				break
+			}
+		}
+		if d, ok := virtioDevice(body); ok && len(found) < maxVirtio {
+			found = append(found, d)
+		}
+	}
+	return found
+}
+
+// virtioDevice reads the body of a device.
+func virtioDevice(body []byte) (VirtioMMIO, bool) {
+	is := false
+	var crs []byte
+	for i := range body {
+		switch {
+		case at(body, i, "\x08_HID\x0dLNRO0005\x00"):
+			is = true
+		case at(body, i, "\x08_CRS\x11") && crs == nil:
+			if buf, ok := pkg(body[i+6:]); ok {
+				// The buffer's size, then its bytes.
+				_, crs, _ = integer(buf)
+			}
+		}
+	}
+	if !is {
+		return VirtioMMIO{}, false
+	}
+	return resources(crs)
+}
+
+// Resource data types (§6.4).
+const (
+	resIRQ         = 0x04 // small
+	resEnd         = 0x0f // small
+	resMemory32    = 0x86
+	resExtendedIRQ = 0x89
+	resQWordRange  = 0x8a
+)
+
+// resources reads a resource template: one range of memory and one interrupt.
+func resources(b []byte) (d VirtioMMIO, ok bool) {
+	irq := false
+	for len(b) > 0 {
+		tag, n, head := int(b[0]>>3&0xf), int(b[0]&7), 1
+		if b[0]&0x80 != 0 {
+			if len(b) < 3 {
+				break
+			}
+			tag, n, head = int(b[0]), int(le16(b[1:])), 3
+		}
+		if n > len(b)-head || tag == resEnd {
+			break
+		}
+		r := b[head : head+n]
+		b = b[head+n:]
+		switch {
+		case tag == resMemory32 && n >= 9: // §6.4.3.4
+			d.Address, d.Size = uint64(le32(r[1:])), uint64(le32(r[5:]))
+		case tag == resQWordRange && n >= 43 && r[0] == 0: // §6.4.3.5.1, memory
+			d.Address, d.Size = le64(r[11:]), le64(r[35:])
+		case tag == resExtendedIRQ && n >= 6 && r[1] > 0: // §6.4.3.6
+			d.Level, d.ActiveLow = r[0]&2 == 0, r[0]&4 != 0
+			d.GSI, irq = le32(r[2:]), true
+		case tag == resIRQ && n >= 2 && le16(r) != 0: // §6.4.2.1
+			d.GSI, irq = lowestBit(le16(r)), true
+			if n >= 3 {
+				d.Level, d.ActiveLow = r[2]&1 == 0, r[2]&8 != 0
+			}
+		}
+	}
+	return d, irq && d.Address != 0 && d.Size >= 0x100 && d.Address+d.Size > d.Address
+}
+
+func lowestBit(mask uint16) (n uint32) {
+	for ; mask&1 == 0; mask >>= 1 {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,163 @@
+package acpi
+
+// madt reads the multiple APIC description table (§5.2.12).
+func (p *parser) madt(t []byte) {
+	if len(t) < 44 {
+		p.fail(ErrMADT)
+		return
+	}
+	p.info.LocalAPIC = uint64(le32(t[36:]))
+	p.info.Has8259 = t[40]&1 != 0 // PCAT_COMPAT
+	for t = t[44:]; len(t) > 0; {
+		if len(t) < 2 || t[1] < 2 || int(t[1]) > len(t) {
+			p.fail(ErrMADT)
+			return
+		}
+		n := int(t[1])
+		p.madtEntry(t[0], t[:n:n])
+		t = t[n:]
+	}
+}
+
+// madtLengths are the sizes of the entries that are used, by type.
+var madtLengths = [...]uint8{0: 8, 1: 12, 2: 10, 5: 12, 9: 16}
+
+func (p *parser) madtEntry(typ uint8, e []byte) {
+	if int(typ) >= len(madtLengths) || madtLengths[typ] == 0 {
+		return
+	}
+	if len(e) < int(madtLengths[typ]) {
+		p.fail(ErrMADT)
+		return
+	}
+	info := p.info
+	switch typ {
+	case 0: // local APIC; identifier 255 means that there is none
+		if e[3] != 0xff {
+			p.cpu(CPU{APICID: uint32(e[3]), UID: uint32(e[2])}, le32(e[4:]))
+		}
+	case 1: // I/O APIC
+		info.IOAPICs = append(info.IOAPICs, IOAPIC{e[2], uint64(le32(e[4:])), le32(e[8:])})
+	case 2: // interrupt source override, of ISA interrupts
+		flags := le16(e[8:])
+		info.Overrides = append(info.Overrides, Override{
+			IRQ: e[3], GSI: le32(e[4:]), ActiveLow: flags&3 == 3, Level: flags>>2&3 == 3})
+	case 5: // local APIC address override
+		info.LocalAPIC = le64(e[4:])
+	case 9: // x2APIC
+		p.cpu(CPU{APICID: le32(e[4:]), UID: le32(e[12:])}, le32(e[8:]))
+	}
+}
+
+// cpu adds a CPU by its flags (table 5.22): bit 0 enabled, bit 1 online
+// capable. A VMM lists places for CPUs to come with neither.
+func (p *parser) cpu(c CPU, flags uint32) {
+	if c.Enabled = flags&1 != 0; flags&3 != 0 {
+		p.info.CPUs = append(p.info.CPUs, c)
+	}
+}
+
+// mcfg reads the table of memory-mapped PCI configuration space (PCI Firmware
+// Specification 3.3, §4.1.2).
+func (p *parser) mcfg(t []byte) {
+	if len(t) < 44 {
+		p.fail(ErrMCFG)
+		return
+	}
+	for t = t[44:]; len(t) >= 16; t = t[16:] {
+		e := ECAM{le64(t), le16(t[8:]), t[10], t[11]}
+		if e.Base == 0 || e.Base%(1<<20) != 0 || e.StartBus > e.EndBus {
+			p.fail(ErrMCFG)
+			continue
+		}
+		p.info.ECAM = append(p.info.ECAM, e)
+	}
+}
+
+// Offsets in the fixed ACPI description table (§5.2.9).
+const (
+	fadtDSDT       = 40
+	fadtPM1aCnt    = 64
+	fadtPM1bCnt    = 68
+	fadtFlags      = 112
+	fadtReset      = 116
+	fadtResetValue = 128
+	fadtXDSDT      = 140
+	fadtXPM1aCnt   = 172
+	fadtXPM1bCnt   = 184
+	fadtSleep      = 244
+
+	fadtMinSize   = 116 // ACPI 1.0
+	flagResetReg  = 1 << 10
+	flagHWReduced = 1 << 20
+)
+
+// fadt reads the fixed table and with it the DSDT.
+func (p *parser) fadt(t []byte) {
+	if len(t) < fadtMinSize {
+		p.fail(ErrFADT)
+		return
+	}
+	flags := le32(t[fadtFlags:])
+	if reset, ok := register(t, fadtReset); ok && flags&flagResetReg != 0 && len(t) > fadtResetValue {
+		reset.Width = 8 // §4.8.3.6
+		reset.Value = uint32(t[fadtResetValue])
+		p.info.Reset, p.info.HasReset = reset, true
+	}
+	dsdt := uint64(le32(t[fadtDSDT:]))
+	if len(t) >= fadtXDSDT+8 && le64(t[fadtXDSDT:]) != 0 {
+		dsdt = le64(t[fadtXDSDT:])
+	}
+	sig, aml := p.load(dsdt)
+	if sig != "DSDT" {
+		p.fail(ErrNoDSDT)
+		return
+	}
+	aml = aml[headerSize:]
+	p.info.Virtio = findVirtio(aml)
+	a, b, ok := findS5(aml)
+	switch {
+	case !ok:
+	case flags&flagHWReduced != 0:
+		p.powerOffReduced(t, a)
+	default:
+		p.powerOff(t, fadtPM1aCnt, fadtXPM1aCnt, a)
+		p.powerOff(t, fadtPM1bCnt, fadtXPM1bCnt, b)
+	}
+}
+
+// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to
+// 12, SLP_EN in bit 13 (§4.8.3.2.1).
+func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
+	w, ok := register(t, xoff)
+	if !ok {
+		w = Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
+	}
+	if w.Address == 0 {
+		return
+	}
+	w.Width = 16
+	w.Value = uint32(typ)<<10 | 1<<13
+	p.info.PowerOff = append(p.info.PowerOff, w)
+}
+
+// powerOffReduced adds the write to the sleep control register of hardware-
+// reduced ACPI: SLP_TYP in bits 2 to 4, SLP_EN in bit 5 (§4.8.3.7).
+func (p *parser) powerOffReduced(t []byte, typ uint8) {
+	if w, ok := register(t, fadtSleep); ok {
+		w.Width = 8
+		w.Value = uint32(typ)<<2 | 1<<5
+		p.info.PowerOff = append(p.info.PowerOff, w)
+	}
+}
+
+// register reads a generic address structure (§5.2.3.2), if it is there and in
+// a space that can be written.
+func register(t []byte, off int) (Write, bool) {
+	if off+12 > len(t) {
+		return Write{}, false
+	}
+	w := Write{Space: Space(t[off]), Address: le64(t[off+4:])}
+	ok := w.Address != 0 && (w.Space == SpaceMemory || w.Space == SpaceIO && w.Address < 1<<16)
+	return w, ok
+}
