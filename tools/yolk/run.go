@@ -129,7 +129,8 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	if cfg.Kernel, err = filepath.Abs(im.Path); err != nil {
 		return fail("", err)
 	}
-	cfg.Append = v.bootLine(name, args, ui.IsTerminal(os.Stdout))
+	terminal := ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stdout) && ui.InForeground(os.Stdin)
+	cfg.Append = v.bootLine(name, args, terminal)
 	var files *os.File
 	if len(v.files) > 0 {
 		if files, err = v.packFiles(); err != nil {
@@ -143,7 +144,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	if files != nil {
 		os.Remove(files.Name()) // QEMU gets the open file
 	}
-	return runVM(ctx, cfg, files)
+	return runVM(ctx, cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal})
 }
 
 // packFiles writes the initial files to a temporary file.
@@ -191,18 +192,25 @@ func printCommandLine(cfg qemu.Config, files *os.File) int {
 const stopGrace = 10 * time.Second
 
 // runVM connects the VM with the terminal and the signals.
-func runVM(ctx context.Context, cfg qemu.Config, files *os.File) int {
+func runVM(ctx context.Context, cfg qemu.Config, con qemu.Console) int {
 	if ctx.Err() != nil { // interrupted before there was a VM
 		return exitFailure
 	}
 	// A background job that reads its terminal would be stopped; with SIGTTIN
 	// ignored it only has no input.
 	signal.Ignore(syscall.SIGTTIN)
+	if con.Terminal {
+		if restore, err := ui.PassKeys(os.Stdin); err == nil {
+			defer restore()
+		}
+	} else {
+		cfg.Append += " " + qemu.EscapedInput
+	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
 
-	vm, err := qemu.Start(cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files})
+	vm, err := qemu.Start(cfg, con)
 	if err != nil {
 		return fail("", err)
 	}
@@ -235,11 +243,10 @@ func watch(vm *qemu.VM, signals <-chan os.Signal, w io.Writer) <-chan syscall.Si
 		var patience <-chan time.Time
 		if first == os.Interrupt {
 			fmt.Fprintln(w, "yolk: stopping (again to kill)")
-			vm.Stop()
 		} else {
 			patience = time.After(stopGrace)
-			vm.Stop()
 		}
+		vm.Stop(first.(syscall.Signal))
 		select {
 		case <-vm.Done():
 			return

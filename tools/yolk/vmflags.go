@@ -347,10 +347,14 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	if w := v.ip.Word(); w != "" {
 		l.Add("ip", w)
 	}
+	env := v.env
 	if tty {
 		l.Add("yolk.tty", "1")
+		if term := os.Getenv("TERM"); term != "" {
+			env = append([]string{"TERM=" + term}, env...)
+		}
 	}
-	for _, kv := range lastWins(v.env) {
+	for _, kv := range lastWins(env) {
 		name, value, _ := strings.Cut(kv, "=")
 		l.Add("env."+name, value)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
@@ -57,16 +58,16 @@ func TestRealTripleFault(t *testing.T) {
 
 func TestRealInput(t *testing.T) {
 	var code tinyguest.Code
-	c := real(t, "microvm", code.Echo().Echo().Echo().Exit(0))
+	c := real(t, "microvm", code.Echo().Echo().Echo().Echo().Exit(0))
 	out, _, err := run(t, c, strings.NewReader("x\n"))
-	if out != "x\n\x04" || err != nil {
+	if out != "x\n\x10e" || err != nil {
 		t.Errorf("echo %q, %v; want the input and its end", out, err)
 	}
 }
 
 func TestRealStopAndKill(t *testing.T) {
 	var code tinyguest.Code
-	c := real(t, "microvm", code.Print("up").Echo())
+	c := real(t, "microvm", code.Print("up").Echo().Echo())
 	pr, _ := io.Pipe()
 	var out buffer
 	vm, err := Start(c, Console{In: pr, Out: &out})
@@ -74,8 +75,8 @@ func TestRealStopAndKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.waitFor(t, "up")
-	vm.Stop()
-	out.waitFor(t, "\x03")
+	vm.Stop(syscall.SIGINT)
+	out.waitFor(t, "\x10i")
 	vm.Kill()
 	if _, err := vm.Wait(); err != ErrKilled {
 		t.Errorf("Wait = %v; want ErrKilled", err)

@@ -15,13 +15,14 @@ import (
 	"time"
 )
 
-const (
-	// powerOffGrace is how long QEMU may take to end after the guest has
-	// written its exit status.
-	powerOffGrace = 3 * time.Second
-	// stopGrace bounds the wait for room in the console's input queue.
-	stopGrace = time.Second
-)
+// readyWait is when input starts to flow if the guest neither says that it is
+// ready nor prints anything. The serial port is reset when the guest sets it up,
+// and what came before is lost.
+const readyWait = time.Second
+
+// powerOffGrace is how long QEMU may take to end after the guest has written its
+// exit status.
+const powerOffGrace = 3 * time.Second
 
 // Console connects the guest's console and hands over open files.
 type Console struct {
@@ -29,6 +30,9 @@ type Console struct {
 	In io.Reader
 	// Out takes what the guest prints.
 	Out io.Writer
+	// Terminal says that the guest takes the console for a terminal; see
+	// EscapedInput for what is sent otherwise.
+	Terminal bool
 	// Initrd is an open cpio archive (its name need not exist any more), or
 	// nil for Config.Initrd.
 	Initrd *os.File
@@ -37,12 +41,15 @@ type Console struct {
 // VM is a running virtual machine.
 type VM struct {
 	cfg    Config
+	con    Console
 	cmd    *exec.Cmd
 	input  *os.File
 	stderr tail
 	done   chan struct{} // closed when QEMU has ended and err is set
 	err    error
 	told   chan struct{} // closed when the status line's reader has seen its end
+	ready  chan struct{} // closed when the guest has set up its console
+	once   sync.Once     // closes ready
 
 	mu     sync.Mutex
 	status int // the guest's exit status, -1 until it has told it
@@ -86,7 +93,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 	}
 	defer inputR.Close()
 
-	vm := &VM{cfg: cfg, input: inputW, status: -1, done: make(chan struct{}), told: make(chan struct{})}
+	vm := &VM{cfg: cfg, con: con, input: inputW, status: -1, done: make(chan struct{}), told: make(chan struct{}), ready: make(chan struct{})}
 	initrd := cfg.Initrd
 	files := []*os.File{statusW} // descriptor 3
 	if con.Initrd != nil {
@@ -97,7 +104,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 	vm.cmd.Stdin = inputR
 	// Always a pipe, never the user's own terminal or file: QEMU makes its
 	// console non-blocking, which everyone who shares the file would see.
-	vm.cmd.Stdout = struct{ io.Writer }{con.Out}
+	vm.cmd.Stdout = vm
 	vm.cmd.Stderr = &vm.stderr
 	vm.cmd.ExtraFiles = files
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -133,13 +140,22 @@ func (vm *VM) supervise(started chan<- error) {
 	close(vm.done)
 }
 
-// readStatus waits for the line "exit N". Other lines are ignored: later
-// guests may say more.
+// Write passes the guest's output on, as QEMU's standard output.
+func (vm *VM) Write(p []byte) (int, error) {
+	vm.setReady()
+	return vm.con.Out.Write(p)
+}
+
+func (vm *VM) setReady() { vm.once.Do(func() { close(vm.ready) }) }
+
+// readStatus waits for the line "exit N". Any line, such as "ready", says that
+// the guest runs; others have no meaning yet.
 func (vm *VM) readStatus(r *os.File) {
 	defer close(vm.told)
 	defer r.Close()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
+		vm.setReady()
 		n, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "exit ")
 		status, err := strconv.ParseUint(n, 10, 8)
 		if !ok || err != nil {
@@ -153,47 +169,26 @@ func (vm *VM) readStatus(r *os.File) {
 	io.Copy(io.Discard, r) // a line too long for the scanner must not block QEMU
 }
 
-// Control characters of a terminal in its usual state (termios(3)).
-const (
-	intr = 0x03 // VINTR
-	eof  = 0x04 // VEOF
-)
-
-// feed copies the input to the console and ends it with VEOF: a serial line
-// has no end of file. In the middle of a line the first one only hands the
-// line over.
+// feed copies the input to the console and tells its end.
 func (vm *VM) feed(in io.Reader) {
-	end := []byte{eof}
+	select {
+	case <-vm.ready:
+	case <-vm.done:
+	case <-time.After(readyWait):
+	}
+	w := vm.con.encoder(vm.input)
 	if in != nil {
-		w := &lineWriter{w: vm.input}
 		if _, err := io.Copy(w, in); err != nil {
 			return
 		}
-		if w.last != 0 && w.last != '\n' {
-			end = append(end, eof)
-		}
 	}
-	vm.input.Write(end)
+	vm.input.Write(w.end())
 }
 
-type lineWriter struct {
-	w    io.Writer
-	last byte
-}
-
-func (l *lineWriter) Write(p []byte) (int, error) {
-	if len(p) > 0 {
-		l.last = p[len(p)-1]
-	}
-	return l.w.Write(p)
-}
-
-// Stop asks the guest to end: the interrupt character on its console, which
-// the program sees as SIGINT.
-func (vm *VM) Stop() {
-	vm.input.SetWriteDeadline(time.Now().Add(stopGrace))
-	vm.input.Write([]byte{intr})
-	vm.input.SetWriteDeadline(time.Time{})
+// Stop asks the guest to end, as the signal would on a host. It does not wait:
+// the console may be full.
+func (vm *VM) Stop(sig syscall.Signal) {
+	go vm.input.Write(vm.con.signal(sig))
 }
 
 // Kill ends QEMU at once.

@@ -108,17 +108,47 @@ func TestNoExitStatus(t *testing.T) {
 }
 
 func TestInputAndEnd(t *testing.T) {
-	// od shows the end-of-file characters that a serial line needs.
-	for in, want := range map[string]string{
-		"":      `004`,
-		"a\n":   `a \n 004`,
-		"a\nbc": `a \n b c 004 004`,
+	for _, tt := range []struct {
+		terminal bool
+		in, want string
+	}{
+		{true, "", "\x04"},
+		{true, "a\n", "a\n\x04"},
+		{true, "a\nbc", "a\nbc\x04\x04"},
+		{true, "\x10", "\x10\x04\x04"},
+		{false, "", "\x10e"},
+		{false, "a\nbc", "a\nbc\x10e"},
+		{false, "a\x10b\x04", "a\x10\x10b\x04\x10e"},
 	} {
-		n := len(strings.Fields(want))
-		fake(t, fmt.Sprintf("head -c %d | od -An -c; echo exit 0 >&3", n))
-		out, _, err := run(t, config("microvm"), strings.NewReader(in))
-		if got := strings.Join(strings.Fields(out), " "); got != want || err != nil {
-			t.Errorf("input %q arrived as %q, %v; want %q", in, got, err, want)
+		fake(t, fmt.Sprintf("head -c %d; echo exit 0 >&3", len(tt.want)))
+		var out buffer
+		vm, err := Start(config("microvm"), Console{In: strings.NewReader(tt.in), Out: &out, Terminal: tt.terminal})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vm.Wait(); err != nil || out.String() != tt.want {
+			t.Errorf("terminal %v: input %q arrived as %q, %v; want %q", tt.terminal, tt.in, out.String(), err, tt.want)
+		}
+	}
+}
+
+func TestSignalBytes(t *testing.T) {
+	for _, tt := range []struct {
+		terminal bool
+		sig      syscall.Signal
+		want     string
+	}{
+		{true, syscall.SIGINT, "\x03"},
+		{true, syscall.SIGTERM, "\x03"},
+		{true, syscall.SIGQUIT, "\x1c"},
+		{false, syscall.SIGINT, "\x10i"},
+		{false, syscall.SIGTERM, "\x10t"},
+		{false, syscall.SIGHUP, "\x10t"},
+		{false, syscall.SIGQUIT, "\x10q"},
+	} {
+		c := Console{Terminal: tt.terminal}
+		if got := string(c.signal(tt.sig)); got != tt.want {
+			t.Errorf("terminal %v, %v: %q; want %q", tt.terminal, tt.sig, got, tt.want)
 		}
 	}
 }
@@ -143,7 +173,7 @@ func TestInitrdNeedsNoName(t *testing.T) {
 }
 
 func TestStopThenKill(t *testing.T) {
-	fake(t, "echo up; head -c 1 | od -An -c; echo asked; sleep 60")
+	fake(t, "echo up; head -c 2; echo asked; sleep 60")
 	pr, _ := io.Pipe()
 	var out buffer
 	vm, err := Start(config("microvm"), Console{In: pr, Out: &out})
@@ -151,9 +181,9 @@ func TestStopThenKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.waitFor(t, "up")
-	vm.Stop()
+	vm.Stop(syscall.SIGINT)
 	out.waitFor(t, "asked")
-	if !strings.Contains(out.String(), "003") {
+	if !strings.Contains(out.String(), "\x10i") {
 		t.Errorf("guest got %q; want the interrupt character", out.String())
 	}
 	pid := vm.cmd.Process.Pid

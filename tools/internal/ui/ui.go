@@ -8,22 +8,11 @@ import (
 	"io"
 	"os"
 	"sync"
-	"syscall"
 	"time"
-	"unsafe"
 )
 
 // patience is how long a step may take before it is announced.
 const patience = 2 * time.Second
-
-// IsTerminal reports whether f is a terminal (tcgetattr(3) succeeds).
-func IsTerminal(f *os.File) bool {
-	var t syscall.Termios
-	// unsafe: ioctl_tty(2) TCGETS takes a pointer, and package syscall has no
-	// call of its own for it.
-	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), syscall.TCGETS, uintptr(unsafe.Pointer(&t)))
-	return errno == 0
-}
 
 // Bold returns s in bold if w is a terminal that shows colours (NO_COLOR is
 // honoured), and s as it is otherwise.

@@ -1,0 +1,58 @@
+package ui
+
+import (
+	"os"
+	"syscall"
+	"unsafe"
+)
+
+// ioctl calls ioctl_tty(2). unsafe: its requests take pointers, and package
+// syscall has no call of its own for them.
+func ioctl[T any](f *os.File, request uintptr, arg *T) error {
+	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(arg)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// IsTerminal reports whether f is a terminal (tcgetattr(3) succeeds).
+func IsTerminal(f *os.File) bool {
+	var t syscall.Termios
+	return ioctl(f, syscall.TCGETS, &t) == nil
+}
+
+// InForeground reports whether we may use the terminal f: a job in the
+// background must neither read it nor change its state.
+func InForeground(f *os.File) bool {
+	var group int32
+	return ioctl(f, syscall.TIOCGPGRP, &group) == nil && int(group) == syscall.Getpgrp()
+}
+
+// tcsetsw sets the state after all output has left, asm-generic/ioctls.h.
+const tcsetsw = 0x5403
+
+// Indexes of control characters, termios(3).
+const (
+	vquit = 1
+	vsusp = 10
+)
+
+// PassKeys puts the terminal into a state for a guest that is a terminal of its
+// own: each key is passed on at once and not echoed. Ctrl-C alone keeps its
+// meaning. The returned function restores the former state.
+func PassKeys(f *os.File) (restore func(), err error) {
+	var old syscall.Termios
+	if err := ioctl(f, syscall.TCGETS, &old); err != nil {
+		return nil, err
+	}
+	t := old
+	t.Iflag &^= syscall.ICRNL | syscall.INLCR | syscall.IGNCR | syscall.IXON | syscall.ISTRIP
+	t.Lflag &^= syscall.ICANON | syscall.ECHO | syscall.ECHONL | syscall.IEXTEN
+	t.Cc[syscall.VMIN], t.Cc[syscall.VTIME] = 1, 0
+	t.Cc[vquit], t.Cc[vsusp] = 0, 0 // _POSIX_VDISABLE
+	if err := ioctl(f, syscall.TCSETS, &t); err != nil {
+		return nil, err
+	}
+	return func() { ioctl(f, tcsetsw, &old) }, nil
+}
