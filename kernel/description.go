@@ -9,8 +9,9 @@ import (
 
 // Flags of open(2) that package syscall lacks on amd64.
 const (
-	oPath    = 0x200000
-	oTmpfile = 0x410000 // with O_DIRECTORY
+	oPath      = 0x200000
+	oTmpfile   = 0x410000 // with O_DIRECTORY
+	oLargefile = 0x8000   // F_GETFL shows it on 64-bit systems; syscall.O_LARGEFILE is 0
 )
 
 // Optional interfaces of a File.

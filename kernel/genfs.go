@@ -138,7 +138,7 @@ func (d *genDir) Lookup(name string) (Inode, syscall.Errno) {
 
 func (d *genDir) Open(int) (File, syscall.Errno) { return &genDirFile{dirFile{dir: d}}, 0 }
 
-func (d *genDir) Create(string, uint32, uint64) (Inode, syscall.Errno) { return nil, syscall.EPERM }
+func (d *genDir) Create(string, uint32, uint64) (Inode, syscall.Errno) { return nil, syscall.ENOENT }
 func (d *genDir) Symlink(string, string) (Inode, syscall.Errno)        { return nil, syscall.EPERM }
 func (d *genDir) Link(string, Inode) syscall.Errno                     { return syscall.EPERM }
 func (d *genDir) Remove(string, bool) syscall.Errno                    { return syscall.EPERM }

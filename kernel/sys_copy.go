@@ -27,7 +27,7 @@ func sysSendfile(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	if !in.positioned || out.flags.Load()&syscall.O_APPEND != 0 {
+	if !in.positioned || in == out || out.flags.Load()&syscall.O_APPEND != 0 {
 		return 0, syscall.EINVAL
 	}
 	n := min(a.N[3], maxRW)
@@ -87,13 +87,16 @@ func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer in.DecRef()
-	out, e := k.getWritable(&a, 2)
+	out, e := k.get(&a, 2)
 	if e != 0 {
 		return 0, e
 	}
 	defer out.DecRef()
 	if e := copyRangeTypes(in, out); e != 0 {
 		return 0, e
+	}
+	if !out.writable() {
+		return 0, syscall.EBADF
 	}
 	inOff, e := fileOffset(&a, 1)
 	if e != 0 {

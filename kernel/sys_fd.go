@@ -124,7 +124,6 @@ func sysFcntl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	defer d.DecRef()
 	if a.Int(1) == syscall.F_GETFL {
-		// 64-bit kernels always report O_LARGEFILE for opened files.
 		return uintptr(uint32(d.flags.Load())), 0
 	}
 	if d.flags.Load()&oPath != 0 {

@@ -125,10 +125,7 @@ func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, sys
 		return nil, syscall.ENOTDIR
 	}
 	v := &k.vfs
-	v.mu.Lock()
-	gone := dir.deleted
-	v.mu.Unlock()
-	if gone {
+	if v.isDeleted(dir) {
 		return nil, syscall.ENOENT
 	}
 	inode, e := op(parent)
@@ -153,7 +150,7 @@ func (k *Kernel) openNew(d *dentry, flags int) (*Description, syscall.Errno) {
 }
 
 func (k *Kernel) describe(d *dentry, f File, flags int) *Description {
-	desc := newDescription(k, f, flags|syscall.O_LARGEFILE)
+	desc := newDescription(k, f, flags|oLargefile)
 	desc.where = d
 	k.notifyObject(d, inOpen)
 	return desc
@@ -177,7 +174,7 @@ func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) 
 	case syscall.S_IFLNK:
 		return nil, syscall.ELOOP
 	case syscall.S_IFDIR:
-		if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
+		if flags&(syscall.O_ACCMODE|syscall.O_TRUNC|syscall.O_CREAT) != syscall.O_RDONLY {
 			return nil, syscall.EISDIR
 		}
 	case syscall.S_IFREG:

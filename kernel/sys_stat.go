@@ -230,10 +230,7 @@ func sysFstatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // sysGetcwd is getcwd(2): the length includes the NUL.
 func sysGetcwd(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d := k.cwd()
-	k.vfs.mu.Lock()
-	gone := d.deleted
-	k.vfs.mu.Unlock()
-	if gone {
+	if k.vfs.isDeleted(d) {
 		return 0, syscall.ENOENT
 	}
 	p := k.vfs.path(d) + "\x00"
@@ -328,6 +325,9 @@ func sysGetdents64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // readDir emits "." and "..", then the directory's own entries.
 func (k *Kernel) readDir(d *Description, dir DirReader, w *direntWriter) syscall.Errno {
 	w.pos = d.pos
+	if d.where != nil && k.vfs.isDeleted(d.where) {
+		return syscall.ENOENT
+	}
 	if d.pos < firstEntry && d.where != nil {
 		dots := [2]struct {
 			name string

@@ -249,6 +249,13 @@ func (v *vfs) path(d *dentry) string {
 	return p + suffix
 }
 
+// isDeleted says whether the name of d is gone.
+func (v *vfs) isDeleted(d *dentry) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return d.deleted
+}
+
 // isDir says whether d is a directory.
 func (d *dentry) isDir() bool { return d.inode.Type() == syscall.S_IFDIR }
 

@@ -1,0 +1,193 @@
+package kernel
+
+import (
+	"crypto/rand"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// fakeMachine is a Machine on the host: memory and clocks are the host's.
+type fakeMachine struct {
+	start    time.Time
+	archive  []byte
+	memory   uint64
+	mu       sync.Mutex
+	out      []byte
+	pollable map[int]bool
+	ready    map[int]Events
+	exit     int
+}
+
+func newFake() *fakeMachine {
+	return &fakeMachine{start: time.Now(), memory: 256 << 20, pollable: map[int]bool{}, ready: map[int]Events{}, exit: -1}
+}
+
+func (m *fakeMachine) SetPollable(fd int, on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pollable[fd] = on
+	if !on {
+		delete(m.ready, fd)
+	}
+}
+
+func (m *fakeMachine) Ready(fd int, ev Events) {
+	m.mu.Lock()
+	m.ready[fd] |= ev
+	m.mu.Unlock()
+}
+
+func (m *fakeMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
+	var n [6]uintptr
+	for i := range n {
+		n[i] = uintptr(a.Pointer(i))
+	}
+	r, _, e := syscall.Syscall6(nr, n[0], n[1], n[2], n[3], n[4], n[5])
+	return r, e
+}
+
+func (m *fakeMachine) ConsoleWrite(p []byte) {
+	m.mu.Lock()
+	m.out = append(m.out, p...)
+	m.mu.Unlock()
+}
+
+func (m *fakeMachine) output() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := string(m.out)
+	m.out = nil
+	return s
+}
+
+func (m *fakeMachine) Random(p []byte)              { rand.Read(p) }
+func (m *fakeMachine) Memory() (total, free uint64) { return m.memory, m.memory / 2 }
+func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }
+func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }
+func (m *fakeMachine) InitialFiles() []byte         { return m.archive }
+func (m *fakeMachine) Nanotime() int64              { return int64(time.Since(m.start)) + 1e9 }
+func (m *fakeMachine) Exit(status int)              { m.exit = status }
+func (m *fakeMachine) state(fd int) (on bool, ev Events) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pollable[fd], m.ready[fd]
+}
+
+// system makes system calls: those of a Kernel or, for comparison, the host's.
+type system struct {
+	testing.TB
+	k    *Kernel
+	fake *fakeMachine
+	dir  string // where tests put files
+	log  []string
+}
+
+func newSystem(t testing.TB) *system { return newSystemWith(t, newFake(), Options{}) }
+
+func newSystemWith(t testing.TB, m *fakeMachine, opt Options) *system {
+	return &system{TB: t, k: New(m, opt), fake: m, dir: "/tmp"}
+}
+
+// call makes a system call. Pointers must be to the heap, which they are:
+// passing one here moves it there.
+func (s *system) call(nr uintptr, args ...any) (int, syscall.Errno) {
+	var n [6]uintptr
+	var p [6]unsafe.Pointer
+	for i, a := range args {
+		switch a := a.(type) {
+		case int:
+			n[i] = uintptr(a)
+		case uintptr:
+			n[i] = a
+		case unsafe.Pointer:
+			n[i], p[i] = uintptr(a), a
+		case string:
+			b := append([]byte(a), 0)
+			p[i] = unsafe.Pointer(&b[0])
+		case []byte:
+			p[i] = unsafe.Pointer(unsafe.SliceData(a))
+		default:
+			s.Fatalf("argument %d is a %T", i, a)
+		}
+		if p[i] != nil {
+			n[i] = uintptr(p[i])
+		}
+	}
+	if s.k == nil {
+		r, _, e := syscall.Syscall6(nr, uintptr(ptr(n[0], p[0])), uintptr(ptr(n[1], p[1])), uintptr(ptr(n[2], p[2])),
+			uintptr(ptr(n[3], p[3])), uintptr(ptr(n[4], p[4])), uintptr(ptr(n[5], p[5])))
+		return int(r), e
+	}
+	r, _, e := s.k.Dispatch(nr, Args{N: n, P: p})
+	return int(r), syscall.Errno(e)
+}
+
+func ptr(n uintptr, p unsafe.Pointer) unsafe.Pointer {
+	if p != nil {
+		return p
+	}
+	return *(*unsafe.Pointer)(unsafe.Pointer(&n))
+}
+
+// must is call that may not fail.
+func (s *system) must(nr uintptr, args ...any) int {
+	s.Helper()
+	r, e := s.call(nr, args...)
+	if e != 0 {
+		s.Fatalf("%s%v: %v", table[nr].name, args, e)
+	}
+	return r
+}
+
+func (s *system) open(path string, flags int) int {
+	s.Helper()
+	return s.must(syscall.SYS_OPENAT, atFdCwd, path, flags, 0o644)
+}
+
+func (s *system) write(fd int, data string) int {
+	s.Helper()
+	return s.must(syscall.SYS_WRITE, fd, []byte(data), len(data))
+}
+
+func (s *system) read(fd, n int) string {
+	s.Helper()
+	b := make([]byte, n+1)
+	return string(b[:s.must(syscall.SYS_READ, fd, b, n)])
+}
+
+func (s *system) close(fd int) { s.Helper(); s.must(syscall.SYS_CLOSE, fd) }
+
+func (s *system) readFile(path string) string {
+	s.Helper()
+	fd := s.open(path, syscall.O_RDONLY)
+	defer s.close(fd)
+	var out []byte
+	for b := make([]byte, 4096); ; {
+		n := s.must(syscall.SYS_READ, fd, b, len(b))
+		if n == 0 {
+			return string(out)
+		}
+		out = append(out, b[:n]...)
+	}
+}
+
+func (s *system) writeFile(path, data string) {
+	s.Helper()
+	fd := s.open(path, syscall.O_CREAT|syscall.O_WRONLY|syscall.O_TRUNC)
+	if data != "" {
+		s.write(fd, data)
+	}
+	s.close(fd)
+}
+
+func (s *system) stat(path string) (st syscall.Stat_t, e syscall.Errno) {
+	p := new(syscall.Stat_t)
+	_, e = s.call(syscall.SYS_LSTAT, path, unsafe.Pointer(p))
+	return *p, e
+}
+
+// p is a path in the test's directory.
+func (s *system) p(name string) string { return s.dir + "/" + name }
