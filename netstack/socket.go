@@ -131,10 +131,12 @@ func (s *Stack) newRaw(family int, net tcpip.NetworkProtocolNumber, protocol int
 		// raw(7): IPPROTO_RAW only sends, with a header of the program's own.
 		ep, err = s.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(protocol), net, wq, false)
 	} else {
+		// gVisor delivers raw packets of the protocols it speaks: ICMP, TCP
+		// and UDP. A program's own protocol is refused.
 		ep, err = raw.NewEndpoint(s.stack, net, tcpip.TransportProtocolNumber(protocol), wq)
 	}
 	if err != nil {
-		return nil, errnoOf(err)
+		return nil, syscall.EPROTONOSUPPORT
 	}
 	k := &datagramSocket{}
 	k.init(s, ep, wq, family, syscall.SOCK_RAW, protocol)
