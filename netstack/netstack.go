@@ -20,6 +20,7 @@ import (
 	"time"
 	"unsafe"
 
+	gvlog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
@@ -82,6 +83,7 @@ func New(cfg Config) *Stack {
 		s.cfg.OnStack = nearStack
 	}
 	s.inode.Store(firstInode)
+	quietGVisor.Do(func() { gvlog.SetTarget(noLog{}) })
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
 			ipv4.NewProtocolWithOptions(ipv4.Options{IGMP: ipv4.IGMPOptions{Enabled: true}}),
@@ -208,6 +210,15 @@ func (s *Stack) Close() {
 	s.stopConfig()
 	s.stack.Close()
 }
+
+// noLog is where gVisor's own messages go: the standard error output belongs
+// to the program.
+type noLog struct{}
+
+// Emit implements log.Emitter.
+func (noLog) Emit(int, gvlog.Level, time.Time, string, ...any) {}
+
+var quietGVisor sync.Once
 
 func (s *Stack) log(parts ...string) {
 	if s.cfg.Log == nil {

@@ -123,9 +123,15 @@ func (n *wireNIC) receive(data []byte, checked bool) {
 // wiredPair makes two stacks, 10.0.0.1 and 10.0.0.2, and fd00::1 and fd00::2.
 func wiredPair(t testing.TB, ringSize int, info NICInfo) (a, b tester, na, nb *wireNIC) {
 	t.Helper()
+	return wiredPairWith(t, ringSize, info, Config{})
+}
+
+func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b tester, na, nb *wireNIC) {
+	t.Helper()
+	cfg.OnStack = func(unsafe.Pointer) bool { return false }
 	na, nb = newWire(t, ringSize, info)
 	mk := func(n *wireNIC, last byte) tester {
-		s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }})
+		s := New(cfg)
 		t.Cleanup(s.Close)
 		l, errno := s.AddNIC(n, "eth0")
 		if errno != 0 {
