@@ -104,7 +104,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 	vm.cmd.Stdin = inputR
 	// Always a pipe, never the user's own terminal or file: QEMU makes its
 	// console non-blocking, which everyone who shares the file would see.
-	vm.cmd.Stdout = vm
+	vm.cmd.Stdout = output{vm}
 	vm.cmd.Stderr = &vm.stderr
 	vm.cmd.ExtraFiles = files
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -140,10 +140,12 @@ func (vm *VM) supervise(started chan<- error) {
 	close(vm.done)
 }
 
-// Write passes the guest's output on, as QEMU's standard output.
-func (vm *VM) Write(p []byte) (int, error) {
-	vm.setReady()
-	return vm.con.Out.Write(p)
+// output passes the guest's output on.
+type output struct{ vm *VM }
+
+func (o output) Write(p []byte) (int, error) {
+	o.vm.setReady()
+	return o.vm.con.Out.Write(p)
 }
 
 func (vm *VM) setReady() { vm.once.Do(func() { close(vm.ready) }) }
