@@ -134,8 +134,11 @@ func (r *report) print(w io.Writer) {
 			fmt.Fprintf(t, "\t%s", row.Values[s])
 		}
 		ratio := "-"
-		if row.Ratio != 0 {
+		switch {
+		case row.Ratio >= 0.1:
 			ratio = fmt.Sprintf("%.2f", row.Ratio)
+		case row.Ratio > 0:
+			ratio = fmt.Sprintf("%.4f", row.Ratio)
 		}
 		fmt.Fprintf(t, "\t%s\t%s\n", ratio, row.Better)
 	}
