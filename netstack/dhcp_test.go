@@ -304,3 +304,53 @@ func FuzzDHCP(f *testing.F) {
 		dhcpPayload(b)
 	})
 }
+
+func TestDHCPRenewal(t *testing.T) {
+	mode := "answer"
+	n := newDHCPServer(func(q dhcpSeen) []byte {
+		switch {
+		case mode == "answer", mode == "only broadcast" && q.broadcast:
+			return usualServer(q)
+		case mode == "refuse":
+			return serverReply(q, dhcpNak, [4]byte{})
+		}
+		return nil
+	})
+	s := n.start(t, Config{})
+	if err := s.Configure(nil, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	held := &lease{addr: netip.MustParsePrefix("10.0.2.15/24")}
+	server := peerAddr{mac: [6]byte{2, 2, 2, 2, 2, 2}, ip: netip.MustParseAddr("10.0.2.2")}
+	for _, c := range []struct {
+		mode      string
+		ok        bool
+		broadcast []bool
+	}{
+		{"answer", true, []bool{false}},
+		{"only broadcast", true, []bool{false, true}},
+		{"refuse", false, []bool{false}},
+		{"silence", false, []bool{false, true}},
+	} {
+		n.mu.Lock()
+		mode, n.seen = c.mode, nil
+		n.mu.Unlock()
+		now := time.Now()
+		_, _, err := newDHCPClient(s, n.link).extend(t.Context(), held, server, now.Add(200*time.Millisecond), now.Add(400*time.Millisecond))
+		if (err == nil) != c.ok {
+			t.Errorf("%s: extend = %v", c.mode, err)
+		}
+		n.mu.Lock()
+		var got []bool
+		for _, q := range n.seen {
+			got = append(got, q.broadcast)
+			if q.typ != dhcpRequest || q.client != held.addr.Addr() || q.requested.IsValid() {
+				t.Errorf("%s: %+v; want a request with the client's address and no requested one (RFC 2131 §4.3.2)", c.mode, q)
+			}
+		}
+		n.mu.Unlock()
+		if !slices.Equal(got, c.broadcast) {
+			t.Errorf("%s: broadcast %v; want %v", c.mode, got, c.broadcast)
+		}
+	}
+}
