@@ -47,8 +47,10 @@ func copyFile(src, dst string) error {
 }
 
 // copyPackage copies one package's folder without tests and sub-folders that
-// are packages of their own. The compiler takes no //go:inline in standard
-// packages (gVisor has some), so those lines go.
+// are packages of their own. gVisor needs two changes: the compiler takes no
+// //go:inline in standard packages, so those lines go; and the generated files
+// that register every type for checkpoints stay behind, because they would
+// keep thousands of methods in each image and run at each start.
 func copyPackage(src, dst string) error {
 	entries, err := os.ReadDir(src)
 	if err != nil {
@@ -57,7 +59,7 @@ func copyPackage(src, dst string) error {
 	for _, e := range entries {
 		from, to := filepath.Join(src, e.Name()), filepath.Join(dst, e.Name())
 		switch {
-		case e.IsDir() || strings.HasSuffix(e.Name(), "_test.go"):
+		case e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || strings.HasSuffix(e.Name(), "_state_autogen.go"):
 		case strings.HasSuffix(e.Name(), ".go"):
 			text, err := os.ReadFile(from)
 			if err != nil {

@@ -27,7 +27,12 @@ func machRandom(p, n uintptr) {
 			machRand.state.Refill()
 			continue
 		}
-		k := min(n, 8)
+		if n >= 8 {
+			store64(p, v)
+			p, n = p+8, n-8
+			continue
+		}
+		k := n
 		for i := uintptr(0); i < k; i++ {
 			*(*byte)(unsafe.Pointer(p + i)) = byte(v >> (8 * i))
 		}

@@ -1,6 +1,10 @@
 package work
 
-import "cmd/go/internal/cfg"
+import (
+	"cmd/go/internal/cfg"
+	"cmd/go/internal/load"
+	"strings"
+)
 
 // tamagoToolEnv returns what the compiler, the assembler and the linker are to
 // find in their environment beyond the usual. The stock compiler knows no
@@ -11,4 +15,15 @@ func tamagoToolEnv() []string {
 		return nil
 	}
 	return []string{"GOOS=linux"}
+}
+
+// tamagoOmitDebug tells the packages that are compiled without DWARF: the
+// machine's own and its libraries. Tracebacks and profiles do not need it.
+func tamagoOmitDebug(p *load.Package) bool {
+	if cfg.Goos != "tamago" {
+		return false
+	}
+	return strings.HasPrefix(p.ImportPath, "runtime/yolk") ||
+		strings.HasPrefix(p.ImportPath, "vendor/") && !strings.HasPrefix(p.ImportPath, "vendor/golang.org/x/net") &&
+			!strings.HasPrefix(p.ImportPath, "vendor/golang.org/x/crypto")
 }
