@@ -39,6 +39,7 @@ func TestExampleHello(t *testing.T) {
 func TestExampleWeb(t *testing.T) {
 	t.Parallel()
 	m := vm.Start(t, vm.Options{Flags: []string{"-p", ":8080", "-m", "32M"}, Target: "./examples/web"})
+	m.WaitFor("listening")
 	if got := get(t, m, "/"); !strings.Contains(got, "You are visitor 1") {
 		t.Errorf("GET / = %q", got)
 	}

@@ -36,6 +36,9 @@ func get(t *testing.T, m *vm.VM, path string) string {
 func startServe(t *testing.T, flags ...string) *vm.VM {
 	t.Helper()
 	m := vm.Start(t, vm.Options{Flags: append([]string{"-p", ":8080"}, flags...), Target: serve})
+	// QEMU accepts connections earlier, and repeats its own SYN to the guest
+	// only after seconds.
+	m.WaitFor("listening")
 	if got := get(t, m, "/"); got != "hello" {
 		t.Fatalf("GET / = %q; want hello", got)
 	}

@@ -34,10 +34,7 @@ func TestMachines(t *testing.T) {
 		t.Run(machine, func(t *testing.T) {
 			t.Parallel()
 			wantOutput(t, runProg(t, []string{"-machine", machine}, "hello"), 0, "hello, world\n")
-			m := vm.Start(t, vm.Options{Flags: []string{"-machine", machine, "-p", ":8080"}, Target: serve})
-			if got := get(t, m, "/"); got != "hello" {
-				t.Errorf("GET / = %q", got)
-			}
+			startServe(t, "-machine", machine)
 		})
 	}
 }
@@ -46,11 +43,6 @@ func TestPanic(t *testing.T) {
 	t.Parallel()
 	got := runProg(t, nil, "panic")
 	wantOutput(t, got, 2, "panic: boom", "goroutine 1", "main.go:")
-}
-
-func TestDeadlockIsReported(t *testing.T) {
-	t.Parallel()
-	wantOutput(t, runProg(t, nil, "deadlock"), 2, "all goroutines are asleep - deadlock!")
 }
 
 func TestFaultsArePanics(t *testing.T) {

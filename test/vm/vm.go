@@ -21,7 +21,7 @@ import (
 )
 
 // timeout bounds one run: TCG on a busy machine is slow, a hang is forever.
-const timeout = 5 * time.Minute
+const timeout = 2 * time.Minute
 
 // Options are one run.
 type Options struct {
