@@ -137,7 +137,7 @@ func (d *Description) read(p []byte) (int, syscall.Errno) {
 	if e != syscall.EAGAIN || d.nonblocking() {
 		return n, e
 	}
-	s := newSleeper(d.file.Queue(), d.receiveTimeout.Load())
+	s := newSleeper(d.k, d.file.Queue(), d.receiveTimeout.Load())
 	for e == syscall.EAGAIN {
 		if n, e = d.file.Read(p, 0); e == syscall.EAGAIN && !s.sleep() {
 			break
@@ -157,7 +157,7 @@ func (d *Description) write(p []byte) (int, syscall.Errno) {
 	if (e != syscall.EAGAIN && (e != 0 || n == len(p))) || d.nonblocking() {
 		return n, e
 	}
-	s := newSleeper(d.file.Queue(), d.sendTimeout.Load())
+	s := newSleeper(d.k, d.file.Queue(), d.sendTimeout.Load())
 	defer s.done()
 	for n < len(p) {
 		m, e := d.file.Write(p[n:], 0)
@@ -214,6 +214,7 @@ func (d *Description) wrote(n int, flags int32) {
 // A sleeper lets a goroutine wait for queues. It is pooled, so that blocking
 // allocates nothing.
 type sleeper struct {
+	k      *Kernel       // nil: nothing from outside can end the wait
 	woken  chan struct{} // capacity 1: a wake-up is never lost
 	waiter Waiter
 	queue  *WaitQueue
@@ -224,11 +225,26 @@ type sleeper struct {
 	timer    *time.Timer
 }
 
-var sleepers = sync.Pool{New: func() any {
+// sleepers are those without work. (A sync.Pool would hold them as interface
+// values; with a timer in them, that links all of package time.)
+var sleepers struct {
+	sync.Mutex
+	free []*sleeper
+}
+
+func getSleeper() *sleeper {
+	p := &sleepers
+	p.Lock()
+	defer p.Unlock()
+	if n := len(p.free); n > 0 {
+		s := p.free[n-1]
+		p.free = p.free[:n-1]
+		return s
+	}
 	s := &sleeper{woken: make(chan struct{}, 1)}
 	s.waiter.Notify = s.wake
 	return s
-}}
+}
 
 func (s *sleeper) wake(Events) {
 	select {
@@ -240,9 +256,9 @@ func (s *sleeper) wake(Events) {
 // newSleeper returns a sleeper on q (which may be nil) that gives up after
 // timeout nanoseconds if that is positive. The caller must look at the file
 // again before it sleeps.
-func newSleeper(q *WaitQueue, timeout int64) *sleeper {
-	s := sleepers.Get().(*sleeper)
-	s.queue = q
+func newSleeper(k *Kernel, q *WaitQueue, timeout int64) *sleeper {
+	s := getSleeper()
+	s.k, s.queue = k, q
 	if q != nil {
 		q.Add(&s.waiter)
 	}
@@ -276,7 +292,13 @@ func (s *sleeper) watch(queues []*WaitQueue) {
 // sleep waits for a wake-up; false means that the time is over.
 func (s *sleeper) sleep() bool {
 	if s.deadline == 0 {
+		if s.k == nil {
+			<-s.woken
+			return true
+		}
+		s.k.m.Waiting(1)
 		<-s.woken
+		s.k.m.Waiting(-1)
 		return true
 	}
 	select {
@@ -306,5 +328,8 @@ func (s *sleeper) done() {
 	case <-s.woken:
 	default:
 	}
-	sleepers.Put(s)
+	s.k = nil
+	sleepers.Lock()
+	sleepers.free = append(sleepers.free, s)
+	sleepers.Unlock()
 }

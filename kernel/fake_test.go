@@ -25,6 +25,8 @@ func newFake() *fakeMachine {
 	return &fakeMachine{start: time.Now(), memory: 256 << 20, pollable: map[int]bool{}, ready: map[int]Events{}, exit: -1}
 }
 
+func (m *fakeMachine) Waiting(int) {}
+
 func (m *fakeMachine) SetPollable(fd int, on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

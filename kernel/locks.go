@@ -98,7 +98,7 @@ func (t *lockTable) wait(key lockKey, l *rangeLock) syscall.Errno {
 	if e != syscall.EAGAIN {
 		return e
 	}
-	s := newSleeper(&t.queue, 0)
+	s := newSleeper(l.owner.k, &t.queue, 0)
 	defer s.done()
 	for {
 		if e = t.set(key, l); e != syscall.EAGAIN {

@@ -11,6 +11,10 @@ type Machine interface {
 	// Ready wakes goroutines that the Go netpoller has parked on fd. It is
 	// cheap, does not block and may be called with locks held.
 	Ready(fd int, ev Events)
+	// Waiting counts goroutines that wait in a system call for something
+	// from outside (a connection, a key): the program is no deadlock then,
+	// even if all its goroutines wait.
+	Waiting(delta int)
 	// Syscall passes a system call to the machine half (memory, threads,
 	// signals, futexes, clocks, exit).
 	Syscall(nr uintptr, a Args) (uintptr, syscall.Errno)

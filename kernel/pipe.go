@@ -69,7 +69,7 @@ func (e *pipeEnd) waitForPeer(flags int) syscall.Errno {
 	if flags&syscall.O_NONBLOCK != 0 {
 		return syscall.ENXIO
 	}
-	s := newSleeper(&p.queue, 0)
+	s := newSleeper(nil, &p.queue, 0)
 	defer s.done()
 	for {
 		p.mu.Lock()

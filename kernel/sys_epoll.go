@@ -140,7 +140,7 @@ func (k *Kernel) epollWait(a *Args, timeout int64) (uintptr, syscall.Errno) {
 	}
 	n = ep.wait(out)
 	if n == 0 && timeout != 0 {
-		s := newSleeper(&ep.queue, timeout)
+		s := newSleeper(k, &ep.queue, timeout)
 		for {
 			if n = ep.wait(out); n > 0 || !s.sleep() {
 				break

@@ -114,7 +114,7 @@ func sendAll(d *Description, s Socket, m *Message, total, flags int) (uintptr, s
 
 // sendRest continues after done bytes of total were sent.
 func sendRest(d *Description, s Socket, m *Message, done, total, flags int) (int, syscall.Errno) {
-	w := newSleeper(s.Queue(), d.sendTimeout.Load())
+	w := newSleeper(d.k, s.Queue(), d.sendTimeout.Load())
 	defer w.done()
 	advance(m, done)
 	for {
@@ -208,7 +208,7 @@ func receive(d *Description, s Socket, m *Message, total, flags int) (int, sysca
 	if !block || e != syscall.EAGAIN && (e != 0 || flags&syscall.MSG_WAITALL == 0) {
 		return n, e
 	}
-	w := newSleeper(s.Queue(), d.receiveTimeout.Load())
+	w := newSleeper(d.k, s.Queue(), d.receiveTimeout.Load())
 	defer w.done()
 	for e == syscall.EAGAIN {
 		if n, e = s.Receive(m, flags); e == syscall.EAGAIN && !w.sleep() {

@@ -50,7 +50,7 @@ func (k *Kernel) poll(fds []pollFD, timeout int64) uintptr {
 	if n := k.pollOnce(fds); n > 0 || timeout == 0 {
 		return n
 	}
-	s := newSleeper(nil, timeout)
+	s := newSleeper(k, nil, timeout)
 	held := make([]*Description, 0, 8)
 	queues := make([]*WaitQueue, 0, 8)
 	for i := range fds {

@@ -152,7 +152,7 @@ func sysConnect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	e = s.Connect(addr)
 	if e == syscall.EAGAIN && !d.nonblocking() { // a unix socket's backlog is full
-		w := newSleeper(s.Queue(), d.sendTimeout.Load())
+		w := newSleeper(d.k, s.Queue(), d.sendTimeout.Load())
 		defer w.done()
 		for e = s.Connect(addr); e == syscall.EAGAIN && w.sleep(); {
 			e = s.Connect(addr)
@@ -166,7 +166,7 @@ func sysConnect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // awaitConnect blocks until a connection is made or fails.
 func awaitConnect(d *Description, s Socket) syscall.Errno {
-	w := newSleeper(s.Queue(), d.sendTimeout.Load())
+	w := newSleeper(d.k, s.Queue(), d.sendTimeout.Load())
 	defer w.done()
 	for s.Readiness()&(EventOut|EventErr|EventHup) == 0 {
 		if !w.sleep() {
@@ -207,7 +207,7 @@ func (k *Kernel) accept(a *Args, flags int) (uintptr, syscall.Errno) {
 	defer d.DecRef()
 	c, e := s.Accept()
 	if e == syscall.EAGAIN && !d.nonblocking() {
-		w := newSleeper(s.Queue(), d.receiveTimeout.Load())
+		w := newSleeper(d.k, s.Queue(), d.receiveTimeout.Load())
 		for {
 			if c, e = s.Accept(); e != syscall.EAGAIN || !w.sleep() {
 				break

@@ -223,6 +223,9 @@ var defaultFiles = [...]struct{ path, content string }{
 func (fs *tmpfs) addDefaults() {
 	fs.place("tmp", syscall.S_IFDIR|syscall.S_ISVTX|0o777)
 	fs.place("root", syscall.S_IFDIR|0o700)
+	for _, dir := range [...]string{"usr/bin", "home", "mnt", "opt"} {
+		fs.place(dir, syscall.S_IFDIR|0o755)
+	}
 	fs.place("var/tmp", syscall.S_IFDIR|syscall.S_ISVTX|0o777)
 	fs.place("run", syscall.S_IFDIR|0o755)
 	for i := range defaultFiles {
