@@ -1,0 +1,119 @@
+package kernel
+
+import (
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+func TestConsoleStream(t *testing.T) {
+	s := newSystem(t)
+	s.write(1, "one\ntwo\n")
+	if got := s.fake.output(); got != "one\ntwo\n" {
+		t.Errorf("output %q", got)
+	}
+	if _, e := s.call(syscall.SYS_IOCTL, 1, tcgets, unsafe.Pointer(new(termios))); e != syscall.ENOTTY {
+		t.Errorf("TCGETS without a terminal: %v; want ENOTTY", e)
+	}
+	s.k.ConsoleInput([]byte("a\x03b\r"))
+	if got := s.read(0, 10); got != "a\x03b\r" {
+		t.Errorf("input %q; want it untouched", got)
+	}
+	go func() {
+		time.Sleep(5 * time.Millisecond)
+		s.k.ConsoleInput([]byte("late"))
+	}()
+	if got := s.read(0, 10); got != "late" {
+		t.Errorf("blocked read got %q", got)
+	}
+	s.k.ConsoleHangup()
+	if got := s.read(0, 10); got != "" {
+		t.Errorf("after the hangup %q; want the end of the file", got)
+	}
+}
+
+func terminal(t *testing.T, interrupts *[]syscall.Signal) *system {
+	return newSystemWith(t, newFake(), Options{Terminal: true, Rows: 50, Columns: 132,
+		Interrupt: func(sig syscall.Signal) { *interrupts = append(*interrupts, sig) }})
+}
+
+func TestTerminalLines(t *testing.T) {
+	var signals []syscall.Signal
+	s := terminal(t, &signals)
+	s.write(1, "a\nb")
+	if got := s.fake.output(); got != "a\r\nb" {
+		t.Errorf("output %q; want CR LF", got)
+	}
+	s.k.ConsoleInput([]byte("helo\x7flo\r"))
+	if got, echo := s.read(0, 20), s.fake.output(); got != "hello\n" || echo != "helo\b \blo\r\n" {
+		t.Errorf("line %q, echo %q", got, echo)
+	}
+	s.k.ConsoleInput([]byte("word two\x17three\x15gone\xc3\xa9\x7f!\n"))
+	if got := s.read(0, 20); got != "gone!\n" {
+		t.Errorf("after kill and erase %q", got)
+	}
+	s.k.ConsoleInput([]byte("no line yet"))
+	if ev := s.k.console.Readiness(); ev&EventIn != 0 {
+		t.Error("half a line is readable")
+	}
+	s.k.ConsoleInput([]byte("\x03rest\n"))
+	if len(signals) != 1 || signals[0] != syscall.SIGINT {
+		t.Errorf("^C raised %v", signals)
+	}
+	if got := s.read(0, 20); got != "rest\n" {
+		t.Errorf("after ^C %q", got)
+	}
+	s.k.ConsoleInput([]byte("one\ntwo\n\x04"))
+	for _, want := range []string{"one\n", "two\n", ""} {
+		if got := s.read(0, 20); got != want {
+			t.Errorf("read %q; want %q", got, want)
+		}
+	}
+}
+
+func TestTerminalRaw(t *testing.T) {
+	var signals []syscall.Signal
+	s := terminal(t, &signals)
+	tio := new(termios)
+	s.must(syscall.SYS_IOCTL, 0, tcgets, unsafe.Pointer(tio))
+	tio.lflag &^= icanon | echo | isig
+	tio.iflag &^= icrnl
+	tio.oflag &^= opost
+	s.must(syscall.SYS_IOCTL, 0, tcsets, unsafe.Pointer(tio))
+	s.fake.output()
+	s.k.ConsoleInput([]byte("x\x03\r"))
+	if got := s.read(0, 10); got != "x\x03\r" || len(signals) != 0 {
+		t.Errorf("raw input %q, signals %v", got, signals)
+	}
+	s.write(1, "a\n")
+	if got := s.fake.output(); got != "a\n" {
+		t.Errorf("raw output %q", got)
+	}
+	w := new(winsize)
+	s.must(syscall.SYS_IOCTL, 1, tiocgwinsz, unsafe.Pointer(w))
+	if w.rows != 50 || w.cols != 132 {
+		t.Errorf("window %d by %d", w.rows, w.cols)
+	}
+	st := new(syscall.Stat_t)
+	s.must(syscall.SYS_FSTAT, 1, unsafe.Pointer(st))
+	if st.Mode&syscall.S_IFMT != syscall.S_IFCHR {
+		t.Errorf("a terminal has mode %o", st.Mode)
+	}
+}
+
+func TestMissingCallIsLoggedOnce(t *testing.T) {
+	s := newSystem(t)
+	for range 2 {
+		if _, e := s.call(syscall.SYS_MSGGET); e != syscall.ENOSYS {
+			t.Errorf("msgget: %v; want ENOSYS", e)
+		}
+		s.call(5000)
+	}
+	out := s.fake.output()
+	if strings.Count(out, "yolk: system call msgget (68) is not implemented; returning ENOSYS\n") != 1 ||
+		strings.Count(out, "\n") != 2 {
+		t.Errorf("the console says %q", out)
+	}
+}
