@@ -28,13 +28,16 @@ import (
 
 func TestMain(m *testing.M) { vm.Main(m) }
 
+// buildTimeout bounds one test; the largest program has some 700 packages.
+const buildTimeout = 10 * time.Minute
+
 // boot starts a program; target is a folder here or MODULE@VERSION.
 func boot(t *testing.T, target string, flags []string, args ...string) *vm.VM {
 	t.Helper()
 	if !strings.Contains(target, "@") {
 		target = filepath.Join(vm.Root(t), "test/corpus", target)
 	}
-	return vm.Start(t, vm.Options{Flags: flags, Target: target, Args: args})
+	return vm.Start(t, vm.Options{Flags: flags, Target: target, Args: args, Timeout: buildTimeout})
 }
 
 // get fetches a path from the guest's port 8080.
@@ -110,8 +113,9 @@ func TestWazero(t *testing.T) {
 
 func TestMiniredis(t *testing.T) {
 	m := boot(t, "miniredis", []string{"-p", ":6379"})
+	addr := m.Addr("tcp", 6379) // known once the program is built
 	m.Eventually(func() error {
-		c, err := net.Dial("tcp", m.Addr("tcp", 6379))
+		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			return err
 		}
@@ -133,8 +137,9 @@ func TestMiniredis(t *testing.T) {
 // masked text frame, the frame that comes back.
 func TestWebSocket(t *testing.T) {
 	m := boot(t, "websocket", []string{"-p", ":8080"})
+	url := "http://" + m.Addr("tcp", 8080) + "/"
 	m.Eventually(func() error {
-		resp, err := http.Get("http://" + m.Addr("tcp", 8080) + "/")
+		resp, err := http.Get(url)
 		if err == nil {
 			resp.Body.Close()
 		}
@@ -187,6 +192,7 @@ func TestCaddy(t *testing.T) {
 	})
 	m := boot(t, "github.com/caddyserver/caddy/v2/cmd/caddy@v2.11.9", []string{"-p", ":8080", "-files", dir + ":/conf"},
 		"run", "--config", "/conf/Caddyfile", "--adapter", "caddyfile")
+	m.WaitFor("serving initial configuration")
 	if got, _ := get(t, m, "/x.txt"); got != text {
 		t.Errorf("GET /x.txt has %d bytes; want the %d of the file", len(got), len(text))
 	}
@@ -207,6 +213,7 @@ func TestCoreDNS(t *testing.T) {
 	})
 	m := boot(t, "github.com/coredns/coredns@v1.15.0", []string{"-p", ":53", "-p", ":53/udp", "-files", dir + ":/conf"},
 		"-conf", "/conf/Corefile")
+	m.WaitFor("CoreDNS-1.15.0")
 	for _, proto := range []string{"udp", "tcp"} {
 		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -247,6 +254,7 @@ func dnsQuery(name string, qtype uint16) []byte {
 func TestNATS(t *testing.T) {
 	m := boot(t, "github.com/nats-io/nats-server/v2@v2.15.2", []string{"-p", ":4222", "-p", ":8222"},
 		"-a", "0.0.0.0", "-p", "4222", "-m", "8222", "-js", "-sd", "/tmp/js")
+	m.WaitFor("Server is ready")
 	m.Eventually(func() error {
 		c, err := net.Dial("tcp", m.Addr("tcp", 4222))
 		if err != nil {

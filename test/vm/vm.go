@@ -20,8 +20,9 @@ import (
 	"time"
 )
 
-// timeout bounds one run: TCG on a busy machine is slow, a hang is forever.
-const timeout = 2 * time.Minute
+// defaultTimeout bounds one run with its build: TCG on a busy machine is slow, a
+// hang is forever.
+const defaultTimeout = 5 * time.Minute
 
 // Options are one run.
 type Options struct {
@@ -36,6 +37,8 @@ type Options struct {
 	// Dir is the working directory of yolk, Env more variables for it.
 	Dir string
 	Env []string
+	// Timeout is for programs that take longer to build; 0 is five minutes.
+	Timeout time.Duration
 }
 
 // Result is what a user sees of one run.
@@ -138,6 +141,8 @@ type VM struct {
 	errs   output
 	done   chan struct{}
 	cancel context.CancelFunc
+
+	timeout time.Duration
 }
 
 // Start boots a program and leaves it running. The end of the test kills it.
@@ -149,8 +154,11 @@ func Start(t testing.TB, opt Options) *VM {
 func start(t testing.TB, opt Options, args []string) *VM {
 	t.Helper()
 	path := Command(t)
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	m := &VM{t: t, done: make(chan struct{}), cancel: cancel}
+	if opt.Timeout == 0 {
+		opt.Timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), opt.Timeout)
+	m := &VM{t: t, timeout: opt.Timeout, done: make(chan struct{}), cancel: cancel}
 	m.cmd = exec.CommandContext(ctx, path, args...)
 	m.cmd.Dir, m.cmd.Stdin, m.cmd.Stdout, m.cmd.Stderr = opt.Dir, opt.Stdin, &m.out, &m.errs
 	if m.cmd.Dir == "" {
@@ -267,7 +275,7 @@ func (m *VM) Wait() int {
 	m.t.Helper()
 	<-m.done
 	if !m.cmd.ProcessState.Exited() {
-		m.t.Fatalf("yolk was killed after %v", timeout)
+		m.t.Fatalf("yolk was killed after %v", m.timeout)
 	}
 	return m.cmd.ProcessState.ExitCode()
 }
