@@ -26,7 +26,7 @@ type processState struct {
 	bootID   string // guarded by Kernel.hostMu
 	nice     int
 	noNew    bool
-	dumpable uintptr
+	keepCaps uintptr
 }
 
 // credentials are the real, effective and saved ids (credentials(7)). They are
@@ -63,7 +63,6 @@ var limitNames = [...]struct{ name, unit string }{
 func (p *processState) init() {
 	p.umask.Store(0o022)
 	p.ids.Store(100)
-	p.dumpable = 1
 	for i := range p.rlimits {
 		p.rlimits[i] = rlimit{rlimInfinity, rlimInfinity}
 	}

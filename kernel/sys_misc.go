@@ -222,7 +222,19 @@ func sysPrctl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 			return 1, 0
 		}
 		return 0, 0
-	case prSetPdeathsig, prSetDumpable, prSetKeepcaps, prGetKeepcaps, prGetSeccomp, prCapbsetDrop, prSetTimerslack,
+	case prSetKeepcaps:
+		if a.N[1] > 1 {
+			return 0, syscall.EINVAL
+		}
+		k.proc.mu.Lock()
+		k.proc.keepCaps = a.N[1]
+		k.proc.mu.Unlock()
+		return 0, 0
+	case prGetKeepcaps:
+		k.proc.mu.Lock()
+		defer k.proc.mu.Unlock()
+		return k.proc.keepCaps, 0
+	case prSetPdeathsig, prSetDumpable, prGetSeccomp, prCapbsetDrop, prSetTimerslack,
 		prSetSubreaper, prSetTHPDisable, prGetTHPDisable, prCapAmbient:
 		return 0, 0
 	case prGetPdeathsig, prGetSubreaper:

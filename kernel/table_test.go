@@ -1,0 +1,111 @@
+package kernel
+
+import (
+	"flag"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/syscalls.md")
+
+const tableDoc = "../docs/syscalls.md"
+
+// docs/syscalls.md is the table.
+func TestTableDoc(t *testing.T) {
+	want := tableMarkdown()
+	if *update {
+		if err := os.WriteFile(tableDoc, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(tableDoc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not the table; run: go test ./kernel -run TestTableDoc -update", tableDoc)
+	}
+}
+
+func tableMarkdown() string {
+	counts := map[level]int{}
+	var rows strings.Builder
+	for nr, c := range table {
+		if c.name == "" {
+			continue
+		}
+		counts[c.level]++
+		fmt.Fprintf(&rows, "| %d | %s | %s | %s |\n", nr, c.name, c.level, c.note)
+	}
+	var b strings.Builder
+	b.WriteString("# System calls\n\n")
+	b.WriteString("What the kernel answers to each Linux system call of amd64. The page is made from\n")
+	b.WriteString("`kernel/table.go` by `go test ./kernel -run TestTableDoc -update`.\n\n")
+	b.WriteString("| level | calls | meaning |\n|---|---|---|\n")
+	for _, l := range []struct {
+		level   level
+		meaning string
+	}{
+		{levelFull, "as the man page says, for one process that is root"},
+		{levelPartial, "as the man page says but for the note"},
+		{levelStub, "an answer without an effect: what the note says"},
+		{levelMachine, "served by the machine half (memory, threads, signals, futexes, exit)"},
+		{levelNone, "no handler: ENOSYS, and one line on the console that names the call"},
+	} {
+		fmt.Fprintf(&b, "| %s | %d | %s |\n", l.level, counts[l.level], l.meaning)
+	}
+	b.WriteString("\n| number | call | level | note |\n|---|---|---|---|\n")
+	return b.String() + rows.String()
+}
+
+// A level and a handler say the same, and numbers are where they belong.
+func TestTable(t *testing.T) {
+	for nr, c := range table {
+		hasHandler := c.level != levelNone && c.level != levelMachine
+		if c.name != "clock_settime" && (c.handler != nil) != hasHandler {
+			t.Errorf("%d %s: level %s, handler %v", nr, c.name, c.level, c.handler != nil)
+		}
+		if (c.level == levelPartial || c.level == levelStub) && c.note == "" {
+			t.Errorf("%d %s: level %s needs a note", nr, c.name, c.level)
+		}
+	}
+	for nr, name := range map[uintptr]string{
+		syscall.SYS_READ: "read", syscall.SYS_SOCKET: "socket", syscall.SYS_GETDENTS64: "getdents64",
+		syscall.SYS_OPENAT: "openat", syscall.SYS_PRLIMIT64: "prlimit64", 318: "getrandom", 332: "statx", 435: "clone3", 441: "epoll_pwait2",
+	} {
+		if table[nr].name != name {
+			t.Errorf("table[%d] is %s; want %s", nr, table[nr].name, name)
+		}
+	}
+}
+
+// The kernel is part of every image and comes up before everything: it stands
+// on little.
+func TestImports(t *testing.T) {
+	allowed := strings.Fields("bytes math/bits path runtime slices sort strconv strings sync sync/atomic syscall time unsafe")
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			if p := strings.Trim(i.Path.Value, `"`); !slices.Contains(allowed, p) {
+				t.Errorf("%s imports %s, which is not among %v", name, p, allowed)
+			}
+		}
+	}
+}
