@@ -219,10 +219,14 @@ type sleeper struct {
 	waiter Waiter
 	queue  *WaitQueue
 	// extra are further waiters, for poll(2).
-	extra    []Waiter
-	queues   []*WaitQueue
-	deadline int64 // by the runtime's monotonic clock; 0 for none
-	timer    *time.Timer
+	extra  []Waiter
+	queues []*WaitQueue
+	// A wait with a timeout: which setting of the alarm has rung. (An old
+	// alarm may still ring after done.)
+	timed   bool
+	setting uint64
+	rung    atomic.Uint64
+	timer   alarm
 }
 
 // sleepers are those without work. (A sync.Pool would hold them as interface
@@ -270,12 +274,13 @@ func newSleeper(k *Kernel, q *WaitQueue, timeout int64) *sleeper {
 
 // setTimeout makes sleep return false once d has passed.
 func (s *sleeper) setTimeout(d time.Duration) {
-	if s.timer == nil {
-		s.timer = time.NewTimer(d)
-	} else {
-		s.timer.Reset(d)
-	}
-	s.deadline = 1
+	s.timed = true
+	s.setting++
+	setting := s.setting
+	s.timer = afterFunc(d, func() {
+		s.rung.Store(setting)
+		s.wake(0)
+	})
 }
 
 // watch adds a queue.
@@ -291,7 +296,7 @@ func (s *sleeper) watch(queues []*WaitQueue) {
 
 // sleep waits for a wake-up; false means that the time is over.
 func (s *sleeper) sleep() bool {
-	if s.deadline == 0 {
+	if !s.timed {
 		if s.k == nil {
 			<-s.woken
 			return true
@@ -301,12 +306,8 @@ func (s *sleeper) sleep() bool {
 		s.k.m.Waiting(-1)
 		return true
 	}
-	select {
-	case <-s.woken:
-		return true
-	case <-s.timer.C:
-		return false
-	}
+	<-s.woken
+	return s.rung.Load() != s.setting
 }
 
 // done leaves the queues and returns s to the pool.
@@ -320,9 +321,9 @@ func (s *sleeper) done() {
 		s.queues[i] = nil
 	}
 	s.queues = s.queues[:0]
-	if s.deadline != 0 {
-		s.timer.Stop()
-		s.deadline = 0
+	if s.timed {
+		s.timer.stop()
+		s.timed = false
 	}
 	select {
 	case <-s.woken:

@@ -13,7 +13,7 @@ type timerFD struct {
 	realtime bool
 
 	mu       sync.Mutex
-	timer    *time.Timer
+	timer    alarm
 	next     int64 // monotonic nanoseconds of the next expiry; 0: disarmed
 	interval int64
 	expired  uint64
@@ -56,17 +56,17 @@ func (f *timerFD) Release() {
 
 // disarm stops the timer. mu is held.
 func (f *timerFD) disarm() {
-	if f.timer != nil {
-		f.timer.Stop()
+	if f.timer.stop != nil {
+		f.timer.stop()
 	}
-	f.timer, f.next = nil, 0
+	f.timer, f.next = alarm{}, 0
 	f.setting++
 }
 
 // arm starts the timer for f.next. mu is held.
 func (f *timerFD) arm() {
 	setting := f.setting
-	f.timer = time.AfterFunc(time.Duration(f.next-f.k.m.Nanotime()), func() { f.fire(setting) })
+	f.timer = afterFunc(time.Duration(f.next-f.k.m.Nanotime()), func() { f.fire(setting) })
 }
 
 func (f *timerFD) fire(setting uint64) {

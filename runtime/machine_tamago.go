@@ -14,7 +14,7 @@ func memory() (total, free uint64)
 //go:linkname words runtime/yolk.CommandLine
 func words() string
 
-//go:linkname devices runtime/yolk.DeviceList
+//go:linkname devices runtime/yolk/devices.List
 func devices() (types []uint32, locations []string)
 
 // Running reports whether the program runs on a yolk machine.

@@ -13,6 +13,7 @@ import (
 type fakeMachine struct{}
 
 func (fakeMachine) SetPollable(int, bool)                                 {}
+func (fakeMachine) Waiting(int)                                           {}
 func (fakeMachine) Ready(int, kernel.Events)                              {}
 func (fakeMachine) Syscall(uintptr, kernel.Args) (uintptr, syscall.Errno) { return 0, syscall.ENOSYS }
 func (fakeMachine) ConsoleWrite([]byte)                                   {}

@@ -180,10 +180,21 @@ func yolk_interrupt() (vector int, pd *pollDesc) {
 }
 
 // yolk_waitInterrupt returns when the interrupt has come since it returned
-// last.
+// last. A driver that waits is not the program waiting: it must not hide a
+// deadlock, so it does not count among the poller's waiters.
 //
 //go:linkname yolk_waitInterrupt runtime/yolk.waitInterrupt
-func yolk_waitInterrupt(pd *pollDesc) { poll_runtime_pollWait(pd, 'r') }
+func yolk_waitInterrupt(pd *pollDesc) {
+	netpollAdjustWaiters(-1)
+	poll_runtime_pollWait(pd, 'r')
+	netpollAdjustWaiters(1)
+}
+
+// yolk_adjustWaiters counts goroutines that wait for something from outside
+// without the poller.
+//
+//go:linkname yolk_adjustWaiters runtime/yolk.adjustWaiters
+func yolk_adjustWaiters(delta int32) { netpollAdjustWaiters(delta) }
 
 // yolk_apicID returns the local APIC's id, for interrupt routing.
 //

@@ -11,7 +11,7 @@ const (
 
 // startConsole passes what is typed at the serial port to the kernel.
 func startConsole() {
-	irq := routeGSI(comIRQ, false)
+	irq := RouteGSI(comIRQ, false)
 	if irq == nil {
 		return
 	}

@@ -2,11 +2,7 @@
 
 package yolk
 
-import (
-	"unsafe"
-
-	"github.com/yolk-unikernel/yolk/drivers/virtio"
-)
+import "unsafe"
 
 // Interrupt is a device's interrupt vector with a goroutine waiting for it.
 type Interrupt struct {
@@ -14,13 +10,17 @@ type Interrupt struct {
 	pd     unsafe.Pointer
 }
 
-func newInterrupt() *Interrupt {
+// NewInterrupt takes a vector of this CPU; nil if none is left.
+func NewInterrupt() *Interrupt {
 	v, pd := interrupt()
 	if pd == nil {
 		return nil
 	}
 	return &Interrupt{v, pd}
 }
+
+// Vector returns the number that the device is to send.
+func (i *Interrupt) Vector() uint32 { return uint32(i.vector) }
 
 // Wait returns once the interrupt has come since it returned last.
 func (i *Interrupt) Wait() error {
@@ -40,7 +40,7 @@ const (
 )
 
 type ioapic struct {
-	regs    virtio.Registers
+	regs    Registers
 	gsiBase uint32
 	entries uint32
 }
@@ -57,29 +57,30 @@ func (a *ioapic) write(reg, v uint32) {
 	a.regs.Write32(ioapicData, v)
 }
 
-// findIOAPICs maps the I/O APICs: those that ACPI lists, or the one that every
-// PC has at 0xfec00000.
-func findIOAPICs() {
-	for _, e := range ioapicList() {
-		a := ioapic{regs: mapRegisters(e.address, 32), gsiBase: e.gsiBase}
-		a.entries = a.read(ioapicVer)>>16&0xff + 1
-		ioapics = append(ioapics, a)
+// AddIOAPIC maps an I/O APIC whose first input is interrupt gsiBase, unless it
+// is known. The one that every PC has at 0xfec00000 needs no call.
+func AddIOAPIC(address uint64, gsiBase uint32) {
+	for i := range ioapics {
+		if ioapics[i].gsiBase == gsiBase {
+			return
+		}
 	}
+	a := ioapic{regs: MapRegisters(address, 32), gsiBase: gsiBase}
+	a.entries = a.read(ioapicVer)>>16&0xff + 1
+	ioapics = append(ioapics, a)
 }
 
-// routeGSI connects an interrupt line to a new vector of this CPU; nil if there
+// RouteGSI connects an interrupt line to a new vector of this CPU; nil if there
 // is no such line. level is for lines that stay asserted until the device is
 // served.
-func routeGSI(gsi uint32, level bool) *Interrupt {
-	if ioapics == nil {
-		findIOAPICs()
-	}
+func RouteGSI(gsi uint32, level bool) *Interrupt {
+	AddIOAPIC(0xfec00000, 0)
 	for i := range ioapics {
 		a := &ioapics[i]
 		if gsi < a.gsiBase || gsi-a.gsiBase >= a.entries {
 			continue
 		}
-		irq := newInterrupt()
+		irq := NewInterrupt()
 		if irq == nil {
 			return nil
 		}
@@ -94,3 +95,16 @@ func routeGSI(gsi uint32, level bool) *Interrupt {
 	}
 	return nil
 }
+
+// Registers is a window of mapped device registers; offsets are in bytes.
+type Registers uintptr
+
+// MapRegisters maps n bytes of registers at a physical address, uncached.
+func MapRegisters(phys uint64, n int) Registers { return Registers(mapIO(phys, n)) }
+
+func (r Registers) Read8(off uintptr) uint8       { return *(*uint8)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Read16(off uintptr) uint16     { return *(*uint16)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Read32(off uintptr) uint32     { return *(*uint32)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Write8(off uintptr, v uint8)   { *(*uint8)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r Registers) Write16(off uintptr, v uint16) { *(*uint16)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r Registers) Write32(off uintptr, v uint32) { *(*uint32)(unsafe.Pointer(uintptr(r) + off)) = v }

@@ -24,6 +24,9 @@ func setPollable(fd int, pollable bool)
 //go:linkname notify
 func notify(fd int, events uint32)
 
+//go:linkname adjustWaiters
+func adjustWaiters(delta int32)
+
 //go:linkname consoleWrite
 func consoleWrite(p []byte)
 
@@ -102,6 +105,7 @@ type machine struct{}
 func (machine) SetPollable(fd int, pollable bool) { setPollable(fd, pollable) }
 func (machine) Ready(fd int, ev kernel.Events)    { notify(fd, uint32(ev)) }
 func (machine) ConsoleWrite(p []byte)             { consoleWrite(p) }
+func (machine) Waiting(delta int)                 { adjustWaiters(int32(delta)) }
 func (machine) Random(p []byte)                   { random(p) }
 func (machine) Memory() (total, free uint64)      { return memory() }
 func (machine) CommandLine() string               { return commandLine() }
@@ -153,3 +157,36 @@ func Memory() (total, free uint64) { return memory() }
 
 // Nanotime returns nanoseconds since boot.
 func Nanotime() int64 { return nanotime() }
+
+// Contiguous returns zeroed, page-aligned, physically contiguous memory and its
+// physical address; nil if there is none.
+func Contiguous(n int) ([]byte, uint64) { return contiguous(n) }
+
+// Physical returns the physical address of a byte of resident memory, else 0.
+func Physical(p unsafe.Pointer) uint64 { return physical(p) }
+
+// MemoryAt returns n bytes at a physical address, nil beyond RAM and 4 GiB.
+func MemoryAt(phys uint64, n int) []byte { return memoryAt(phys, n) }
+
+// RSDP returns the physical address of the ACPI root pointer, 0 if the VMM gave
+// none.
+func RSDP() uint64 { return rsdp() }
+
+// APICID returns the local APIC's id.
+func APICID() uint32 { return apicID() }
+
+// AddEntropy mixes p into the machine's generator.
+func AddEntropy(p []byte) { addEntropy(p) }
+
+// CPUID executes the instruction.
+func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }
+
+// SetPowerOff says what switches the machine off: a 16-bit write to an I/O
+// port, or a byte to a register at a physical address.
+func SetPowerOff(port, value uint16, reg uint64, regValue byte) {
+	var va uintptr
+	if reg != 0 {
+		va = mapIO(reg, 1)
+	}
+	setPowerOff(port, value, va, regValue)
+}

@@ -9,16 +9,23 @@ TEXT ·outByte(SB),NOSPLIT,$0-3
 	BYTE	$0xee
 	RET
 
-// func outLong(port uint16, v uint32)
-TEXT ·outLong(SB),NOSPLIT,$0-8
+// func OutLong(port uint16, v uint32)
+TEXT ·OutLong(SB),NOSPLIT,$0-8
 	MOVW	port+0(FP), DX
 	MOVL	v+4(FP), AX
 	BYTE	$0xef
 	RET
 
-// func inLong(port uint16) uint32
-TEXT ·inLong(SB),NOSPLIT,$0-12
+// func InLong(port uint16) uint32
+TEXT ·InLong(SB),NOSPLIT,$0-12
 	MOVW	port+0(FP), DX
 	BYTE	$0xed
 	MOVL	AX, ret+8(FP)
+	RET
+
+// func inByte(port uint16) uint8
+TEXT ·inByte(SB),NOSPLIT,$0-9
+	MOVW	port+0(FP), DX
+	BYTE	$0xec
+	MOVB	AX, ret+8(FP)
 	RET

@@ -28,7 +28,6 @@ func start() {
 	words := commandLineWords()
 	Kernel = kernel.New(machine{}, options(words))
 	setHandler(dispatch)
-	seedRandom()
 	startConsole()
 	changeDirectory(words)
 }
@@ -112,15 +111,3 @@ func changeDirectory(words []string) {
 //
 //go:linkname CommandLine
 func CommandLine() string { return commandLine() }
-
-// DeviceList returns type and location of each device, for programs that ask
-// through the module's package runtime.
-//
-//go:linkname DeviceList
-func DeviceList() (types []uint32, locations []string) {
-	for _, d := range Devices() {
-		types = append(types, uint32(d.Type))
-		locations = append(locations, d.Location)
-	}
-	return types, locations
-}

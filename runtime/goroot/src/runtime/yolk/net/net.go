@@ -11,6 +11,7 @@ package net
 import (
 	"net/netip"
 	"runtime/yolk"
+	"runtime/yolk/devices"
 	"syscall"
 	"time"
 	"unsafe"
@@ -42,7 +43,7 @@ func start() {
 	})
 	registerSockets(s)
 	registerFiles(s)
-	for i, d := range yolk.FindDevices(virtio.TypeNet) {
+	for i, d := range devices.FindDevices(virtio.TypeNet) {
 		addCard(s, d, "eth"+string(rune('0'+i%10)))
 	}
 	if len(s.Interfaces()) == 1 {
@@ -56,7 +57,7 @@ func start() {
 	}
 }
 
-func addCard(s *netstack.Stack, d *yolk.Device, name string) {
+func addCard(s *netstack.Stack, d *devices.Device, name string) {
 	n, err := openNIC(d)
 	if err != nil {
 		yolk.Kernel.Log(name + " (" + d.Location + "): " + err.Error())

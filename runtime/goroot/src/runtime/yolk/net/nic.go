@@ -4,6 +4,7 @@ package net
 
 import (
 	"runtime/yolk"
+	"runtime/yolk/devices"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	virtionet "github.com/yolk-unikernel/yolk/drivers/virtio/net"
@@ -21,13 +22,13 @@ type nic struct {
 	free []*netstack.RxBuffer // with fresh memory
 }
 
-func openNIC(d *yolk.Device) (*nic, error) {
+func openNIC(d *devices.Device) (*nic, error) {
 	t, irqs, err := d.Open()
 	if err != nil {
 		return nil, err
 	}
 	n := &nic{irqs: irqs, t: t}
-	n.dev, err = virtionet.New(t, yolk.DMA{}, n, virtionet.Options{})
+	n.dev, err = virtionet.New(t, devices.DMA{}, n, virtionet.Options{})
 	if err != nil {
 		return nil, err
 	}

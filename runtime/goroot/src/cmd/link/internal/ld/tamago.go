@@ -11,6 +11,8 @@ import (
 // it ("" for always). What a program does not link it does not carry.
 var tamagoRoots = []struct{ pkg, wantedBy string }{
 	{"runtime/yolk", ""},
+	{"runtime/yolk/devices", "crypto/internal/sysrand"},
+	{"runtime/yolk/devices", "github.com/yolk-unikernel/yolk/runtime"},
 	{"runtime/yolk/certs", "crypto/x509"},
 	{"runtime/yolk/net", "net"},
 }
@@ -42,7 +44,10 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
 		}
 	}
-	for _, r := range tamagoRoots {
+	for i, r := range tamagoRoots {
+		if i > 0 && r.pkg == tamagoRoots[i-1].pkg {
+			continue
+		}
 		if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
 			add(list)
 		}

@@ -1,8 +1,15 @@
 //go:build tamago
 
-package yolk
+// Package devices finds the machine's virtio devices and gives their drivers
+// what drivers need: registers, DMA memory, interrupts. It is linked into
+// programs that use a device: the network, or a source of randomness that the
+// CPU does not have.
+//
+// Start reading at Devices.
+package devices
 
 import (
+	"runtime/yolk"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -27,12 +34,15 @@ var found []*Device
 
 // Devices returns the machine's virtio devices: those that the command line
 // names (virtio_mmio.device=SIZE@ADDRESS:GSI, as microvm without ACPI passes
-// them), those that ACPI lists, and those on PCI bus 0.
+// them) or that ACPI lists; without any, those on PCI bus 0.
 func Devices() []*Device {
 	if found == nil {
 		found = make([]*Device, 0, 4)
+		readACPI()
 		findMMIO()
-		findPCI()
+		if len(found) == 0 {
+			findPCI()
+		}
 	}
 	return found
 }
@@ -49,18 +59,18 @@ func FindDevices(t virtio.DeviceType) []*Device {
 }
 
 func findMMIO() {
-	list := Words("virtio_mmio.device=")
+	list := yolk.Words("virtio_mmio.device=")
 	for _, spec := range list {
 		addr, gsi, ok := parseMMIO(spec)
 		if !ok {
-			Kernel.Log("virtio_mmio.device=" + spec + ": expected SIZE@ADDRESS:GSI")
+			yolk.Kernel.Log("virtio_mmio.device=" + spec + ": expected SIZE@ADDRESS:GSI")
 			continue
 		}
 		addMMIO(addr, gsi)
 	}
 	if len(list) == 0 {
-		for _, d := range acpiVirtio() {
-			addMMIO(d.address, d.gsi)
+		for _, d := range acpiDevices {
+			addMMIO(d.Address, d.GSI)
 		}
 	}
 }
@@ -75,13 +85,13 @@ func parseMMIO(spec string) (addr uint64, gsi uint32, ok bool) {
 }
 
 func addMMIO(addr uint64, gsi uint32) {
-	d, err := mmio.Probe(mapRegisters(addr, 512))
-	if err != nil {
-		Kernel.Log("virtio-mmio at 0x" + strconv.FormatUint(addr, 16) + ": " + err.Error())
-		return
-	}
-	if d.DeviceType() == 0 {
+	d, err := mmio.Probe(yolk.MapRegisters(addr, 512))
+	if err == mmio.ErrEmpty {
 		return // a slot without a device
+	}
+	if err != nil {
+		yolk.Kernel.Log("virtio-mmio at 0x" + strconv.FormatUint(addr, 16) + ": " + err.Error())
+		return
 	}
 	found = append(found, &Device{Type: d.DeviceType(), Location: "mmio 0x" + strconv.FormatUint(addr, 16), mmio: d, gsi: gsi})
 }
@@ -107,30 +117,30 @@ const (
 )
 
 func (c pciConfig) Read32(off int) uint32 {
-	outLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
-	return inLong(pciData)
+	yolk.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	return yolk.InLong(pciData)
 }
 
 func (c pciConfig) Write32(off int, v uint32) {
-	outLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
-	outLong(pciData, v)
+	yolk.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	yolk.OutLong(pciData, v)
 }
 
 // Open connects the device's interrupts and returns its transport. Every
 // interrupt is served by a goroutine that calls handle of the started device.
-func (d *Device) Open() (virtio.Transport, []*Interrupt, error) {
+func (d *Device) Open() (virtio.Transport, []*yolk.Interrupt, error) {
 	if !d.isPCI {
-		irq := routeGSI(d.gsi, false)
+		irq := yolk.RouteGSI(d.gsi, false)
 		if irq == nil {
 			return nil, nil, errNoInterrupt
 		}
-		return d.mmio, []*Interrupt{irq}, nil
+		return d.mmio, []*yolk.Interrupt{irq}, nil
 	}
-	irq := newInterrupt()
+	irq := yolk.NewInterrupt()
 	if irq == nil {
 		return nil, nil, errNoInterrupt
 	}
-	msg := virtiopci.Message{Address: 0xfee00000 | uint64(apicID())<<12, Data: uint32(irq.vector)}
+	msg := virtiopci.Message{Address: 0xfee00000 | uint64(yolk.APICID())<<12, Data: irq.Vector()}
 	t, err := virtiopci.Open(d.pci, mapPCI, []virtiopci.Message{msg})
 	if err != nil {
 		return nil, nil, err
@@ -138,31 +148,23 @@ func (d *Device) Open() (virtio.Transport, []*Interrupt, error) {
 	if t.Vectors() == 0 {
 		return nil, nil, errNoInterrupt
 	}
-	return t, []*Interrupt{irq}, nil
+	return t, []*yolk.Interrupt{irq}, nil
 }
 
 const errNoInterrupt = virtio.Error("the device has no interrupt that can be used (I/O APIC line or MSI-X)")
 
-func mapPCI(phys, size uint64) (virtio.Registers, error) { return mapRegisters(phys, int(size)), nil }
+// MSI-X messages go to one CPU's local APIC (Intel SDM volume 3, §11.11).
 
-// registers is a window of mapped device registers.
-type registers uintptr
-
-func mapRegisters(phys uint64, n int) registers { return registers(mapIO(phys, n)) }
-
-func (r registers) Read8(off uintptr) uint8       { return *(*uint8)(unsafe.Pointer(uintptr(r) + off)) }
-func (r registers) Read16(off uintptr) uint16     { return *(*uint16)(unsafe.Pointer(uintptr(r) + off)) }
-func (r registers) Read32(off uintptr) uint32     { return *(*uint32)(unsafe.Pointer(uintptr(r) + off)) }
-func (r registers) Write8(off uintptr, v uint8)   { *(*uint8)(unsafe.Pointer(uintptr(r) + off)) = v }
-func (r registers) Write16(off uintptr, v uint16) { *(*uint16)(unsafe.Pointer(uintptr(r) + off)) = v }
-func (r registers) Write32(off uintptr, v uint32) { *(*uint32)(unsafe.Pointer(uintptr(r) + off)) = v }
+func mapPCI(phys, size uint64) (virtio.Registers, error) {
+	return yolk.MapRegisters(phys, int(size)), nil
+}
 
 // DMA is memory for devices.
 type DMA struct{}
 
 // Alloc returns zeroed, page-aligned, physically contiguous memory.
 func (DMA) Alloc(size int) (mem []byte, phys uint64, err error) {
-	mem, phys = contiguous(size)
+	mem, phys = yolk.Contiguous(size)
 	if mem == nil {
 		return nil, 0, errNoMemory
 	}
@@ -171,10 +173,10 @@ func (DMA) Alloc(size int) (mem []byte, phys uint64, err error) {
 
 // Phys returns the physical address of a byte, which it makes resident first.
 func (DMA) Phys(p unsafe.Pointer) uint64 {
-	phys := physical(p)
+	phys := yolk.Physical(p)
 	if phys == 0 {
 		touch(p)
-		phys = physical(p)
+		phys = yolk.Physical(p)
 	}
 	return phys
 }
@@ -185,3 +187,15 @@ func (DMA) Phys(p unsafe.Pointer) uint64 {
 func touch(p unsafe.Pointer) byte { return *(*byte)(p) }
 
 const errNoMemory = virtio.Error("no physically contiguous memory left")
+
+// List returns type and location of each device, for programs that ask through
+// the module's package runtime.
+//
+//go:linkname List
+func List() (types []uint32, locations []string) {
+	for _, d := range Devices() {
+		types = append(types, uint32(d.Type))
+		locations = append(locations, d.Location)
+	}
+	return types, locations
+}

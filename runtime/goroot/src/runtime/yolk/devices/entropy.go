@@ -1,27 +1,29 @@
 //go:build tamago
 
-package yolk
+package devices
 
 import (
+	"runtime/yolk"
+
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/rng"
 )
 
-// seedRandom adds entropy from a virtio-rng device where the CPU has no
+// init adds entropy from a virtio-rng device where the CPU has no
 // generator of its own. With neither, the pool has only timing jitter, and the
 // log says so.
-func seedRandom() {
-	if _, _, c, _ := cpuid(1, 0); c>>30&1 != 0 { // RDRAND
+func init() {
+	if _, _, c, _ := yolk.CPUID(1, 0); c>>30&1 != 0 { // RDRAND
 		return
 	}
 	for _, d := range FindDevices(virtio.TypeEntropy) {
 		if err := seedFrom(d); err != nil {
-			Kernel.Log("virtio-rng at " + d.Location + ": " + err.Error())
+			yolk.Kernel.Log("virtio-rng at " + d.Location + ": " + err.Error())
 			continue
 		}
 		return
 	}
-	Kernel.Log("no RDRAND and no virtio-rng: random numbers rest on timing jitter alone; give the VM a virtio-rng device")
+	yolk.Kernel.Log("no RDRAND and no virtio-rng: random numbers rest on timing jitter alone; give the VM a virtio-rng device")
 }
 
 func seedFrom(d *Device) error {
@@ -40,6 +42,6 @@ func seedFrom(d *Device) error {
 	if _, err := dev.Read(seed[:]); err != nil {
 		return err
 	}
-	addEntropy(seed[:])
+	yolk.AddEntropy(seed[:])
 	return nil
 }
