@@ -167,7 +167,7 @@ printf '# example.com/app\nmain.go:9: undefined: foo\n' >&2; exit 1`, "does not 
 }
 
 func TestBuildErrorKeepsOutput(t *testing.T) {
-	b := fakeGo(t, `echo 'main.go:3: boom' >&2; exit 1`)
+	b := fakeGo(t, `echo 'go: downloading x v1.0.0' >&2; echo 'main.go:3: boom' >&2; exit 1`)
 	_, err := b.Image(context.Background(), parse(t, t.TempDir()))
 	var e *BuildError
 	if !errors.As(err, &e) || e.Output != "main.go:3: boom\n" {
