@@ -22,6 +22,8 @@ type console struct {
 	// an empty one is an end of file.
 	ready  []inputChunk
 	hangup bool
+	// drained is signalled when a read has taken something of ready.
+	drained sync.Cond
 }
 
 type inputChunk struct {
@@ -34,6 +36,7 @@ const inputMax = 64 << 10
 
 func (c *console) init(k *Kernel) {
 	c.k = k
+	c.drained.L = &c.mu
 	c.tio = defaultTermios()
 	c.win = winsize{rows: k.opt.Rows, cols: k.opt.Columns}
 	if c.win.rows == 0 || c.win.cols == 0 {
@@ -73,13 +76,29 @@ func (k *Kernel) ConsoleHangup() {
 	k.console.queue.Notify(EventIn | EventHup)
 }
 
-// deliver makes p readable; raw bytes join those before them. mu is held.
-func (c *console) deliver(p []byte, raw bool) {
+// ConsoleDrain waits until half of the room for input is free. Who feeds
+// ConsoleInput calls it after each call; what comes beyond the room is lost.
+func (k *Kernel) ConsoleDrain() {
+	c := &k.console
+	c.mu.Lock()
+	for c.unread() > inputMax/2 {
+		c.drained.Wait()
+	}
+	c.mu.Unlock()
+}
+
+// unread returns how many bytes can be read. mu is held.
+func (c *console) unread() int {
 	total := 0
 	for _, r := range c.ready {
 		total += len(r.data)
 	}
-	p = p[:min(len(p), max(inputMax-total, 0))]
+	return total
+}
+
+// deliver makes p readable; raw bytes join those before them. mu is held.
+func (c *console) deliver(p []byte, raw bool) {
+	p = p[:min(len(p), max(inputMax-c.unread(), 0))]
 	if n := len(c.ready); raw && n > 0 && c.ready[n-1].raw {
 		c.ready[n-1].data = append(c.ready[n-1].data, p...)
 		return
@@ -176,6 +195,7 @@ func (c *console) echoByte(b byte) {
 func (c *console) flush() {
 	c.mu.Lock()
 	c.line, c.ready = nil, nil
+	c.drained.Signal()
 	c.mu.Unlock()
 }
 
@@ -196,6 +216,7 @@ func (c *console) Read(p []byte, _ int64) (int, syscall.Errno) {
 	if r.data = r.data[n:]; len(r.data) == 0 {
 		c.ready = c.ready[1:]
 	}
+	c.drained.Signal()
 	return n, 0
 }
 
@@ -269,9 +290,6 @@ func (c *console) fionread(a *Args) (uintptr, syscall.Errno) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	*p = 0
-	for _, r := range c.ready {
-		*p += int32(len(r.data))
-	}
+	*p = int32(c.unread())
 	return 0, 0
 }

@@ -28,7 +28,7 @@ func start() {
 	words := commandLineWords()
 	Kernel = kernel.New(machine{}, options(words))
 	setHandler(dispatch)
-	startConsole()
+	startConsole(words)
 	changeDirectory(words)
 }
 
@@ -77,7 +77,7 @@ func options(words []string) kernel.Options {
 	o := kernel.Options{
 		Args:      runtimeArgs(),
 		Env:       runtimeEnviron(),
-		Interrupt: func(sig syscall.Signal) { machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0) },
+		Interrupt: raise,
 	}
 	if len(o.Args) > 0 {
 		o.Path = o.Args[0]
