@@ -112,7 +112,7 @@ func (s *system) call(nr uintptr, args ...any) (int, syscall.Errno) {
 		case []byte:
 			p[i] = unsafe.Pointer(unsafe.SliceData(a))
 		default:
-			s.Fatalf("argument %d is a %T", i, a)
+			panic("an argument of a type that no call takes")
 		}
 		if p[i] != nil {
 			n[i] = uintptr(p[i])

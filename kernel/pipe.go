@@ -33,6 +33,7 @@ type pipeEnd struct {
 	read, write bool
 	inode       Inode // of a FIFO; nil for pipe(2)
 	id          uint64
+	peerOpens   uint64 // how many had opened the other end before this one
 }
 
 // open makes an end for the access mode in flags.
@@ -40,6 +41,7 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	acc := flags & syscall.O_ACCMODE
 	e := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
 	p.mu.Lock()
+	e.peerOpens = p.peerOpens(e)
 	if e.read {
 		p.readers++
 		p.readOpens++
@@ -59,11 +61,7 @@ func (e *pipeEnd) waitForPeer(flags int) syscall.Errno {
 		return 0
 	}
 	p := e.pipe
-	p.mu.Lock()
-	reads, writes := p.readOpens, p.writeOpens
-	there := e.read && p.writers > 0 || e.write && p.readers > 0
-	p.mu.Unlock()
-	if there {
+	if p.peerThere(e) {
 		return 0
 	}
 	if flags&syscall.O_NONBLOCK != 0 {
@@ -71,15 +69,26 @@ func (e *pipeEnd) waitForPeer(flags int) syscall.Errno {
 	}
 	s := newSleeper(nil, &p.queue, 0)
 	defer s.done()
-	for {
-		p.mu.Lock()
-		there := e.read && (p.writers > 0 || p.writeOpens != writes) || e.write && (p.readers > 0 || p.readOpens != reads)
-		p.mu.Unlock()
-		if there {
-			return 0
-		}
+	for !p.peerThere(e) {
 		s.sleep()
 	}
+	return 0
+}
+
+// peerOpens counts the opens of the other end. mu is held.
+func (p *pipe) peerOpens(e *pipeEnd) uint64 {
+	if e.read {
+		return p.writeOpens
+	}
+	return p.readOpens
+}
+
+// peerThere says whether the other end is open, or was for a moment since e
+// was opened.
+func (p *pipe) peerThere(e *pipeEnd) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return e.read && p.writers > 0 || e.write && p.readers > 0 || p.peerOpens(e) != e.peerOpens
 }
 
 func (p *pipe) capacity() int {

@@ -34,8 +34,19 @@ func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, sy
 	return count(k.fds.install(d, 0, flags&syscall.O_CLOEXEC != 0))
 }
 
-// openPath opens p as open(2) does.
+// openPath opens p as open(2) does. A file that is removed or replaced between
+// its being found and opened is ESTALE: then the name is looked up again, so
+// that a reader beside a rename(2) finds the old or the new file.
 func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
+	for {
+		d, e := k.openOnce(start, p, flags, mode)
+		if e != syscall.ESTALE {
+			return d, e
+		}
+	}
+}
+
+func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
 	if flags&oPath != 0 {
 		flags &= oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
 	}
@@ -204,7 +215,7 @@ type unnamer interface{ unnamed(mode uint32) Inode }
 // unnamed makes a regular file with no name.
 func (fs *tmpfs) unnamed(mode uint32) Inode {
 	n := fs.newInode(syscall.S_IFREG|mode&0o7777, 0)
-	n.node().nlink = 0
+	n.node().nlink, n.node().unnamed = 0, true
 	return n
 }
 

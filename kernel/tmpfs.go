@@ -72,6 +72,7 @@ type tmpNode struct {
 	mode                uint32 // type and permissions
 	uid, gid            uint32
 	nlink               uint32
+	unnamed             bool // made by O_TMPFILE and not yet linked
 	rdev                uint64
 	atime, mtime, ctime int64
 }
@@ -146,6 +147,20 @@ func (n *tmpNode) setAttr(c AttrChange) {
 		n.mtime = c.Mtime
 	}
 	n.ctime = time.Now().UnixNano()
+}
+
+// linked counts one more name. False means that the last name is gone, so that
+// there can be no other (link(2): ENOENT), unless the file never had one.
+func (n *tmpNode) linked() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.nlink == 0 && !n.unnamed {
+		return false
+	}
+	n.unnamed = false
+	n.nlink++
+	n.ctime = time.Now().UnixNano()
+	return true
 }
 
 // unlinked notes that a name is gone.

@@ -148,14 +148,13 @@ func (d *tmpDir) Link(name string, target Inode) syscall.Errno {
 	if !ok || n.node().fs != d.fs {
 		return syscall.EXDEV
 	}
+	if !n.node().linked() {
+		return syscall.ENOENT
+	}
 	if e := d.add(name, n); e != 0 {
+		d.dropped(n)
 		return e
 	}
-	t := n.node()
-	t.mu.Lock()
-	t.nlink++
-	t.ctime = time.Now().UnixNano()
-	t.mu.Unlock()
 	return 0
 }
 

@@ -57,6 +57,9 @@ func (f *tmpFile) SetAttr(c AttrChange) syscall.Errno {
 func (f *tmpFile) Open(flags int) (File, syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.freed {
+		return nil, syscall.ESTALE
+	}
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		f.settle()
 	}
