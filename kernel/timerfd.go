@@ -29,6 +29,7 @@ func (f *timerFD) Read(p []byte, _ int64) (int, syscall.Errno) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.catchUp()
 	if f.expired == 0 {
 		return 0, syscall.EAGAIN
 	}
@@ -42,6 +43,7 @@ func (f *timerFD) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.
 func (f *timerFD) Readiness() Events {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.catchUp()
 	if f.expired > 0 {
 		return EventIn
 	}
@@ -75,17 +77,29 @@ func (f *timerFD) fire(setting uint64) {
 		f.mu.Unlock()
 		return
 	}
-	f.expired++
-	if f.interval > 0 {
-		late := max(f.k.m.Nanotime()-f.next, 0) / f.interval
-		f.expired += uint64(late)
-		f.next += (late + 1) * f.interval
+	f.catchUp()
+	if f.next != 0 {
 		f.arm()
-	} else {
-		f.next = 0
 	}
 	f.mu.Unlock()
 	f.queue.Notify(EventIn)
+}
+
+// catchUp counts the expiries up to now: the goroutine that fire runs on may be
+// late. mu is held.
+func (f *timerFD) catchUp() {
+	late := f.k.m.Nanotime() - f.next
+	if f.next == 0 || late < 0 {
+		return
+	}
+	if f.interval == 0 {
+		f.expired++
+		f.next = 0
+		return
+	}
+	n := late/f.interval + 1
+	f.expired += uint64(n)
+	f.next += n * f.interval
 }
 
 // current is timerfd_gettime. mu is held.
