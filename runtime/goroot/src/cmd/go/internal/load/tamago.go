@@ -8,5 +8,5 @@ func tamagoDeps() []string {
 	if cfg.Goos != "tamago" {
 		return nil
 	}
-	return []string{"runtime/yolk", "runtime/yolk/devices", "runtime/yolk/net", "runtime/yolk/certs"}
+	return []string{"runtime/yolk", "runtime/yolk/devices", "runtime/yolk/net", "runtime/yolk/certs", "runtime/yolk/zoneinfo"}
 }

@@ -17,6 +17,10 @@ var tamagoRoots = []struct{ pkg, wantedBy string }{
 	{"runtime/yolk/net", "net"},
 }
 
+// tamagoZones is referred to by package time alone: its code and data go in
+// with time.LoadLocation, and it has nothing to initialise.
+const tamagoZones = "runtime/yolk/zoneinfo"
+
 // loadTamago loads the machine's packages. cmd/go lists them in the import
 // configuration of tamago programs only, so for other programs this does
 // nothing.
@@ -25,6 +29,9 @@ func loadTamago(ctxt *Link) {
 		if ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil) {
 			loadinternal(ctxt, r.pkg)
 		}
+	}
+	if ctxt.PackageFile[tamagoZones] != "" {
+		loadinternal(ctxt, tamagoZones)
 	}
 }
 

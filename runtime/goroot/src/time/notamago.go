@@ -1,0 +1,5 @@
+//go:build !tamago
+
+package time
+
+func useEmbeddedZones() {}
