@@ -96,13 +96,27 @@ const maxFileSize = 1<<63 - 1 - pageSize
 
 func (d *pages) writePart(p []byte, off int64) (int, syscall.Errno) {
 	if off < int64(len(d.arena)) {
-		return copy(d.arena[off:], p), 0
+		return d.writeArena(p, off)
 	}
 	pg, e := d.own(off / pageSize)
 	if e != 0 {
 		return 0, e
 	}
 	return copy(pg[off%pageSize:], p), 0
+}
+
+// writeArena writes to the arena. Its pages appear when they are touched, and
+// the machine ends when there is none: so a file that grows there must leave
+// some memory free.
+func (d *pages) writeArena(p []byte, off int64) (int, syscall.Errno) {
+	const reserve = 1 << 20
+	p = p[:min(int64(len(p)), int64(len(d.arena))-off)]
+	if off+int64(len(p)) > d.size {
+		if _, free := d.fs.k.m.Memory(); free < uint64(len(p))+reserve {
+			return 0, syscall.ENOSPC
+		}
+	}
+	return copy(d.arena[off:], p), 0
 }
 
 // own returns page i for writing: a copy of the base on the first write.
