@@ -326,7 +326,9 @@ func TestMessages(t *testing.T) {
 func TestSendBlocks(t *testing.T) {
 	s := newSystem(t)
 	fd := s.socket(syscall.SOCK_STREAM)
+	read := make(chan bool)
 	go func() {
+		defer close(read)
 		for total := 0; total < 5000; {
 			b := make([]byte, 700)
 			n, _ := s.call(syscall.SYS_READ, fd, b, len(b))
@@ -336,6 +338,7 @@ func TestSendBlocks(t *testing.T) {
 	if n := s.must(syscall.SYS_SENDTO, fd, make([]byte, 5000), 5000, 0, 0, 0); n != 5000 {
 		t.Errorf("send = %d; want 5000", n)
 	}
+	<-read
 	s.must(syscall.SYS_SENDTO, fd, make([]byte, 900), 900, 0, 0, 0)
 	if n, e := s.call(syscall.SYS_SENDTO, fd, make([]byte, 200), 200, syscall.MSG_DONTWAIT, 0, 0); n != 100 || e != 0 {
 		t.Errorf("MSG_DONTWAIT send = %d, %v; want 100", n, e)
