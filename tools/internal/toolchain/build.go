@@ -19,6 +19,16 @@ import (
 
 const modulePath = "github.com/yolk-unikernel/yolk"
 
+// ownPrefix is where this module's packages live in the distribution. Its path
+// is part of the name of every function in every image, so it is short.
+const ownPrefix = "runtime/yolk"
+
+// renameImports makes source that imports this module's packages import them
+// from the distribution.
+func renameImports(text []byte) []byte {
+	return bytes.ReplaceAll(text, []byte(`"`+modulePath+"/"), []byte(`"`+ownPrefix+"/"))
+}
+
 // builder makes one distribution.
 type builder struct {
 	ctx     context.Context
@@ -99,6 +109,10 @@ func (b *builder) applyPort() error {
 	if err := extract("runtime/goroot", b.dir); err != nil {
 		return err
 	}
+	zones := "runtime/yolk/zoneinfo/zoneinfo.zip"
+	if err := copyFile(filepath.Join(b.stock, "lib/time/zoneinfo.zip"), filepath.Join(b.dir, "src", zones)); err != nil {
+		return err
+	}
 	return b.placeBoot()
 }
 
@@ -131,9 +145,9 @@ func PortFiles() (map[string]int, error) {
 	return files, err
 }
 
-// placeKernel copies the packages that runtime/yolk imports, of this module
-// and of others, to src/vendor, where imports of standard packages resolve by
-// the existence of the folder.
+// placeKernel copies the packages that runtime/yolk imports: this module's to
+// src/runtime/yolk, others to src/vendor, where imports of standard packages
+// resolve by the existence of the folder.
 func (b *builder) placeKernel() error {
 	if err := extract(".", b.source); err != nil {
 		return err
@@ -142,29 +156,75 @@ func (b *builder) placeKernel() error {
 	if err != nil {
 		return err
 	}
+	edits, err := GVisorEdits()
+	if err != nil {
+		return err
+	}
 	for _, p := range pkgs {
 		dst := filepath.Join(b.dir, "src/vendor", p.ImportPath)
+		if own, ok := strings.CutPrefix(p.ImportPath, modulePath+"/"); ok {
+			dst = filepath.Join(b.dir, "src", ownPrefix, own)
+		}
 		if _, err := os.Stat(filepath.Join(b.stock, "src/vendor", p.ImportPath)); err == nil {
 			continue // the distribution has its own
 		}
-		if err := copyPackage(p.Dir, dst); err != nil {
+		if err := copyPackage(p, dst, edits); err != nil {
 			return err
 		}
 	}
-	return nil
+	return addToGVisor(filepath.Join(b.dir, "src/vendor"))
 }
 
 // listedPackage is what go list says of a package.
 type listedPackage struct {
 	ImportPath, Dir string
 	Standard        bool
+	Imports         []string
 }
 
 // kernelPackages lists the packages outside the standard library that the
 // machine's packages import, with the folders that hold them.
 func (b *builder) kernelPackages() ([]listedPackage, error) {
-	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "list", "-e", "-deps", "-tags=tamago",
-		"-json=ImportPath,Dir,Standard", "./runtime/goroot/src/runtime/yolk/...")
+	pkgs, err := b.list("./runtime/goroot/src/runtime/yolk/...", "./"+gvisorSource+"/...")
+	if err != nil {
+		return nil, err
+	}
+	folders, err := gvisorReplacements()
+	if err != nil {
+		return nil, err
+	}
+	b.substitute(pkgs, folders)
+	var found []listedPackage
+	seen := map[string]bool{}
+	var visit func(path string)
+	visit = func(path string) {
+		p, listed := pkgs[path]
+		if seen[path] || !listed || p.Standard || p.Dir == "" {
+			return
+		}
+		seen[path] = true
+		for _, i := range p.Imports {
+			visit(i)
+		}
+		if !strings.HasPrefix(path, portPath) {
+			found = append(found, p)
+		}
+	}
+	for path := range pkgs {
+		if strings.HasPrefix(path, portPath) {
+			visit(path)
+		}
+	}
+	return found, nil
+}
+
+// portPath begins the import paths of what is placed as standard packages.
+const portPath = modulePath + "/runtime/goroot/"
+
+// list returns packages and what they import, directly or not.
+func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), append([]string{"list", "-e", "-deps", "-tags=tamago",
+		"-json=ImportPath,Dir,Standard,Imports"}, patterns...)...)
 	cmd.Dir = b.source
 	cmd.Env = hostEnv("GOROOT="+b.stock, "GOFLAGS=-mod=mod")
 	var errs bytes.Buffer
@@ -173,7 +233,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("go list: %w: %s", err, errs.Bytes())
 	}
-	var pkgs []listedPackage
+	pkgs := map[string]listedPackage{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p listedPackage
 		if err := dec.Decode(&p); err == io.EOF {
@@ -181,9 +241,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 		} else if err != nil {
 			return nil, err
 		}
-		if !p.Standard && p.Dir != "" && !strings.HasPrefix(p.ImportPath, modulePath+"/runtime/goroot/") {
-			pkgs = append(pkgs, p)
-		}
+		pkgs[p.ImportPath] = p
 	}
 }
 

@@ -1,7 +1,7 @@
 package toolchain
 
 import (
-	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -47,17 +47,17 @@ func copyFile(src, dst string) error {
 }
 
 // copyPackage copies one package's folder without tests and sub-folders that
-// are packages of their own. gVisor needs two changes: the compiler takes no
-// //go:inline in standard packages, so those lines go; and the generated files
-// that register every type for checkpoints stay behind, because they would
-// keep thousands of methods in each image and run at each start.
-func copyPackage(src, dst string) error {
-	entries, err := os.ReadDir(src)
+// are packages of their own. gVisor's generated files that register every type
+// for checkpoints stay behind, because they would keep thousands of methods in
+// each image and run at each start; what else changes in its files, gvisor.go
+// says.
+func copyPackage(p listedPackage, dst string, edits map[string]FileEdit) error {
+	entries, err := os.ReadDir(p.Dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		from, to := filepath.Join(src, e.Name()), filepath.Join(dst, e.Name())
+		from, to := filepath.Join(p.Dir, e.Name()), filepath.Join(dst, e.Name())
 		switch {
 		case e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || strings.HasSuffix(e.Name(), "_state_autogen.go"):
 		case strings.HasSuffix(e.Name(), ".go"):
@@ -65,8 +65,12 @@ func copyPackage(src, dst string) error {
 			if err != nil {
 				return err
 			}
-			text = bytes.ReplaceAll(text, []byte("\n//go:inline\n"), []byte("\n\n"))
-			if err := writeFile(to, text); err != nil {
+			if f, ok := edits[p.ImportPath+"/"+e.Name()]; ok {
+				if text, err = f.Apply(text); err != nil {
+					return fmt.Errorf("netstack/gvisor/edits.txt: %w", err)
+				}
+			}
+			if err := writeFile(to, renameImports(lean(e.Name(), text))); err != nil {
 				return err
 			}
 		default:
@@ -98,6 +102,9 @@ func extract(root, dir string) error {
 		rel, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
+		}
+		if strings.HasPrefix(rel, "src/"+ownPrefix+"/") {
+			text = renameImports(text)
 		}
 		return writeFile(filepath.Join(dir, rel), text)
 	})

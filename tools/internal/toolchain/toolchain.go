@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/yolk-unikernel/yolk"
 )
@@ -116,9 +117,10 @@ const (
 	cacheLink = "yolk.cache"
 )
 
+// complete tells whether dir is whole, and notes that it is used.
 func complete(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, doneFile))
-	return err == nil
+	now := time.Now()
+	return os.Chtimes(filepath.Join(dir, doneFile), now, now) == nil
 }
 
 // findStock returns the stock GOROOT and its version, such as go1.26.8.
@@ -203,14 +205,17 @@ func lock(path string, out io.Writer) (unlock func(), err error) {
 }
 
 // removeOthers deletes distributions of other port contents for the same Go
-// release, which nothing will ask for again.
+// release that nobody has asked for in a day; a build may still run with a
+// younger one.
 func removeOthers(base, version, key string, out io.Writer) {
 	old, _ := filepath.Glob(filepath.Join(base, version+"-*"))
 	for _, d := range old {
-		if d != filepath.Join(base, version+"-"+key) {
-			if err := removeAll(d); err != nil {
-				fmt.Fprintf(out, "yolk: %v\n", err)
-			}
+		info, err := os.Stat(filepath.Join(d, doneFile))
+		if d == filepath.Join(base, version+"-"+key) || err == nil && time.Since(info.ModTime()) < 24*time.Hour {
+			continue
+		}
+		if err := removeAll(d); err != nil {
+			fmt.Fprintf(out, "yolk: %v\n", err)
 		}
 	}
 }

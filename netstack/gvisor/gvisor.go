@@ -1,0 +1,18 @@
+// Package gvisor holds what yolk changes in its copy of gVisor
+// (gvisor.dev/gvisor, pinned by go.mod), which the toolchain places in GOROOT:
+//
+//   - edits.txt: edits of single lines, in the format of runtime/port/edits.txt.
+//     Each names its reason. An edit whose line is not found stops the build of
+//     the toolchain, so a new release of gVisor cannot lose one.
+//   - add/pkg/X: files added to gVisor's package pkg/X.
+//   - pkg/X: a package that takes the place of gVisor's pkg/X. It has the part
+//     of the original's API that the linked packages use.
+//
+// pkg/log, pkg/refs and pkg/rand serve a daemon on Linux: log formats, leak
+// checks with stack traces, getrandom by way of golang.org/x/sys. In an image
+// they were regexp, the Unicode tables, encoding/json and x/sys/unix: 300 KB
+// and, at each start under emulation, 1,200 translated blocks.
+//
+// TestEditedStack in tools/internal/toolchain runs netstack's tests on the
+// edited copy; docs/network.md has the measurements.
+package gvisor

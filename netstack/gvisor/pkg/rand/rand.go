@@ -1,0 +1,85 @@
+// Package rand takes the place of gVisor's pkg/rand: cryptographically secure
+// numbers, here by getrandom(2) without golang.org/x/sys.
+package rand
+
+import (
+	"encoding/binary"
+	"io"
+	"syscall"
+	"unsafe"
+)
+
+// Reader is the system's generator.
+var Reader io.Reader = reader{}
+
+type reader struct{}
+
+const sysGetrandom = 318 // Linux, x86-64
+
+// Read fills p.
+func (reader) Read(p []byte) (int, error) {
+	for n := 0; n < len(p); {
+		got, _, errno := syscall.Syscall(sysGetrandom, uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), 0)
+		if errno != 0 && errno != syscall.EINTR {
+			return n, errno
+		}
+		if errno == 0 {
+			n += int(got)
+		}
+	}
+	return len(p), nil
+}
+
+// Read fills p from Reader.
+func Read(p []byte) (int, error) { return io.ReadFull(Reader, p) }
+
+// RNG makes numbers of a secure source.
+type RNG struct{ Reader io.Reader }
+
+// RNGFrom returns an RNG over r.
+func RNGFrom(r io.Reader) RNG { return RNG{Reader: r} }
+
+// fill panics when the source fails: then no secret can be made.
+func (g *RNG) fill(p []byte) {
+	if _, err := io.ReadFull(g.Reader, p); err != nil {
+		panic("rand: " + err.Error())
+	}
+}
+
+// Uint16 returns 16 random bits.
+func (g *RNG) Uint16() uint16 {
+	var b [2]byte
+	g.fill(b[:])
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+// Uint32 returns 32 random bits.
+func (g *RNG) Uint32() uint32 {
+	var b [4]byte
+	g.fill(b[:])
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+// Uint64 returns 64 random bits.
+func (g *RNG) Uint64() uint64 {
+	var b [8]byte
+	g.fill(b[:])
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+// Int63 returns 63 random bits.
+func (g *RNG) Int63() int64 { return int64(g.Uint64() >> 1) }
+
+// Int63n returns a number in [0, n), each equally likely.
+func (g *RNG) Int63n(n int64) int64 {
+	if n <= 0 {
+		panic("rand: Int63n of a number that is not positive")
+	}
+	// Numbers from limit on would make the small results likelier.
+	limit := uint64(1<<63) - uint64(1<<63)%uint64(n)
+	for {
+		if v := uint64(g.Int63()); v < limit {
+			return int64(v % uint64(n))
+		}
+	}
+}

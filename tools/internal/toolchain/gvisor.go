@@ -1,0 +1,80 @@
+package toolchain
+
+import (
+	"bytes"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/yolk-unikernel/yolk"
+)
+
+// What the toolchain changes in the copy of gVisor lies in netstack/gvisor:
+// edits.txt has edits of single lines in the format of runtime/port/edits.txt,
+// files of add/pkg/X are added to gVisor's package pkg/X, and a folder pkg/X
+// takes the place of the whole package. Package gvisor there says which and why.
+const (
+	gvisorPath   = "gvisor.dev/gvisor/"
+	gvisorSource = "netstack/gvisor"
+)
+
+// GVisorEdits returns the edits, by import path and file name.
+func GVisorEdits() (map[string]FileEdit, error) {
+	text, err := yolk.Source.ReadFile(gvisorSource + "/edits.txt")
+	if err != nil {
+		return nil, err
+	}
+	list, err := ParseEdits(text)
+	edits := map[string]FileEdit{}
+	for _, f := range list {
+		edits[gvisorPath+f.Path] = f
+	}
+	return edits, err
+}
+
+// gvisorReplacements returns the import paths of packages that are replaced,
+// with the embedded folders of ours.
+func gvisorReplacements() (map[string]string, error) {
+	folders := map[string]string{}
+	err := fs.WalkDir(yolk.Source, gvisorSource+"/pkg", func(name string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, ".go") {
+			dir := name[:strings.LastIndexByte(name, '/')]
+			folders[gvisorPath+strings.TrimPrefix(dir, gvisorSource+"/")] = dir
+		}
+		return err
+	})
+	return folders, err
+}
+
+// addToGVisor adds our files to the copy of gVisor's packages below vendor.
+func addToGVisor(vendor string) error {
+	return extract(gvisorSource+"/add", filepath.Join(vendor, gvisorPath))
+}
+
+// substitute gives the replaced packages the folders and imports of ours.
+func (b *builder) substitute(pkgs map[string]listedPackage, folders map[string]string) {
+	for path, folder := range folders {
+		ours := pkgs[modulePath+"/"+folder]
+		pkgs[path] = listedPackage{ImportPath: path, Dir: filepath.Join(b.source, folder), Imports: ours.Imports}
+	}
+}
+
+// lean takes from a file of gVisor what no image needs. The compiler takes no
+// //go:inline in standard packages. The lock classes of the generated mutexes
+// exist only for gVisor's lock order checker, which is off; their init
+// functions would run at each start.
+func lean(name string, text []byte) []byte {
+	text = bytes.ReplaceAll(text, []byte("\n//go:inline\n"), []byte("\n\n"))
+	if !strings.HasSuffix(name, "_mutex.go") {
+		return text
+	}
+	var out [][]byte
+	for _, line := range bytes.Split(text, []byte("\n")) {
+		if !bytes.Contains(line, []byte("locking.NewMutexClass(")) && !bytes.Equal(bytes.TrimSpace(line), []byte(`"reflect"`)) {
+			out = append(out, line)
+		}
+	}
+	text = bytes.Join(out, []byte("\n"))
+	// What is left of the init function does nothing.
+	return bytes.ReplaceAll(text, []byte("\nfunc init() {\n"), []byte("\nfunc _() {\n"))
+}
