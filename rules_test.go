@@ -1,10 +1,13 @@
 package yolk
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -96,7 +99,7 @@ func TestPackageComments(t *testing.T) {
 	doc := map[string]bool{}
 	goFiles(t, func(path string) {
 		dir := filepath.Dir(path)
-		if strings.HasSuffix(path, "_test.go") || strings.Contains(dir, "goroot/src") && !strings.Contains(dir, "runtime/yolk") {
+		if strings.HasSuffix(path, "_test.go") || strings.Contains(dir, "goroot/src") && !strings.Contains(dir, "runtime/yolk") || strings.Contains(dir, "netstack/gvisor") {
 			return
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
@@ -108,6 +111,124 @@ func TestPackageComments(t *testing.T) {
 	for dir, ok := range doc {
 		if !ok {
 			t.Errorf("%s has no package comment", dir)
+		}
+	}
+}
+
+// quoted is a name in backquotes in docs/: package.Func or package.Type.Method
+// of ours, or a bare name of the machine half.
+var quoted = regexp.MustCompile("`([A-Za-z0-9_]+(?:\\.[A-Za-z0-9_]+)+|(?:mach|boot|pvh|linux|tamago|load)[A-Z][A-Za-z0-9]*(?:\\.[a-z][A-Za-z]*)?)`")
+
+// Functions that docs/ names must exist.
+func TestDocsNameFunctions(t *testing.T) {
+	have := declared(t)
+	pages, _ := filepath.Glob("docs/*.md")
+	checked := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
+			name := m[1]
+			pkg, rest, dotted := strings.Cut(name, ".")
+			if dotted && !have["package "+pkg] || strings.Contains(rest, "/") || isFile(name) {
+				continue
+			}
+			checked++
+			if !have[name] {
+				t.Errorf("%s names %s, which does not exist", page, name)
+			}
+		}
+	}
+	if checked < 40 {
+		t.Errorf("only %d names were checked; the pattern has gone wrong", checked)
+	}
+}
+
+func isFile(name string) bool {
+	switch filepath.Ext(name) {
+	case ".go", ".s", ".md", ".txt", ".zip", ".crt":
+		return true
+	}
+	return false
+}
+
+// declared returns what the module declares: functions and types by their
+// names and package-qualified, methods as package.Type.Method, Type.Method.
+func declared(t *testing.T) map[string]bool {
+	have := map[string]bool{}
+	add := func(pkg, name string) {
+		have["package "+pkg], have[name], have[pkg+"."+name] = true, true, true
+	}
+	goFiles(t, func(path string) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			switch d := d.(type) {
+			case *ast.FuncDecl:
+				name := d.Name.Name
+				if d.Recv != nil {
+					have[name] = true
+					name = receiver(d.Recv.List[0].Type) + "." + name
+				}
+				add(f.Name.Name, name)
+			case *ast.GenDecl:
+				for _, s := range d.Specs {
+					if s, ok := s.(*ast.TypeSpec); ok {
+						add(f.Name.Name, s.Name.Name)
+						if i, ok := s.Type.(*ast.InterfaceType); ok {
+							for _, m := range i.Methods.List {
+								for _, n := range m.Names {
+									add(f.Name.Name, s.Name.Name+"."+n.Name)
+								}
+							}
+						}
+					}
+				}
+			}
+		}
+	})
+	asm, _ := filepath.Glob("runtime/goroot/src/runtime/*.s")
+	for _, path := range asm {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^TEXT runtime·(\w+)`).FindAllStringSubmatch(string(text), -1) {
+			add("runtime", m[1])
+		}
+	}
+	return have
+}
+
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr:
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return "?"
+}
+
+// Links between pages must lead somewhere.
+func TestDocsLinks(t *testing.T) {
+	pages, _ := filepath.Glob("docs/*.md")
+	pages = append(pages, "README.md", "CONTRIBUTING.md")
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+				t.Errorf("%s links to %s: %v", page, m[1], err)
+			}
 		}
 	}
 }
