@@ -27,6 +27,10 @@ import (
 // goes on in the background after that.
 const addressWait = 5 * time.Second
 
+// ipv6Delay is how long after its addresses are configured a card starts IPv6,
+// where no ip6= word asks for it: by then a small server answers.
+const ipv6Delay = 500 * time.Millisecond
+
 func init() { start() }
 
 func start() {
@@ -39,6 +43,7 @@ func start() {
 		OnStack:     yolk.OnStack,
 		Hostname:    hostname(),
 		DisableIPv6: netstack.IPv6Off(words),
+		IPv6Delay:   ipv6Delay,
 		Log:         yolk.Kernel.Log,
 	})
 	registerSockets(s)

@@ -113,11 +113,9 @@ func (n *nic) Sent(owner any) { owner.(*netstack.Frame).Done() }
 // Writable says that the ring has space again.
 func (n *nic) Writable() { n.link.TxReady() }
 
-// LinkChanged logs the state of the cable.
+// LinkChanged warns of a pulled cable.
 func (n *nic) LinkChanged(up bool) {
-	if up {
-		yolk.Kernel.Log("eth0: link is up")
-	} else {
+	if !up {
 		yolk.Kernel.Log("eth0: link is down")
 	}
 }
