@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -166,13 +167,23 @@ func start(t testing.TB, opt Options, args []string) *VM {
 	}
 	m.cmd.Env = append(os.Environ(), opt.Env...)
 	m.cmd.WaitDelay = 5 * time.Second
-	if err := m.cmd.Start(); err != nil {
+	// A test binary that times out runs no cleanup; yolk must end with it. The
+	// signal comes when the starting thread ends, hence the locked one.
+	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := m.cmd.Start()
+		started <- err
+		if err == nil {
+			m.cmd.Wait()
+			close(m.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		m.cmd.Wait()
-		close(m.done)
-	}()
 	t.Cleanup(func() {
 		cancel()
 		<-m.done
