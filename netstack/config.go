@@ -36,12 +36,15 @@ var ErrNoAddress = errors.New("no DHCP server has answered yet; the machine goes
 // on every card. It returns when all have one, after at most timeout (0: do
 // not wait). What is left then goes on in the background.
 func (s *Stack) Configure(words []string, timeout time.Duration) error {
+	s.mu.Lock()
+	links := slices.Clone(s.links)
+	s.mu.Unlock()
+	defer s.enableIPv6Later(links)
 	c, err := parseWords(words)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	links := slices.Clone(s.links)
 	s.net.dns = append(s.net.dns, c.dns...)
 	s.mu.Unlock()
 	var leases sync.WaitGroup
@@ -87,6 +90,9 @@ func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
 		s.net.hostname = c.hostname
 	}
 	s.mu.Unlock()
+	if l != nil && c.v6 != (c.method == methodOff) {
+		s.enableIPv6(l) // asked for, or all there is
+	}
 	switch {
 	case l == nil || c.method == methodOff:
 	case c.method == methodStatic:
@@ -167,7 +173,6 @@ func (s *Stack) applyLease(l *Link, got, old *lease) {
 		s.addDefaultRoute(l, got.routers[0])
 	}
 	s.setLeased(got)
-	s.log(l.name, ": ", got.addr.String(), " from ", got.server.String())
 }
 
 func (s *Stack) setLeased(got *lease) {

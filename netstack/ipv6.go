@@ -41,6 +41,55 @@ func IPv6Off(words []string) bool {
 	})
 }
 
+// postponeIPv6 keeps IPv6 of a card that is not yet enabled down until
+// enableIPv6. The stack of the images can do that (netstack/gvisor); gVisor
+// itself starts IPv6 with the card.
+func (s *Stack) postponeIPv6(l *Link) {
+	ep, err := s.stack.GetNetworkEndpoint(l.id, ipv6.ProtocolNumber)
+	if err != nil {
+		return
+	}
+	if ep, ok := ep.(interface{ Postpone() }); ok {
+		ep.Postpone()
+	}
+}
+
+// enableIPv6 brings IPv6 of a card up, with the routes that exist as long as
+// it is: a multicast packet without a better route leaves here.
+func (s *Stack) enableIPv6(l *Link) {
+	l.ipv6.Do(func() {
+		ep, err := s.stack.GetNetworkEndpoint(l.id, ipv6.ProtocolNumber)
+		if err != nil {
+			return // the stack is closed
+		}
+		if err := ep.Enable(); err != nil {
+			s.log(l.name, ": IPv6: ", err.String())
+		}
+		if s.cfg.DisableIPv6 {
+			return
+		}
+		multicast := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16([16]byte{0xff}), PrefixLen: 8}
+		s.stack.AddRoute(tcpip.Route{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.id})
+		s.stack.AddRoute(tcpip.Route{Destination: multicast.Subnet(), NIC: l.id})
+	})
+}
+
+// enableIPv6Later lets IPv6 of the cards come up after Config.IPv6Delay.
+func (s *Stack) enableIPv6Later(links []*Link) {
+	if s.cfg.IPv6Delay == 0 || s.cfg.DisableIPv6 {
+		return
+	}
+	timer := time.AfterFunc(s.cfg.IPv6Delay, func() {
+		for _, l := range links {
+			s.enableIPv6(l)
+		}
+		s.notifyChanged()
+	})
+	s.mu.Lock()
+	s.net.stop = append(s.net.stop, func() { timer.Stop() })
+	s.mu.Unlock()
+}
+
 // configureNDP sets how a card that is not yet enabled treats routers.
 func (s *Stack) configureNDP(id tcpip.NICID, c ipv6.NDPConfigurations) {
 	ep, err := s.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
@@ -89,8 +138,7 @@ func (e *ndpEvents) OnOnLinkPrefixInvalidated(id tcpip.NICID, prefix tcpip.Subne
 }
 
 // OnAutoGenAddress implements ipv6.NDPDispatcher.
-func (e *ndpEvents) OnAutoGenAddress(_ tcpip.NICID, a tcpip.AddressWithPrefix) stack.AddressDispatcher {
-	e.s.log("IPv6 address ", a.String())
+func (e *ndpEvents) OnAutoGenAddress(tcpip.NICID, tcpip.AddressWithPrefix) stack.AddressDispatcher {
 	return nil
 }
 

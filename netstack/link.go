@@ -84,6 +84,8 @@ type Link struct {
 
 	tx txQueue
 
+	ipv6 sync.Once // see Stack.enableIPv6
+
 	stats linkCounters
 }
 

@@ -58,7 +58,12 @@ type Config struct {
 	Hostname string
 	// DisableIPv6 leaves IPv6 out of every card but "lo".
 	DisableIPv6 bool
-	// Log receives one line per notable event. nil: silence.
+	// IPv6Delay lets cards start IPv6 so long after Configure, unless an ip6=
+	// word asks for it: a link-local address, group memberships and router
+	// solicitations are not what a program's start should wait for. RFC 4861
+	// §6.3.7 has hosts wait up to a second. 0: with the card.
+	IPv6Delay time.Duration
+	// Log receives one line per event that a person should see. nil: silence.
 	Log func(line string)
 }
 
@@ -177,24 +182,17 @@ func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	}
 	s.links = append(s.links, l)
 	nic.Start(l)
+	if s.cfg.IPv6Delay > 0 {
+		s.postponeIPv6(l)
+	}
 	if err := s.stack.EnableNIC(l.id); err != nil {
 		return nil, errnoOf(err)
 	}
-	// A multicast or broadcast packet without a better route leaves here.
-	s.addLinkRoutes(l)
+	if s.cfg.IPv6Delay == 0 {
+		s.enableIPv6(l)
+	}
 	return l, 0
 }
-
-// addLinkRoutes adds the routes that exist as long as the card is up.
-func (s *Stack) addLinkRoutes(l *Link) {
-	if s.cfg.DisableIPv6 {
-		return
-	}
-	s.stack.AddRoute(tcpip.Route{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.id})
-	s.stack.AddRoute(tcpip.Route{Destination: v6Multicast, NIC: l.id})
-}
-
-var v6Multicast = tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16([16]byte{0xff}), PrefixLen: 8}.Subnet()
 
 // RegisterSockets passes the factories of AF_INET and AF_INET6 to register.
 func (s *Stack) RegisterSockets(register func(family int, f kernel.SocketFactory)) {

@@ -1,0 +1,191 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+)
+
+// onEdited skips a test of what the images' copy of gVisor does and the module
+// does not. TestEditedStack of tools/internal/toolchain runs these tests.
+func onEdited(t *testing.T, s *Stack) {
+	t.Helper()
+	ep, err := s.stack.GetNetworkEndpoint(loopbackNIC, ipv6.ProtocolNumber)
+	must(err)
+	if _, ok := ep.(interface{ Postpone() }); !ok {
+		t.Skip("needs the edits of netstack/gvisor")
+	}
+}
+
+// tcpPayload returns the data bytes of an IPv4 frame, or -1 without TCP.
+func tcpPayload(frame []byte) int {
+	const eth = 14
+	if len(frame) < eth+40 || binary.BigEndian.Uint16(frame[12:]) != 0x0800 || frame[eth+9] != syscall.IPPROTO_TCP {
+		return -1
+	}
+	ip := int(frame[eth]&15) * 4
+	total := int(binary.BigEndian.Uint16(frame[eth+2:]))
+	return total - ip - int(frame[eth+ip+12]>>4)*4
+}
+
+// TestRFC1122DelayedAck: an answer carries the acknowledgement, what is not
+// answered is acknowledged after 40 ms, and then, at once.
+func TestRFC1122DelayedAck(t *testing.T) {
+	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
+	onEdited(t, a.s)
+	client, server := across(t, a, b, syscall.AF_INET, "10.0.0.2:80")
+	ack := make(chan time.Time, 1000)
+	nb.watch(func(_ *Frame, data []byte) bool {
+		if tcpPayload(data) == 0 {
+			ack <- time.Now()
+		}
+		return true
+	})
+	request, answer := make([]byte, 100), make([]byte, 200)
+	exchange := func() {
+		writeAll(t, client, request)
+		read(t, server, answer)
+		writeAll(t, server, answer)
+		for n := 0; n < len(answer); {
+			got, errno := read(t, client, answer)
+			if errno != 0 || got == 0 {
+				t.Fatalf("read = %d, %v", got, errno)
+			}
+			n += got
+		}
+	}
+	exchange()
+	time.Sleep(100 * time.Millisecond) // what belongs to the start
+	for len(ack) > 0 {
+		<-ack
+	}
+	const rounds = 50
+	for range rounds {
+		exchange()
+	}
+	if n := len(ack); n > rounds/5 {
+		t.Errorf("%d packets without data for %d answered requests; want next to none", n, rounds)
+	}
+	time.Sleep(100 * time.Millisecond)
+	for len(ack) > 0 {
+		<-ack
+	}
+	unanswered := func() time.Duration {
+		start := time.Now()
+		writeAll(t, client, request)
+		select {
+		case at := <-ack:
+			return at.Sub(start)
+		case <-time.After(5 * time.Second):
+			t.Fatal("data was not acknowledged in 5 s")
+		}
+		return 0
+	}
+	if d := unanswered(); d < 30*time.Millisecond || d > 2*time.Second {
+		t.Errorf("first unanswered data was acknowledged after %v; want 40ms", d)
+	}
+	best := time.Hour
+	for range 5 {
+		best = min(best, unanswered())
+	}
+	if best > 30*time.Millisecond {
+		t.Errorf("later unanswered data was acknowledged after %v at best; want no delay", best)
+	}
+}
+
+// TestRFC1122SecondSegment: two full segments are acknowledged at once, also in
+// a conversation.
+func TestRFC1122SecondSegment(t *testing.T) {
+	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
+	onEdited(t, a.s)
+	client, server := across(t, a, b, syscall.AF_INET, "10.0.0.2:80")
+	buf := make([]byte, 4000)
+	for range 5 {
+		writeAll(t, client, buf[:10])
+		read(t, server, buf)
+		writeAll(t, server, buf[:10])
+		read(t, client, buf)
+	}
+	best := time.Hour
+	for range 5 {
+		ack := make(chan time.Time, 100)
+		nb.watch(func(_ *Frame, data []byte) bool {
+			if tcpPayload(data) == 0 {
+				ack <- time.Now()
+			}
+			return true
+		})
+		start := time.Now()
+		writeAll(t, client, buf)
+		best = min(best, (<-ack).Sub(start))
+		for n := 0; n < len(buf); {
+			got, _ := read(t, server, buf)
+			n += got
+		}
+		writeAll(t, server, buf[:10])
+		read(t, client, buf)
+	}
+	if best > 30*time.Millisecond {
+		t.Errorf("two full segments were acknowledged after %v at best; want no delay", best)
+	}
+}
+
+// TestIPv6Delay: a card starts IPv6 after the delay, or at once if asked to.
+func TestIPv6Delay(t *testing.T) {
+	for _, tt := range []struct {
+		words     []string
+		immediate bool
+	}{
+		{[]string{"ip=10.0.0.1/24"}, false},
+		{[]string{"ip=10.0.0.1/24", "ip6=fd00::1/64"}, true},
+		{[]string{"ip=10.0.0.1/24", "ip6=auto"}, true},
+		{[]string{"ip=off"}, true},
+	} {
+		s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }, IPv6Delay: 300 * time.Millisecond})
+		t.Cleanup(s.Close)
+		onEdited(t, s)
+		card, _ := newWire(t, 64, NICInfo{})
+		var frames atomic.Int64
+		card.watch(func(_ *Frame, data []byte) bool {
+			if binary.BigEndian.Uint16(data[12:]) == 0x86dd {
+				frames.Add(1)
+			}
+			return false
+		})
+		if _, errno := s.AddNIC(card, "eth0"); errno != 0 {
+			t.Fatal(errno)
+		}
+		start := time.Now()
+		if err := s.Configure(tt.words, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := hasLinkLocal(s); got != tt.immediate && time.Since(start) < 300*time.Millisecond {
+			t.Errorf("%q: link-local address after Configure: %v; want %v", tt.words, got, tt.immediate)
+		}
+		for !hasLinkLocal(s) || frames.Load() == 0 {
+			if time.Since(start) > 5*time.Second {
+				t.Fatalf("%q: no IPv6 in 5 s", tt.words)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if d := time.Since(start); !tt.immediate && d < 300*time.Millisecond {
+			t.Errorf("%q: IPv6 began after %v; want 300ms", tt.words, d)
+		}
+	}
+}
+
+func hasLinkLocal(s *Stack) bool {
+	for _, i := range s.Interfaces() {
+		for _, a := range i.Addrs {
+			if a.Addr.IsLinkLocalUnicast() {
+				return true
+			}
+		}
+	}
+	return false
+}
