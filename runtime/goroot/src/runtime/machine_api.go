@@ -67,6 +67,36 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 func yolk_setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr)) {
 	kernelHandler = h
 	machKeep()
+	go serveInterrupts()
+}
+
+// serveInterrupts polls when the runtime does not: with no goroutine of the
+// program waiting for a descriptor, its idle threads wait on futexes, and an
+// interrupt would reach no driver. Its thread counts as one of the system's, as
+// sysmon's does, so that a deadlock of the program is still found. (The name
+// in package runtime makes it a system goroutine.)
+func serveInterrupts() {
+	for {
+		addSystemThreads(1)
+		waitDevice()
+		addSystemThreads(-1)
+		list, delta := netpoll(0)
+		injectglist(&list)
+		netpollAdjustWaiters(delta)
+	}
+}
+
+func addSystemThreads(n int32) {
+	lock(&sched.lock)
+	sched.nmsys += n
+	unlock(&sched.lock)
+}
+
+// waitDevice gives up the P and blocks in the machine half.
+func waitDevice() {
+	entersyscallblock()
+	linux.Syscall6(nrWaitDevice, 0, 0, 0, 0, 0, 0)
+	exitsyscall()
 }
 
 // yolk_machineCall makes a system call of the machine half.

@@ -23,6 +23,8 @@ func conInit() {
 	outb(comLCR, 3) // 8 bits, no parity
 	outb(comFCR, 7) // FIFOs on and empty
 	outb(comMCR, 3|8)
+	const ready = "ready\n"
+	tellVMM(uintptr(unsafe.Pointer(unsafe.StringData(ready))), uintptr(len(ready))) // input is not lost any more
 }
 
 // conWrite sends n bytes. The transmitter is nearly always ready: the VMM
@@ -83,24 +85,19 @@ const (
 	controlPort = 0xe9 // isa-debugcon
 )
 
+// tellVMM writes a line to the debug console, if there is one.
+func tellVMM(line, n uintptr) {
+	if inb(controlPort) == controlPort {
+		outsb(controlPort, line, n)
+	}
+}
+
 // machExit ends the machine with the program's exit status: it tells the
 // status to a VMM that listens (a line "exit N" on the debug console), then
 // powers off in the best way that there is.
 func machExit(status int) {
-	if inb(controlPort) == controlPort {
-		const prefix = "exit "
-		for i := 0; i < len(prefix); i++ {
-			outb(controlPort, prefix[i])
-		}
-		if status >= 100 {
-			outb(controlPort, byte('0'+status/100%10))
-		}
-		if status >= 10 {
-			outb(controlPort, byte('0'+status/10%10))
-		}
-		outb(controlPort, byte('0'+status%10))
-		outb(controlPort, '\n')
-	}
+	line := [...]byte{'e', 'x', 'i', 't', ' ', byte('0' + status/100%10), byte('0' + status/10%10), byte('0' + status%10), '\n'}
+	tellVMM(uintptr(unsafe.Pointer(&line)), unsafe.Sizeof(line))
 	if inl(exitPort) == 0 {
 		outl(exitPort, uint32(status))
 	}

@@ -44,6 +44,7 @@ type machPoll struct {
 	counter     uint64 // of the eventfd
 	first, last *pollItem
 	waiter      *machThread // in epoll_wait
+	server      *machThread // of serveInterrupts, waiting
 	nextDevice  int
 }
 
@@ -127,6 +128,23 @@ func (p *machPoll) collect(at uintptr, most int) int {
 func (p *machPoll) interrupt(n int) {
 	if n < numDevices {
 		p.report(&p.device[n], 1) // EPOLLIN
+	}
+}
+
+// waitDevice blocks the thread of serveInterrupts until the CPU is about to
+// idle with events that nobody polls for.
+func (p *machPoll) waitDevice(t *machThread) uintptr {
+	p.server = t
+	mach.sched.block(threadDevice, 0)
+	return 0
+}
+
+// wakeServer makes that thread ready, if there is a reason.
+func (p *machPoll) wakeServer() {
+	if t := p.server; t != nil && p.first != nil {
+		p.server = nil
+		t.ax = 0
+		mach.sched.ready(t, false)
 	}
 }
 

@@ -70,6 +70,7 @@ const (
 	nrSetWall
 	nrPowerOff
 	nrAddEntropy
+	nrWaitDevice
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -101,6 +102,8 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return linuxNanosleep(a1)
 	case nrEpollPwait:
 		return linuxEpollWait(t, a2, int(a3), int32(a4))
+	case nrWaitDevice:
+		return mach.poll.waitDevice(t)
 	case nrSchedYield:
 		mach.sched.resched = true
 		return 0

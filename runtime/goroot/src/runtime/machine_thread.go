@@ -50,6 +50,7 @@ const (
 	threadFutex
 	threadSleep
 	threadPoll
+	threadDevice
 	threadDead
 )
 
@@ -156,6 +157,9 @@ func (s *machSched) pick() {
 		s.enqueue(cur, false)
 	}
 	s.resched = false
+	if s.first == nil {
+		mach.poll.wakeServer()
+	}
 	next := s.first
 	if next == nil {
 		next = c.idle
