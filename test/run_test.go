@@ -45,6 +45,11 @@ func TestPanic(t *testing.T) {
 	wantOutput(t, got, 2, "panic: boom", "goroutine 1", "main.go:")
 }
 
+func TestDeadlockIsReported(t *testing.T) {
+	t.Parallel()
+	wantOutput(t, runProg(t, nil, "deadlock"), 2, "all goroutines are asleep - deadlock!")
+}
+
 func TestFaultsArePanics(t *testing.T) {
 	t.Parallel()
 	wantOutput(t, runProg(t, nil, "recover"), 0, "nil: true", "zero: true", "index: true")

@@ -23,6 +23,7 @@ var cases = map[string]func(args []string){
 	"hello":     func([]string) { fmt.Println("hello, world") },
 	"exit":      func(a []string) { os.Exit(number(a[0])) },
 	"panic":     func([]string) { panic("boom") },
+	"deadlock":  func([]string) { select {} },
 	"spin":      spin,
 	"oom":       oom,
 	"deep":      func([]string) { fmt.Println(deep(1e6)) },
