@@ -252,7 +252,7 @@ func (b *builder) rebuildTools() error {
 		{"cmd/go", "bin/go"},
 		{"cmd/link", "pkg/tool/linux_amd64/link"},
 	} {
-		cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "build", "-trimpath",
+		cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "build", "-trimpath", "-tags=yolktools",
 			"-ldflags=-s -w -X internal/buildcfg.defaultGO_EXTLINK_ENABLED=", "-o", filepath.Join(b.dir, t.out), t.pkg)
 		cmd.Dir = filepath.Join(b.dir, "src")
 		cmd.Env = hostEnv("GOROOT="+b.dir, "GOCACHE="+b.cache+"-host", "GOFLAGS=")

@@ -1,3 +1,5 @@
+//go:build yolktools
+
 package load
 
 import "cmd/go/internal/cfg"

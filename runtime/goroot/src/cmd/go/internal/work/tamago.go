@@ -1,3 +1,5 @@
+//go:build yolktools
+
 package work
 
 import (
