@@ -172,7 +172,10 @@ func (b *builder) placeKernel() error {
 			return err
 		}
 	}
-	return addToGVisor(filepath.Join(b.dir, "src/vendor"))
+	if err := addToGVisor(filepath.Join(b.dir, "src/vendor")); err != nil {
+		return err
+	}
+	return shortenGVisor(filepath.Join(b.dir, "src"))
 }
 
 // listedPackage is what go list says of a package.

@@ -3,6 +3,7 @@ package toolchain
 import (
 	"bytes"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -77,4 +78,32 @@ func lean(name string, text []byte) []byte {
 	text = bytes.Join(out, []byte("\n"))
 	// What is left of the init function does nothing.
 	return bytes.ReplaceAll(text, []byte("\nfunc init() {\n"), []byte("\nfunc _() {\n"))
+}
+
+// shortenGVisor moves vendor/gvisor.dev/gvisor/pkg below src to gvisor, and
+// renames the imports: the path is part of thousands of names in each image.
+func shortenGVisor(src string) error {
+	dst := filepath.Join(src, "gvisor")
+	if err := os.Rename(filepath.Join(src, "vendor", gvisorPath, "pkg"), dst); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(src, "vendor/gvisor.dev")); err != nil {
+		return err
+	}
+	for _, dir := range []string{dst, filepath.Join(src, ownPrefix)} {
+		err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(name, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(name, bytes.ReplaceAll(text, []byte(`"`+gvisorPath+`pkg/`), []byte(`"gvisor/`)), 0o644)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

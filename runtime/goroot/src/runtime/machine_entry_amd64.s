@@ -136,6 +136,10 @@ TEXT runtime·machTrapEntry(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	R14, CPU_scratch
 	MOVQ	CPU_cur, R14
 	SAVE
+	// QEMU leaves a null SS behind an interrupt stack, and translates all
+	// code a second time for it. SYSCALL and IRETQ load this one.
+	MOVL	$16, AX
+	BYTE	$0x8e; BYTE $0xd0	// MOVW AX, SS
 	MOVQ	0(SP), AX
 	LEAQ	runtime·machVectors<ABIInternal>(SB), CX
 	SUBQ	CX, AX
@@ -191,6 +195,8 @@ nested:
 	MOVQ	R14, 680(SP)
 	MOVQ	R15, 688(SP)
 	BYTE	$0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x44; BYTE $0x24; BYTE $0x40	// FXSAVE64 64(SP)
+	MOVL	$16, AX
+	BYTE	$0x8e; BYTE $0xd0	// MOVW AX, SS
 	MOVQ	696(SP), AX
 	LEAQ	runtime·machVectors<ABIInternal>(SB), CX
 	SUBQ	CX, AX

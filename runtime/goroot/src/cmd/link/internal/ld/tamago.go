@@ -5,7 +5,9 @@ package ld
 import (
 	"cmd/internal/objabi"
 	"cmd/link/internal/loader"
+	"cmd/link/internal/sym"
 	"debug/elf"
+	"strings"
 )
 
 // tamagoRoots are the packages of the machine, in the order of their
@@ -88,4 +90,30 @@ func tamagoPhdrs(ctxt *Link) {
 	ph.Filesz = uint64(ctxt.loader.SymSize(note))
 	ph.Memsz = ph.Filesz
 	ph.Align = 4
+}
+
+// bare tells the packages without DWARF, the machine's own and its libraries':
+// they are compiled without it (tamagoOmitDebug in cmd/go/internal/work).
+// Tracebacks use pclntab.
+func bare(pkg string) bool {
+	return strings.HasPrefix(pkg, "runtime/yolk") || strings.HasPrefix(pkg, "gvisor/")
+}
+
+// tamagoLines returns the functions of a unit that get a DWARF line table.
+func tamagoLines(unit *sym.CompilationUnit) []sym.LoaderSym {
+	if bare(unit.Lib.Pkg) {
+		return nil
+	}
+	return unit.Textp
+}
+
+// tamagoFrames returns the functions that get DWARF unwind information.
+func tamagoFrames(d *dwctxt) []loader.Sym {
+	var list []loader.Sym
+	for _, s := range d.linkctxt.Textp {
+		if !bare(d.ldr.SymPkg(s)) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
