@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -104,6 +105,30 @@ func boot(ctx context.Context, args []string, limit time.Duration) (*vm, time.Du
 		return nil, 0, v.failure(err)
 	}
 	return v, wall, nil
+}
+
+// bootQuietly boots without asking for anything until the program says that it
+// listens: each early connection is a packet that the guest has to refuse, and
+// would be counted among the instructions of its start.
+func bootQuietly(ctx context.Context, args []string, limit time.Duration) (*vm, error) {
+	v, err := start(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(limit)
+	for !strings.Contains(v.console.String(), "listening") {
+		if err = ctx.Err(); err == nil && v.dead() {
+			err = errGuestStopped
+		} else if err == nil && time.Now().After(deadline) {
+			err = fmt.Errorf("%w (%v)", errBootTimeout, limit)
+		}
+		if err != nil {
+			v.kill()
+			return nil, v.failure(err)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return v, nil
 }
 
 func (v *vm) firstAnswer(ctx context.Context, limit time.Duration) (time.Duration, error) {

@@ -71,7 +71,7 @@ func (b *bench) countOnce(ctx context.Context, s *system) error {
 	if err != nil {
 		return err
 	}
-	v, _, err := boot(ctx, s.args(defaultRAM, "-plugin", plugin), 2*bootTimeout)
+	v, err := bootQuietly(ctx, s.args(defaultRAM, "-plugin", plugin), 2*bootTimeout)
 	if err != nil {
 		return err
 	}
