@@ -55,6 +55,13 @@ func TestFaultsArePanics(t *testing.T) {
 	wantOutput(t, runProg(t, nil, "recover"), 0, "nil: true", "zero: true", "index: true")
 }
 
+func TestMemoryIsProtected(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"writetext", "runheap"} {
+		wantOutput(t, runProg(t, nil, what), 2, "unexpected fault address", "main.go:")
+	}
+}
+
 func TestSpinningGoroutineStopsNobody(t *testing.T) {
 	t.Parallel()
 	wantOutput(t, runProg(t, nil, "spin"), 0, "tick 0\ntick 1\ntick 2\n")

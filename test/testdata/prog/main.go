@@ -11,12 +11,14 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 var cases = map[string]func(args []string){
@@ -24,6 +26,8 @@ var cases = map[string]func(args []string){
 	"exit":      func(a []string) { os.Exit(number(a[0])) },
 	"panic":     func([]string) { panic("boom") },
 	"deadlock":  func([]string) { select {} },
+	"writetext": func([]string) { writeText() },
+	"runheap":   func([]string) { runHeap() },
 	"spin":      spin,
 	"oom":       oom,
 	"deep":      func([]string) { fmt.Println(deep(1e6)) },
@@ -210,4 +214,21 @@ func temp([]string) {
 	check(os.RemoveAll(dir))
 	_, err = os.Stat(dir)
 	fmt.Println(string(b), errors.Is(err, fs.ErrNotExist))
+}
+
+// writeText stores to the program's own code.
+func writeText() {
+	pc := reflect.ValueOf(strings.Repeat).Pointer()
+	**(**byte)(unsafe.Pointer(&pc)) = 0xc3
+	fmt.Println("wrote to text")
+}
+
+// runHeap calls a RET instruction in the heap.
+func runHeap() {
+	code := make([]byte, 64)
+	code[0] = 0xc3
+	entry := &struct{ pc *byte }{&code[0]}
+	f := *(*func())(unsafe.Pointer(&entry))
+	f()
+	fmt.Println("ran the heap")
 }

@@ -77,25 +77,30 @@ func yolk_setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, 
 // in package runtime makes it a system goroutine.)
 func serveInterrupts() {
 	for {
-		addSystemThreads(1)
 		waitDevice()
-		addSystemThreads(-1)
 		list, delta := netpoll(0)
 		injectglist(&list)
 		netpollAdjustWaiters(delta)
 	}
 }
 
-func addSystemThreads(n int32) {
-	lock(&sched.lock)
-	sched.nmsys += n
-	unlock(&sched.lock)
-}
-
-// waitDevice gives up the P and blocks in the machine half.
+// waitDevice gives up the P and blocks in the machine half. The thread counts
+// as the system's only while it has no P: a thread that runs goroutines and is
+// not counted would look like a deadlock.
 func waitDevice() {
 	entersyscallblock()
+	systemstack(func() {
+		lock(&sched.lock)
+		sched.nmsys++
+		checkdead()
+		unlock(&sched.lock)
+	})
 	linux.Syscall6(nrWaitDevice, 0, 0, 0, 0, 0, 0)
+	systemstack(func() {
+		lock(&sched.lock)
+		sched.nmsys--
+		unlock(&sched.lock)
+	})
 	exitsyscall()
 }
 
