@@ -144,7 +144,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	if files != nil {
 		os.Remove(files.Name()) // QEMU gets the open file
 	}
-	return runVM(ctx, cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal})
+	return runVM(ctx, cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr})
 }
 
 // packFiles writes the initial files to a temporary file.

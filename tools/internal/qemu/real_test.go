@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
 )
@@ -80,6 +81,37 @@ func TestRealStopAndKill(t *testing.T) {
 	vm.Kill()
 	if _, err := vm.Wait(); err != ErrKilled {
 		t.Errorf("Wait = %v; want ErrKilled", err)
+	}
+}
+
+// Connections that come while QEMU is busy wait for it: here it is stopped.
+func TestRealConnectionBurst(t *testing.T) {
+	var code tinyguest.Code
+	c := real(t, "microvm", code.Print("up").Echo().Echo())
+	f, _ := ParseForward(":80")
+	if err := f.Pick(); err != nil {
+		t.Fatal(err)
+	}
+	c.Forwards = []Forward{f}
+	pr, _ := io.Pipe()
+	var out, remarks buffer
+	vm, err := Start(c, Console{In: pr, Out: &out, Remarks: &remarks})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer vm.Wait()
+	defer vm.Kill()
+	out.waitFor(t, "up")
+	if s := remarks.String(); s != "" {
+		t.Skip(s) // a sandbox without pidfd_getfd
+	}
+	syscall.Kill(vm.cmd.Process.Pid, syscall.SIGSTOP)
+	for i := range 32 {
+		conn, err := net.DialTimeout("tcp", f.Host.String(), 10*time.Second)
+		if err != nil {
+			t.Fatalf("connection %d: %v", i, err)
+		}
+		defer conn.Close()
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // readyWait is when input starts to flow if the guest neither says that it is
@@ -36,6 +38,9 @@ type Console struct {
 	// Initrd is an open cpio archive (its name need not exist any more), or
 	// nil for Config.Initrd.
 	Initrd *os.File
+	// Remarks takes lines for the user about what does not work as it should,
+	// if not nil.
+	Remarks io.Writer
 }
 
 // VM is a running virtual machine.
@@ -43,6 +48,7 @@ type VM struct {
 	cfg    Config
 	con    Console
 	cmd    *exec.Cmd
+	pidfd  int
 	input  *os.File
 	stderr tail
 	done   chan struct{} // closed when QEMU has ended and err is set
@@ -112,6 +118,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 		// a signal from the kernel should we be killed.
 		Setpgid:   true,
 		Pdeathsig: syscall.SIGKILL,
+		PidFD:     &vm.pidfd,
 	}
 	started := make(chan error)
 	go vm.supervise(started)
@@ -137,6 +144,8 @@ func (vm *VM) supervise(started chan<- error) {
 	}
 	vm.err = vm.cmd.Wait()
 	vm.input.Close()
+	<-vm.told // its reader may be at the sockets
+	unix.Close(vm.pidfd)
 	close(vm.done)
 }
 
@@ -148,7 +157,12 @@ func (o output) Write(p []byte) (int, error) {
 	return o.vm.con.Out.Write(p)
 }
 
-func (vm *VM) setReady() { vm.once.Do(func() { close(vm.ready) }) }
+func (vm *VM) setReady() {
+	vm.once.Do(func() {
+		vm.lengthenQueues()
+		close(vm.ready)
+	})
+}
 
 // readStatus waits for the line "exit N". Any line, such as "ready", says that
 // the guest runs; others have no meaning yet.
@@ -216,7 +230,6 @@ func (vm *VM) Done() <-chan struct{} { return vm.done }
 // Wait returns the program's exit status, or ErrKilled, or a *Failure.
 func (vm *VM) Wait() (int, error) {
 	<-vm.done
-	<-vm.told
 	vm.mu.Lock()
 	status, killed := vm.status, vm.killed
 	vm.mu.Unlock()
