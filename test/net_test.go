@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -107,9 +108,33 @@ func TestKeepAliveLoad(t *testing.T) {
 
 const bulk = 32 << 20
 
+// Bulk data arrives whole in both directions, and what carried it is given back.
 func TestBigTransfers(t *testing.T) {
 	t.Parallel()
-	m := startServe(t)
+	m := startServe(t, "-m", "64M")
+	transfer(t, m)
+	before := freeMemory(t, m)
+	for range 3 {
+		transfer(t, m)
+	}
+	if lost := before - freeMemory(t, m); lost > 2048 {
+		t.Errorf("three more transfers left %d KiB less free memory; want no loss", lost)
+	}
+}
+
+// freeMemory returns the guest's free memory in KiB.
+func freeMemory(t *testing.T, m *vm.VM) int {
+	t.Helper()
+	n, err := strconv.Atoi(get(t, m, "/free"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// transfer sends and fetches bulk bytes.
+func transfer(t *testing.T, m *vm.VM) {
+	t.Helper()
 	base := "http://" + m.Addr("tcp", 8080)
 	data := make([]byte, bulk)
 	rand.NewChaCha8([32]byte{1}).Read(data)

@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +26,7 @@ func main() {
 	http.HandleFunc("/down", down)
 	http.HandleFunc("/up", up)
 	http.HandleFunc("/addrs", addrs)
+	http.HandleFunc("/free", free)
 	http.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) { os.Exit(0) })
 	go echo()
 	l, err := net.Listen("tcp", ":8080")
@@ -53,6 +56,18 @@ func up(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	fmt.Fprintf(w, "%d %x", n, h.Sum(nil))
+}
+
+// free tells the free memory in KiB once the collector has returned what it can.
+func free(w http.ResponseWriter, r *http.Request) {
+	debug.FreeOSMemory()
+	info, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_, rest, _ := strings.Cut(string(info), "MemFree:")
+	fmt.Fprint(w, strings.Fields(rest)[0])
 }
 
 func addrs(w http.ResponseWriter, r *http.Request) {
