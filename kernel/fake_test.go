@@ -67,6 +67,7 @@ func (m *fakeMachine) output() string {
 
 func (m *fakeMachine) Random(p []byte)              { rand.Read(p) }
 func (m *fakeMachine) Memory() (total, free uint64) { return m.memory, m.memory / 2 }
+func (m *fakeMachine) CPU() int                     { return 1 }
 func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }
 func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }
 func (m *fakeMachine) InitialFiles() []byte         { return m.archive }

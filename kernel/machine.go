@@ -26,6 +26,8 @@ type Machine interface {
 	Memory() (total, free uint64)
 	// CPUs returns how many CPUs are online, and the model as cpuid names it.
 	CPUs() (n int, model string)
+	// CPU returns the index of the CPU that the caller runs on.
+	CPU() int
 	// CommandLine returns the command line as the VMM gave it.
 	CommandLine() string
 	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or

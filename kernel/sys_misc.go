@@ -147,11 +147,11 @@ func sysSchedSetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.EINVAL
 }
 
-// sysGetcpu is getcpu(2); goroutines move, so CPU 0 is as good as any.
+// sysGetcpu is getcpu(2). There is one NUMA node.
 func sysGetcpu(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	for i := range 2 {
+	for i, v := range [...]int{k.m.CPU(), 0} {
 		if p := optional[uint32](&a, i); p != nil {
-			*p = 0
+			*p = uint32(v)
 		}
 	}
 	return 0, 0

@@ -342,8 +342,8 @@ var table = [tableSize]call{
 	305: {"clock_adjtime", sysClockAdjtime, levelPartial}, // reading only
 	306: {"syncfs", sysSyncfs, levelFull},
 	307: {"sendmmsg", sysSendmmsg, levelFull},
-	308: {"setns", noPerm, levelStub},            // EPERM
-	309: {"getcpu", sysGetcpu, levelStub},        // 0
+	308: {"setns", noPerm, levelStub}, // EPERM
+	309: {"getcpu", sysGetcpu, levelFull},
 	310: {"process_vm_readv", noSys, levelStub},  // ENOSYS
 	311: {"process_vm_writev", noSys, levelStub}, // ENOSYS
 	312: {"kcmp", nil, levelNone},

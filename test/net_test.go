@@ -106,7 +106,7 @@ func TestKeepAliveLoad(t *testing.T) {
 	}
 }
 
-const bulk = 32 << 20
+const bulk = 16 << 20
 
 // Bulk data arrives whole in both directions, and what carried it is given back.
 func TestBigTransfers(t *testing.T) {

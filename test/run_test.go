@@ -39,6 +39,19 @@ func TestMachines(t *testing.T) {
 	}
 }
 
+// Every CPU of the machine runs threads.
+func TestCPUs(t *testing.T) {
+	for _, machine := range []string{"microvm", "q35", "pc"} {
+		for _, n := range []string{"1", "2", "4"} {
+			t.Run(machine+"/"+n, func(t *testing.T) {
+				t.Parallel()
+				got := runProg(t, []string{"-machine", machine, "-smp", n}, "cpus")
+				wantOutput(t, got, 0, n+" "+n+" "+n+"\n")
+			})
+		}
+	}
+}
+
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	got := runProg(t, nil, "panic")

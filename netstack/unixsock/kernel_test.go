@@ -19,6 +19,7 @@ func (fakeMachine) Syscall(uintptr, kernel.Args) (uintptr, syscall.Errno) { retu
 func (fakeMachine) ConsoleWrite([]byte)                                   {}
 func (fakeMachine) Random([]byte)                                         {}
 func (fakeMachine) Memory() (total, free uint64)                          { return 1 << 30, 1 << 30 }
+func (fakeMachine) CPU() int                                              { return 0 }
 func (fakeMachine) CPUs() (int, string)                                   { return 1, "fake" }
 func (fakeMachine) CommandLine() string                                   { return "" }
 func (fakeMachine) InitialFiles() []byte                                  { return nil }

@@ -46,7 +46,7 @@ Flags:
     -hostname NAME
     -machine microvm|q35|pc      (default microvm)
     -accel auto|kvm|tcg          (default auto: KVM if it runs guests at full speed)
-    -smp N                       CPUs; an image uses one today
+    -smp N                       CPUs (default 1); an image uses up to 64
     -gdb [HOST]:PORT             let a debugger connect
     -name NAME                   name of the VM
     -qemu-arg ARG                one more argument for QEMU (repeat)

@@ -315,9 +315,6 @@ func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 			fmt.Fprintf(w, "yolk: no KVM (%s): the VM is emulated, which is slower\n", why)
 		}
 	}
-	if v.cpus > 1 {
-		fmt.Fprintf(w, "yolk: -smp %d: an image uses one CPU today; the others stay idle\n", v.cpus)
-	}
 	for i := range v.forwards {
 		f := &v.forwards[i]
 		if err := f.Pick(); err != nil {

@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -40,6 +42,7 @@ var cases = map[string]func(args []string){
 	"exec":      start,
 	"goroutine": goroutines,
 	"clock":     clock,
+	"cpus":      cpus,
 	"temp":      temp,
 }
 
@@ -55,6 +58,36 @@ func number(s string) int {
 	n, err := strconv.Atoi(s)
 	check(err)
 	return n
+}
+
+const getcpu = 309 // SYS_GETCPU
+
+// cpus prints how many CPUs there are, and on how many busy threads ran.
+func cpus([]string) {
+	n := runtime.NumCPU()
+	seen := make([]atomic.Bool, n)
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			runtime.LockOSThread()
+			for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+				var cpu uint32
+				_, _, errno := syscall.Syscall(getcpu, uintptr(unsafe.Pointer(&cpu)), 0, 0)
+				if errno != 0 {
+					panic(errno)
+				}
+				seen[cpu].Store(true)
+			}
+		})
+	}
+	wg.Wait()
+	used := 0
+	for i := range seen {
+		if seen[i].Load() {
+			used++
+		}
+	}
+	fmt.Println(n, runtime.GOMAXPROCS(0), used)
 }
 
 func check(err error) {

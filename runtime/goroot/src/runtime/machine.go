@@ -4,11 +4,13 @@
 // calls when there is no Linux. SYSCALL at CPL 0 arrives at machSyscallEntry
 // (machine_entry_amd64.s), faults and interrupts at machTrapEntry; both save
 // the thread and run the functions of the machine_*.go files on a private
-// stack, with interrupts off and a g of their own, and leave by machResume.
+// stack, with interrupts off and a g of their own, and leave by machResume. One
+// CPU at a time is inside: enter takes the lock, machResume gives it up.
 //
 //	machine_boot.go    from the VMM's entry to _rt0_amd64
 //	machine_mem.go     page frames, page tables, mmap and its kin
-//	machine_thread.go  threads, the run queue, futexes, sleep, idle
+//	machine_thread.go  threads, run queues, futexes, sleep, idle
+//	machine_smp.go     further CPUs: their start, the lock, interrupts between them
 //	machine_signal.go  signals: masks, frames, faults as signals
 //	machine_time.go    TSC clock, one-shot timer
 //	machine_intr.go    descriptor tables, local APIC, device interrupts
@@ -67,26 +69,42 @@ const (
 // machCPU is the per-CPU state that the entries reach through GS.
 type machCPU struct {
 	_       sys.NotInHeap
+	self    *machCPU
 	cur     *machThread // whose context an entry saves
 	stack   uintptr     // top of the private stack
 	scratch uintptr
 	g       uintptr // the g that machine code runs on
+	root    uintptr // the page tables, physical
 	inside  uint32  // machine code is running
-	_       uint32
+	user    uint32  // a thread runs, outside the lock: see flushTLB
+	flush   uint32  // the TLB must be flushed before the next access for a thread
+	kicked  uint32  // an interrupt from another CPU is on its way
 	fsbase  uintptr // what the FS base MSR holds
 	idle    *machThread
+	base    uintptr // of the CPU's area, laid out as the early area
+	index   int     // in mach.smp.cpu
+	apic    uint32  // local APIC ID
+
+	// What follows belongs to the scheduler.
+	first, last *machThread // run queue
+	resched     bool        // the current thread should yield
+	sleepers    int         // threads whose deadline this CPU's timer keeps
+	slice       int64       // when the current thread's slice ends; 0: no other waits
+	armed       int64       // when the timer will fire (nanotime); 0: not set
+	profileNext int64       // when the next sample is due
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so
 // that it is there before memory on demand is.
-var mach = machState{magic: machMagic}
+var mach = machState{magic: machMagic, lock: 1}
 
 const machMagic = 0x796f6c6b // "yolk"
 
 type machState struct {
 	magic uintptr
 	early uintptr // physical address of the early area
-	cpu   *machCPU
+	lock  uint32  // 1 while a CPU is in the machine half
+	smp   machSMP
 	mem   machMem
 	sched machSched
 	timer machTimer
@@ -109,10 +127,15 @@ func machRt0() uintptr
 func machResume()
 func machSyscallEntry()
 func machIdle()
+func machTrampoline()
+func machTrampolineEnd()
+func machAPEntry()
+func thisCPU() *machCPU
 func machVectors()
 func machTrapEntry()
 func machClockGettime()
 func machHalt()
+func machPause()
 func inb(port uint16) uint8
 func inl(port uint16) uint32
 func outb(port uint16, v uint8)

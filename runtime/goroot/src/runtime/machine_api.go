@@ -231,10 +231,10 @@ func yolk_waitInterrupt(pd *pollDesc) {
 //go:linkname yolk_adjustWaiters runtime/yolk.adjustWaiters
 func yolk_adjustWaiters(delta int32) { netpollAdjustWaiters(delta) }
 
-// yolk_apicID returns the local APIC's id, for interrupt routing.
+// yolk_apicID returns the boot CPU's local APIC ID, for interrupt routing.
 //
 //go:linkname yolk_apicID runtime/yolk.apicID
-func yolk_apicID() uint32 { return apicRead(apicID) >> 24 }
+func yolk_apicID() uint32 { return mach.smp.apic[0] }
 
 //go:linkname yolk_setWall runtime/yolk.setWall
 func yolk_setWall(unixNanosAtBoot int64) {
@@ -267,6 +267,16 @@ func yolk_initialFiles() []byte {
 	}
 	return unsafe.Slice((*byte)(unsafe.Pointer(f.start+directMap)), f.end-f.start)
 }
+
+// yolk_cpus returns how many CPUs the machine has.
+//
+//go:linkname yolk_cpus runtime/yolk.cpus
+func yolk_cpus() int { return mach.smp.n }
+
+// yolk_cpu returns the index of the CPU that the caller runs on.
+//
+//go:linkname yolk_cpu runtime/yolk.cpu
+func yolk_cpu() int { return thisCPU().index }
 
 //go:linkname yolk_rsdp runtime/yolk.rsdp
 func yolk_rsdp() uint64 { return uint64(mach.rsdp) }

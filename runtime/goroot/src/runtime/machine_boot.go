@@ -27,10 +27,12 @@ func machBoot(startInfo, early uintptr) {
 	bootFrames(info, early)
 	bootCommandLine(uintptr(info.CommandLine))
 	bootTables(base)
-	machTablesInit(base)
+	machIDTInit(base + earlyIDT)
+	machTablesInit(base, base+earlyIDT)
 	bootCPU(base)
 	bootImage(base)
 	machAPICInit()
+	machSMPInit()
 	machClockInit()
 	bootMainThread()
 	vdsoClockgettimeSym = abiFuncPC(machClockGettime)
@@ -154,29 +156,44 @@ func bootTables(base uintptr) {
 	}
 }
 
-// bootCPU sets up the CPU's own state: GS, system calls, vector state.
+// bootCPU sets up the boot CPU, whose area is the early one, and finds out how
+// much vector state there is.
 func bootCPU(base uintptr) {
+	machXSave = 0
+	mach.sched.fpuSize = 512
+	if _, _, feat, _ := machCPUID(1, 0); feat>>26&1 != 0 {
+		machXSave = 1
+	}
+	newCPU(base).load()
+	if machXSave != 0 {
+		_, size, _, _ := machCPUID(0xd, 0) // of what is enabled
+		mach.sched.fpuSize = uintptr(size+63) &^ 63
+	}
+}
+
+// newCPU makes the machCPU in an area that is laid out as the early one.
+func newCPU(base uintptr) *machCPU {
 	c := (*machCPU)(unsafe.Pointer(base + earlyCPU))
+	c.self = c
+	c.base = base
 	c.stack = base + earlyStack
 	c.g = base + earlyG
 	c.inside = 1
-	mach.cpu = c
+	return c
+}
+
+// load sets the registers of the executing CPU: GS, system calls, vector state.
+func (c *machCPU) load() {
 	wrmsr(msrGSBase, uint64(uintptr(unsafe.Pointer(c))))
 	wrmsr(msrEFER, rdmsr(msrEFER)|1) // SCE
 	wrmsr(msrSTAR, 8<<32)            // CS 8, SS 16
 	wrmsr(msrLSTAR, uint64(abiFuncPC(machSyscallEntry)))
 	wrmsr(msrFMASK, 1<<9|1<<10|1<<8) // IF, DF, TF
-
-	mach.sched.fpuSize = 512
-	machXSave = 0
-	if _, _, feat, _ := machCPUID(1, 0); feat>>26&1 != 0 { // XSAVE
+	if machXSave != 0 {
 		const want = 1<<0 | 1<<1 | 1<<2 | 7<<5 // x87, SSE, AVX, AVX-512
 		lo, _, _, _ := machCPUID(0xd, 0)
 		orCR4(1 << 18) // OSXSAVE
 		xsetbv(uint64(lo & want))
-		_, size, _, _ := machCPUID(0xd, 0) // of what is enabled
-		mach.sched.fpuSize = uintptr(size+63) &^ 63
-		machXSave = 1
 	}
 }
 
@@ -218,19 +235,18 @@ func bootImage(base uintptr) {
 // bootMainThread makes thread 1 with the stack that Linux would give a
 // program: argc, argv, envp, the auxiliary vector.
 func bootMainThread() {
-	idle := newThread()
-	idle.state = threadRunning
-	mach.cpu.idle = idle
+	c := thisCPU()
+	c.idle = newThread()
+	c.cur = c.idle
+	c.idle.id = 0
 	mach.sched.lastID = 0
 	t := newThread()
-	idle.id = 0
 	top := uintptr(userEnd)
 	mach.mem.add(top-mainStackSize, top, _PROT_READ|_PROT_WRITE)
 	t.sp = uint64(bootStack(top))
 	t.ip = uint64(machRt0())
 	t.ctx = ctxPlain
-	mach.cpu.cur = idle
-	mach.sched.enqueue(t, false)
+	c.enqueue(t, false)
 }
 
 // bootStack writes the initial stack below top and returns where it begins.

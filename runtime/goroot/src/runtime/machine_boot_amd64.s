@@ -135,3 +135,50 @@ TEXT runtime·pvhEntry64(SB),NOSPLIT|NOFRAME,$0
 	XORL	BP, BP
 	CALL	runtime·machBoot<ABIInternal>(SB)
 	INT	$3
+
+// machTrampoline is copied to trampolineAt, where a start-up interrupt makes a
+// further CPU begin: real mode, CS = trampolineAt/16. It goes to 64-bit mode in
+// one step. The assembler knows no 16-bit code, so these are bytes.
+TEXT runtime·machTrampoline<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	BYTE $0xfa; BYTE $0xfc						// CLI; CLD
+	BYTE $0x31; BYTE $0xc0						// XORW AX, AX
+	BYTE $0x8e; BYTE $0xd8						// MOVW AX, DS
+	BYTE $0x66; BYTE $0x0f; BYTE $0x01; BYTE $0x16; WORD $0x8fe0	// LGDTL 0x8fe0
+	BYTE $0x0f; BYTE $0x20; BYTE $0xe0				// MOVL CR4, AX
+	BYTE $0x66; BYTE $0x0d; LONG $0x620				// ORL: PAE, OSFXSR, OSXMMEXCPT
+	BYTE $0x0f; BYTE $0x22; BYTE $0xe0				// MOVL AX, CR4
+	BYTE $0x66; BYTE $0xa1; WORD $0x8fe8				// MOVL 0x8fe8, AX
+	BYTE $0x0f; BYTE $0x22; BYTE $0xd8				// MOVL AX, CR3
+	BYTE $0x66; BYTE $0xb9; LONG $0xc0000080			// MOVL $EFER, CX
+	BYTE $0x0f; BYTE $0x32						// RDMSR
+	BYTE $0x66; BYTE $0x0d; LONG $0x901				// ORL: NXE, LME, SCE
+	BYTE $0x0f; BYTE $0x30						// WRMSR
+	BYTE $0x0f; BYTE $0x20; BYTE $0xc0				// MOVL CR0, AX
+	BYTE $0x66; BYTE $0x0d; LONG $0x80010023			// ORL: PG, WP, NE, MP, PE
+	BYTE $0x66; BYTE $0x25; LONG $0x9ffffff3			// ANDL: no CD, NW, TS, EM
+	BYTE $0x0f; BYTE $0x22; BYTE $0xc0				// MOVL AX, CR0
+	BYTE $0x66; BYTE $0xea; LONG $0x8049; WORD $8			// LJMPL $8, the next instruction
+	BYTE $0x48; BYTE $0x8b; BYTE $0x04; BYTE $0x25; LONG $0x8ff0	// MOVQ 0x8ff0, AX
+	BYTE $0x48; BYTE $0x8b; BYTE $0x1c; BYTE $0x25; LONG $0x8ff8	// MOVQ 0x8ff8, BX
+	BYTE $0xff; BYTE $0xe0						// JMP AX
+TEXT runtime·machTrampolineEnd<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	RET
+
+// machAPEntry goes on in 64-bit mode: BX is the machCPU.
+TEXT runtime·machAPEntry<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$16, AX
+	BYTE	$0x8e; BYTE $0xd8		// MOVW AX, DS
+	BYTE	$0x8e; BYTE $0xc0		// MOVW AX, ES
+	BYTE	$0x8e; BYTE $0xd0		// MOVW AX, SS
+	XORL	AX, AX
+	BYTE	$0x8e; BYTE $0xe0		// MOVW AX, FS
+	BYTE	$0x8e; BYTE $0xe8		// MOVW AX, GS
+	MOVQ	machCPU_root(BX), AX	// this GDT is not mapped there: no selectors from here on
+	BYTE	$0x0f; BYTE $0x22; BYTE $0xd8	// MOVQ AX, CR3
+	MOVQ	machCPU_stack(BX), SP
+	MOVQ	machCPU_g(BX), R14
+	XORPS	X15, X15
+	XORL	BP, BP
+	MOVQ	BX, AX
+	CALL	runtime·machAPBoot<ABIInternal>(SB)
+	INT	$3

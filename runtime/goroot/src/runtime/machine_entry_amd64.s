@@ -9,6 +9,9 @@
 #define CPU_g		(machCPU_g)(GS)
 #define CPU_inside	(machCPU_inside)(GS)
 #define CPU_scratch	(machCPU_scratch)(GS)
+#define CPU_self	(machCPU_self)(GS)
+#define CPU_idle	(machCPU_idle)(GS)
+#define CPU_user	(machCPU_user)(GS)
 
 // SAVE stores the registers that both entries save the same way; R14 is the
 // machThread.
@@ -63,9 +66,15 @@ TEXT runtime·machSyscallEntry<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	JMP	runtime·machResume<ABIInternal>(SB)
 
 // func machResume()
-// machResume leaves the machine half for the CPU's current thread.
+// machResume leaves the machine half, and its lock, for the CPU's current
+// thread, which no other CPU touches.
 TEXT runtime·machResume<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	CPU_cur, R14
+	XORL	AX, AX
+	CMPQ	R14, CPU_idle
+	SETNE	AL
+	MOVL	AX, CPU_user
+	MOVL	$0, runtime·mach+machState_lock(SB)	// the other CPUs' turn
 	CMPL	machThread_ctx(R14), $const_ctxSyscall
 	JNE	full
 	RESTORE
@@ -104,6 +113,11 @@ nofpu:
 	MOVQ	machThread_r14(R14), R14
 	MOVL	$0, CPU_inside
 	IRETQ
+
+// func thisCPU() *machCPU
+TEXT runtime·thisCPU<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	MOVQ	CPU_self, AX
+	RET
 
 // machIdle is what the idle thread runs.
 TEXT runtime·machIdle<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
@@ -233,6 +247,8 @@ nested:
 TEXT runtime·machClockGettime<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 again:
 	MOVQ	runtime·machClock+machClockParams_seq(SB), R8
+	TESTL	$1, R8			// another CPU is changing them
+	JNE	again
 	RDTSC
 	SHLQ	$32, DX
 	ORQ	DX, AX
@@ -381,6 +397,11 @@ TEXT runtime·lidt<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 // func ltr(sel uintptr)
 TEXT runtime·ltr<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	BYTE	$0x0f; BYTE $0x00; BYTE $0xd8	// LTR AX
+	RET
+
+// func machPause()
+TEXT runtime·machPause<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	PAUSE
 	RET
 
 // func machHalt()

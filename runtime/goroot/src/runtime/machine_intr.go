@@ -9,6 +9,8 @@ import "unsafe"
 
 const (
 	msrAPICBase = 0x1b
+	msrDeadline = 0x6e0
+	msrX2APIC   = 0x800
 	msrEFER     = 0xc0000080
 	msrSTAR     = 0xc0000081
 	msrLSTAR    = 0xc0000082
@@ -20,6 +22,8 @@ const (
 	apicTPR       = 0x80
 	apicEOI       = 0xb0
 	apicSVR       = 0xf0
+	apicICR       = 0x300
+	apicICRHigh   = 0x310
 	apicLVTTimer  = 0x320
 	apicLVT0      = 0x350
 	apicTimerInit = 0x380
@@ -28,31 +32,56 @@ const (
 
 	vectorNMI      = 2
 	vectorTimer    = 32
-	vectorDevice   = 33 // the first for devices
+	vectorDevice   = 33  // the first for devices
+	vectorKick     = 126 // from another CPU: threads, signals or the TLB want attention
 	vectorSpurious = 127
 	numVectors     = 128
-	numDevices     = vectorSpurious - vectorDevice
+	numDevices     = vectorKick - vectorDevice
 
 	apicPhys = 0xfee00000
 )
 
-func apicRead(reg uintptr) uint32     { return load32(directMap + apicPhys + reg) }
-func apicWrite(reg uintptr, v uint32) { store32(directMap+apicPhys+reg, v) }
+// The registers of the local APIC are in memory, or MSRs where the CPU has the
+// x2APIC: a hypervisor serves those faster, and IDs have 32 bits.
+func apicRead(reg uintptr) uint32 {
+	if mach.smp.x2apic {
+		return uint32(rdmsr(msrX2APIC + uint32(reg>>4)))
+	}
+	return load32(directMap + apicPhys + reg)
+}
 
-// machTablesInit loads GDT, TSS and IDT. Every vector runs on a stack of the
-// TSS: no fault depends on the stack of the thread that caused it.
-func machTablesInit(early uintptr) {
-	gdt, tss, idt := early+earlyGDT, early+earlyTSS, early+earlyIDT
-	store64(tss+36, uint64(early+earlyTrap))  // IST1
-	store64(tss+44, uint64(early+earlyFault)) // IST2
-	*(*uint16)(unsafe.Pointer(tss + 102)) = 104
-	base := uint64(tss)
-	store64(gdt+24, 103|base&0xffffff<<16|0x89<<40|base>>24&0xff<<56)
-	store64(gdt+32, base>>32)
-	machTable(early, 39, gdt)
-	lgdt(early + earlyInfo - 16)
-	ltr(24)
+func apicWrite(reg uintptr, v uint32) {
+	if mach.smp.x2apic {
+		wrmsr(msrX2APIC+uint32(reg>>4), uint64(v))
+		return
+	}
+	store32(directMap+apicPhys+reg, v)
+}
 
+// apicSend writes the interrupt command register.
+func apicSend(apic, command uint32) {
+	if mach.smp.x2apic {
+		wrmsr(msrX2APIC+apicICR>>4, uint64(apic)<<32|uint64(command))
+		return
+	}
+	for apicRead(apicICR)&(1<<12) != 0 { // the one before is being sent
+	}
+	apicWrite(apicICRHigh, apic<<24)
+	apicWrite(apicICR, command)
+}
+
+// apicOwnID returns this CPU's local APIC ID.
+func apicOwnID() uint32 {
+	if mach.smp.x2apic {
+		return apicRead(apicID)
+	}
+	return apicRead(apicID) >> 24
+}
+
+// machIDTInit makes the interrupt descriptor table, which all CPUs use. Every
+// vector runs on a stack of the CPU's TSS: no fault depends on the stack of the
+// thread that caused it.
+func machIDTInit(idt uintptr) {
 	for v := uintptr(0); v < numVectors; v++ {
 		ist := uint64(1)
 		if v == 8 || v == vectorNMI {
@@ -62,6 +91,21 @@ func machTablesInit(early uintptr) {
 		store64(idt+v*16, pc&0xffff|8<<16|ist<<32|0x8e<<40|pc>>16&0xffff<<48)
 		store64(idt+v*16+8, pc>>32)
 	}
+}
+
+// machTablesInit loads the CPU's GDT and TSS, which lie in its area, and the
+// IDT.
+func machTablesInit(early, idt uintptr) {
+	gdt, tss := early+earlyGDT, early+earlyTSS
+	store64(tss+36, uint64(early+earlyTrap))  // IST1
+	store64(tss+44, uint64(early+earlyFault)) // IST2
+	*(*uint16)(unsafe.Pointer(tss + 102)) = 104
+	base := uint64(tss)
+	store64(gdt+24, 103|base&0xffffff<<16|0x89<<40|base>>24&0xff<<56)
+	store64(gdt+32, base>>32)
+	machTable(early, 39, gdt)
+	lgdt(early + earlyInfo - 16)
+	ltr(24)
 	machTable(early, numVectors*16-1, idt)
 	lidt(early + earlyInfo - 16)
 }
@@ -74,29 +118,52 @@ func machTable(early uintptr, limit uint16, base uintptr) {
 	store32(p+6, uint32(base>>32))
 }
 
-// machAPICInit silences the PICs and enables the local APIC.
+// machAPICInit silences the PICs and enables the boot CPU's local APIC.
 func machAPICInit() {
 	outb(0x21, 0xff)
 	outb(0xa1, 0xff)
-	if base := rdmsr(msrAPICBase); base&pteAddr != apicPhys || base&(1<<11) == 0 {
-		wrmsr(msrAPICBase, apicPhys|base&(1<<8)|1<<11)
+	_, _, feat, _ := machCPUID(1, 0)
+	mach.smp.x2apic = feat>>21&1 != 0
+	mach.timer.deadline = feat>>24&1 != 0
+	apicCPUInit()
+}
+
+// apicCPUInit enables this CPU's local APIC.
+func apicCPUInit() {
+	const enable, x2apic = 1 << 11, 1 << 10
+	if base := rdmsr(msrAPICBase); base&x2apic == 0 {
+		base = apicPhys | enable | base&(1<<8)
+		wrmsr(msrAPICBase, base)
+		if mach.smp.x2apic { // by way of the xAPIC's mode: SDM 10.12.5
+			wrmsr(msrAPICBase, base|x2apic)
+		}
 	}
 	apicWrite(apicSVR, 1<<8|vectorSpurious)
 	apicWrite(apicTPR, 0)
 	apicWrite(apicLVT0, 1<<16) // no interrupts of the PICs
-	apicWrite(apicLVTTimer, vectorTimer)
+	lvt := uint32(vectorTimer)
+	if mach.timer.deadline {
+		lvt |= 2 << 17 // TSC-deadline mode
+	}
+	apicWrite(apicLVTTimer, lvt)
+	apicWrite(apicTimerDiv, 0xb) // divide by 1
+	machCPUID(0, 0)              // serialises: the mode holds before a deadline is written
 }
 
 // machTrap serves the exception or interrupt that the current thread took.
 //
 //go:nowritebarrierrec
 func machTrap() {
-	t := thisCPU().cur
+	c := thisCPU()
+	c.enter()
+	t := c.cur
 	switch v := t.trap; {
 	case v == vectorTimer:
 		apicWrite(apicEOI, 0)
-		mach.sched.tick()
+		mach.sched.tick(c)
 	case v == vectorSpurious:
+	case v == vectorKick: // enter and machLeave do what it came for
+		apicWrite(apicEOI, 0)
 	case v >= vectorDevice:
 		apicWrite(apicEOI, 0)
 		mach.poll.interrupt(int(v - vectorDevice))
@@ -115,10 +182,11 @@ func machTrap() {
 // machLeave delivers signals and picks the thread to go on with.
 func machLeave() {
 	s := &mach.sched
+	c := thisCPU()
 	for {
-		s.pick()
-		t := thisCPU().cur
-		if t.pending&^t.mask == 0 || t == thisCPU().idle {
+		s.pick(c)
+		t := c.cur
+		if t.pending&^t.mask == 0 || t == c.idle {
 			return
 		}
 		deliverSignal(t)

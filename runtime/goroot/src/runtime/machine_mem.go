@@ -313,9 +313,9 @@ func (m *machMem) add(start, end, prot uintptr) {
 }
 
 // forEachPage calls f for every 4 KiB entry in [start, end) that has a page,
-// skipping empty tables.
-func (m *machMem) forEachPage(start, end uintptr, f func(m *machMem, va uintptr, e *uint64, arg uintptr), arg uintptr) {
-	n := 0
+// skipping empty tables, and flushes this CPU's TLB. It returns how many there
+// were: others' TLBs are the caller's.
+func (m *machMem) forEachPage(start, end uintptr, f func(m *machMem, va uintptr, e *uint64, arg uintptr), arg uintptr) (n int) {
 	for va := start; va < end; {
 		table := m.root
 		shift := uint(39)
@@ -347,6 +347,7 @@ func (m *machMem) forEachPage(start, end uintptr, f func(m *machMem, va uintptr,
 	if n > 32 {
 		loadCR3(readCR3())
 	}
+	return n
 }
 
 func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
@@ -378,12 +379,15 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 	if va < a.start || a.prot == _PROT_NONE || code&2 != 0 && a.prot&_PROT_WRITE == 0 || code&16 != 0 && a.prot&_PROT_EXEC == 0 {
 		return false
 	}
-	if code&1 != 0 {
-		return false // present and allowed by the area: a page of the image
-	}
 	va &^= machPage - 1
 	bits := protBits(a.prot)
 	e := m.entry(va, true)
+	if code&1 != 0 {
+		// Present and allowed by the area: another CPU was faster, or a page
+		// of the image, which is as it is.
+		invlpg(va)
+		return mach.smp.online > 1 && *e&^pteAddr&(ptePresent|pteWrite|pteNX) == bits
+	}
 	if *e&pteKept != 0 {
 		*e = *e&pteAddr | bits
 		return true
@@ -472,6 +476,12 @@ func (m *machMem) munmap(addr, n uintptr) uintptr {
 
 // releaseRange gives back the pages of a range, present or kept.
 func (m *machMem) releaseRange(start, end uintptr) {
+	if mach.smp.online > 1 {
+		// No CPU may write to a frame that is free.
+		if m.forEachPage(start, end, protectPage, _PROT_NONE) > 0 {
+			mach.smp.flushTLB()
+		}
+	}
 	m.forEachPage(start, end, releasePage, 0)
 }
 
@@ -490,7 +500,9 @@ func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
 	}
 	m.cut(addr, end)
 	m.add(addr, end, prot&7)
-	m.forEachPage(addr, end, protectPage, prot&7)
+	if m.forEachPage(addr, end, protectPage, prot&7) > 0 {
+		mach.smp.flushTLB()
+	}
 	return 0
 }
 

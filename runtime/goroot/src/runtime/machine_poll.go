@@ -129,9 +129,12 @@ func (p *machPoll) interrupt(n int) {
 	if n < numDevices {
 		p.report(&p.device[n], 1) // EPOLLIN
 	}
+	if mach.smp.idle() != nil {
+		p.wakeServer() // the CPUs that run threads may not poll for long
+	}
 }
 
-// waitDevice blocks the thread of serveInterrupts until the CPU is about to
+// waitDevice blocks the thread of serveInterrupts until a CPU is about to
 // idle with events that nobody polls for.
 func (p *machPoll) waitDevice(t *machThread) uintptr {
 	p.server = t

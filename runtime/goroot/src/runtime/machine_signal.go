@@ -46,10 +46,15 @@ func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
 	}
 	t.pending |= sigBit(sig)
 	t.info[sig] = machSigInfo{code, addr}
-	if t.mask&sigBit(sig) == 0 && t.state != threadRunning {
+	here := thisCPU()
+	switch {
+	case t.mask&sigBit(sig) != 0:
+	case t.state != threadRunning:
 		t.ax = uint64(machErr(_EINTR))
 		mach.sched.ready(t, true)
-		mach.sched.resched = true
+		here.resched = here.resched || t.cpu == here
+	case t.cpu != here && t.cpu.cur == t:
+		t.cpu.kick()
 	}
 }
 
@@ -57,10 +62,10 @@ func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
 // preferably the one that runs.
 func sendProcessSignal(sig uint32) {
 	best := thisCPU().cur
-	if best == thisCPU().idle || best.state == threadDead || best.mask&sigBit(sig) != 0 {
+	if best.idle() || best.state == threadDead || best.mask&sigBit(sig) != 0 {
 		best = nil
 		for t := mach.sched.threads; t != nil; t = t.all {
-			if t == thisCPU().idle || t.state == threadDead {
+			if t.idle() || t.state == threadDead {
 				continue
 			}
 			if best == nil || t.mask&sigBit(sig) == 0 {
@@ -271,7 +276,7 @@ func linuxTgkill(tid int32, sig uint32) uintptr {
 		return machErr(_EINVAL)
 	}
 	for t := mach.sched.threads; t != nil; t = t.all {
-		if t.id == tid && t.state != threadDead && t != thisCPU().idle {
+		if t.id == tid && t.state != threadDead && !t.idle() {
 			if sig != 0 {
 				sendSignal(t, sig, -6, 0) // SI_TKILL
 			}

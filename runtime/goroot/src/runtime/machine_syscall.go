@@ -77,7 +77,9 @@ const (
 //
 //go:nowritebarrierrec
 func machSyscall() {
-	t := thisCPU().cur
+	c := thisCPU()
+	c.enter()
+	t := c.cur
 	t.cx, t.r11 = t.ip, t.flags
 	nr := t.ax
 	if nr == nrSigreturn {
@@ -87,8 +89,7 @@ func machSyscall() {
 	}
 	r := machDispatch(t, uintptr(nr), uintptr(t.di), uintptr(t.si), uintptr(t.dx), uintptr(t.r10), uintptr(t.r8), uintptr(t.r9))
 	t.ax = uint64(r)
-	s := &mach.sched
-	if t.state == threadRunning && !s.resched && t.pending&^t.mask == 0 && s.first == nil {
+	if t.state == threadRunning && !c.resched && t.pending&^t.mask == 0 && c.first == nil {
 		return // the common case: nothing else to do
 	}
 	machLeave()
@@ -105,7 +106,8 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	case nrWaitDevice:
 		return mach.poll.waitDevice(t)
 	case nrSchedYield:
-		mach.sched.resched = true
+		c := thisCPU()
+		c.resched = c.first != nil
 		return 0
 	case nrMmap, nrMunmap, nrMprotect, nrMadvise, nrMincore, nrBrk:
 		return machMemoryCall(nr, a1, a2, a3, a4, a5)
@@ -199,7 +201,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		if a2 < 8 {
 			return machErr(_EINVAL)
 		}
-		store64(a3, 1)
+		store64(a3, ^uint64(0)>>(64-uint(mach.smp.n)))
 		return 8
 	case nrClockGettime:
 		return linuxClockGettime(a1, a2)
@@ -237,17 +239,12 @@ func linuxClockGettime(clock, ts uintptr) uintptr {
 }
 
 // linuxSetitimer is setitimer(2) with ITIMER_PROF, for the CPU profile: SIGPROF
-// at each interval while a thread runs.
+// at each interval on each CPU that runs a thread.
 func linuxSetitimer(which, value uintptr) uintptr {
 	if which != _ITIMER_PROF {
 		return machErr(_EINVAL)
 	}
-	p := &mach.timer
-	p.profile = int64(load64(value))*1e9 + int64(load64(value+8))*1000
-	p.profileNext = machNow() + p.profile
-	if p.profile != 0 {
-		mach.timer.set(p.profileNext)
-	}
+	mach.timer.startProfile(int64(load64(value))*1e9 + int64(load64(value+8))*1000)
 	return 0
 }
 

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// Threads (an M is a thread), the run queue, futexes, sleep and idle. One CPU.
+// Threads (an M is a thread), run queues, futexes, sleep and idle.
 
 // machThread is a thread: its saved context and what it waits for. Each has a
 // page of its own, with the vector state behind it.
@@ -24,7 +24,9 @@ type machThread struct {
 	fsbase                         uintptr
 
 	id       int32
+	cpu      *machCPU    // where it runs, ran last or is queued
 	deadline int64       // when a timed wait ends (nanotime); 0: never
+	timer    *machCPU    // whose timer keeps the deadline
 	wait     uintptr     // futex address, or where to put epoll events
 	waitMax  int         // how many events fit
 	next     *machThread // run queue
@@ -46,7 +48,7 @@ type machSigInfo struct {
 }
 
 const (
-	threadRunning = iota // runs or is in the run queue
+	threadRunning = iota // runs or is in a run queue
 	threadFutex
 	threadSleep
 	threadPoll
@@ -60,16 +62,15 @@ const (
 	timeSlice = 4e6
 )
 
-// machSched is the scheduler's state.
+// idle tells whether t is a CPU's idle thread.
+func (t *machThread) idle() bool { return t.id == 0 }
+
+// machSched is the scheduler's state that no CPU owns.
 type machSched struct {
-	first, last *machThread // run queue
-	threads     *machThread // all
-	dead        *machThread // to be used again
-	lastID      int32
-	sleepers    int   // threads with a deadline
-	slice       int64 // when the current thread's slice ends; 0: no other waits
-	resched     bool  // the current thread should yield
-	fpuSize     uintptr
+	threads *machThread // all
+	dead    *machThread // to be used again
+	lastID  int32
+	fpuSize uintptr
 }
 
 func newThread() *machThread {
@@ -105,117 +106,171 @@ func newThread() *machThread {
 	return t
 }
 
-// thisCPU returns this CPU.
-func thisCPU() *machCPU { return mach.cpu }
-
-// ready puts a thread that waited into the run queue; front is for those that
+// ready puts a thread that waited into a run queue; front is for those that
 // should run before all others.
 func (s *machSched) ready(t *machThread, front bool) {
 	if t.deadline != 0 {
 		t.deadline = 0
-		s.sleepers--
+		t.timer.sleepers--
 	}
 	t.state = threadRunning
-	s.enqueue(t, front)
+	s.place(t, front)
 }
 
-func (s *machSched) enqueue(t *machThread, front bool) {
+// place queues a thread where it will run soonest: on the CPU that ran it last
+// if that idles, else on another that does, else here.
+func (s *machSched) place(t *machThread, front bool) {
+	here := thisCPU()
+	c := here
+	switch {
+	case here.idles():
+	case t.cpu != nil && t.cpu.idles():
+		c = t.cpu
+	default:
+		if other := mach.smp.idle(); other != nil {
+			c = other
+		} else {
+			mach.smp.startNext()
+		}
+	}
+	c.enqueue(t, front)
+	if c != here {
+		c.kick()
+	}
+}
+
+// idles tells whether the CPU has nothing to run.
+func (c *machCPU) idles() bool { return c.cur == c.idle && c.first == nil }
+
+func (c *machCPU) enqueue(t *machThread, front bool) {
+	t.cpu = c
 	t.next = nil
 	switch {
-	case s.first == nil:
-		s.first, s.last = t, t
+	case c.first == nil:
+		c.first, c.last = t, t
 	case front:
-		t.next = s.first
-		s.first = t
+		t.next = c.first
+		c.first = t
 	default:
-		s.last.next = t
-		s.last = t
+		c.last.next = t
+		c.last = t
 	}
+}
+
+// dequeue takes the first thread of the CPU's queue, nil if there is none.
+func (c *machCPU) dequeue() *machThread {
+	t := c.first
+	if t != nil {
+		c.first = t.next
+		t.next = nil
+	}
+	return t
+}
+
+// steal takes a thread from another CPU's queue.
+func (s *machSched) steal() *machThread {
+	for _, c := range mach.smp.cpus() {
+		if t := c.dequeue(); t != nil {
+			return t
+		}
+	}
+	return nil
 }
 
 // block makes the current thread wait in the given state, until deadline if
 // that is not 0.
 func (s *machSched) block(state uint32, deadline int64) {
-	t := thisCPU().cur
+	c := thisCPU()
+	t := c.cur
 	t.state = state
 	if deadline != 0 {
 		t.deadline = deadline
-		s.sleepers++
+		t.timer = c
+		c.sleepers++
 	}
 }
 
-// pick decides which thread machResume continues. It is the last step of every
-// visit to the machine half.
-func (s *machSched) pick() {
-	c := thisCPU()
+// pick decides which thread machResume continues on CPU c, this one. It is the
+// last step of every visit to the machine half.
+func (s *machSched) pick(c *machCPU) {
 	cur := c.cur
 	if cur.state == threadRunning && cur != c.idle {
-		if !s.resched || s.first == nil {
+		if !c.resched || c.first == nil {
 			s.arm(c)
 			return
 		}
-		s.enqueue(cur, false)
+		c.enqueue(cur, false)
 	}
-	s.resched = false
-	if s.first == nil {
-		mach.poll.wakeServer()
-	}
-	next := s.first
-	if next == nil {
-		next = c.idle
-		next.ctx = ctxPlain
-		next.ip = uint64(abiFuncPC(machIdle))
-		next.sp = uint64(c.stack)
-		next.flags = 2 // machIdle enables interrupts
-	} else {
-		s.first = next.next
-		next.next = nil
-	}
+	c.resched = false
+	next := s.next(c)
 	if cur.state == threadDead {
 		cur.next = s.dead
 		s.dead = cur
 	}
+	next.cpu = c
 	c.cur = next
 	if next.fsbase != c.fsbase && next != c.idle {
 		c.fsbase = next.fsbase
 		wrmsr(msrFSBase, uint64(next.fsbase))
 	}
-	s.slice = 0
+	c.slice = 0
 	s.arm(c)
 }
 
-// arm sets the timer for the next deadline or the end of the time slice.
-func (s *machSched) arm(c *machCPU) {
-	if s.first != nil && s.slice == 0 {
-		s.slice = machNow() + timeSlice
+// next takes the thread that CPU c should run, the idle thread if there is no
+// other.
+func (s *machSched) next(c *machCPU) *machThread {
+	if t := c.dequeue(); t != nil {
+		return t
 	}
-	if s.sleepers == 0 && s.slice == 0 && mach.timer.profile == 0 {
+	if t := s.steal(); t != nil {
+		return t
+	}
+	mach.poll.wakeServer()
+	if t := c.dequeue(); t != nil {
+		return t
+	}
+	t := c.idle
+	t.ctx = ctxPlain
+	t.ip = uint64(abiFuncPC(machIdle))
+	t.sp = uint64(c.stack)
+	t.flags = 2 // machIdle enables interrupts
+	return t
+}
+
+// arm sets the CPU's timer for the next deadline or the end of the time slice.
+func (s *machSched) arm(c *machCPU) {
+	if c.first != nil && c.slice == 0 {
+		c.slice = machNow() + timeSlice
+	}
+	profiles := mach.timer.profile != 0 && c.cur != c.idle
+	if c.sleepers == 0 && c.slice == 0 && !profiles {
 		return
 	}
-	when := s.slice
-	if s.sleepers > 0 {
+	when := c.slice
+	if c.sleepers > 0 {
 		for t := s.threads; t != nil; t = t.all {
-			if t.deadline != 0 && (when == 0 || t.deadline < when) {
+			if t.deadline != 0 && t.timer == c && (when == 0 || t.deadline < when) {
 				when = t.deadline
 			}
 		}
 	}
-	if p := mach.timer.profileNext; mach.timer.profile != 0 && c.cur != c.idle && (when == 0 || p < when) {
-		when = p
+	if profiles && (when == 0 || c.profileNext < when) {
+		when = c.profileNext
 	}
 	if when != 0 {
-		mach.timer.set(when)
+		c.setTimer(when)
 	}
 }
 
 // expire wakes the threads whose deadline has come. They go first: they are
 // sysmon and timers, which others wait for.
-func (s *machSched) expire(now int64) {
-	if s.sleepers == 0 {
+func (s *machSched) expire(c *machCPU, now int64) {
+	if c.sleepers == 0 {
 		return
 	}
 	for t := s.threads; t != nil; t = t.all {
-		if t.deadline == 0 || t.deadline > now {
+		if t.deadline == 0 || t.timer != c || t.deadline > now {
 			continue
 		}
 		switch t.state {
@@ -225,20 +280,20 @@ func (s *machSched) expire(now int64) {
 			t.ax = 0
 		}
 		s.ready(t, true)
-		s.resched = true
+		c.resched = true
 	}
 }
 
-// tick is the timer interrupt.
-func (s *machSched) tick() {
+// tick is the timer interrupt of CPU c, this one.
+func (s *machSched) tick(c *machCPU) {
 	now := machNow()
-	mach.timer.armed = 0
-	s.expire(now)
-	if s.slice != 0 && now >= s.slice {
-		s.slice = 0
-		s.resched = true
+	c.armed = 0
+	s.expire(c, now)
+	if c.slice != 0 && now >= c.slice {
+		c.slice = 0
+		c.resched = true
 	}
-	mach.timer.profileTick(now)
+	c.profileTick(now)
 	machClockRefine()
 }
 
@@ -313,7 +368,7 @@ func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
 		n.fsbase = tls
 	}
 	n.ctx = ctxSyscall
-	mach.sched.enqueue(n, false)
+	mach.sched.place(n, false)
 	return uintptr(n.id)
 }
 

@@ -10,8 +10,8 @@ import "internal/runtime/math"
 // anyway. Timers are the local APIC's one-shot timer.
 
 // machClockParams turn a TSC value into nanoseconds since boot:
-// (tsc-p.tsc)*p.mult>>32 + p.ns. machClockGettime reads them; seq changes with
-// them.
+// (tsc-p.tsc)*p.mult>>32 + p.ns. machClockGettime reads them; seq is odd
+// while they change.
 type machClockParams struct {
 	seq  uint64
 	tsc  uint64
@@ -41,27 +41,34 @@ func (c *machClockParams) setRate(mult uint64) {
 	c.seq++
 }
 
-// machTimer is the one-shot timer.
+// machTimer is what the CPUs' one-shot timers have in common.
 type machTimer struct {
-	mult        uint64 // APIC timer ticks per ns, 32.32
-	armed       int64  // when it will fire (nanotime); 0: not set
-	profile     int64  // ITIMER_PROF interval (ns), 0: off
-	profileNext int64
-	pit         pitSample // start of the calibration, until it is refined
-	refines     int
+	mult     uint64    // APIC timer ticks per ns, 32.32
+	tscMult  uint64    // TSC ticks per ns, 32.32
+	deadline bool      // the timer compares with the TSC
+	profile  int64     // ITIMER_PROF interval (ns), 0: off
+	pit      pitSample // start of the calibration, until it is refined
+	refines  int
 }
 
 const maxTimerNanos = 1e9 // a longer wait takes several interrupts
 
-// set makes the timer fire at when, unless it fires earlier anyway.
-func (t *machTimer) set(when int64) {
-	if t.armed != 0 && t.armed <= when {
+// setTimer makes this CPU's timer fire at when, unless it fires earlier anyway.
+func (c *machCPU) setTimer(when int64) {
+	if c.armed != 0 && c.armed <= when {
 		return
 	}
+	t := &mach.timer
 	d := when - machNow()
 	if d > maxTimerNanos {
 		d = maxTimerNanos
 		when = machNow() + d
+	}
+	c.armed = when
+	if t.deadline {
+		hi, lo := math.Mul64(uint64(max(d, 0)), t.tscMult)
+		wrmsr(msrDeadline, rdtsc()+hi<<32|lo>>32)
+		return
 	}
 	ticks := uint32(1)
 	if d > 0 {
@@ -72,18 +79,30 @@ func (t *machTimer) set(when int64) {
 			ticks = uint32(n)
 		}
 	}
-	t.armed = when
 	apicWrite(apicTimerInit, ticks)
+}
+
+// startProfile sets the profiling interval, 0 for none. Each CPU arms its timer
+// when it next leaves the machine half.
+func (t *machTimer) startProfile(interval int64) {
+	t.profile = interval
+	for _, c := range mach.smp.cpus() {
+		c.profileNext = machNow() + interval
+		if interval != 0 && c.user != 0 {
+			c.kick()
+		}
+	}
 }
 
 // profileTick sends SIGPROF to the thread that ran when a profiling interval
 // ended.
-func (t *machTimer) profileTick(now int64) {
-	if t.profile == 0 || now < t.profileNext {
+func (c *machCPU) profileTick(now int64) {
+	interval := mach.timer.profile
+	if interval == 0 || now < c.profileNext {
 		return
 	}
-	t.profileNext = now + t.profile
-	if c := thisCPU(); c.cur != c.idle && c.cur.state == threadRunning {
+	c.profileNext = now + interval
+	if c.cur != c.idle && c.cur.state == threadRunning {
 		sendSignal(c.cur, _SIGPROF, _SI_KERNEL, 0)
 	}
 }
@@ -125,7 +144,6 @@ func samplePIT(n int) pitSample {
 // machClockInit starts the clock and the timer.
 func machClockInit() {
 	machClock.tsc = rdtsc()
-	apicWrite(apicTimerDiv, 0xb) // divide by 1
 	apicWrite(apicTimerInit, ^uint32(0))
 	hz := tscFromCPUID()
 	outb(pitCommand, 0x30) // channel 0, mode 0: counts down once, no ticks after
@@ -150,8 +168,9 @@ func machClockInit() {
 		machClock.mult = ns << 32 / ticks
 		mach.timer.pit = start
 	}
+	mach.timer.tscMult = ticks << 32 / ns
 	mach.timer.mult = uint64(start.apic-end.apic) << 32 / ns
-	if mach.timer.mult == 0 {
+	if mach.timer.mult == 0 && !mach.timer.deadline {
 		machFatal("the local APIC timer does not count", 0)
 	}
 	apicWrite(apicTimerInit, 0)

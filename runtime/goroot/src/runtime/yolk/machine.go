@@ -87,6 +87,12 @@ func initialFiles() []byte
 //go:linkname rsdp
 func rsdp() uint64
 
+//go:linkname cpus
+func cpus() int
+
+//go:linkname cpu
+func cpu() int
+
 //go:linkname cpuid
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
@@ -111,6 +117,7 @@ func (machine) Memory() (total, free uint64)      { return memory() }
 func (machine) CommandLine() string               { return commandLine() }
 func (machine) InitialFiles() []byte              { return initialFiles() }
 func (machine) Nanotime() int64                   { return nanotime() }
+func (machine) CPU() int                          { return cpu() }
 func (machine) Exit(status int)                   { exit(status) }
 
 func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
@@ -126,7 +133,7 @@ func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	return r, syscall.Errno(errno)
 }
 
-// CPUs returns 1 and the brand string of cpuid leaves 0x80000002 to 4.
+// CPUs returns their number and the brand string of cpuid leaves 0x80000002 to 4.
 func (machine) CPUs() (n int, model string) {
 	var b []byte
 	for leaf := uint32(0x80000002); leaf <= 0x80000004; leaf++ {
@@ -138,7 +145,7 @@ func (machine) CPUs() (n int, model string) {
 	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
 		b = b[:len(b)-1]
 	}
-	return 1, string(b)
+	return cpus(), string(b)
 }
 
 // OnStack reports whether p lies in the calling goroutine's stack.
@@ -172,7 +179,7 @@ func MemoryAt(phys uint64, n int) []byte { return memoryAt(phys, n) }
 // none.
 func RSDP() uint64 { return rsdp() }
 
-// APICID returns the local APIC's id.
+// APICID returns the boot CPU's local APIC ID.
 func APICID() uint32 { return apicID() }
 
 // AddEntropy mixes p into the machine's generator.

@@ -1,0 +1,158 @@
+package boot
+
+// MaxCPUs is how many CPUs are used; a machine's further ones stay off.
+const MaxCPUs = 64
+
+// CPUs are the processors that the firmware's tables list as usable.
+type CPUs struct {
+	// APIC holds their local APIC IDs, in the order of the tables; the boot
+	// processor is one of them, not always the first.
+	APIC [MaxCPUs]uint32
+	N    int
+	// Left is how many more the tables have than fit in APIC.
+	Left int
+}
+
+func (c *CPUs) add(apic uint32) {
+	for _, id := range c.APIC[:c.N] {
+		if id == apic {
+			return
+		}
+	}
+	if c.N == MaxCPUs {
+		c.Left++
+		return
+	}
+	c.APIC[c.N] = apic
+	c.N++
+}
+
+// FindCPUs reads the ACPI tables if rsdp is not 0, else the tables of the
+// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and
+// Firecracker have. c.N is 0 if there are neither, or bad ones.
+func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
+	*c = CPUs{}
+	if rsdp != 0 {
+		cpusFromACPI(c, rsdp, mem)
+		return
+	}
+	cpusFromMP(c, mem)
+}
+
+// maxTable bounds the tables that are read, in bytes.
+const maxTable = 64 << 10
+
+// cpusFromACPI walks RSDP, XSDT (or RSDT) and MADT: ACPI 6.5 §5.2.5-5.2.8 and
+// §5.2.12.
+func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
+	p := mem(rsdp, 20)
+	if p == nil || string(p[:8]) != "RSD PTR " || checksum(p) != 0 {
+		return
+	}
+	root, size := uint64(le32(p[16:])), 4
+	if p[15] >= 2 {
+		if x := mem(rsdp, 36); x != nil && checksum(x) == 0 && le64(x[24:]) != 0 {
+			root, size = le64(x[24:]), 8
+		}
+	}
+	list := acpiTable(root, mem)
+	if list == nil {
+		return
+	}
+	for list = list[36:]; len(list) >= size; list = list[size:] {
+		at := uint64(le32(list))
+		if size == 8 {
+			at = le64(list)
+		}
+		h := mem(at, 36)
+		if h == nil || string(h[:4]) != "APIC" {
+			continue
+		}
+		if t := acpiTable(at, mem); t != nil {
+			cpusFromMADT(c, t)
+		}
+		return
+	}
+}
+
+// acpiTable returns a table whose length and checksum are right, header
+// included.
+func acpiTable(at uint64, mem Memory) []byte {
+	h := mem(at, 36)
+	if h == nil || le32(h[4:]) < 36 || le32(h[4:]) > maxTable {
+		return nil
+	}
+	t := mem(at, int(le32(h[4:])))
+	if t == nil || checksum(t) != 0 {
+		return nil
+	}
+	return t
+}
+
+func cpusFromMADT(c *CPUs, t []byte) {
+	const enabled = 1
+	if len(t) < 44 {
+		return
+	}
+	for t = t[44:]; len(t) >= 2 && t[1] >= 2 && int(t[1]) <= len(t); t = t[t[1]:] {
+		switch e := t[:t[1]]; {
+		case e[0] == 0 && len(e) >= 8 && e[4]&enabled != 0 && e[3] != 0xff: // local APIC
+			c.add(uint32(e[3]))
+		case e[0] == 9 && len(e) >= 16 && e[8]&enabled != 0: // local x2APIC
+			c.add(le32(e[4:]))
+		}
+	}
+}
+
+// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended
+// BIOS data area, else in the last of base memory, else in the BIOS ROM) and
+// reads the processor entries of the configuration table (§4.2, §4.3.1).
+func cpusFromMP(c *CPUs, mem Memory) {
+	if segment := mem(0x40e, 2); segment != nil {
+		if mpSearch(c, uint64(segment[0])<<4|uint64(segment[1])<<12, 1<<10, mem) {
+			return
+		}
+	}
+	if !mpSearch(c, 639<<10, 1<<10, mem) {
+		mpSearch(c, 0xf0000, 64<<10, mem)
+	}
+}
+
+func mpSearch(c *CPUs, at uint64, n int, mem Memory) bool {
+	for end := at + uint64(n); at < end; at += 16 {
+		p := mem(at, 16)
+		if p == nil {
+			return false
+		}
+		if p[0] != '_' || string(p[:4]) != "_MP_" || p[8] != 1 || checksum(p) != 0 {
+			continue
+		}
+		mpTable(c, uint64(le32(p[4:])), mem)
+		return true
+	}
+	return false
+}
+
+func mpTable(c *CPUs, at uint64, mem Memory) {
+	h := mem(at, 44)
+	if h == nil || string(h[:4]) != "PCMP" {
+		return
+	}
+	n := int(h[4]) | int(h[5])<<8
+	t := mem(at, n)
+	if n < 44 || t == nil || checksum(t) != 0 {
+		return
+	}
+	for t = t[44:]; len(t) >= 20 && t[0] == 0; t = t[20:] { // processors come first
+		if t[3]&1 != 0 { // EN
+			c.add(uint32(t[1]))
+		}
+	}
+}
+
+func checksum(b []byte) (sum byte) {
+	for _, v := range b {
+		sum += v
+	}
+	return sum
+}
