@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm bench distance qemu toolchain clean
+.PHONY: all run test test-host test-vm bench soak distance qemu toolchain clean
 
 all: $(YOLK)
 
@@ -52,6 +52,13 @@ test-vm: qemu
 # yolk beside Linux on the same VMM, interleaved; prints medians and spread.
 bench: qemu toolchain
 	@$(GO) run ./tools/bench
+
+# Four CPUs kept busy with everything at once; FOR=30m is the length. A host with
+# fewer than four free cores makes the guest stall: STALL is what is allowed.
+FOR   ?= 30m
+STALL ?= 1s
+soak: qemu $(YOLK)
+	@$(YOLK) run -smp 4 -m 512M ./test/testdata/soak -for $(FOR) -stall $(STALL)
 
 # How far the port is from upstream Go.
 distance:
