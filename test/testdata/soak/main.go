@@ -39,6 +39,7 @@ type worker struct {
 var workers = []*worker{
 	{name: "allocate", round: allocate, copies: 2},
 	{name: "map", round: mapAndUnmap, copies: 1},
+	{name: "large pages", round: largePages, copies: 2},
 	{name: "compute", round: compute, copies: 2},
 	{name: "timers", round: timers, copies: 2},
 	{name: "channels", round: channels, copies: 2},
@@ -168,6 +169,48 @@ func allocate(r *rand.Rand) error {
 	runtime.Gosched()
 	if got := t.check(); got != t.sum {
 		return fmt.Errorf("a tree has sum %d; want %d", got, t.sum)
+	}
+	return nil
+}
+
+// largePages moves memory between 4 KiB and 2 MiB pages while it is in use.
+func largePages(r *rand.Rand) error {
+	const n, step, collapse = 6 << 20, 1 << 10, 25 // MADV_COLLAPSE
+	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return err
+	}
+	defer syscall.Munmap(b)
+	if r.IntN(2) == 0 {
+		if err := syscall.Madvise(b, syscall.MADV_HUGEPAGE); err != nil {
+			return err
+		}
+	}
+	for i := 0; i < n; i += step {
+		b[i] = byte(i / step)
+	}
+	if err := syscall.Madvise(b, collapse); err != nil && err != syscall.ENOMEM {
+		return err
+	}
+	hole := r.IntN(n/4096-1) * 4096
+	if err := syscall.Mprotect(b[hole:hole+4096], syscall.PROT_NONE); err != nil {
+		return err
+	}
+	if err := syscall.Mprotect(b[hole:hole+4096], syscall.PROT_READ); err != nil {
+		return err
+	}
+	forgotten := r.IntN(n/4096-64) * 4096
+	if err := syscall.Madvise(b[forgotten:forgotten+64*4096], syscall.MADV_DONTNEED); err != nil {
+		return err
+	}
+	for i := 0; i < n; i += step {
+		want := byte(i / step)
+		if i >= forgotten && i < forgotten+64*4096 {
+			want = 0
+		}
+		if b[i] != want {
+			return fmt.Errorf("byte %#x is %d; want %d (hole %#x, forgotten %#x)", i, b[i], want, hole, forgotten)
+		}
 	}
 	return nil
 }

@@ -8,7 +8,9 @@
 // CPU at a time is inside: enter takes the lock, machResume gives it up.
 //
 //	machine_boot.go    from the VMM's entry to _rt0_amd64
-//	machine_mem.go     page frames, page tables, mmap and its kin
+//	machine_frames.go  page frames
+//	machine_mem.go     page tables, areas, mmap and its kin
+//	machine_fault.go   page faults, 2 MiB pages
 //	machine_thread.go  threads, run queues, futexes, sleep, idle
 //	machine_smp.go     further CPUs: their start, the lock, interrupts between them
 //	machine_signal.go  signals: masks, frames, faults as signals

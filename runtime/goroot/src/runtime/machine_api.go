@@ -55,6 +55,15 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		machClock.seq++
 	case nrAddEntropy:
 		machRandomSeed(a1, a2)
+	case nrTakeFrames:
+		r := mach.mem.takeFrames(a1, a2 != 0)
+		*(*machRange)(unsafe.Pointer(a3)) = r
+	case nrGiveFrames:
+		mach.mem.giveFrames(machRange{a1, a2}, a3 != 0)
+	case nrNoticeFreed:
+		mach.mem.device = int(a1)
+		mach.mem.notice = a2
+		mach.mem.noticeFreed()
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -230,6 +239,41 @@ func yolk_waitInterrupt(pd *pollDesc) {
 //
 //go:linkname yolk_adjustWaiters runtime/yolk.adjustWaiters
 func yolk_adjustWaiters(delta int32) { netpollAdjustWaiters(delta) }
+
+// yolk_takeFrames takes up to n bytes of free memory in one run and returns its
+// physical addresses, an empty range if there is none. used says that only
+// memory that was used and freed is wanted.
+//
+//go:linkname yolk_takeFrames runtime/yolk.takeFrames
+func yolk_takeFrames(n int, used bool) (start, end uint64) {
+	flag := uintptr(0)
+	if used {
+		flag = 1
+	}
+	var r machRange
+	linux.Syscall6(nrTakeFrames, uintptr(n), flag, uintptr(unsafe.Pointer(&r)), 0, 0, 0)
+	return uint64(r.start), uint64(r.end)
+}
+
+// yolk_giveFrames returns memory that takeFrames took; clean says that the host
+// does not back it any more.
+//
+//go:linkname yolk_giveFrames runtime/yolk.giveFrames
+func yolk_giveFrames(start, end uint64, clean bool) {
+	flag := uintptr(0)
+	if clean {
+		flag = 1
+	}
+	linux.Syscall6(nrGiveFrames, uintptr(start), uintptr(end), flag, 0, 0, 0)
+}
+
+// yolk_noticeFreed makes the device interrupt with the given vector come once,
+// when n bytes of memory have been freed that the host still backs.
+//
+//go:linkname yolk_noticeFreed runtime/yolk.noticeFreed
+func yolk_noticeFreed(vector, n int) {
+	linux.Syscall6(nrNoticeFreed, uintptr(vector-vectorDevice), uintptr(n), 0, 0, 0, 0)
+}
 
 // yolk_apicID returns the boot CPU's local APIC ID, for interrupt routing.
 //

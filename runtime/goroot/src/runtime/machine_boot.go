@@ -72,12 +72,9 @@ func bootFrames(info *boot.Info, early uintptr) {
 	mach.rsdp = uintptr(info.RSDP)
 	for i := 0; i < n; i++ {
 		start := (uintptr(info.RAM[i].Start) + machPage - 1) &^ (machPage - 1)
-		end := uintptr(info.RAM[i].End) &^ (machPage - 1)
+		end := min(uintptr(info.RAM[i].End)&^(machPage-1), directMapMax) // 512 GiB: one PDPT
 		if end <= start {
 			continue
-		}
-		if end > directMapMax {
-			end = directMapMax // 512 GiB: one PDPT
 		}
 		m.region[m.nregion] = machRange{start, end}
 		m.nregion++
@@ -85,6 +82,7 @@ func bootFrames(info *boot.Info, early uintptr) {
 		m.top = max(m.top, end)
 	}
 	sortRegions(m)
+	m.initChunks()
 	if m.free < 2<<20 {
 		conString("yolk: cannot boot: too little RAM for this image: ")
 		conDec(uint64(m.total >> 20))

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// Page frames, page tables and the areas of the lower half.
+// Page tables and the areas of the lower half.
 
 const (
 	machPage      = 4096
@@ -25,22 +25,16 @@ const (
 	faultPages = 4 // how many pages one fault maps at most
 )
 
-// machMem is all memory. Frames come from the freed ones, then from the
-// untouched part of the regions.
+// machMem is all memory.
 type machMem struct {
-	region  [maxRegions]machRange // untouched RAM, physical
-	nregion int
-	at      int     // the region that frames are taken from
-	freed   uintptr // list of free frames through their first word (direct map)
-	free    uintptr // bytes free
-	total   uintptr // bytes of RAM
-	top     uintptr // end of the highest region
+	machFrames
 	root    uintptr // PML4 (direct map)
 	area    *machArea
 	narea   int
 	areaCap int
 	next    uintptr // where the search for a free range starts
 	ioNext  uintptr
+	large   int // 2 MiB pages of the program
 }
 
 // machArea is a range of mapped virtual addresses of one protection, as a
@@ -48,79 +42,14 @@ type machMem struct {
 type machArea struct {
 	_          sys.NotInHeap
 	start, end uintptr
-	prot       uintptr // PROT_ bits
+	prot       uintptr // PROT_ bits, and areaLarge
 }
+
+// areaLarge: the program asked for 2 MiB pages (MADV_HUGEPAGE).
+const areaLarge = 1 << 8
 
 func (m *machMem) areaAt(i int) *machArea {
 	return (*machArea)(unsafe.Pointer(uintptr(unsafe.Pointer(m.area)) + uintptr(i)*unsafe.Sizeof(machArea{})))
-}
-
-// frame takes a page frame and returns its physical address, 0 if none is
-// left. Its content is undefined.
-func (m *machMem) frame() uintptr {
-	if f := m.freed; f != 0 {
-		m.freed = uintptr(load64(f))
-		m.free -= machPage
-		return f - directMap
-	}
-	for ; m.at < m.nregion; m.at++ {
-		if r := &m.region[m.at]; r.end-r.start >= machPage {
-			f := r.start
-			r.start += machPage
-			m.free -= machPage
-			return f
-		}
-	}
-	return 0
-}
-
-// zeroFrame takes a frame for the machine's own use and returns it in the
-// direct map. Being out of memory is fatal here.
-func (m *machMem) zeroFrame() uintptr {
-	f := m.frame()
-	if f == 0 {
-		machOutOfMemory()
-	}
-	zeroPage(f + directMap)
-	return f + directMap
-}
-
-// contiguous takes n bytes (whole pages) of physically contiguous, zeroed
-// memory from the top of the regions and returns its physical address, or 0.
-func (m *machMem) contiguous(n uintptr) uintptr {
-	n = (n + machPage - 1) &^ (machPage - 1)
-	for i := m.nregion - 1; i >= m.at && i >= 0; i-- {
-		if r := &m.region[i]; r.end-r.start >= n {
-			r.end -= n
-			m.free -= n
-			for p := r.end; p < r.end+n; p += machPage {
-				zeroPage(p + directMap)
-			}
-			return r.end
-		}
-	}
-	return 0
-}
-
-// contiguousLow is contiguous from the first region with room, for the time
-// when only the lowest 4 GiB are mapped.
-func (m *machMem) contiguousLow(n uintptr) uintptr {
-	n = (n + machPage - 1) &^ (machPage - 1)
-	for i := 0; i < m.nregion; i++ {
-		if r := &m.region[i]; r.end-r.start >= n {
-			r.start += n
-			m.free -= n
-			return r.start - n
-		}
-	}
-	machOutOfMemory()
-	return 0
-}
-
-func (m *machMem) freeFrame(phys uintptr) {
-	store64(phys+directMap, uint64(m.freed))
-	m.freed = phys + directMap
-	m.free += machPage
 }
 
 // entry returns the page table entry of va for a 4 KiB page (or of the 2 MiB
@@ -312,108 +241,6 @@ func (m *machMem) add(start, end, prot uintptr) {
 	m.insert(i, machRange{start, end}, prot)
 }
 
-// forEachPage calls f for every 4 KiB entry in [start, end) that has a page,
-// skipping empty tables, and flushes this CPU's TLB. It returns how many there
-// were: others' TLBs are the caller's.
-func (m *machMem) forEachPage(start, end uintptr, f func(m *machMem, va uintptr, e *uint64, arg uintptr), arg uintptr) (n int) {
-	for va := start; va < end; {
-		table := m.root
-		shift := uint(39)
-		for ; shift > 12; shift -= 9 {
-			e := load64(table + (va>>shift&511)*8)
-			if e&ptePresent == 0 || e&pteLarge != 0 {
-				break
-			}
-			table = uintptr(e&pteAddr) + directMap
-		}
-		if shift > 12 { // nothing below this entry
-			va = (va>>shift + 1) << shift
-			continue
-		}
-		for ; va < end; va += machPage {
-			e := (*uint64)(unsafe.Pointer(table + (va>>12&511)*8))
-			if *e != 0 {
-				f(m, va, e, arg)
-				if n++; n <= 32 {
-					invlpg(va)
-				}
-			}
-			if va>>12&511 == 511 {
-				va += machPage
-				break
-			}
-		}
-	}
-	if n > 32 {
-		loadCR3(readCR3())
-	}
-	return n
-}
-
-func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
-	m.freeFrame(uintptr(*e & pteAddr))
-	*e = 0
-}
-
-func protectPage(m *machMem, va uintptr, e *uint64, prot uintptr) {
-	if prot == _PROT_NONE {
-		// Keep the page but not the access: the frame stays in the entry.
-		*e = *e&pteAddr | pteKept
-		return
-	}
-	*e = *e&pteAddr | protBits(prot)
-}
-
-// pteKept marks an entry that is not present because of PROT_NONE but has a
-// page.
-const pteKept = 1 << 9
-
-// pageFault serves a fault at va (error code as the CPU gives it) and tells
-// whether the access may be tried again.
-func (m *machMem) pageFault(va, code uintptr) bool {
-	i := m.find(va)
-	if i == m.narea || va >= userEnd {
-		return false
-	}
-	a := m.areaAt(i)
-	if va < a.start || a.prot == _PROT_NONE || code&2 != 0 && a.prot&_PROT_WRITE == 0 || code&16 != 0 && a.prot&_PROT_EXEC == 0 {
-		return false
-	}
-	va &^= machPage - 1
-	bits := protBits(a.prot)
-	e := m.entry(va, true)
-	if code&1 != 0 {
-		// Present and allowed by the area: another CPU was faster, or a page
-		// of the image, which is as it is.
-		invlpg(va)
-		return mach.smp.online > 1 && *e&^pteAddr&(ptePresent|pteWrite|pteNX) == bits
-	}
-	if *e&pteKept != 0 {
-		*e = *e&pteAddr | bits
-		return true
-	}
-	for n := 0; n < faultPages && va < a.end; n++ {
-		if *e != 0 {
-			break
-		}
-		f := m.frame()
-		if f == 0 {
-			if n == 0 {
-				machOutOfMemory()
-			}
-			break
-		}
-		zeroPage(f + directMap)
-		*e = uint64(f) | bits
-		va += machPage
-		if va>>12&511 == 0 {
-			break // the next entry is in another table
-		}
-		e = (*uint64)(unsafe.Pointer(uintptr(unsafe.Pointer(e)) + 8))
-	}
-	return true
-}
-
 // gap finds n free bytes for a mapping without a fixed address.
 func (m *machMem) gap(n uintptr) uintptr {
 	for try := 0; try < 2; try++ {
@@ -474,17 +301,6 @@ func (m *machMem) munmap(addr, n uintptr) uintptr {
 	return 0
 }
 
-// releaseRange gives back the pages of a range, present or kept.
-func (m *machMem) releaseRange(start, end uintptr) {
-	if mach.smp.online > 1 {
-		// No CPU may write to a frame that is free.
-		if m.forEachPage(start, end, protectPage, _PROT_NONE) > 0 {
-			mach.smp.flushTLB()
-		}
-	}
-	m.forEachPage(start, end, releasePage, 0)
-}
-
 func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
 	n = (n + machPage - 1) &^ (machPage - 1)
 	end := addr + n
@@ -511,11 +327,16 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
 		return machErr(_EINVAL)
 	}
+	end := addr + (n+machPage-1)&^(machPage-1)
 	switch advice {
 	case _MADV_DONTNEED, _MADV_FREE:
-		m.releaseRange(addr, addr+(n+machPage-1)&^(machPage-1))
+		m.releaseRange(addr, end)
+	case _MADV_HUGEPAGE:
+		m.setLarge(addr, end, areaLarge)
+	case _MADV_NOHUGEPAGE:
+		m.setLarge(addr, end, 0)
 	case collapse:
-		return machErr(_EINVAL)
+		return m.collapse(addr, end)
 	}
 	return 0
 }

@@ -71,6 +71,9 @@ const (
 	nrPowerOff
 	nrAddEntropy
 	nrWaitDevice
+	nrTakeFrames
+	nrGiveFrames
+	nrNoticeFreed
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -133,7 +136,8 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return 0
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
-	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff, nrAddEntropy:
+	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff, nrAddEntropy,
+		nrTakeFrames, nrGiveFrames, nrNoticeFreed:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)

@@ -45,6 +45,15 @@ func memory() (total, free uint64)
 //go:linkname limitMemory
 func limitMemory(limit int64)
 
+//go:linkname takeFrames
+func takeFrames(n int, used bool) (start, end uint64)
+
+//go:linkname giveFrames
+func giveFrames(start, end uint64, clean bool)
+
+//go:linkname noticeFreed
+func noticeFreed(vector, n int)
+
 //go:linkname contiguous
 func contiguous(n int) ([]byte, uint64)
 
@@ -174,6 +183,19 @@ func Physical(p unsafe.Pointer) uint64 { return physical(p) }
 
 // MemoryAt returns n bytes at a physical address, nil beyond RAM and 4 GiB.
 func MemoryAt(phys uint64, n int) []byte { return memoryAt(phys, n) }
+
+// TakeFrames takes up to n bytes of free memory in one run and returns its
+// physical addresses; start and end are 0 if there is none. used asks for memory
+// that was used and freed, which the host still backs.
+func TakeFrames(n int, used bool) (start, end uint64) { return takeFrames(n, used) }
+
+// GiveFrames returns memory of TakeFrames; clean says that the host does not back
+// it any more.
+func GiveFrames(start, end uint64, clean bool) { giveFrames(start, end, clean) }
+
+// NoticeFreed makes i come once, as soon as n bytes of free memory are backed by
+// the host for nothing; at once if they are already.
+func NoticeFreed(i *Interrupt, n int) { noticeFreed(i.vector, n) }
 
 // RSDP returns the physical address of the ACPI root pointer, 0 if the VMM gave
 // none.

@@ -1,0 +1,277 @@
+//go:build tamago
+
+package runtime
+
+import "unsafe"
+
+// Pages of the areas: on demand, by 4 KiB or, where the program asked for it,
+// 2 MiB; their release and change.
+
+// pteKept marks a 4 KiB entry that is not present because of PROT_NONE, or only
+// for a moment, but has a page.
+const pteKept = 1 << 9
+
+// pageFault serves a fault at va (error code as the CPU gives it) and tells
+// whether the access may be tried again.
+func (m *machMem) pageFault(va, code uintptr) bool {
+	i := m.find(va)
+	if i == m.narea || va >= userEnd {
+		return false
+	}
+	a := m.areaAt(i)
+	if va < a.start || a.prot&7 == _PROT_NONE || code&2 != 0 && a.prot&_PROT_WRITE == 0 || code&16 != 0 && a.prot&_PROT_EXEC == 0 {
+		return false
+	}
+	va &^= machPage - 1
+	bits := protBits(a.prot)
+	if a.prot&areaLarge != 0 && m.faultLarge(a, va, bits) {
+		return true
+	}
+	e := m.entry(va, true)
+	if code&1 != 0 || *e&pteLarge != 0 {
+		// Present and allowed by the area: another CPU was faster, or a page
+		// of the image, which is as it is.
+		invlpg(va)
+		return mach.smp.online > 1 && *e&^pteAddr&(ptePresent|pteWrite|pteNX) == bits
+	}
+	if *e&pteKept != 0 {
+		*e = *e&pteAddr | bits
+		return true
+	}
+	m.faultPages(va, a.end, e, bits)
+	return true
+}
+
+// faultPages maps a few pages from va on, whose entry is e.
+func (m *machMem) faultPages(va, end uintptr, e *uint64, bits uint64) {
+	for n := 0; n < faultPages && va < end && *e == 0; n++ {
+		f := m.frame()
+		if f == 0 {
+			if n == 0 {
+				machOutOfMemory()
+			}
+			return
+		}
+		zeroPage(f + directMap)
+		*e = uint64(f) | bits
+		va += machPage
+		if va>>12&511 == 0 {
+			return // the next entry is in another table
+		}
+		e = (*uint64)(unsafe.Pointer(uintptr(unsafe.Pointer(e)) + 8))
+	}
+}
+
+// faultLarge maps 2 MiB around va if they belong to the area, nothing is mapped
+// there yet and there is the memory.
+func (m *machMem) faultLarge(a *machArea, va uintptr, bits uint64) bool {
+	base := va &^ (machLargePage - 1)
+	if base < a.start || base+machLargePage > a.end {
+		return false
+	}
+	e := m.largeEntry(base)
+	if *e != 0 {
+		return false
+	}
+	f := m.largeFrame()
+	if f == 0 {
+		return false
+	}
+	zeroPages(f+directMap, machLargePage)
+	*e = uint64(f) | bits | pteLarge
+	m.large++
+	return true
+}
+
+func zeroPages(p, n uintptr) {
+	for end := p + n; p < end; p += machPage {
+		zeroPage(p)
+	}
+}
+
+// split replaces a 2 MiB page by 4 KiB ones that have the same frames. It
+// reports whether there is memory for their table.
+func (m *machMem) split(e *uint64) bool {
+	table := m.frame()
+	if table == 0 {
+		return false
+	}
+	bits := *e &^ pteLarge // the address has no bits below 2 MiB
+	for i := uintptr(0); i < 512; i++ {
+		store64(table+directMap+i*8, bits+uint64(i)*machPage)
+	}
+	*e = uint64(table) | ptePresent | pteWrite
+	m.large--
+	return true
+}
+
+// pageFunc changes the entry e of the page at va: 4 KiB, or 2 MiB if *e has
+// pteLarge.
+type pageFunc func(m *machMem, va uintptr, e *uint64, arg uintptr)
+
+// forEachPage calls f for every entry in [start, end) that has a page, skipping
+// empty tables, and flushes this CPU's TLB. A 2 MiB page that reaches beyond the
+// range is split. It returns how many there were: others' TLBs are the caller's.
+func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n int) {
+	for va := start; va < end; {
+		table := m.root
+		shift := uint(39)
+		for ; shift > 12; shift -= 9 {
+			e := (*uint64)(unsafe.Pointer(table + (va>>shift&511)*8))
+			if *e&pteLarge != 0 {
+				if va%machLargePage == 0 && end-va >= machLargePage {
+					f(m, va, e, arg)
+					n += largeFrames
+					break
+				}
+				if !m.split(e) {
+					machOutOfMemory()
+				}
+			}
+			if *e&ptePresent == 0 {
+				break
+			}
+			table = uintptr(*e&pteAddr) + directMap
+		}
+		if shift > 12 { // nothing below this entry
+			va = (va>>shift + 1) << shift
+			continue
+		}
+		for ; va < end; va += machPage {
+			e := (*uint64)(unsafe.Pointer(table + (va>>12&511)*8))
+			if *e != 0 {
+				f(m, va, e, arg)
+				if n++; n <= 32 {
+					invlpg(va)
+				}
+			}
+			if va>>12&511 == 511 {
+				va += machPage
+				break
+			}
+		}
+	}
+	if n > 32 {
+		loadCR3(readCR3())
+	}
+	return n
+}
+
+// releaseRange gives back the pages of a range, present or kept.
+func (m *machMem) releaseRange(start, end uintptr) {
+	if mach.smp.online > 1 {
+		// No CPU may write to a frame that is free.
+		if m.forEachPage(start, end, hidePage, 0) > 0 {
+			mach.smp.flushTLB()
+		}
+	}
+	m.forEachPage(start, end, releasePage, 0)
+}
+
+func hidePage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= ptePresent }
+
+func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
+	f := uintptr(*e & pteAddr)
+	if *e&pteLarge != 0 {
+		for end := f + machLargePage; f < end; f += machPage {
+			m.freeFrame(f)
+		}
+		m.large--
+	} else {
+		m.freeFrame(f)
+	}
+	*e = 0
+}
+
+func protectPage(m *machMem, va uintptr, e *uint64, prot uintptr) {
+	large := *e & pteLarge
+	if prot == _PROT_NONE && large != 0 {
+		// A 2 MiB entry cannot be kept; 4 KiB ones can.
+		if !m.split(e) {
+			machOutOfMemory()
+		}
+		m.forEachPage(va, va+machLargePage, protectPage, prot)
+		return
+	}
+	if prot == _PROT_NONE {
+		// Keep the page but not the access: the frame stays in the entry.
+		*e = *e&pteAddr | pteKept
+		return
+	}
+	*e = *e&pteAddr | protBits(prot) | large
+}
+
+// setLarge sets whether the areas in a range get 2 MiB pages.
+func (m *machMem) setLarge(start, end, flag uintptr) {
+	for at := start; at < end; {
+		i := m.find(at)
+		if i == m.narea {
+			return
+		}
+		a := m.areaAt(i)
+		from, to, prot := max(a.start, at), min(a.end, end), a.prot
+		at = a.end
+		if from < to && prot&areaLarge != flag {
+			m.cut(from, to)
+			m.add(from, to, prot&^areaLarge|flag)
+		}
+	}
+}
+
+// collapse is MADV_COLLAPSE: the 2 MiB blocks of a range get 2 MiB pages now, as
+// far as they lie in one area and there is the memory.
+func (m *machMem) collapse(start, end uintptr) uintptr {
+	for base := (start + machLargePage - 1) &^ (machLargePage - 1); base < end && end-base >= machLargePage; base += machLargePage {
+		i := m.find(base)
+		if i == m.narea {
+			return machErr(_ENOMEM)
+		}
+		a := m.areaAt(i)
+		if base < a.start || base+machLargePage > a.end || a.prot&7 == _PROT_NONE {
+			return machErr(_EINVAL)
+		}
+		if !m.collapseBlock(base, protBits(a.prot)) {
+			return machErr(_ENOMEM)
+		}
+	}
+	return 0
+}
+
+// collapseBlock moves the pages of 2 MiB to one page.
+func (m *machMem) collapseBlock(base uintptr, bits uint64) bool {
+	pde := m.largeEntry(base)
+	if *pde&pteLarge != 0 {
+		return true
+	}
+	f := m.largeFrame()
+	if f == 0 {
+		return false
+	}
+	table := uintptr(*pde & pteAddr)
+	*pde = 0 // a thread that comes by on another CPU waits for the lock
+	loadCR3(readCR3())
+	mach.smp.flushTLB()
+	for i := uintptr(0); i < largeFrames; i++ {
+		to := f + directMap + i*machPage
+		if e := entryOf(table, i); e != 0 {
+			memmove(unsafe.Pointer(to), unsafe.Pointer(uintptr(e&pteAddr)+directMap), machPage)
+			m.freeFrame(uintptr(e & pteAddr))
+		} else {
+			zeroPage(to)
+		}
+	}
+	*pde = uint64(f) | bits | pteLarge
+	m.large++
+	if table != 0 {
+		m.freeFrame(table)
+	}
+	return true
+}
+
+// entryOf returns entry i of a page table, 0 if there is no table.
+func entryOf(table, i uintptr) uint64 {
+	if table == 0 {
+		return 0
+	}
+	return load64(table + directMap + i*8)
+}
