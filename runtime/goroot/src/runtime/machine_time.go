@@ -2,7 +2,7 @@
 
 package runtime
 
-import "internal/runtime/math"
+import "math/bits"
 
 // The clock is the time stamp counter. Its rate comes from CPUID or kvmclock
 // where the hypervisor tells it, else from the PIT: a first estimate over half
@@ -26,14 +26,14 @@ var machClock = machClockParams{seq: 2, mult: 1 << 32}
 // machNow returns nanoseconds since boot.
 func machNow() int64 {
 	c := &machClock
-	hi, lo := math.Mul64(rdtsc()-c.tsc, c.mult)
+	hi, lo := bits.Mul64(rdtsc()-c.tsc, c.mult)
 	return int64(hi<<32 | lo>>32 + c.ns)
 }
 
 // setRate changes the clock's rate from now on, without a step.
 func (c *machClockParams) setRate(mult uint64) {
 	now := rdtsc()
-	hi, lo := math.Mul64(now-c.tsc, c.mult)
+	hi, lo := bits.Mul64(now-c.tsc, c.mult)
 	c.seq++
 	c.ns += hi<<32 | lo>>32
 	c.tsc = now
@@ -66,13 +66,13 @@ func (c *machCPU) setTimer(when int64) {
 	}
 	c.armed = when
 	if t.deadline {
-		hi, lo := math.Mul64(uint64(max(d, 0)), t.tscMult)
+		hi, lo := bits.Mul64(uint64(max(d, 0)), t.tscMult)
 		wrmsr(msrDeadline, rdtsc()+hi<<32|lo>>32)
 		return
 	}
 	ticks := uint32(1)
 	if d > 0 {
-		hi, lo := math.Mul64(uint64(d), t.mult)
+		hi, lo := bits.Mul64(uint64(d), t.mult)
 		if n := hi<<32 | lo>>32; n > 1<<32-1 {
 			ticks = 1<<32 - 1
 		} else if n > 0 {
@@ -162,7 +162,7 @@ func machClockInit() {
 	ticks := end.tsc - start.tsc
 	if hz != 0 {
 		machClock.mult = 1e9 << 32 / hz
-		hi, lo := math.Mul64(ticks, machClock.mult)
+		hi, lo := bits.Mul64(ticks, machClock.mult)
 		ns = hi<<32 | lo>>32
 	} else {
 		machClock.mult = ns << 32 / ticks
@@ -184,7 +184,7 @@ func machClockRefine() {
 		return
 	}
 	const tooLate, enough = 50e6, 15e6
-	hi, lo := math.Mul64(rdtsc()-t.pit.tsc, machClock.mult)
+	hi, lo := bits.Mul64(rdtsc()-t.pit.tsc, machClock.mult)
 	since := hi<<32 | lo>>32
 	if since < enough {
 		return
