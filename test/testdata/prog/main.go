@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -28,8 +27,7 @@ var cases = map[string]func(args []string){
 	"exit":      func(a []string) { os.Exit(number(a[0])) },
 	"panic":     func([]string) { panic("boom") },
 	"deadlock":  func([]string) { select {} },
-	"writetext": func([]string) { writeText() },
-	"runheap":   func([]string) { runHeap() },
+	"addresses": addresses,
 	"spin":      spin,
 	"oom":       oom,
 	"deep":      func([]string) { fmt.Println(deep(1e6)) },
@@ -58,6 +56,16 @@ func number(s string) int {
 	n, err := strconv.Atoi(s)
 	check(err)
 	return n
+}
+
+var kept8 *[8]byte
+
+// addresses prints where heap, stack and a mapping are.
+func addresses([]string) {
+	kept8 = new([8]byte)
+	m, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	check(err)
+	fmt.Printf("%p %p %p\n", kept8, &m[0], unsafe.StringData(os.Args[0])) // arguments lie in the first stack
 }
 
 const getcpu = 309 // SYS_GETCPU
@@ -247,21 +255,4 @@ func temp([]string) {
 	check(os.RemoveAll(dir))
 	_, err = os.Stat(dir)
 	fmt.Println(string(b), errors.Is(err, fs.ErrNotExist))
-}
-
-// writeText stores to the program's own code.
-func writeText() {
-	pc := reflect.ValueOf(strings.Repeat).Pointer()
-	**(**byte)(unsafe.Pointer(&pc)) = 0xc3
-	fmt.Println("wrote to text")
-}
-
-// runHeap calls a RET instruction in the heap.
-func runHeap() {
-	code := make([]byte, 64)
-	code[0] = 0xc3
-	entry := &struct{ pc *byte }{&code[0]}
-	f := *(*func())(unsafe.Pointer(&entry))
-	f()
-	fmt.Println("ran the heap")
 }

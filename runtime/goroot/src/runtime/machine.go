@@ -35,7 +35,9 @@ import (
 )
 
 // Virtual memory. The lower half is the process: the image where it was
-// linked, mappings from mmapBase up and the heap where the runtime puts it.
+// linked, mappings from mmapBase up, the first thread's stack at the end, and
+// the heap where the runtime puts it. Where mappings and stack begin differs from
+// boot to boot, and so does the heap, by the runtime's own doing.
 // The upper half is the machine's.
 const (
 	directMap = 0xffff800000000000 // physical address 0, cached
@@ -43,6 +45,8 @@ const (
 	ioMapEnd  = 0xffff810000000000
 	userEnd   = 0x00007ffffffff000
 	mmapBase  = 0x00007f0000000000
+	mmapPages = 1 << 27 // 512 GiB in which the first mapping lies
+	topPages  = 1 << 22 // 16 GiB in which the stack ends
 
 	mainStackSize = 1 << 20
 )
@@ -59,6 +63,8 @@ const (
 	earlyTrap  = 0x15000 // top; 8 KiB
 	earlyFault = 0x16000 // top; 4 KiB
 	earlyEnd   = 0x16000
+
+	privateStack = 0x8000
 )
 
 // How a thread's context was saved.
@@ -84,6 +90,8 @@ type machCPU struct {
 	fsbase  uintptr // what the FS base MSR holds
 	idle    *machThread
 	base    uintptr // of the CPU's area, laid out as the early area
+	trap    uintptr // top of the stack of traps
+	fault   uintptr // top of the stack of double faults and NMIs
 	index   int     // in mach.smp.cpu
 	apic    uint32  // local APIC ID
 

@@ -28,8 +28,8 @@ func machBoot(startInfo, early uintptr) {
 	bootCommandLine(uintptr(info.CommandLine))
 	bootTables(base)
 	machIDTInit(base + earlyIDT)
-	machTablesInit(base, base+earlyIDT)
 	bootCPU(base)
+	machTablesInit(thisCPU(), base+earlyIDT)
 	bootImage(base)
 	machAPICInit()
 	machSMPInit()
@@ -37,6 +37,7 @@ func machBoot(startInfo, early uintptr) {
 	bootMainThread()
 	vdsoClockgettimeSym = abiFuncPC(machClockGettime)
 	machLeave()
+	thisCPU().guardStacks()
 	machResume()
 }
 
@@ -141,7 +142,11 @@ func bootTables(base uintptr) {
 	m := &mach.mem
 	m.root = m.zeroFrame()
 	m.ioNext = ioMap
-	m.next = mmapBase
+	var random [2]uint64
+	machRandom(uintptr(unsafe.Pointer(&random)), unsafe.Sizeof(random))
+	m.base = mmapBase + uintptr(random[0]%mmapPages)*machPage
+	m.next = m.base
+	m.stack = userEnd - uintptr(random[1]%topPages)*machPage
 	pdpt := base + 0x1000
 	store64(m.root+256*8, uint64(pdpt-directMap)|ptePresent|pteWrite|pteNX)
 	// The early tables use it too until then, for RAM above 4 GiB.
@@ -175,9 +180,29 @@ func newCPU(base uintptr) *machCPU {
 	c.self = c
 	c.base = base
 	c.stack = base + earlyStack
+	c.trap = base + earlyTrap
+	c.fault = base + earlyFault
 	c.g = base + earlyG
 	c.inside = 1
 	return c
+}
+
+// guardStacks puts the CPU's stacks where an overflow meets an unmapped page. It
+// must not be called on them, but for the last time before they are left.
+//
+//go:nosplit
+func (c *machCPU) guardStacks() {
+	m := &mach.mem
+	phys := c.base - directMap
+	c.stack = m.mapStack(phys+earlyStack-privateStack, privateStack)
+	c.trap = m.mapStack(phys+earlyStack, earlyTrap-earlyStack)
+	c.fault = m.mapStack(phys+earlyTrap, earlyFault-earlyTrap)
+	c.idle.sp = uint64(c.stack)
+	c.setTSS()
+	gp := (*g)(unsafe.Pointer(c.g))
+	gp.stack = stack{c.stack - privateStack, c.stack}
+	gp.stackguard0 = gp.stack.lo + stackGuard
+	gp.stackguard1 = gp.stackguard0
 }
 
 // load sets the registers of the executing CPU: GS, system calls, vector state.
@@ -239,7 +264,7 @@ func bootMainThread() {
 	c.idle.id = 0
 	mach.sched.lastID = 0
 	t := newThread()
-	top := uintptr(userEnd)
+	top := mach.mem.stack
 	mach.mem.add(top-mainStackSize, top, _PROT_READ|_PROT_WRITE)
 	t.sp = uint64(bootStack(top))
 	t.ip = uint64(machRt0())

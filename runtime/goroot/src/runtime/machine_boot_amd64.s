@@ -176,6 +176,7 @@ TEXT runtime·machAPEntry<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	machCPU_root(BX), AX	// this GDT is not mapped there: no selectors from here on
 	BYTE	$0x0f; BYTE $0x22; BYTE $0xd8	// MOVQ AX, CR3
 	MOVQ	machCPU_stack(BX), SP
+	SUBQ	$16, SP			// where the callee may spill its argument
 	MOVQ	machCPU_g(BX), R14
 	XORPS	X15, X15
 	XORL	BP, BP

@@ -95,10 +95,10 @@ func machIDTInit(idt uintptr) {
 
 // machTablesInit loads the CPU's GDT and TSS, which lie in its area, and the
 // IDT.
-func machTablesInit(early, idt uintptr) {
+func machTablesInit(c *machCPU, idt uintptr) {
+	early := c.base
 	gdt, tss := early+earlyGDT, early+earlyTSS
-	store64(tss+36, uint64(early+earlyTrap))  // IST1
-	store64(tss+44, uint64(early+earlyFault)) // IST2
+	c.setTSS()
 	*(*uint16)(unsafe.Pointer(tss + 102)) = 104
 	base := uint64(tss)
 	store64(gdt+24, 103|base&0xffffff<<16|0x89<<40|base>>24&0xff<<56)
@@ -108,6 +108,12 @@ func machTablesInit(early, idt uintptr) {
 	ltr(24)
 	machTable(early, numVectors*16-1, idt)
 	lidt(early + earlyInfo - 16)
+}
+
+// setTSS enters the CPU's stacks into its TSS.
+func (c *machCPU) setTSS() {
+	store64(c.base+earlyTSS+36, uint64(c.trap))  // IST1
+	store64(c.base+earlyTSS+44, uint64(c.fault)) // IST2
 }
 
 // machTable builds a pseudo-descriptor in the 16 bytes before earlyInfo.
@@ -172,7 +178,7 @@ func machTrap() {
 	case v == vectorNMI:
 		sendProcessSignal(_SIGQUIT)
 	case v == 8:
-		machFault("double fault", t)
+		machFault("double fault", t, 125)
 	default:
 		faultSignal(t)
 	}
@@ -218,8 +224,9 @@ func machNested(vector, code, cr2, ip, sp uintptr) {
 	machExit(125)
 }
 
-// machFault ends the machine because of a fault that no signal can report.
-func machFault(what string, t *machThread) {
+// machFault ends the machine because of a fault that no signal handler can
+// take.
+func machFault(what string, t *machThread, status int) {
 	conString("yolk: fatal: ")
 	conString(what)
 	conString(": vector ")
@@ -233,5 +240,5 @@ func machFault(what string, t *machThread) {
 	conString(" sp ")
 	conHex(t.sp)
 	conString("\n")
-	machExit(125)
+	machExit(status)
 }

@@ -32,7 +32,9 @@ type machMem struct {
 	area    *machArea
 	narea   int
 	areaCap int
+	base    uintptr // the lowest address of mappings
 	next    uintptr // where the search for a free range starts
+	stack   uintptr // the end of the first thread's stack
 	ioNext  uintptr
 	large   int // 2 MiB pages of the program
 }
@@ -146,6 +148,18 @@ func (m *machMem) mapIO(phys, n uintptr) uintptr {
 	return va + phys - start
 }
 
+// mapStack maps a stack of the machine's own a second time, with nothing below
+// it, and returns its top.
+func (m *machMem) mapStack(phys, n uintptr) uintptr {
+	m.ioNext += machPage
+	va := m.ioNext
+	m.ioNext += n
+	for p := uintptr(0); p < n; p += machPage {
+		*m.entry(va+p, true) = uint64(phys+p) | ptePresent | pteWrite | pteNX
+	}
+	return va + n
+}
+
 // find returns the index of the first area that ends above va.
 func (m *machMem) find(va uintptr) int {
 	lo, hi := 0, m.narea
@@ -247,7 +261,7 @@ func (m *machMem) gap(n uintptr) uintptr {
 		at := m.next
 		for i := m.find(at); ; i++ {
 			if i == m.narea || m.areaAt(i).start >= at+n {
-				if at+n > userEnd-mainStackSize*2 {
+				if at+n > m.stack-mainStackSize*2 {
 					break
 				}
 				m.next = at + n
@@ -255,7 +269,7 @@ func (m *machMem) gap(n uintptr) uintptr {
 			}
 			at = m.areaAt(i).end
 		}
-		m.next = mmapBase
+		m.next = m.base
 	}
 	return 0
 }
@@ -298,6 +312,10 @@ func (m *machMem) munmap(addr, n uintptr) uintptr {
 	n = (n + machPage - 1) &^ (machPage - 1)
 	m.cut(addr, addr+n)
 	m.releaseRange(addr, addr+n)
+	if addr >= m.base {
+		// Page tables stay: use these again before more are needed.
+		m.next = min(m.next, addr)
+	}
 	return 0
 }
 

@@ -98,10 +98,25 @@ func faultSignal(t *machThread) {
 	}
 	h := mach.sig.action[sig].sa_handler
 	if h == sigDefault || h == sigIgnored || t.mask&sigBit(sig) != 0 {
-		machFault("unhandled fault", t)
+		// Also a fault in the handler itself: force_sig of Linux.
+		machFault(faultName(sig), t, 128+int(sig))
 	}
 	t.pending |= sigBit(sig)
 	t.info[sig] = machSigInfo{code, addr}
+}
+
+func faultName(sig uint32) string {
+	switch sig {
+	case _SIGFPE:
+		return "SIGFPE, not handled"
+	case _SIGTRAP:
+		return "SIGTRAP, not handled"
+	case _SIGILL:
+		return "SIGILL, not handled"
+	case _SIGBUS:
+		return "SIGBUS, not handled"
+	}
+	return "SIGSEGV, not handled"
 }
 
 // deliverSignal makes the thread enter the handler of its first pending signal.

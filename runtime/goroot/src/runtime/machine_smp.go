@@ -125,13 +125,10 @@ func (s *machSMP) startNext() {
 	c.root = mach.mem.root - directMap
 	// The first three descriptors are the same everywhere.
 	memmove(unsafe.Pointer(c.base+earlyGDT), unsafe.Pointer(mach.early+directMap+earlyGDT), 24)
-	gp := (*g)(unsafe.Pointer(c.g))
-	gp.stack = stack{c.stack - (earlyStack - earlyIDT - machPage), c.stack}
-	gp.stackguard0 = gp.stack.lo + stackGuard
-	gp.stackguard1 = gp.stackguard0
 	c.idle = newThread()
 	c.idle.id = 0
 	c.cur = c.idle
+	c.guardStacks()
 
 	page := uintptr(trampolineAt) + directMap
 	begin, end := abiFuncPC(machTrampoline), abiFuncPC(machTrampolineEnd)
@@ -154,7 +151,7 @@ func (s *machSMP) startNext() {
 //go:nowritebarrierrec
 func machAPBoot(c *machCPU) {
 	c.load()
-	machTablesInit(c.base, mach.early+directMap+earlyIDT)
+	machTablesInit(c, mach.early+directMap+earlyIDT)
 	apicCPUInit()
 	c.enter()
 	s := &mach.smp
