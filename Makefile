@@ -64,5 +64,14 @@ soak: qemu $(YOLK)
 distance:
 	@$(GO) run ./tools/distance
 
+# The port on every patch release of the supported Go releases that can be had:
+# fetches each, builds the toolchain, boots programs and tests. Passes are kept
+# until the port changes. GOS="1.26.0 1.27.4" picks some, ARGS=-json and others
+# go to tools/matrix.
+GOS  ?=
+ARGS ?=
+matrix: qemu
+	@$(GO) run ./tools/matrix -go "$(GOS)" $(ARGS)
+
 clean:
 	rm -rf bin

@@ -83,26 +83,40 @@ func parseBuild(args []string) (out string, flags, rest []string, err error) {
 	return out, flags, args, nil
 }
 
-// newBuilder makes sure of the toolchain, which takes a minute the first time.
-func newBuilder(ctx context.Context, flags []string) (*target.Builder, error) {
-	root, err := toolchain.Ensure(ctx, toolchain.Options{Progress: os.Stderr})
-	if err != nil {
-		return nil, err
-	}
-	cache, err := toolchain.GoCache(root)
-	if err != nil {
-		return nil, err
-	}
+// newBuilder returns a builder, which makes sure of the toolchain when it knows
+// the module. That takes a minute the first time.
+func newBuilder(_ context.Context, flags []string) (*target.Builder, error) {
 	base, err := toolchain.CacheDir()
 	if err != nil {
 		return nil, err
 	}
-	if err := installHook(root); err != nil {
-		return nil, fmt.Errorf("installing %s: %w", hookName, err)
-	}
 	return &target.Builder{
-		GOROOT: root, GOCACHE: cache, Cache: filepath.Join(base, "images"), Stderr: os.Stderr, Flags: flags,
+		Toolchain: ensureToolchain, Cache: filepath.Join(base, "images"), Stderr: os.Stderr, Flags: flags,
 	}, nil
+}
+
+// newBuilderHere returns a builder for the module in the current folder, ready
+// to run go commands.
+func newBuilderHere(ctx context.Context) (*target.Builder, error) {
+	b, err := newBuilder(ctx, nil)
+	if err == nil {
+		err = b.Prepare(ctx, "")
+	}
+	return b, err
+}
+
+func ensureToolchain(ctx context.Context, dir string) (goroot, gocache string, err error) {
+	goroot, err = toolchain.Ensure(ctx, toolchain.Options{Dir: dir, Progress: os.Stderr})
+	if err != nil {
+		return "", "", err
+	}
+	if gocache, err = toolchain.GoCache(goroot); err != nil {
+		return "", "", err
+	}
+	if err := installHook(goroot); err != nil {
+		return "", "", fmt.Errorf("installing %s: %w", hookName, err)
+	}
+	return goroot, gocache, nil
 }
 
 const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages]
@@ -141,7 +155,7 @@ func testCommand(ctx context.Context, args []string) int {
 		}
 		args = args[n:]
 	}
-	b, err := newBuilder(ctx, nil)
+	b, err := newBuilderHere(ctx)
 	if err != nil {
 		return fail("", err)
 	}
@@ -164,8 +178,9 @@ func exitOf(err error, name string) int {
 
 const envHelp = `Usage: yolk env [-json]
 
-Prints shell commands that put the toolchain first in PATH. From then on the
-plain go command builds, runs and tests for the VM wherever GOOS=tamago is set.
+Prints shell commands that put the toolchain first in PATH, the one of the Go
+release that the module in the current folder asks for. From then on the plain
+go command builds, runs and tests for the VM wherever GOOS=tamago is set.
 
 Example:
     eval "$(yolk env)"
@@ -185,7 +200,7 @@ func envCommand(ctx context.Context, args []string) int {
 		}
 		asJSON = true
 	}
-	b, err := newBuilder(ctx, nil)
+	b, err := newBuilderHere(ctx)
 	if err != nil {
 		return fail("", err)
 	}
@@ -212,9 +227,10 @@ func printEnv(w io.Writer, b *target.Builder, path string, asJSON bool) {
 
 const toolchainHelp = `Usage: yolk toolchain [path|clean]
 
-Builds the toolchain from the Go release in PATH if it is not there yet, and
-prints where it is (path prints only that). clean removes every toolchain, build
-cache and image that yolk has made.
+Builds the toolchain if it is not there yet, from the Go release that the module
+in the current folder asks for (go and toolchain lines, GOTOOLCHAIN), else from
+the one in PATH, and prints where it is (path prints only that). clean removes
+every toolchain, build cache and image that yolk has made.
 
 Examples:
     yolk toolchain
@@ -236,12 +252,12 @@ func toolchainCommand(ctx context.Context, args []string) int {
 		}
 		return 0
 	}
-	b, err := newBuilder(ctx, nil)
+	b, err := newBuilderHere(ctx)
 	if err != nil {
 		return fail("", err)
 	}
 	if what == "" {
-		fmt.Fprintf(os.Stderr, "yolk: supports Go %s; the toolchain is in\n", strings.Join(toolchain.Supported(), ", "))
+		fmt.Fprintf(os.Stderr, "yolk: supports %s; the toolchain is in\n", toolchain.Supported())
 	}
 	fmt.Println(b.GOROOT)
 	return 0

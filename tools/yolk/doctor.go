@@ -82,19 +82,11 @@ func checkHost(ctx context.Context) []finding {
 }
 
 func checkGo(ctx context.Context) finding {
-	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
-	cmd.Dir = os.TempDir()
-	out, err := cmd.Output()
+	_, version, err := toolchain.Select(ctx, "", os.Stderr)
 	if err != nil {
-		return bad("no go command in PATH: install Go %s", strings.TrimPrefix(strings.Join(toolchain.Supported(), " or "), "go"))
+		return bad("%v", err)
 	}
-	v := strings.TrimSpace(string(out))
-	for _, s := range toolchain.Supported() {
-		if v == s || strings.HasPrefix(v, s+".") {
-			return ok("%s", v)
-		}
-	}
-	return bad("%s is not supported: put %s first in PATH", v, strings.Join(toolchain.Supported(), " or "))
+	return ok("%s (yolk supports %s)", version, toolchain.Supported())
 }
 
 func checkQEMU(ctx context.Context) finding {
@@ -218,7 +210,7 @@ func versionCommand(ctx context.Context, args []string) int {
 			}
 		}
 	}
-	fmt.Printf("yolk %s%s, for Go %s\n", version, revision, strings.ReplaceAll(strings.Join(toolchain.Supported(), ", "), "go", ""))
+	fmt.Printf("yolk %s%s, for %s\n", version, revision, toolchain.Supported())
 	if exe, err := os.Executable(); err == nil {
 		fmt.Println(filepath.Clean(exe))
 	}

@@ -50,7 +50,7 @@ var hints = []struct {
 	text    string
 }{
 	{regexp.MustCompile(`requires go >= `),
-		"the module wants a newer Go than the toolchain is made of; yolk doctor lists the supported releases"},
+		"the module wants a newer Go than the one chosen: leave GOTOOLCHAIN unset or at auto, or put a newer go first in PATH"},
 	{regexp.MustCompile(`go\.mod file not found|cannot find main module`),
 		"not inside a module; run go mod init, or name a published program as MODULE/PACKAGE@VERSION"},
 	{regexp.MustCompile(`is not in std|no required module provides package`),

@@ -26,7 +26,10 @@ import (
 
 // Builder holds what every build needs.
 type Builder struct {
-	// GOROOT is the patched distribution, GOCACHE its own build cache.
+	// Toolchain returns the patched distribution for the Go release that the
+	// module in dir asks for, and its own build cache.
+	Toolchain func(ctx context.Context, dir string) (goroot, gocache string, err error)
+	// GOROOT and GOCACHE are what it returned; Prepare sets them.
 	GOROOT, GOCACHE string
 	// Cache is where images are kept between runs: linking is skipped if
 	// nothing changed.
@@ -104,26 +107,44 @@ func commandName(pkg string) string {
 	return name
 }
 
+// Prepare makes sure of the toolchain for the module in dir, "" for the current
+// folder. Image and BuildTo call it; Go needs it.
+func (b *Builder) Prepare(ctx context.Context, dir string) (err error) {
+	if b.Toolchain != nil {
+		b.GOROOT, b.GOCACHE, err = b.Toolchain(ctx, dir)
+	}
+	return err
+}
+
 // Image returns the target as an image in the cache, or the ELF file itself.
 func (b *Builder) Image(ctx context.Context, t Target) (*elfcheck.Image, error) {
-	if t.Kind == ELF {
+	switch t.Kind {
+	case ELF:
 		return elfcheck.Check(t.Text)
+	case Module:
+		return b.module(ctx, t)
 	}
-	sum := sha256.Sum256([]byte(strings.Join(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Flags...), "\x00")))
-	dir := filepath.Join(b.Cache, fmt.Sprintf("%x", sum[:8]))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := b.Prepare(ctx, t.Dir); err != nil {
 		return nil, err
 	}
-	b.removeOld(dir)
-	unlock, err := lock(filepath.Join(dir, "lock"))
+	dir, unlock, err := b.imageDir(t)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	if t.Kind == Module {
-		return b.install(ctx, t, dir)
-	}
 	return b.build(ctx, t, filepath.Join(dir, t.Name))
+}
+
+// imageDir returns the target's folder in the cache, which is locked.
+func (b *Builder) imageDir(t Target) (dir string, unlock func(), err error) {
+	sum := sha256.Sum256([]byte(strings.Join(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Flags...), "\x00")))
+	dir = filepath.Join(b.Cache, fmt.Sprintf("%x", sum[:8]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", nil, err
+	}
+	b.removeOld(dir)
+	unlock, err = lock(filepath.Join(dir, "lock"))
+	return dir, unlock, err
 }
 
 // BuildTo builds the target as the file out.
@@ -134,6 +155,9 @@ func (b *Builder) BuildTo(ctx context.Context, t Target, out string) (*elfcheck.
 	case Package:
 		abs, err := filepath.Abs(out)
 		if err != nil {
+			return nil, err
+		}
+		if err := b.Prepare(ctx, t.Dir); err != nil {
 			return nil, err
 		}
 		return b.build(ctx, t, abs)
@@ -162,33 +186,6 @@ func (b *Builder) build(ctx context.Context, t Target, out string) (*elfcheck.Im
 		return nil, fmt.Errorf("%s: %w", t.Text, err)
 	}
 	return im, nil
-}
-
-// install runs go install PKG@VERSION, which honours the module's own go.mod
-// and go.sum and no others. The go command refuses GOBIN when it cross-compiles
-// and installs below GOPATH, so GOPATH is a folder of ours, while modules stay
-// in the user's module cache.
-func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfcheck.Image, error) {
-	modcache, err := b.modCache(ctx)
-	if err != nil {
-		return nil, err
-	}
-	args := append([]string{"install"}, b.Flags...)
-	cmd := b.Go(ctx, append(args, t.Arg)...)
-	cmd.Env = append(cmd.Env, "GOPATH="+gopath, "GOMODCACHE="+modcache, "GOBIN=", "GO111MODULE=on")
-	cmd.Dir = gopath // outside of any module of the user's
-	if err := b.run(ctx, cmd, t); err != nil {
-		return nil, err
-	}
-	return elfcheck.Check(filepath.Join(gopath, "bin", "tamago_amd64", t.Name))
-}
-
-func (b *Builder) modCache(ctx context.Context) (string, error) {
-	out, err := b.Go(ctx, "env", "GOMODCACHE").Output()
-	if err != nil {
-		return "", fmt.Errorf("go env GOMODCACHE: %w", err)
-	}
-	return strings.TrimSpace(string(out)), nil
 }
 
 // Go returns a command of the patched go command, set up to build images.

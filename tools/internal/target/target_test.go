@@ -144,6 +144,51 @@ esac`)
 	}
 }
 
+// The folder of a package says which toolchain builds it.
+func TestToolchainOfFolder(t *testing.T) {
+	dir := t.TempDir()
+	b := fakeGo(t, `cp $IMAGE $out`)
+	root := b.GOROOT
+	b.GOROOT = "/none"
+	b.Toolchain = func(_ context.Context, in string) (string, string, error) {
+		if in != dir {
+			t.Errorf("the toolchain for %q was asked for; want %q", in, dir)
+		}
+		return root, "/gocache", nil
+	}
+	if _, err := b.Image(context.Background(), parse(t, dir)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.BuildTo(context.Background(), parse(t, dir), filepath.Join(t.TempDir(), "o")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A published program that asks for a newer Go gets it at the second try.
+func TestModuleWantsNewerGo(t *testing.T) {
+	b := fakeGo(t, `
+case $1 in
+env) echo /modcache ;;
+install) [ $GOCACHE = /newer ] || { echo 'go: m@v1 requires go >= 1.27.2 (running go 1.26.8; GOTOOLCHAIN=local)' >&2; exit 1; }
+	mkdir -p $GOPATH/bin/tamago_amd64; cp $IMAGE $GOPATH/bin/tamago_amd64/m ;;
+esac`)
+	root, asked := b.GOROOT, []string{}
+	b.Toolchain = func(_ context.Context, dir string) (string, string, error) {
+		text, _ := os.ReadFile(filepath.Join(dir, "go.mod"))
+		asked = append(asked, string(text))
+		if strings.Contains(string(text), "go 1.27.2\n") {
+			return root, "/newer", nil
+		}
+		return root, "/older", nil
+	}
+	if _, err := b.Image(context.Background(), parse(t, "example.com/m@v1")); err != nil {
+		t.Fatal(err)
+	}
+	if len(asked) != 2 || asked[0] != "" {
+		t.Errorf("toolchains were asked for with the go.mod %q; want none, then one", asked)
+	}
+}
+
 func TestFailures(t *testing.T) {
 	dir := t.TempDir()
 	for name, tt := range map[string]struct{ script, want string }{

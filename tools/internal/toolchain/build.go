@@ -34,9 +34,13 @@ type builder struct {
 	ctx     context.Context
 	stock   string // GOROOT of the stock distribution
 	version string
+	edits   []FileEdit
 	cache   string // GOCACHE of the patched tools
-	final   string // where the distribution will be
-	out     io.Writer
+	// hostCache is the GOCACHE of the stock tools, which build the patched
+	// ones; they may share it between contents of the port.
+	hostCache string
+	final     string // where the distribution will be
+	out       io.Writer
 
 	dir    string // where it is being made
 	source string // a copy of this module's source
@@ -89,18 +93,14 @@ func (b *builder) copyStock() error {
 
 // applyPort makes the edits and adds the files of runtime/goroot.
 func (b *builder) applyPort() error {
-	edits, err := PortEdits()
-	if err != nil {
-		return err
-	}
-	for _, f := range edits {
+	for _, f := range b.edits {
 		path := filepath.Join(b.dir, f.Path)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
 		if text, err = f.Apply(text); err != nil {
-			return fmt.Errorf("%s does not apply to %s: %w", "runtime/port/edits.txt", b.version, err)
+			return fmt.Errorf("the port does not apply to %s: %w; releases that it applies to are in runtime/port/releases.txt", b.version, err)
 		}
 		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return err
@@ -119,15 +119,6 @@ func (b *builder) applyPort() error {
 // placeBoot puts the boot protocols where package runtime may import them.
 func (b *builder) placeBoot() error {
 	return extractFlat("boot", filepath.Join(b.dir, "src/internal/runtime/yolkboot"))
-}
-
-// PortEdits returns the edits to upstream files.
-func PortEdits() ([]FileEdit, error) {
-	text, err := yolk.Source.ReadFile("runtime/port/edits.txt")
-	if err != nil {
-		return nil, err
-	}
-	return ParseEdits(text)
 }
 
 // PortFiles returns the added files, as paths below GOROOT, with their sizes
@@ -226,10 +217,11 @@ const portPath = modulePath + "/runtime/goroot/"
 
 // list returns packages and what they import, directly or not.
 func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
-	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), append([]string{"list", "-e", "-deps", "-tags=tamago",
+	cmd, err := b.listGo(append([]string{"list", "-e", "-deps", "-tags=tamago",
 		"-json=ImportPath,Dir,Standard,Imports"}, patterns...)...)
-	cmd.Dir = b.source
-	cmd.Env = hostEnv("GOROOT="+b.stock, "GOFLAGS=-mod=mod")
+	if err != nil {
+		return nil, err
+	}
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -258,7 +250,7 @@ func (b *builder) rebuildTools() error {
 		cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), "build", "-trimpath", "-tags=yolktools",
 			"-ldflags=-s -w -X internal/buildcfg.defaultGO_EXTLINK_ENABLED=", "-o", filepath.Join(b.dir, t.out), t.pkg)
 		cmd.Dir = filepath.Join(b.dir, "src")
-		cmd.Env = hostEnv("GOROOT="+b.dir, "GOCACHE="+b.cache+"-host", "GOFLAGS=")
+		cmd.Env = hostEnv("GOROOT="+b.dir, "GOCACHE="+b.hostCache, "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", t.pkg, err, out)
 		}

@@ -8,12 +8,10 @@ package toolchain
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,20 +22,12 @@ import (
 
 // Options say what to build from and whom to tell.
 type Options struct {
-	// GOROOT is the stock distribution; "" asks the go command in PATH.
-	GOROOT string
+	// Dir is the folder whose module says which Go release; "" is the current
+	// one.
+	Dir string
 	// Progress receives a line per step; nil is silent.
 	Progress io.Writer
 }
-
-// supported are the releases that the port is known to apply to.
-var supported = []string{"go1.26"}
-
-// Supported returns the Go releases that the port applies to.
-func Supported() []string { return append([]string(nil), supported...) }
-
-// ErrUnsupported is wrapped by the error of Ensure for another Go release.
-var ErrUnsupported = errors.New("unsupported Go release")
 
 // Ensure returns the GOROOT of the patched distribution, building it if it is
 // not there: it is cached by the stock version and the content of the port.
@@ -46,7 +36,11 @@ func Ensure(ctx context.Context, opt Options) (dir string, err error) {
 	if opt.Progress == nil {
 		opt.Progress = io.Discard
 	}
-	stock, version, err := findStock(ctx, opt.GOROOT)
+	stock, version, err := Select(ctx, opt.Dir, opt.Progress)
+	if err != nil {
+		return "", err
+	}
+	edits, err := PortEdits(version)
 	if err != nil {
 		return "", err
 	}
@@ -54,7 +48,7 @@ func Ensure(ctx context.Context, opt Options) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	key, toolsKey := contentKeys(version)
+	key, toolsKey := contentKeys(version, edits)
 	dir = filepath.Join(base, version+"-"+key)
 	if complete(dir) {
 		return dir, nil
@@ -70,8 +64,9 @@ func Ensure(ctx context.Context, opt Options) (dir string, err error) {
 	if complete(dir) {
 		return dir, nil
 	}
-	b := &builder{ctx: ctx, stock: stock, version: version, out: opt.Progress, final: dir,
-		cache: filepath.Join(base, "cache-"+version+"-"+toolsKey)}
+	b := &builder{ctx: ctx, stock: stock, version: version, edits: edits, out: opt.Progress, final: dir,
+		cache:     filepath.Join(base, "cache-"+version+"-"+toolsKey),
+		hostCache: filepath.Join(base, "cache-"+version+"-host")}
 	if err := b.build(); err != nil {
 		return "", fmt.Errorf("toolchain: %w", err)
 	}
@@ -123,62 +118,35 @@ func complete(dir string) bool {
 	return os.Chtimes(filepath.Join(dir, doneFile), now, now) == nil
 }
 
-// findStock returns the stock GOROOT and its version, such as go1.26.8.
-func findStock(ctx context.Context, goroot string) (dir, version string, err error) {
-	if goroot == "" {
-		cmd := exec.CommandContext(ctx, "go", "env", "GOROOT")
-		cmd.Dir = os.TempDir() // no go.mod there asks for another release
-		out, err := cmd.Output()
-		if err != nil {
-			return "", "", fmt.Errorf("no usable go command in PATH (%w): install Go 1.26 and put its bin in PATH", err)
-		}
-		goroot = strings.TrimSpace(string(out))
-	}
-	if link, err := os.Stat(filepath.Join(goroot, doneFile)); err == nil && !link.IsDir() {
-		stock, err := os.ReadFile(filepath.Join(goroot, doneFile))
-		if err != nil {
-			return "", "", err
-		}
-		goroot = strings.TrimSpace(string(stock)) // PATH already has a patched one first
-	}
-	text, err := os.ReadFile(filepath.Join(goroot, "VERSION"))
+// Key identifies the content of the port to a version such as go1.26.8: equal
+// keys make equal distributions.
+func Key(version string) (string, error) {
+	edits, err := PortEdits(version)
 	if err != nil {
-		return "", "", fmt.Errorf("%s is no Go distribution (%w): set GOROOT to one", goroot, err)
+		return "", err
 	}
-	version, _, _ = strings.Cut(string(text), "\n")
-	if err := checkVersion(version); err != nil {
-		return "", "", err
-	}
-	return goroot, version, nil
+	key, _ := contentKeys(version, edits)
+	return key, nil
 }
 
-func checkVersion(version string) error {
-	for _, s := range supported {
-		if version == s || strings.HasPrefix(version, s+".") {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w %s: yolk supports %s.x; put one of them first in PATH",
-		ErrUnsupported, version, strings.Join(supported, ".x, "))
-}
-
-// contentKeys returns the key of the whole port and that of the part that
-// changes the tools.
-func contentKeys(version string) (all, tools string) {
+// contentKeys returns the key of the whole port to a version and that of the
+// part that changes the tools.
+func contentKeys(version string, edits []FileEdit) (all, tools string) {
 	h, t := sha256.New(), sha256.New()
 	fs.WalkDir(yolk.Source, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || skipFile(path) {
+		if err != nil || d.IsDir() || skipFile(path) || strings.HasPrefix(path, "runtime/port/") {
 			return err
 		}
 		text, err := yolk.Source.ReadFile(path)
 		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
-		if strings.Contains(path, "/src/cmd/") || strings.HasSuffix(path, "edits.txt") {
+		if strings.Contains(path, "/src/cmd/") {
 			fmt.Fprintf(t, "%s %d\n%s", path, len(text), text)
 		}
 		return err
 	})
-	io.WriteString(h, version)
-	io.WriteString(t, version)
+	for _, w := range []io.Writer{h, t} {
+		fmt.Fprintf(w, "%s %v", version, edits)
+	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:6]), fmt.Sprintf("%x", t.Sum(nil)[:6])
 }
 

@@ -1,0 +1,3 @@
+module example.test/smoke
+
+go 1.26
