@@ -99,7 +99,7 @@ func releaseOf(version string) (Release, error) {
 		ErrUnsupported, version, Supported(), list[len(list)-1].Newest())
 }
 
-// Supported names the supported releases for a message: "Go 1.26 and 1.27".
+// Supported names the supported releases for a message: "Go 1.26 or 1.27".
 func Supported() string {
 	list, err := Releases()
 	if err != nil {
@@ -109,7 +109,7 @@ func Supported() string {
 	for _, r := range list {
 		names = append(names, strings.TrimPrefix(r.Name, "go"))
 	}
-	return "Go " + strings.Join(names, " and ")
+	return "Go " + strings.Join(names, " or ")
 }
 
 // PortEdits returns the edits to the upstream files of a version such as

@@ -24,7 +24,7 @@ func TestUnsupported(t *testing.T) {
 		if (err == nil) != ok || err != nil && !errors.Is(err, ErrUnsupported) {
 			t.Errorf("releaseOf(%q) = %v", v, err)
 		}
-		if err != nil && !strings.Contains(err.Error(), "Go 1.26 and 1.27; a toolchain line in go.mod or GOTOOLCHAIN=go1.27.") {
+		if err != nil && !strings.Contains(err.Error(), "Go 1.26 or 1.27; a toolchain line in go.mod or GOTOOLCHAIN=go1.27.") {
 			t.Errorf("%q does not say what to choose", err)
 		}
 	}

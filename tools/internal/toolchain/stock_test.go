@@ -63,7 +63,7 @@ func TestSelectErrors(t *testing.T) {
 		t.Errorf("error %v; want what the go command said", err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, _, err := Select(context.Background(), "", nil); err == nil || !strings.Contains(err.Error(), "install Go 1.26 and 1.27") {
+	if _, _, err := Select(context.Background(), "", nil); err == nil || !strings.Contains(err.Error(), "install Go 1.26 or 1.27") {
 		t.Errorf("error %v; want what to install", err)
 	}
 }
