@@ -92,10 +92,13 @@ type downloads struct {
 }
 
 func (d *downloads) Write(p []byte) (int, error) {
-	if d.to != nil && bytes.HasPrefix(p, []byte("go: downloading go")) {
+	if !bytes.HasPrefix(p, []byte("go: downloading go")) {
+		return d.text.Write(p)
+	}
+	if d.to != nil {
 		d.to.Write(p)
 	}
-	return d.text.Write(p)
+	return len(p), nil
 }
 
 // listGo returns a command of a go command that can list this module: the
