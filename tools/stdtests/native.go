@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// native returns what a package's tests do on Linux, on this host: the stock go
+// command's binary in the stock GOROOT.
+func (h *host) native(ctx context.Context, pkg string) (outcome, error) {
+	cached := h.nativeFile(pkg)
+	if b, err := os.ReadFile(cached); err == nil {
+		var o outcome
+		return o, json.Unmarshal(b, &o)
+	}
+	o, err := h.runNative(ctx, pkg)
+	if err != nil {
+		return o, err
+	}
+	b, err := json.Marshal(o)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(cached), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(cached, b, 0o644)
+	}
+	return o, err
+}
+
+// nativeFile names the cached result; the tests skipped are part of its key.
+func (h *host) nativeFile(pkg string) string {
+	key := sha256.Sum256([]byte(strings.Join(testArgs(pkg, ""), " ")))
+	return filepath.Join(h.dir, h.version, fmt.Sprintf("%s-%x.json", flat(pkg), key[:4]))
+}
+
+// flat makes a file name of an import path.
+func flat(pkg string) string { return strings.ReplaceAll(pkg, "/", "_") }
+
+// nativeBound is far above what any package takes on Linux.
+const nativeBound = 10 * time.Minute
+
+func (h *host) runNative(ctx context.Context, pkg string) (outcome, error) {
+	dir, err := os.MkdirTemp("", "stdtests-")
+	if err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(dir)
+	bin, err := build(ctx, h.stock, "", "linux", pkg, dir)
+	if err != nil {
+		return outcome{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, nativeBound)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, testArgs(pkg, nativeBound.String())...)
+	cmd.Dir = filepath.Join(h.stock, "src", pkg)
+	cmd.Env = append(os.Environ(), "PWD="+cmd.Dir)
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	start := time.Now()
+	err = cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		return outcome{}, fmt.Errorf("the tests of %s on Linux: %w", pkg, err)
+	}
+	o := parse(out.Bytes())
+	o.Seconds = time.Since(start).Seconds()
+	return o, nil
+}
