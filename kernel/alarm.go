@@ -1,17 +1,11 @@
 package kernel
 
-import "time"
+// The kernel's clocks. wallTime returns nanoseconds since 1970, sleep blocks the
+// goroutine for ns nanoseconds, and afterFunc calls f in a goroutine of its own
+// once ns nanoseconds have passed.
 
-// An alarm is a *time.Timer without its channel: that channel's element type
-// is time.Time, whose formatting methods a file, being an interface value,
-// would link into every program.
+// An alarm is a timer of afterFunc.
 type alarm struct {
-	stop  func() bool
-	reset func(time.Duration) bool
-}
-
-// afterFunc calls f in a goroutine of its own once d has passed.
-func afterFunc(d time.Duration, f func()) alarm {
-	t := time.AfterFunc(d, f)
-	return alarm{t.Stop, t.Reset}
+	// stop reports whether the alarm was stopped before it rang.
+	stop func() bool
 }

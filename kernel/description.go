@@ -4,7 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // Flags of open(2) that package syscall lacks on amd64.
@@ -267,17 +266,17 @@ func newSleeper(k *Kernel, q *WaitQueue, timeout int64) *sleeper {
 		q.Add(&s.waiter)
 	}
 	if timeout > 0 {
-		s.setTimeout(time.Duration(timeout))
+		s.setTimeout(timeout)
 	}
 	return s
 }
 
-// setTimeout makes sleep return false once d has passed.
-func (s *sleeper) setTimeout(d time.Duration) {
+// setTimeout makes sleep return false once ns nanoseconds have passed.
+func (s *sleeper) setTimeout(ns int64) {
 	s.timed = true
 	s.setting++
 	setting := s.setting
-	s.timer = afterFunc(d, func() {
+	s.timer = afterFunc(ns, func() {
 		s.rung.Store(setting)
 		s.wake(0)
 	})

@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // /proc as in proc(5), for one process.
@@ -116,7 +115,7 @@ func procStat(k *Kernel, b []byte) []byte {
 }
 
 // bootTime is when the machine started, in nanoseconds since 1970.
-func (k *Kernel) bootTime() int64 { return time.Now().UnixNano() - k.m.Nanotime() }
+func (k *Kernel) bootTime() int64 { return wallTime() - k.m.Nanotime() }
 
 func hundredths(b []byte, ns int64) []byte {
 	c := ns / 1e7

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"time"
 )
 
 // Calls that change attributes and data of files.
@@ -129,7 +128,7 @@ const (
 
 // timesChange makes the change that two timespecs ask for; nil means now.
 func timesChange(ts []syscall.Timespec) (AttrChange, syscall.Errno) {
-	now := time.Now().UnixNano()
+	now := wallTime()
 	c := AttrChange{Mask: AttrAtime | AttrMtime, Atime: now, Mtime: now}
 	if ts == nil {
 		return c, 0

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"time"
 )
 
 // sysEpollCreate is epoll_create(2).
@@ -105,7 +104,7 @@ func (ep *epoll) reaches(other *epoll, depth int) bool {
 func sysEpollWait(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	ms := int64(a.Int(3))
 	if ms > 0 {
-		ms *= int64(time.Millisecond)
+		ms *= 1e6
 	}
 	return k.epollWait(&a, ms)
 }

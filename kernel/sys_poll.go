@@ -3,7 +3,6 @@ package kernel
 import (
 	"math/bits"
 	"syscall"
-	"time"
 )
 
 // pollFD is struct pollfd.
@@ -19,7 +18,7 @@ const pollNval = 0x20 // POLLNVAL
 func sysPoll(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	timeout := int64(a.Int(2))
 	if timeout > 0 {
-		timeout *= int64(time.Millisecond)
+		timeout *= 1e6
 	}
 	fds, e := userSlice[pollFD](&a, 0, int(a.N[1]))
 	if e != 0 {
@@ -118,10 +117,10 @@ func sysSelect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 		timeout = min(tv.Sec, 1<<33)*1e9 + tv.Usec*1000
 	}
-	start := time.Now()
+	start := k.m.Nanotime()
 	n, e := k.selectFDs(&a, timeout)
 	if tv != nil && e == 0 {
-		left := max(timeout-int64(time.Since(start)), 0)
+		left := max(timeout-(k.m.Nanotime()-start), 0)
 		*tv = syscall.Timeval{Sec: left / 1e9, Usec: left % 1e9 / 1000}
 	}
 	return n, e

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"time"
 	"unsafe"
 )
 
@@ -25,7 +24,7 @@ const (
 func (k *Kernel) clock(id int) (int64, bool) {
 	switch id {
 	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
-		return time.Now().UnixNano(), true
+		return wallTime(), true
 	case clockMonotonic, clockMonotonicRaw, clockMonotonicCoarse, clockBoottime, clockBoottimeAlarm:
 		return k.m.Nanotime(), true
 	}
@@ -86,7 +85,7 @@ func sysSettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysGettimeofday is gettimeofday(2).
 func sysGettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	now := time.Now().UnixNano()
+	now := wallTime()
 	if tv := optional[syscall.Timeval](&a, 0); tv != nil {
 		*tv = syscall.Timeval{Sec: now / 1e9, Usec: now % 1e9 / 1000}
 	}
@@ -98,7 +97,7 @@ func sysGettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysTime is time(2).
 func sysTime(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	now := time.Now().Unix()
+	now := wallTime() / 1e9
 	if t := optional[int64](&a, 0); t != nil {
 		*t = now
 	}
@@ -115,7 +114,7 @@ func sysNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !ok {
 		return 0, syscall.EINVAL
 	}
-	time.Sleep(time.Duration(ns))
+	sleep(ns)
 	return 0, 0
 }
 
@@ -135,7 +134,7 @@ func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		ns -= now
 	}
 	if ns > 0 {
-		time.Sleep(time.Duration(ns))
+		sleep(ns)
 	}
 	return 0, 0
 }
@@ -199,7 +198,7 @@ func (k *Kernel) adjtimex(a *Args, i int) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	now := time.Now().UnixNano()
+	now := wallTime()
 	t.Status, t.Freq, t.Offset = staUnsync, 0, 0
 	t.Maxerror, t.Esterror = 16000000, 16000000
 	t.Constant, t.Precision, t.Tolerance, t.Tick = 2, 1, 32768000, 10000

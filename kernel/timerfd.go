@@ -3,7 +3,6 @@ package kernel
 import (
 	"sync"
 	"syscall"
-	"time"
 )
 
 // timerFD is a timer as a file (timerfd_create(2)).
@@ -68,7 +67,7 @@ func (f *timerFD) disarm() {
 // arm starts the timer for f.next. mu is held.
 func (f *timerFD) arm() {
 	setting := f.setting
-	f.timer = afterFunc(time.Duration(f.next-f.k.m.Nanotime()), func() { f.fire(setting) })
+	f.timer = afterFunc(f.next-f.k.m.Nanotime(), func() { f.fire(setting) })
 }
 
 func (f *timerFD) fire(setting uint64) {
@@ -185,7 +184,7 @@ func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	case a.Int(1)&abstime == 0:
 		f.next = now + value
 	case f.realtime:
-		f.next = now + value - time.Now().UnixNano()
+		f.next = now + value - wallTime()
 	default:
 		f.next = value
 	}

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 )
 
 // tmpfs is the file system in memory that holds the root, /tmp and /dev
@@ -80,7 +79,7 @@ type tmpNode struct {
 func (n *tmpNode) init(fs *tmpfs, mode uint32) {
 	n.fs, n.ino, n.mode, n.nlink = fs, fs.ino.Add(1), mode, 1
 	n.kind = mode & syscall.S_IFMT
-	n.atime = time.Now().UnixNano()
+	n.atime = wallTime()
 	n.mtime, n.ctime = n.atime, n.atime
 	fs.nodes.Add(1)
 }
@@ -146,7 +145,7 @@ func (n *tmpNode) setAttr(c AttrChange) {
 	if c.Mask&AttrMtime != 0 {
 		n.mtime = c.Mtime
 	}
-	n.ctime = time.Now().UnixNano()
+	n.ctime = wallTime()
 }
 
 // linked counts one more name. False means that the last name is gone, so that
@@ -159,7 +158,7 @@ func (n *tmpNode) linked() bool {
 	}
 	n.unnamed = false
 	n.nlink++
-	n.ctime = time.Now().UnixNano()
+	n.ctime = wallTime()
 	return true
 }
 
@@ -167,7 +166,7 @@ func (n *tmpNode) linked() bool {
 func (n *tmpNode) unlinked() {
 	n.mu.Lock()
 	n.nlink--
-	n.ctime = time.Now().UnixNano()
+	n.ctime = wallTime()
 	n.mu.Unlock()
 }
 

@@ -3,7 +3,6 @@ package kernel
 import (
 	"sort"
 	"syscall"
-	"time"
 )
 
 // tmpDir is a directory of tmpfs.
@@ -77,7 +76,7 @@ func (d *tmpDir) delete(name string) {
 }
 
 func (d *tmpDir) touch() {
-	d.mtime = time.Now().UnixNano()
+	d.mtime = wallTime()
 	d.ctime = d.mtime
 }
 
@@ -240,7 +239,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	}
 	n := from.node()
 	n.mu.Lock()
-	n.ctime = time.Now().UnixNano()
+	n.ctime = wallTime()
 	n.mu.Unlock()
 	return 0
 }

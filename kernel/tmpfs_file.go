@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"time"
 )
 
 // tmpFile is a regular file of tmpfs.
@@ -48,7 +47,7 @@ func (f *tmpFile) SetAttr(c AttrChange) syscall.Errno {
 		if e := f.data.truncate(c.Size); e != 0 {
 			return e
 		}
-		f.mtime = time.Now().UnixNano()
+		f.mtime = wallTime()
 	}
 	f.setAttr(c)
 	return 0
@@ -97,7 +96,7 @@ func (o *tmpOpen) Read(p []byte, off int64) (int, syscall.Errno) {
 	stale := f.atime <= f.mtime // relatime, as mount(8)
 	f.mu.RUnlock()
 	if stale && n > 0 {
-		now := time.Now().UnixNano()
+		now := wallTime()
 		f.mu.Lock()
 		f.atime = now
 		f.mu.Unlock()
@@ -117,7 +116,7 @@ func (f *tmpFile) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 	}
 	n, e := f.data.writeAt(p, off)
 	if n > 0 {
-		f.mtime = time.Now().UnixNano()
+		f.mtime = wallTime()
 		f.ctime = f.mtime
 	}
 	return n, e
@@ -191,7 +190,7 @@ func (o *tmpOpen) Allocate(mode int, off, n int64) syscall.Errno {
 	if mode&fallocKeepSize == 0 {
 		f.data.size = max(f.data.size, off+n)
 	}
-	f.ctime = time.Now().UnixNano()
+	f.ctime = wallTime()
 	f.mtime = f.ctime
 	return 0
 }
