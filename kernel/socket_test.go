@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"bytes"
+	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -26,6 +28,8 @@ type loopSocket struct {
 	closed bool
 	accept []*loopSocket
 	grow   bool
+	// leaveRights: as sockets other than unix ones
+	leaveRights bool
 }
 
 const testFamily = 77
@@ -103,7 +107,10 @@ func (l *loopSocket) Send(m *Message, flags int) (int, syscall.Errno) {
 	if l.typ == syscall.SOCK_DGRAM {
 		t.sizes = append(t.sizes, total)
 	}
-	t.rights = append(t.rights, m.Rights...)
+	if !t.leaveRights {
+		t.rights = append(t.rights, m.Rights...)
+		m.Rights = nil
+	}
 	t.queue.Notify(EventIn)
 	return total, 0
 }
@@ -414,6 +421,65 @@ func TestRights(t *testing.T) {
 	h.control, h.controlLen = unsafe.Pointer(&bad[0]), uint64(len(bad))
 	if _, e := s.call(syscall.SYS_SENDMSG, send, unsafe.Pointer(h), 0); e != syscall.EBADF {
 		t.Errorf("sending a bad descriptor: %v; want EBADF", e)
+	}
+}
+
+// A socket that passes no descriptors drops them.
+func TestRightsOfOtherSockets(t *testing.T) {
+	s := newSystem(t)
+	fd := s.socket(syscall.SOCK_STREAM)
+	d, _ := s.k.fds.get(fd)
+	d.File().(*loopSocket).leaveRights = true
+	d.DecRef()
+	r, w := s.pipe(0)
+	c := rightsMessage(int32(w))
+	h := &msghdr{iov: (*iovec)(vec([]byte("x"))), iovLen: 1, control: unsafe.Pointer(&c[0]), controlLen: uint64(len(c))}
+	s.must(syscall.SYS_SENDMSG, fd, unsafe.Pointer(h), 0)
+	s.close(w)
+	if out := s.read(r, 10); out != "" { // the end of the file
+		t.Errorf("read %q", out)
+	}
+}
+
+// One buffer many times over in a writev takes no memory of that size.
+func TestWritevOfMuch(t *testing.T) {
+	s := newSystem(t)
+	fd := s.socket(syscall.SOCK_STREAM)
+	const size, times = 300 << 10, 40
+	buf := bytes.Repeat([]byte("0123456789"), size/10)
+	parts := slices.Repeat([][]byte{buf}, times)
+	read := make(chan int)
+	go func() {
+		total := 0
+		for b := make([]byte, 1<<20); total < size*times; {
+			n, _ := s.call(syscall.SYS_READ, fd, b, len(b))
+			for i, c := range b[:n] {
+				if c != byte('0'+(total+i)%10) {
+					t.Errorf("byte %d is %q", total+i, c)
+					break
+				}
+			}
+			total += n
+		}
+		read <- total
+	}()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if n := s.must(syscall.SYS_WRITEV, fd, vec(parts...), times); n != size*times {
+		t.Errorf("writev = %d; want %d", n, size*times)
+	}
+	<-read
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > size*times/2 {
+		t.Errorf("writev allocated %d bytes", n)
+	}
+	s.must(syscall.SYS_SENDTO, fd, buf, 1000, 0, 0, 0)
+	if n := s.must(syscall.SYS_READV, fd, vec(parts...), times); n != 1000 {
+		t.Errorf("readv = %d; want 1000", n)
+	}
+	dgram := s.socket(syscall.SOCK_DGRAM)
+	if _, e := s.call(syscall.SYS_WRITEV, dgram, vec(slices.Repeat([][]byte{buf}, 100)...), 100); e != syscall.EMSGSIZE {
+		t.Errorf("a message of %d bytes: %v; want EMSGSIZE", 100*size, e)
 	}
 }
 

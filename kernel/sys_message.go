@@ -11,9 +11,16 @@ import (
 // escape analysis: the buffers may lie on the caller's stack, so that nothing
 // on the heap may point to them.
 
-// inlineBuffers is how many buffers a Message holds in place. More are
-// gathered into one on the heap.
-const inlineBuffers = 8
+const (
+	// inlineBuffers is how many buffers a Message holds in place. More are
+	// gathered into one on the heap.
+	inlineBuffers = 8
+	// maxGather bounds that one for a stream, in bytes: a program may pass
+	// the same megabyte 1024 times, so that the whole is more than the RAM.
+	maxGather = 256 << 10
+	// maxDatagram bounds it for a message: more than any socket's buffer.
+	maxDatagram = 16 << 20
+)
 
 const (
 	msgWaitForOne  = 0x10000
@@ -66,10 +73,13 @@ func (k *Kernel) sendMessage(d *Description, s Socket, h *msghdr, flags int) (ui
 	if e != 0 {
 		return 0, e
 	}
+	var rest vectorReader
 	if n > inlineBuffers {
-		all := make([]byte, 0, total)
-		eachBuffer(h, func(p []byte) bool { all = append(all, p...); return true })
-		bufs[0], n = all, 1
+		rest.v = unsafe.Slice(h.iov, n)
+		if bufs[0], e = rest.gather(s, total); e != 0 {
+			return 0, e
+		}
+		n, total = 1, uint64(len(bufs[0]))
 	}
 	m.Buffers = bufs[:n]
 	if h.name != nil && h.nameLen > 0 {
@@ -92,21 +102,70 @@ func (k *Kernel) sendMessage(d *Description, s Socket, h *msghdr, flags int) (ui
 			return 0, e
 		}
 	}
-	return sendAll(d, s, noescape(&m), int(total), flags)
+	sent, e := sendAll(d, s, noescape(&m), int(total), flags)
+	if e != 0 || sent < uintptr(total) {
+		return sent, e
+	}
+	for chunk := bufs[0]; len(rest.v) > 0; {
+		bufs[0] = chunk[:rest.read(chunk)]
+		m = Message{Buffers: bufs[:1]}
+		n, e := sendAll(d, s, noescape(&m), len(bufs[0]), flags)
+		if sent += n; e != 0 || n < uintptr(len(chunk)) {
+			break
+		}
+	}
+	return sent, 0
 }
 
-// sendAll sends m, blocking until all of it is sent unless told not to.
+// A vectorReader copies from a list of buffers.
+type vectorReader struct {
+	v   []iovec
+	off uint64 // in v[0]
+}
+
+// read fills p as far as there is something.
+func (r *vectorReader) read(p []byte) int {
+	done := 0
+	for len(r.v) > 0 && done < len(p) {
+		b, e := bytesAt(r.v[0].base, r.v[0].len)
+		if e != 0 { // gather has checked: the program changes it meanwhile
+			r.v = nil
+			break
+		}
+		n := copy(p[done:], b[min(r.off, uint64(len(b))):])
+		done += n
+		if r.off += uint64(n); r.off >= uint64(len(b)) {
+			r.v, r.off = r.v[1:], 0
+		}
+	}
+	return done
+}
+
+// gather returns the bytes for the first message to s: of a stream a part, of
+// anything else all.
+func (r *vectorReader) gather(s Socket, total uint64) ([]byte, syscall.Errno) {
+	if isStream(s) {
+		total = min(total, maxGather)
+	} else if total > maxDatagram {
+		return nil, syscall.EMSGSIZE
+	}
+	p := make([]byte, total)
+	return p[:r.read(p)], 0
+}
+
+// sendAll sends m, blocking until all of it is sent unless told not to. It
+// closes descriptors that the socket does not pass on.
 func sendAll(d *Description, s Socket, m *Message, total, flags int) (uintptr, syscall.Errno) {
 	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
-	rights := m.Rights
 	n, e := s.Send(m, flags)
 	if e == 0 && n < total && block || e == syscall.EAGAIN && block {
 		n, e = sendRest(d, s, m, max(n, 0), total, flags)
 	}
+	for _, r := range m.Rights {
+		r.DecRef()
+	}
+	m.Rights = nil
 	if e != 0 {
-		for _, r := range rights {
-			r.DecRef()
-		}
 		return 0, e
 	}
 	return uintptr(n), 0
@@ -137,11 +196,11 @@ func sendRest(d *Description, s Socket, m *Message, done, total, flags int) (int
 	}
 }
 
-// advance drops the n bytes that were sent; the address and control messages
-// went with the first.
+// advance drops the n bytes that were transferred; control messages went with
+// the first.
 func advance(m *Message, n int) {
 	if n > 0 {
-		m.Control, m.Rights = nil, nil
+		m.Control = nil
 	}
 	for n > 0 && len(m.Buffers) > 0 {
 		if n < len(m.Buffers[0]) {
@@ -164,6 +223,12 @@ func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) 
 	}
 	var all []byte
 	if n > inlineBuffers {
+		switch {
+		case !isStream(s):
+			total = min(total, maxDatagram)
+		case flags&syscall.MSG_WAITALL == 0:
+			total = min(total, maxGather)
+		}
 		all = make([]byte, total)
 		bufs[0], n = all, 1
 	}
@@ -215,7 +280,7 @@ func receive(d *Description, s Socket, m *Message, total, flags int) (int, sysca
 			return 0, e
 		}
 	}
-	if e != 0 || flags&syscall.MSG_WAITALL == 0 || flags&syscall.MSG_PEEK != 0 || n == 0 || !isStream(s) {
+	if e != 0 || flags&syscall.MSG_WAITALL == 0 || flags&syscall.MSG_PEEK != 0 || n == 0 || len(m.Rights) > 0 || !isStream(s) {
 		return n, e
 	}
 	for advance(m, n); n < total; {
