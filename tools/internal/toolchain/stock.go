@@ -92,11 +92,12 @@ type downloads struct {
 }
 
 func (d *downloads) Write(p []byte) (int, error) {
-	if !bytes.HasPrefix(p, []byte("go: downloading go")) {
-		return d.text.Write(p)
-	}
-	if d.to != nil {
-		d.to.Write(p)
+	for line := range bytes.Lines(p) { // each is written at once
+		if !bytes.HasPrefix(line, []byte("go: downloading go")) {
+			d.text.Write(line)
+		} else if d.to != nil {
+			d.to.Write(line)
+		}
 	}
 	return len(p), nil
 }
