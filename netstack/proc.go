@@ -100,7 +100,6 @@ func (s *Stack) procSockets(family, typ int) []byte {
 		b = []byte("  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
 	}
 	socks := s.socks.all(family, typ)
-	slices.SortFunc(socks, func(a, b *socket) int { return int(a.inode) - int(b.inode) })
 	line := 0
 	for _, k := range socks {
 		if row, ok := k.procRow(); ok {
