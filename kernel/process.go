@@ -275,11 +275,16 @@ func sysSetresgid(k *Kernel, a Args) (uintptr, syscall.Errno) {
 func sysSetfsuid(k *Kernel, a Args) (uintptr, syscall.Errno) { return sysGeteuid(k, a) }
 func sysSetfsgid(k *Kernel, a Args) (uintptr, syscall.Errno) { return sysGetegid(k, a) }
 
+// groupList returns the supplementary groups; the list is never changed.
+func (p *processState) groupList() []uint32 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.groups
+}
+
 // sysGetgroups is getgroups(2).
 func sysGetgroups(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	k.proc.mu.Lock()
-	groups := k.proc.groups
-	k.proc.mu.Unlock()
+	groups := k.proc.groupList()
 	n := a.Int(0)
 	if n == 0 {
 		return uintptr(len(groups)), 0
@@ -306,7 +311,7 @@ func sysSetgroups(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if k.proc.cred.uid[idEffective] != 0 {
 		return 0, syscall.EPERM
 	}
-	k.proc.groups = slices.Clone(src)
+	k.proc.groups = slices.Sorted(slices.Values(src)) // as groups_sort in Linux
 	return 0, 0
 }
 

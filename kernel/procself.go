@@ -122,12 +122,16 @@ func selfStatus(k *Kernel, b []byte) []byte {
 		}
 		return s + "\t" + utoa(uint64(v[1]))
 	}
+	groups := "" // each is followed by a space
+	for _, g := range k.proc.groupList() {
+		groups += utoa(uint64(g)) + " "
+	}
 	kb := utoa(k.usedMemory() / 1024)
 	n, _ := k.m.CPUs()
 	caps := "000001ffffffffff"
 	return append(b, "Name:\t"+k.proc.name(k)+"\nUmask:\t0"+strconv.FormatUint(uint64(k.proc.umask.Load()), 8)+
 		"\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:"+four(c.uid)+"\nGid:"+four(c.gid)+
-		"\nFDSize:\t"+strconv.Itoa(len(k.fds.numbers()))+"\nGroups:\t\nVmPeak:\t"+kb+" kB\nVmSize:\t"+kb+
+		"\nFDSize:\t"+strconv.Itoa(len(k.fds.numbers()))+"\nGroups:\t"+groups+"\nVmPeak:\t"+kb+" kB\nVmSize:\t"+kb+
 		" kB\nVmLck:\t0 kB\nVmHWM:\t"+kb+" kB\nVmRSS:\t"+kb+" kB\nRssAnon:\t"+kb+" kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmData:\t"+kb+
 		" kB\nVmSwap:\t0 kB\nThreads:\t1\nSigQ:\t0/0\nCapInh:\t0000000000000000\nCapPrm:\t"+caps+"\nCapEff:\t"+caps+"\nCapBnd:\t"+caps+
 		"\nCapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed_list:\t"+cpuList(n)+

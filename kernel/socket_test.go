@@ -404,6 +404,9 @@ func TestRights(t *testing.T) {
 	if out := s.read(r, 10); out != "through" {
 		t.Errorf("read %q through a passed descriptor", out)
 	}
+	if g.flags&msgCmsgCloexec == 0 {
+		t.Errorf("flags %#x after recvmsg; want MSG_CMSG_CLOEXEC", g.flags)
+	}
 	if s.must(syscall.SYS_FCNTL, int(got[0]), syscall.F_GETFD, 0) != 1 {
 		t.Error("MSG_CMSG_CLOEXEC had no effect")
 	}

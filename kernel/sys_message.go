@@ -261,7 +261,8 @@ func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) 
 	}
 	h.nameLen = uint32(m.AddrLen)
 	h.controlLen = uint64(m.ControlLen)
-	h.flags = int32(m.Flags)
+	// The flag is reported back, as ____sys_recvmsg in Linux's net/socket.c does.
+	h.flags = int32(m.Flags | flags&msgCmsgCloexec)
 	return uintptr(got), 0
 }
 

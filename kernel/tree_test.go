@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -402,5 +403,19 @@ func TestAllMadeFiles(t *testing.T) {
 	visit("/sys", 0)
 	if n < 100 {
 		t.Errorf("only %d files were found", n)
+	}
+}
+
+// Supplementary groups, sorted, in getgroups(2) and proc_pid_status(5).
+func TestGroups(t *testing.T) {
+	s := newSystem(t)
+	set := []uint32{3, 1, 2}
+	s.must(syscall.SYS_SETGROUPS, 3, unsafe.Pointer(&set[0]))
+	if got := s.readFile("/proc/self/status"); !strings.Contains(got, "\nGroups:\t1 2 3 \n") {
+		t.Errorf("/proc/self/status after setgroups(3, 1, 2):\n%s", got)
+	}
+	got := make([]uint32, 3)
+	if n := s.must(syscall.SYS_GETGROUPS, 3, unsafe.Pointer(&got[0])); n != 3 || !slices.Equal(got, []uint32{1, 2, 3}) {
+		t.Errorf("getgroups = %d, %v", n, got)
 	}
 }
