@@ -146,7 +146,7 @@ func (t *trial) test(ctx context.Context) error {
 }
 
 func (t *trial) std(ctx context.Context) error {
-	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "sync", "os/signal", "syscall"), 0, "ok ")
+	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "sync", "context"), 0, "ok ")
 }
 
 // web fetches a page and asks the machine to stop.
