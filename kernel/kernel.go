@@ -39,14 +39,16 @@ type Kernel struct {
 	m   Machine
 	opt Options
 
-	fds     fdTable
-	vfs     vfs
-	console console
-	locks   lockTable
-	inotify inotifyState
-	maps    mapTable
-	sockets socketRegistry
-	proc    processState
+	fds fdTable
+	vfs vfs
+	// filePages counts the data pages of the root file system.
+	filePages atomic.Int64
+	console   console
+	locks     lockTable
+	inotify   inotifyState
+	maps      mapTable
+	sockets   socketRegistry
+	proc      processState
 
 	hostMu   sync.Mutex
 	hostname string

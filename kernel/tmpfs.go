@@ -15,14 +15,14 @@ type tmpfs struct {
 	dev  uint64
 	ino  atomic.Uint64
 	root *tmpDir
-	// used counts data pages; limit is half of the machine's RAM, as on Linux.
-	used  atomic.Int64
+	used *atomic.Int64 // data pages
+	// limit is half of the machine's RAM, as on Linux.
 	limit int64
 	nodes atomic.Int64
 }
 
 func newTmpfs(k *Kernel, kind string, dev uint64) *tmpfs {
-	fs := &tmpfs{k: k, kind: kind, dev: dev}
+	fs := &tmpfs{k: k, kind: kind, dev: dev, used: new(atomic.Int64)}
 	total, _ := k.m.Memory()
 	fs.limit = int64(total / 2 / pageSize)
 	fs.root = &tmpDir{}
@@ -30,6 +30,9 @@ func newTmpfs(k *Kernel, kind string, dev uint64) *tmpfs {
 	fs.root.nlink = 2
 	return fs
 }
+
+// FilePages returns the number of 4 KiB pages in files of the root file system.
+func (k *Kernel) FilePages() *atomic.Int64 { return &k.filePages }
 
 func (fs *tmpfs) Type() string        { return fs.kind }
 func (fs *tmpfs) Root() Directory     { return fs.root }

@@ -13,6 +13,7 @@ func (k *Kernel) buildTree() {
 	v := &k.vfs
 	v.k = k
 	v.rootFS = newTmpfs(k, "tmpfs", 1)
+	v.rootFS.used = &k.filePages
 	v.root = v.mountAt(nil, v.rootFS, "rootfs").root
 	if archive := k.m.InitialFiles(); archive != nil {
 		if err := v.rootFS.unpack(archive); err != nil {

@@ -129,6 +129,9 @@ func TestOutOfMemory(t *testing.T) {
 	if got.Status == 0 || got.Status == 125 || !strings.Contains(strings.ToLower(got.Stdout), "out of memory") {
 		t.Errorf("got %+v; want a status that is not 0 and the words out of memory", got)
 	}
+	if !strings.Contains(got.Stdout, " MiB Go heap; ") {
+		t.Errorf("%q does not say that the heap has the memory", got.Stdout)
+	}
 }
 
 func TestSmallMemory(t *testing.T) {

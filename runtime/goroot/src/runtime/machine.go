@@ -20,6 +20,7 @@
 //	machine_syscall.go the table of system calls; kernelCall, which takes a
 //	                   program's calls to the kernel without coming here
 //	machine_console.go serial port, exit
+//	machine_oom.go     the end for lack of memory
 //	machine_api.go     what the kernel above may ask of the machine
 //
 // Code that runs on the private stack must not allocate, hold Go pointers

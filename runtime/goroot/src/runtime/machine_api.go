@@ -18,6 +18,7 @@ type machHooks struct {
 	powerOffReg   uintptr // memory-mapped sleep control register
 	powerOffByte  byte
 	loggedFork    bool
+	filePages     *int64 // of the root file system
 }
 
 func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
@@ -166,6 +167,12 @@ func yolk_limitMemory(limit int64) {
 		gcController.memoryLimit.Store(limit)
 	}
 }
+
+// yolk_countFiles tells where the number of pages in files is kept, for the
+// report of a lack of memory.
+//
+//go:linkname yolk_countFiles runtime/yolk.countFiles
+func yolk_countFiles(pages *int64) { mach.hooks.filePages = pages }
 
 // yolk_contiguous returns zeroed, physically contiguous memory for devices,
 // page aligned, and its physical address; nil if there is none.

@@ -359,13 +359,4 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 	return 0
 }
 
-// machOutOfMemory ends the machine: there is no page left for an access that
-// the program may make.
-func machOutOfMemory() {
-	conString("\nyolk: out of memory: all ")
-	conDec(uint64(mach.mem.total >> 20))
-	conString(" MiB of RAM are in use; give the VM more (yolk run -m SIZE)\n")
-	machExit(137)
-}
-
 func machErr(errno uintptr) uintptr { return -errno }

@@ -42,6 +42,9 @@ func addEntropy(p []byte)
 //go:linkname memory
 func memory() (total, free uint64)
 
+//go:linkname countFiles
+func countFiles(pages *int64)
+
 //go:linkname limitMemory
 func limitMemory(limit int64)
 

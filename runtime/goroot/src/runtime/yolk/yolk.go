@@ -27,6 +27,7 @@ func start() {
 	limitHeap()
 	words := commandLineWords()
 	Kernel = kernel.New(machine{}, options(words))
+	countFiles((*int64)(unsafe.Pointer(Kernel.FilePages())))
 	setHandler(dispatch)
 	startConsole(words)
 	changeDirectory(words)
