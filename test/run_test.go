@@ -108,6 +108,13 @@ func TestAddressesDiffer(t *testing.T) {
 	}
 }
 
+// The goroutines of the kernel and the network stack are not the program's.
+func TestKernelGoroutinesAreInvisible(t *testing.T) {
+	t.Parallel()
+	got := vm.Run(t, vm.Options{Target: ".", Dir: filepath.Join(vm.Root(t), "test/testdata/invisible")})
+	wantOutput(t, got, 0, "goroutines 1\n", "after use 2\n", "leaks <nil>\n", "goroutine profile: total 2\n")
+}
+
 func TestSpinningGoroutineStopsNobody(t *testing.T) {
 	t.Parallel()
 	wantOutput(t, runProg(t, nil, "spin"), 0, "tick 0\ntick 1\ntick 2\n")
