@@ -14,6 +14,7 @@ package netstack
 
 import (
 	"io"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -74,8 +75,12 @@ type Stack struct {
 
 	mu    sync.Mutex
 	links []*Link // guarded by mu
-	net   netState
-	inode atomic.Uint64
+	// groups are multicast groups that sockets may be in, see noteGroup;
+	// groupsLive is how many there were when it was last cleared. mu.
+	groups     map[netip.Addr]bool
+	groupsLive int
+	net        netState
+	inode      atomic.Uint64
 
 	// socks lists the open sockets for /proc/net.
 	socks socketList

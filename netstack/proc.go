@@ -22,6 +22,8 @@ var procNet = []struct {
 	{"arp", (*Stack).procARP},
 	{"dev", (*Stack).procDev},
 	{"if_inet6", (*Stack).procIfInet6},
+	{"igmp", (*Stack).procIgmp},
+	{"igmp6", (*Stack).procIgmp6},
 	{"route", (*Stack).procRoute},
 	{"tcp", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET, syscall.SOCK_STREAM) }},
 	{"tcp6", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET6, syscall.SOCK_STREAM) }},

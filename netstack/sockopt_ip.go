@@ -225,6 +225,9 @@ func (k *socket) changeMembership(join bool, nic tcpip.NICID, iface, group tcpip
 		return errnoOf(err)
 	}
 	err := k.ep.SetSockOpt(&tcpip.AddMembershipOption{NIC: nic, InterfaceAddr: iface, MulticastAddr: group})
+	if err == nil {
+		k.stack.noteGroup(group)
+	}
 	return errnoOf(err)
 }
 

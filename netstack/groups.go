@@ -1,0 +1,102 @@
+package netstack
+
+import (
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+)
+
+// Multicast groups in /proc/net: igmp and igmp6.
+
+// noteGroup remembers a group that a socket has joined: gVisor answers whether
+// a card is in a group, but lists none.
+func (s *Stack) noteGroup(group tcpip.Address) {
+	a, ok := addrOf(group)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.groups == nil {
+		s.groups = map[netip.Addr]bool{}
+	}
+	s.groups[a] = true
+	if len(s.groups) >= 2*s.groupsLive+16 { // sockets leave by closing, too
+		maps.DeleteFunc(s.groups, func(a netip.Addr, _ bool) bool { return !s.anyInGroup(a) })
+		s.groupsLive = len(s.groups)
+	}
+}
+
+func (s *Stack) anyInGroup(group netip.Addr) bool {
+	for id := range s.stack.NICInfo() {
+		if s.inGroup(id, group) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Stack) inGroup(id tcpip.NICID, group netip.Addr) bool {
+	in, err := s.stack.IsInGroup(id, tcpipAddr(group))
+	return err == nil && in
+}
+
+// joinedGroups returns the groups of one address family that interface i is in:
+// all nodes, those of its addresses (RFC 4291 §2.7.1), and the sockets'.
+func (s *Stack) joinedGroups(i InterfaceInfo, v6 bool) []netip.Addr {
+	candidates := map[netip.Addr]bool{}
+	for _, a := range [...]tcpip.Address{header.IPv4AllSystems, header.IPv6AllNodesMulticastAddress} {
+		a, _ := addrOf(a)
+		candidates[a] = true
+	}
+	for _, a := range i.Addrs {
+		if a.Addr.Is6() {
+			a, _ := addrOf(header.SolicitedNodeAddr(tcpipAddr(a.Addr)))
+			candidates[a] = true
+		}
+	}
+	s.mu.Lock()
+	maps.Copy(candidates, s.groups)
+	s.mu.Unlock()
+	maps.DeleteFunc(candidates, func(a netip.Addr, _ bool) bool {
+		return a.Is6() != v6 || !s.inGroup(tcpip.NICID(i.Index), a)
+	})
+	return slices.SortedFunc(maps.Keys(candidates), netip.Addr.Compare)
+}
+
+// procIgmp is /proc/net/igmp; its columns are those of igmp_mc_seq_show in
+// Linux's net/ipv4/igmp.c. Users and timers are not known and are 1 and none.
+func (s *Stack) procIgmp() []byte {
+	b := []byte("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n")
+	for _, i := range s.Interfaces() {
+		groups := s.joinedGroups(i, false)
+		if len(groups) == 0 {
+			continue
+		}
+		b = append(b, strconv.Itoa(i.Index)+"\t"+pad(i.Name, 10, true)+": "+pad(strconv.Itoa(len(groups)), 5, false)+" "+pad("V3", 7, false)+"\n"...)
+		for _, g := range groups {
+			a := g.As4()
+			b = append(b, "\t\t\t\t"+hex(uint64(binary.NativeEndian.Uint32(a[:])), 8)+" "+pad("1", 5, false)+" 0:00000000\t\t0\n"...)
+		}
+	}
+	return b
+}
+
+// procIgmp6 is /proc/net/igmp6, as igmp6_mc_seq_show in net/ipv6/mcast.c.
+func (s *Stack) procIgmp6() []byte {
+	var b []byte
+	for _, i := range s.Interfaces() {
+		for _, g := range s.joinedGroups(i, true) {
+			a := g.As16()
+			addr := strings.ToLower(hex(binary.BigEndian.Uint64(a[:8]), 16) + hex(binary.BigEndian.Uint64(a[8:]), 16))
+			b = append(b, pad(strconv.Itoa(i.Index), 4, true)+" "+pad(i.Name, 15, true)+" "+addr+" "+pad("1", 5, false)+" 00000004 0\n"...)
+		}
+	}
+	return b
+}
