@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm bench soak distance qemu toolchain clean
+.PHONY: all run test test-host test-vm std-tests std-tests-sample bench soak distance qemu toolchain clean
 
 all: $(YOLK)
 
@@ -48,6 +48,16 @@ test-host:
 
 test-vm: qemu
 	@$(GO) test -json -timeout 15m -p 1 ./test/... || true
+
+# The standard library's own tests in VMs, compared with Linux: all packages (an
+# hour), or the sample of continuous integration. CPUS=N picks the VMs' CPUs;
+# STDTESTS has more flags, such as -jobs 2.
+CPUS ?= 1
+std-tests: qemu
+	@$(GO) run ./tools/stdtests -smp $(CPUS) $(STDTESTS)
+
+std-tests-sample: qemu
+	@$(GO) run ./tools/stdtests -smp $(CPUS) -sample $(STDTESTS)
 
 # yolk beside Linux on the same VMM, interleaved; prints medians and spread.
 bench: qemu toolchain

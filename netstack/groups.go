@@ -2,7 +2,6 @@ package netstack
 
 import (
 	"encoding/binary"
-	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -23,12 +22,12 @@ func (s *Stack) noteGroup(group tcpip.Address) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.groups == nil {
-		s.groups = map[netip.Addr]bool{}
+	if slices.Contains(s.groups, a) {
+		return
 	}
-	s.groups[a] = true
+	s.groups = append(s.groups, a)
 	if len(s.groups) >= 2*s.groupsLive+16 { // sockets leave by closing, too
-		maps.DeleteFunc(s.groups, func(a netip.Addr, _ bool) bool { return !s.anyInGroup(a) })
+		s.groups = slices.DeleteFunc(s.groups, func(a netip.Addr) bool { return !s.anyInGroup(a) })
 		s.groupsLive = len(s.groups)
 	}
 }
@@ -50,24 +49,30 @@ func (s *Stack) inGroup(id tcpip.NICID, group netip.Addr) bool {
 // joinedGroups returns the groups of one address family that interface i is in:
 // all nodes, those of its addresses (RFC 4291 §2.7.1), and the sockets'.
 func (s *Stack) joinedGroups(i InterfaceInfo, v6 bool) []netip.Addr {
-	candidates := map[netip.Addr]bool{}
-	for _, a := range [...]tcpip.Address{header.IPv4AllSystems, header.IPv6AllNodesMulticastAddress} {
-		a, _ := addrOf(a)
-		candidates[a] = true
+	var groups []netip.Addr
+	add := func(a netip.Addr) {
+		if a.Is6() == v6 && !slices.Contains(groups, a) && s.inGroup(tcpip.NICID(i.Index), a) {
+			groups = append(groups, a)
+		}
 	}
+	addRaw := func(group tcpip.Address) {
+		a, _ := addrOf(group)
+		add(a)
+	}
+	addRaw(header.IPv4AllSystems)
+	addRaw(header.IPv6AllNodesMulticastAddress)
 	for _, a := range i.Addrs {
 		if a.Addr.Is6() {
-			a, _ := addrOf(header.SolicitedNodeAddr(tcpipAddr(a.Addr)))
-			candidates[a] = true
+			addRaw(header.SolicitedNodeAddr(tcpipAddr(a.Addr)))
 		}
 	}
 	s.mu.Lock()
-	maps.Copy(candidates, s.groups)
+	joined := slices.Clone(s.groups)
 	s.mu.Unlock()
-	maps.DeleteFunc(candidates, func(a netip.Addr, _ bool) bool {
-		return a.Is6() != v6 || !s.inGroup(tcpip.NICID(i.Index), a)
-	})
-	return slices.SortedFunc(maps.Keys(candidates), netip.Addr.Compare)
+	for _, a := range joined {
+		add(a)
+	}
+	return groups
 }
 
 // procIgmp is /proc/net/igmp; its columns are those of igmp_mc_seq_show in

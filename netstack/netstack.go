@@ -77,7 +77,7 @@ type Stack struct {
 	links []*Link // guarded by mu
 	// groups are multicast groups that sockets may be in, see noteGroup;
 	// groupsLive is how many there were when it was last cleared. mu.
-	groups     map[netip.Addr]bool
+	groups     []netip.Addr
 	groupsLive int
 	net        netState
 	inode      atomic.Uint64

@@ -64,13 +64,13 @@ func parse(out []byte) outcome {
 // tailLines is how much of the output of a crash is shown.
 const tailLines = 40
 
-// tail returns the last lines of the output, or the first of a panic's.
+// tail returns the last lines of the output, or those of a panic.
 func tail(out []byte) string {
 	lines := bytes.Split(bytes.ReplaceAll(out, []byte("\x16"), nil), []byte("\n"))
 	from := max(0, len(lines)-tailLines)
 	for i, l := range lines {
 		if bytes.HasPrefix(l, []byte("panic: ")) || bytes.HasPrefix(l, []byte("fatal error: ")) || bytes.HasPrefix(l, []byte("SIGQUIT: ")) {
-			from = min(i, from)
+			from = i
 			break
 		}
 	}
