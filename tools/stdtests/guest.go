@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -35,7 +36,7 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 	defer os.RemoveAll(dir)
 	bin, err := build(ctx, h.patched, h.gocache, "tamago", pkg, dir)
 	if err != nil {
-		return outcome{}, err
+		return outcome{End: "does not build", Tail: err.Error()}, ctx.Err()
 	}
 	initrd := filepath.Join(dir, "files.cpio")
 	if err := h.pack(initrd, pkg, bin); err != nil {
@@ -45,29 +46,34 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Net: qemu.NetUser,
 		Kernel: bin, Initrd: initrd, Append: h.commandLine(o, pkg),
 	}
-	out, end, err := h.boot(ctx, cfg, o.timeout)
-	if err != nil {
-		return out, err
+	name := filepath.Join(h.dir, fmt.Sprintf("smp%d", o.cpus), flat(pkg)+".out")
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return outcome{}, err
 	}
-	return out, os.WriteFile(filepath.Join(h.dir, flat(pkg)+".out"), end, 0o644)
+	console, err := os.Create(name)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer console.Close()
+	return boot(ctx, cfg, console, o.timeout)
 }
 
 // boot runs the VM to its end, or for at most bound, and returns what the tests
-// did and all that they printed.
-func (h *host) boot(ctx context.Context, cfg qemu.Config, bound time.Duration) (outcome, []byte, error) {
-	var text buffer
+// did. All that they print goes to the file, too.
+func boot(ctx context.Context, cfg qemu.Config, console *os.File, bound time.Duration) (outcome, error) {
+	text := buffer{file: console}
 	start := time.Now()
 	cfg.Append += " " + qemu.EscapedInput
 	vm, err := qemu.Start(cfg, qemu.Console{Out: &text})
 	if err != nil {
-		return outcome{}, nil, err
+		return outcome{}, err
 	}
 	hung := time.AfterFunc(bound, vm.Kill)
 	defer hung.Stop()
 	defer context.AfterFunc(ctx, vm.Kill)()
 	status, err := vm.Wait()
 	if ctx.Err() != nil {
-		return outcome{}, nil, ctx.Err()
+		return outcome{}, ctx.Err()
 	}
 	out := parse(text.bytes())
 	out.Seconds = time.Since(start).Seconds()
@@ -77,11 +83,11 @@ func (h *host) boot(ctx context.Context, cfg qemu.Config, bound time.Duration) (
 	case errors.As(err, &failure):
 		out.End, out.Tail = "crash", tail(text.bytes())+"\n"+failure.Error()
 	case err != nil:
-		return out, nil, err
+		return out, err
 	case status > 1 && out.End == "":
 		out.End, out.Tail = "crash", tail(text.bytes())
 	}
-	return out, text.bytes(), nil
+	return out, nil
 }
 
 // early is how long before the bound a test binary ends by itself, with the
@@ -138,14 +144,16 @@ func notRead(d fs.DirEntry) bool { return strings.HasSuffix(d.Name(), ".syso") }
 
 // buffer collects the console's output.
 type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	file *os.File
+	mu   sync.Mutex
+	b    bytes.Buffer
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.b.Write(p)
+	b.b.Write(p)
+	return b.file.Write(p)
 }
 
 func (b *buffer) bytes() []byte {

@@ -1,7 +1,7 @@
 // Command stdtests runs the tests of Go's standard library, unmodified, in VMs
 // and compares each top-level test with the same test on Linux.
 //
-//	go run ./tools/stdtests [-smp N] [-jobs N] [-sample] [-json FILE] [-test REGEXP] [PACKAGE...]
+//	go run ./tools/stdtests [-smp N] [-jobs N] [-sample] [-resume] [-json FILE] [-test REGEXP] [PACKAGE...]
 //
 // Without packages it runs all that have tests (GOROOT/src without cmd); net/...
 // means net and all below it. Each is built with the patched go command, as go
@@ -41,6 +41,7 @@ type options struct {
 	json    string
 	test    string
 	timeout time.Duration
+	resume  bool
 }
 
 func main() {
@@ -51,6 +52,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.StringVar(&o.test, "test", "", "run only tests that match this `regexp` (-test.run)")
 	flag.DurationVar(&o.timeout, "timeout", 15*time.Minute, "bound on one package")
+	flag.BoolVar(&o.resume, "resume", false, "keep the results of earlier runs, made with the same -smp")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -85,7 +87,7 @@ func run(ctx context.Context, o *options, patterns []string) (bool, error) {
 		return false, err
 	}
 	if o.json != "" {
-		if err := writeJSON(o.json, rows); err != nil {
+		if err := save(o.json, rows); err != nil {
 			return false, err
 		}
 	}
@@ -159,8 +161,17 @@ func (h *host) one(ctx context.Context, o *options, pkg string) (row, error) {
 	if r.Linux, err = h.native(ctx, pkg); err != nil {
 		return r, err
 	}
+	saved := filepath.Join(h.dir, fmt.Sprintf("smp%d", o.cpus), flat(pkg)+".json")
+	if o.resume && load(saved, &r.VM) == nil {
+		return r, nil
+	}
 	if r.VM, err = h.guest(ctx, o, pkg); err != nil {
 		return r, err
+	}
+	if o.test == "" {
+		if err := save(saved, &r.VM); err != nil {
+			return r, err
+		}
 	}
 	if o.test != "" {
 		r.Linux.keep(r.VM)

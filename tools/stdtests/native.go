@@ -17,23 +17,37 @@ import (
 // native returns what a package's tests do on Linux, on this host: the stock go
 // command's binary in the stock GOROOT.
 func (h *host) native(ctx context.Context, pkg string) (outcome, error) {
+	var o outcome
 	cached := h.nativeFile(pkg)
-	if b, err := os.ReadFile(cached); err == nil {
-		var o outcome
-		return o, json.Unmarshal(b, &o)
+	if load(cached, &o) == nil {
+		return o, nil
 	}
 	o, err := h.runNative(ctx, pkg)
 	if err != nil {
 		return o, err
 	}
-	b, err := json.Marshal(o)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(cached), 0o755)
+	return o, save(cached, &o)
+}
+
+// load reads a JSON file.
+func load(name string, v any) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = os.WriteFile(cached, b, 0o644)
+	return json.Unmarshal(b, v)
+}
+
+// save writes a JSON file and the folder that it is in.
+func save(name string, v any) error {
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return err
 	}
-	return o, err
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, append(b, '\n'), 0o644)
 }
 
 // nativeFile names the cached result; the tests skipped are part of its key.

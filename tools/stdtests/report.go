@@ -2,10 +2,8 @@ package main
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 )
@@ -125,12 +123,4 @@ func orNotRun(v string) string {
 		return "not run"
 	}
 	return v
-}
-
-func writeJSON(name string, rows []row) error {
-	b, err := json.MarshalIndent(rows, "", " ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, append(b, '\n'), 0o644)
 }
