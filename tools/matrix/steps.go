@@ -87,7 +87,7 @@ func (m *matrix) try(ctx context.Context, version, key string) (row, error) {
 			break
 		}
 	}
-	if m.keep {
+	if m.keep || r.Error != "" { // the next try starts from there
 		return r, nil
 	}
 	return r, t.yolkCommand(ctx, "toolchain", "clean").Run()
@@ -145,8 +145,10 @@ func (t *trial) test(ctx context.Context) error {
 	return expect(t.yolkCommand(ctx, "test", "-e", "WANT_GO="+t.version, "-smp", "2", "-count=1", "."), 0, "ok ")
 }
 
+// std leaves out two tests that start their binary once more: there is one
+// program.
 func (t *trial) std(ctx context.Context) error {
-	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "sync", "context"), 0, "ok ")
+	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "-skip", "TestMutexMisuse|TestIssue76126", "sync", "context"), 0, "ok ")
 }
 
 // web fetches a page and asks the machine to stop.
