@@ -34,7 +34,7 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 			it.events = 0
 		}
 	case nrConsoleWrite:
-		conWrite(a1, a2)
+		return conTryWrite(a1, a2)
 	case nrConsoleRead:
 		return conRead(a1, a2)
 	case nrContiguous:
@@ -137,7 +137,15 @@ func yolk_notify(fd int, events uint32) { netpollNotify(uintptr(fd), events) }
 
 //go:linkname yolk_consoleWrite runtime/yolk.consoleWrite
 func yolk_consoleWrite(p []byte) {
-	linux.Syscall6(nrConsoleWrite, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+	for {
+		n, _, _ := linux.Syscall6(nrConsoleWrite, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+		if p = p[n:]; len(p) == 0 {
+			return
+		}
+		if n == 0 {
+			timeSleep(1e6) // the VMM's reader is slow: nothing tells when it has read
+		}
+	}
 }
 
 //go:linkname yolk_consoleRead runtime/yolk.consoleRead

@@ -41,6 +41,18 @@ func conWrite(p, n uintptr) {
 	}
 }
 
+// conTryWrite sends what the transmitter takes now, up to 1 KiB, so that the
+// other CPUs need not wait for a slow console. It returns how much that was.
+func conTryWrite(p, n uintptr) uintptr {
+	sent := uintptr(0)
+	for sent < min(n, 1<<10) && inb(comLSR)&0x20 != 0 {
+		k := min(n-sent, comFIFO)
+		outsb(comData, p+sent, k)
+		sent += k
+	}
+	return sent
+}
+
 func conString(s string) { conWrite(uintptr(unsafe.Pointer(unsafe.StringData(s))), uintptr(len(s))) }
 
 func conHex(v uint64) {

@@ -101,7 +101,9 @@ func (c *machCPU) profileTick(now int64) {
 	if interval == 0 || now < c.profileNext {
 		return
 	}
-	c.profileNext = now + interval
+	if c.profileNext += interval; c.profileNext <= now {
+		c.profileNext = now + interval // idle since, or late by more than one
+	}
 	if c.cur != c.idle && c.cur.state == threadRunning {
 		sendSignal(c.cur, _SIGPROF, _SI_KERNEL, 0)
 	}
