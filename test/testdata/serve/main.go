@@ -27,6 +27,7 @@ func main() {
 	http.HandleFunc("/up", up)
 	http.HandleFunc("/addrs", addrs)
 	http.HandleFunc("/free", free)
+	http.HandleFunc("/time", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, time.Now().UnixMilli()) })
 	http.HandleFunc("/exit", func(w http.ResponseWriter, r *http.Request) { os.Exit(0) })
 	go echo()
 	l, err := net.Listen("tcp", ":8080")

@@ -15,6 +15,7 @@
 //	machine_smp.go     further CPUs: their start, the lock, interrupts between them
 //	machine_signal.go  signals: masks, frames, faults as signals
 //	machine_time.go    TSC clock, one-shot timer
+//	machine_rtc.go     wall clock
 //	machine_intr.go    descriptor tables, local APIC, device interrupts
 //	machine_poll.go    the epoll instance of netpoll_epoll.go
 //	machine_syscall.go the table of system calls; kernelCall, which takes a

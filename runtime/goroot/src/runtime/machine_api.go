@@ -50,10 +50,6 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		}
 		mach.poll.nextDevice++
 		return uintptr(mach.poll.nextDevice - 1)
-	case nrSetWall:
-		machClock.seq++
-		machClock.wall = uint64(a1)
-		machClock.seq++
 	case nrAddEntropy:
 		machRandomSeed(a1, a2)
 	case nrTakeFrames:
@@ -294,11 +290,6 @@ func yolk_noticeFreed(vector, n int) {
 //
 //go:linkname yolk_apicID runtime/yolk.apicID
 func yolk_apicID() uint32 { return mach.smp.apic[0] }
-
-//go:linkname yolk_setWall runtime/yolk.setWall
-func yolk_setWall(unixNanosAtBoot int64) {
-	linux.Syscall6(nrSetWall, uintptr(unixNanosAtBoot), 0, 0, 0, 0, 0)
-}
 
 //go:linkname yolk_setPowerOff runtime/yolk.setPowerOff
 func yolk_setPowerOff(port, value uint16, reg uintptr, regValue byte) {

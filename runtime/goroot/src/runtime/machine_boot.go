@@ -34,6 +34,7 @@ func machBoot(startInfo, early uintptr) {
 	machAPICInit()
 	machSMPInit()
 	machClockInit()
+	machSetWall()
 	bootMainThread()
 	vdsoClockgettimeSym = abiFuncPC(machClockGettime)
 	machLeave()

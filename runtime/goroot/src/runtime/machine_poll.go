@@ -126,6 +126,7 @@ func (p *machPoll) collect(at uintptr, most int) int {
 
 // interrupt records an interrupt of a device.
 func (p *machPoll) interrupt(n int) {
+	machCheckWall(machNow())
 	if n < numDevices {
 		p.report(&p.device[n], 1) // EPOLLIN
 	}

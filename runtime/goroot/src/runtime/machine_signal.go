@@ -171,8 +171,9 @@ func deliverSignal(t *machThread) {
 }
 
 func firstSignal(set uint64) uint32 {
-	// Faults first: their address belongs to the instruction at hand.
-	for _, s := range [...]uint32{_SIGSEGV, _SIGBUS, _SIGFPE, _SIGILL, _SIGTRAP} {
+	// Faults first: their address belongs to the instruction at hand. So does a
+	// profile's sample, which a preemption (SIGURG) would move.
+	for _, s := range [...]uint32{_SIGSEGV, _SIGBUS, _SIGFPE, _SIGILL, _SIGTRAP, _SIGPROF} {
 		if set&sigBit(s) != 0 {
 			return s
 		}

@@ -67,7 +67,6 @@ const (
 	nrContiguous
 	nrMapIO
 	nrDeviceInterrupt
-	nrSetWall
 	nrPowerOff
 	nrAddEntropy
 	nrWaitDevice
@@ -136,7 +135,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return 0
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
-	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrSetWall, nrPowerOff, nrAddEntropy,
+	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
 		nrTakeFrames, nrGiveFrames, nrNoticeFreed:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}

@@ -18,6 +18,9 @@ type machClockParams struct {
 	mult uint64 // ns per tick, 32.32 fixed point
 	ns   uint64
 	wall uint64 // Unix time at boot, ns
+
+	nextCheck int64 // when the wall clock is compared again
+	noRTC     bool
 }
 
 // machClock starts with a rate of 1 GHz and a seq that keeps it out of BSS.
@@ -38,6 +41,13 @@ func (c *machClockParams) setRate(mult uint64) {
 	c.ns += hi<<32 | lo>>32
 	c.tsc = now
 	c.mult = mult
+	c.seq++
+}
+
+// setWall sets the Unix time at boot.
+func (c *machClockParams) setWall(ns uint64) {
+	c.seq++
+	c.wall = ns
 	c.seq++
 }
 

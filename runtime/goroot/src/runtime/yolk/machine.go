@@ -78,9 +78,6 @@ func waitInterrupt(pd unsafe.Pointer)
 //go:linkname apicID
 func apicID() uint32
 
-//go:linkname setWall
-func setWall(unixNanosAtBoot int64)
-
 //go:linkname setPowerOff
 func setPowerOff(port, value uint16, reg uintptr, regValue byte)
 

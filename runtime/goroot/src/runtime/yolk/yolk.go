@@ -23,7 +23,6 @@ func init() { start() }
 
 // start brings the kernel up, in this order.
 func start() {
-	setClock()
 	limitHeap()
 	words := commandLineWords()
 	Kernel = kernel.New(machine{}, options(words))
