@@ -184,5 +184,6 @@ func machFatal(msg string, arg uintptr) {
 	conString(" ")
 	conHex(uint64(arg))
 	conString("\n")
+	machCrash(nil, _SIGABRT)
 	machExit(125)
 }

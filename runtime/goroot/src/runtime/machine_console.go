@@ -93,14 +93,27 @@ func machLogOnce(done *bool, line string) {
 
 // Ports of QEMU's devices for guests that want to tell something.
 const (
-	exitPort    = 0xf4 // isa-debug-exit
-	controlPort = 0xe9 // isa-debugcon
+	exitPort    = 0xf4  // isa-debug-exit
+	controlPort = 0xe9  // isa-debugcon
+	panicPort   = 0x505 // pvpanic
 )
 
 // tellVMM writes a line to the debug console, if there is one.
 func tellVMM(line, n uintptr) {
 	if inb(controlPort) == controlPort {
 		outsb(controlPort, line, n)
+	}
+}
+
+// machCrash tells the VMM that the program, or the machine half, has crashed, if
+// it listens (QEMU's pvpanic device, docs/specs/pvpanic): it may then stop the
+// machine to keep its memory. t is the thread that crashed, nil if that is not
+// known. The machine's end follows.
+func machCrash(t *machThread, sig uint32) {
+	mach.sig.crashed, mach.sig.fatal = t, sig
+	const panicked, absent = 1, 1 << 7 // no device: all ones
+	if inb(panicPort)&(panicked|absent) == panicked {
+		outb(panicPort, panicked)
 	}
 }
 

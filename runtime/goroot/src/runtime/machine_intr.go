@@ -221,6 +221,7 @@ func machNested(vector, code, cr2, ip, sp uintptr) {
 	conString(" sp ")
 	conHex(uint64(sp))
 	conString("\n")
+	machCrash(nil, _SIGSEGV)
 	machExit(125)
 }
 
@@ -240,5 +241,6 @@ func machFault(what string, t *machThread, status int) {
 	conString(" sp ")
 	conHex(t.sp)
 	conString("\n")
+	machCrash(t, _SIGSEGV)
 	machExit(status)
 }

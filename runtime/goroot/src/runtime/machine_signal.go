@@ -10,7 +10,9 @@ import "unsafe"
 
 // machSignals are the dispositions, indexed by signal number.
 type machSignals struct {
-	action [65]sigactiont
+	action  [65]sigactiont
+	crashed *machThread // the thread that ended the program, for debuggers
+	fatal   uint32      // by which signal
 }
 
 const (
@@ -33,6 +35,15 @@ func sigBit(sig uint32) uint64 { return 1 << (sig - 1) }
 // ignoredByDefault tells the signals whose default action is to do nothing.
 func ignoredByDefault(sig uint32) bool {
 	return sig == _SIGCHLD || sig == _SIGURG || sig == _SIGWINCH || sig == _SIGCONT
+}
+
+// dumpsByDefault tells the signals whose default action is to write a core.
+func dumpsByDefault(sig uint32) bool {
+	switch sig {
+	case _SIGQUIT, _SIGILL, _SIGTRAP, _SIGABRT, _SIGBUS, _SIGFPE, _SIGSEGV, _SIGXCPU, _SIGXFSZ, _SIGSYS:
+		return true
+	}
+	return false
 }
 
 // sendSignal makes a signal pending for a thread, and interrupts its wait.
@@ -129,6 +140,9 @@ func deliverSignal(t *machThread) {
 		return
 	case sigDefault:
 		if !ignoredByDefault(sig) {
+			if dumpsByDefault(sig) {
+				machCrash(t, sig)
+			}
 			machExit(128 + int(sig))
 		}
 		return
