@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -16,6 +17,8 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
+	"github.com/yolk-unikernel/yolk/tools/internal/snapshot"
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 )
@@ -47,7 +50,9 @@ Flags:
     -machine microvm|q35|pc      (default microvm)
     -accel auto|kvm|tcg          (default auto: KVM if it runs guests at full speed)
     -smp N                       CPUs (default 1); an image uses up to 64
-    -gdb [HOST]:PORT             let a debugger connect
+    -gdb [HOST]:PORT             let a debugger connect; its command line is printed
+    -core FILE                   write a core if the program crashes (see yolk dump -h);
+                                 sets GOTRACEBACK=crash unless you set it
     -name NAME                   name of the VM
     -qemu-arg ARG                one more argument for QEMU (repeat)
     -n                           print the VMM's command line, run nothing
@@ -144,7 +149,25 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	if files != nil {
 		os.Remove(files.Name()) // QEMU gets the open file
 	}
-	return runVM(ctx, cfg, qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr})
+	if v.gdb != "" {
+		say("", "debug with: %s", gdbCommand(cfg.Kernel, v.gdb))
+	}
+	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr}
+	if v.core != "" {
+		im, err := snapshot.Open(cfg.Kernel) // now: at the crash it could be another file
+		if err != nil {
+			return fail("", fmt.Errorf("-core: %w", err))
+		}
+		con.Crashed = func(c *qmp.Client) { v.writeCore(c, im) }
+	}
+	socket, withdraw, err := qemu.Announce(qemu.Running{Name: cmp.Or(v.name, name), Image: cfg.Kernel, Started: time.Now()})
+	if err != nil {
+		say("", "yolk dump cannot reach this VM: %v", err)
+	} else {
+		defer withdraw()
+		cfg.Monitor = socket
+	}
+	return runVM(ctx, cfg, con)
 }
 
 // packFiles writes the initial files to a temporary file.

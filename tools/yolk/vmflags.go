@@ -34,6 +34,7 @@ type vmFlags struct {
 	hostname string
 	cwd      string
 	gdb      string
+	core     string // where to write a core if the program crashes
 	name     string
 	extra    []string
 	print    bool
@@ -120,6 +121,8 @@ func (v *vmFlags) setter(name string) func(string) error {
 		return v.setCwd
 	case "gdb":
 		return v.setGDB
+	case "core":
+		return v.setCore
 	case "name":
 		return func(s string) error { v.name = s; return nil }
 	case "qemu-arg":
@@ -350,6 +353,9 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 		if term := os.Getenv("TERM"); term != "" {
 			env = append([]string{"TERM=" + term}, env...)
 		}
+	}
+	if v.core != "" { // as on Linux, a Go program dumps core only if told so
+		env = append([]string{"GOTRACEBACK=crash"}, env...)
 	}
 	for _, kv := range lastWins(env) {
 		name, value, _ := strings.Cut(kv, "=")

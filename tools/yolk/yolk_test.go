@@ -148,6 +148,7 @@ func TestFilesReachTheGuest(t *testing.T) {
 	os.WriteFile(filepath.Join(dir, "x.txt"), []byte("hello"), 0o644)
 	var code tinyguest.Code
 	t.Setenv("TMPDIR", t.TempDir())
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	got := yolk(t, "run", "-accel=tcg", "-files", dir+":/mnt", guest(t, &code))
 	if after(got.out, "-initrd") != "/dev/fd/4" || got.status != 0 {
 		t.Errorf("got %+v; want an initrd", got)

@@ -36,7 +36,10 @@ type Config struct {
 	IP       IP     // the guest's address; the zero value is DHCP
 	GDB      string // where QEMU listens for a debugger, or ""
 	Name     string
+	Monitor  string   // path of the socket where QEMU's monitor listens, or ""
 	Extra    []string // further QEMU arguments
+
+	crashFD int // the descriptor of a monitor that tells of a crash, or 0
 }
 
 // Networks that need no further name.
@@ -86,6 +89,12 @@ func (c *Config) args(status, initrd string) []string {
 	a = append(a, c.network()...)
 	if c.GDB != "" {
 		a = append(a, "-gdb", c.GDB)
+	}
+	if c.Monitor != "" {
+		a = append(a, monitor("monitor", "server=on,wait=off,path="+escape(c.Monitor))...)
+	}
+	if c.crashFD != 0 {
+		a = append(a, crashArgs(c.crashFD)...)
 	}
 	a = append(a, c.Extra...)
 	a = append(a, "-kernel", c.Kernel)

@@ -58,14 +58,19 @@ func TestCommandLineOptions(t *testing.T) {
 	c := config("q35")
 	c.KVM, c.Memory, c.CPUs, c.GDB, c.Initrd = true, 100<<20+1, 2, "tcp::1234", "/tmp/f"
 	c.Extra = []string{"-d", "int"}
+	c.Monitor = "/run/a,b"
 	got := c.CommandLine()
 	for option, want := range map[string]string{
 		"-M": "q35", "-accel": "kvm", "-cpu": "host", "-m": "101M", "-smp": "2",
 		"-gdb": "tcp::1234", "-initrd": "/tmp/f", "-d": "int", "-netdev": "user,id=net0",
+		"-mon": "chardev=monitor,mode=control",
 	} {
 		if v := value(got, option); len(v) != 1 || v[0] != want {
 			t.Errorf("%s = %q; want %q", option, v, want)
 		}
+	}
+	if c := value(got, "-chardev"); !slices.Contains(c, "socket,id=monitor,server=on,wait=off,path=/run/a,,b") {
+		t.Errorf("character devices %q lack the monitor", c)
 	}
 	if d := value(got, "-device"); !slices.Contains(d, "virtio-net-pci,disable-legacy=on,netdev=net0,romfile=") {
 		t.Errorf("devices %q lack a modern PCI network card", d)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
 )
 
@@ -81,6 +82,59 @@ func TestRealStopAndKill(t *testing.T) {
 	vm.Kill()
 	if _, err := vm.Wait(); err != ErrKilled {
 		t.Errorf("Wait = %v; want ErrKilled", err)
+	}
+}
+
+// A guest that says that it has crashed is stopped until Crashed returns, and
+// then ends with a status.
+func TestRealCrash(t *testing.T) {
+	for _, machine := range Machines {
+		var code tinyguest.Code
+		c := real(t, machine, code.Print("up").Panic().Echo().Exit(134))
+		status := ""
+		crashed := func(q *qmp.Client) {
+			var s struct{ Status string }
+			if err := q.Execute("query-status", nil, &s); err != nil {
+				t.Error(err)
+			}
+			status += s.Status
+		}
+		var out buffer
+		vm, err := Start(c, Console{In: strings.NewReader("x"), Out: &out, Crashed: crashed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := vm.Wait()
+		if got != 134 || err != nil || status != "guest-panicked" {
+			t.Errorf("%s: exit status %d, %v; stopped as %q; want 134 and guest-panicked once", machine, got, err, status)
+		}
+	}
+}
+
+// A program that does not crash has the same machine.
+func TestRealMonitors(t *testing.T) {
+	var code tinyguest.Code
+	c := real(t, "microvm", code.Print("up").Echo().Exit(5))
+	c.Monitor = filepath.Join(t.TempDir(), "qmp")
+	pr, pw := io.Pipe()
+	var out buffer
+	vm, err := Start(c, Console{In: pr, Out: &out, Crashed: func(*qmp.Client) { t.Error("Crashed is called") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.waitFor(t, "up")
+	q, err := qmp.Dial(c.Monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s struct{ Status string }
+	if err := q.Execute("query-status", nil, &s); err != nil || s.Status != "running" {
+		t.Errorf("status %+v, %v; want running", s, err)
+	}
+	q.Close()
+	pw.Write([]byte("x"))
+	if got, err := vm.Wait(); got != 5 || err != nil {
+		t.Errorf("exit status %d, %v; want 5", got, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
 // readyWait is when input starts to flow if the guest neither says that it is
@@ -41,6 +44,9 @@ type Console struct {
 	// Remarks takes lines for the user about what does not work as it should,
 	// if not nil.
 	Remarks io.Writer
+	// Crashed is called, if not nil, when the program has crashed. The
+	// machine is stopped while it runs, and then ends.
+	Crashed func(*qmp.Client)
 }
 
 // VM is a running virtual machine.
@@ -106,6 +112,19 @@ func Start(cfg Config, con Console) (*VM, error) {
 		files = append(files, con.Initrd)
 		initrd = "/dev/fd/4"
 	}
+	var crash *net.UnixConn
+	if con.Crashed != nil {
+		ours, theirs, err := socketPair()
+		if err != nil {
+			statusR.Close()
+			inputW.Close()
+			return nil, err
+		}
+		defer theirs.Close()
+		crash = ours
+		cfg.crashFD = 3 + len(files)
+		files = append(files, theirs)
+	}
 	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
 	vm.cmd.Stdin = inputR
 	// Always a pipe, never the user's own terminal or file: QEMU makes its
@@ -125,7 +144,13 @@ func Start(cfg Config, con Console) (*VM, error) {
 	if err := <-started; err != nil {
 		statusR.Close()
 		inputW.Close()
+		if crash != nil {
+			crash.Close()
+		}
 		return nil, fmt.Errorf("starting QEMU: %w", err)
+	}
+	if crash != nil {
+		go vm.watchCrash(crash)
 	}
 	go vm.readStatus(statusR)
 	go vm.feed(con.In)

@@ -16,6 +16,7 @@ const (
 	lineStatus = 0x3fd
 	statusLine = 0xe9
 	debugExit  = 0xf4
+	pvpanic    = 0x505
 )
 
 // Load address, above the first MiB as any PVH kernel's.
@@ -63,6 +64,12 @@ func (c *Code) Exit(status int) *Code {
 // Off ends the machine without telling a status.
 func (c *Code) Off() *Code {
 	c.out(debugExit, 0)
+	return c
+}
+
+// Panic tells the VMM that the guest has crashed (QEMU's pvpanic device).
+func (c *Code) Panic() *Code {
+	c.out(pvpanic, 1)
 	return c
 }
 

@@ -1,0 +1,72 @@
+package qemu
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
+)
+
+// crashArgs make QEMU stop the machine when the guest says that it has crashed
+// (docs/specs/pvpanic of QEMU), and tell so on a monitor at descriptor fd.
+func crashArgs(fd int) []string {
+	return append([]string{"-device", "pvpanic", "-action", "panic=pause"}, monitor("crash", fmt.Sprintf("fd=%d", fd))...)
+}
+
+// monitor is a QMP monitor on a socket.
+func monitor(id, where string) []string {
+	return []string{"-chardev", "socket,id=" + id + "," + where, "-mon", "chardev=" + id + ",mode=control"}
+}
+
+// socketPair returns a connected pair of sockets: our end and the one that QEMU
+// inherits.
+func socketPair() (*net.UnixConn, *os.File, error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "monitor"), os.NewFile(uintptr(fds[1]), "monitor")
+	defer ours.Close()
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return conn.(*net.UnixConn), theirs, nil
+}
+
+// watchCrash calls Console.Crashed when the guest crashes, with the machine
+// stopped, and lets the guest go on to its end.
+func (vm *VM) watchCrash(conn *net.UnixConn) {
+	c, err := qmp.New(conn)
+	if err != nil {
+		select {
+		case <-vm.done: // QEMU did not start; Wait says why
+		default:
+			vm.remark("no core will be written: %v", err)
+		}
+		return
+	}
+	defer c.Close()
+	for e := range c.Events() {
+		if e.Name != "GUEST_PANICKED" {
+			continue
+		}
+		vm.con.Crashed(c)
+		// The guest may end QEMU before it answers.
+		if err := c.Execute("cont", nil, nil); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+			vm.remark("%v", err)
+			vm.end()
+		}
+	}
+}
+
+func (vm *VM) remark(format string, args ...any) {
+	if vm.con.Remarks != nil {
+		fmt.Fprintf(vm.con.Remarks, "yolk: "+format+"\n", args...)
+	}
+}

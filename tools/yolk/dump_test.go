@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/tinyguest"
+)
+
+func TestChoose(t *testing.T) {
+	list := []qemu.Running{{PID: 10, Name: "web"}, {PID: 11, Name: "web"}, {PID: 12, Name: "db"}}
+	for _, c := range []struct {
+		list []qemu.Running
+		name []string
+		pid  int
+		err  string
+	}{
+		{list, []string{"db"}, 12, ""},
+		{list, []string{"11"}, 11, ""},
+		{list[:1], nil, 10, ""},
+		{list, []string{"web"}, 0, "several"},
+		{list, nil, 0, "several"},
+		{list, []string{"x"}, 0, "no VM x runs"},
+		{nil, nil, 0, "no VM runs"},
+	} {
+		got, err := choose(c.list, c.name)
+		if got.PID != c.pid || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("choose(%d VMs, %q) = %d, %v; want %d, %q", len(c.list), c.name, got.PID, err, c.pid, c.err)
+		}
+	}
+}
+
+func TestPrintRunning(t *testing.T) {
+	var b bytes.Buffer
+	start := time.Unix(1000, 0)
+	printRunning(&b, []qemu.Running{{PID: 7, Name: "web", Image: "/a.elf", Started: start}}, start.Add(90*time.Second))
+	if f := strings.Fields(b.String()); len(f) != 8 || f[4] != "7" || f[5] != "web" || f[6] != "1m30s" || f[7] != "/a.elf" {
+		t.Errorf("%q; want a table of one", b.String())
+	}
+}
+
+func TestDumpUsage(t *testing.T) {
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	if got := yolk(t, "dump"); got.status != 0 || got.out != "no VM runs\n" {
+		t.Errorf("yolk dump: %+v", got)
+	}
+	if got := yolk(t, "dump", "a", "b", "c"); got.status != exitUsage {
+		t.Errorf("three arguments: %+v", got)
+	}
+	if got := yolk(t, "dump", "core"); got.status != exitFailure || !strings.Contains(got.err, "no VM runs") {
+		t.Errorf("no VM: %+v", got)
+	}
+	_, withdraw, err := qemu.Announce(qemu.Running{Name: "web"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer withdraw()
+	if got := yolk(t, "dump", "web"); got.status != exitUsage || !strings.Contains(got.err, "name a file") {
+		t.Errorf("without a file: %+v", got)
+	}
+}
+
+func TestCoreFlag(t *testing.T) {
+	fakeQEMU(t)
+	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
+	var code tinyguest.Code
+	app := guest(t, &code)
+	if got := yolk(t, "run", "-core", filepath.Join(t.TempDir(), "none", "core"), app); got.status != exitUsage || !strings.Contains(got.err, "make it first") {
+		t.Errorf("a folder that does not exist: %+v", got)
+	}
+	// This image has no debugging information: said now, not at the crash.
+	if got := yolk(t, "run", "-accel=tcg", "-core", "core", app); got.status != exitFailure || !strings.Contains(got.err, "-ldflags") {
+		t.Errorf("a stripped image: %+v", got)
+	}
+	v := newVMFlags()
+	v.core = "core"
+	if line := v.bootLine("app", nil, false); line != "arg0=app env.GOTRACEBACK=crash" {
+		t.Errorf("boot line %q; want GOTRACEBACK", line)
+	}
+	v.env = []string{"GOTRACEBACK=all"}
+	if line := v.bootLine("app", nil, false); line != "arg0=app env.GOTRACEBACK=all" {
+		t.Errorf("boot line %q; want the user's GOTRACEBACK", line)
+	}
+}
+
+func TestGDBCommand(t *testing.T) {
+	self, err := os.Executable() // a Go program, without a script when go test strips it
+	if err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]string{
+		"tcp::1234":                 "target remote :1234",
+		"tcp:host:1234":             "target remote host:1234",
+		"unix:/tmp/s,server=on":     "target remote /tmp/s",
+		"tcp::1234,server,nodelay=": "target remote :1234",
+	} {
+		if got := gdbCommand(self, addr); !strings.HasPrefix(got, "gdb ") || !strings.Contains(got, "-ex '"+want+"'") || !strings.HasSuffix(got, " "+self) {
+			t.Errorf("gdbCommand(%s) = %s; want %s", addr, got, want)
+		}
+	}
+	if got := gdbCommand("/nowhere", "tcp::1"); got != "gdb -ex 'target remote :1' /nowhere" {
+		t.Errorf("without a script: %s", got)
+	}
+}
