@@ -212,10 +212,14 @@ func (vm *VM) readStatus(r *os.File) {
 
 // feed copies the input to the console and tells its end.
 func (vm *VM) feed(in io.Reader) {
+	var limit <-chan time.Time
+	if vm.cfg.GDB == "" { // a debugger may hold the guest before that
+		limit = time.After(readyWait)
+	}
 	select {
 	case <-vm.ready:
 	case <-vm.done:
-	case <-time.After(readyWait):
+	case <-limit:
 	}
 	w := vm.con.encoder(vm.input)
 	if in != nil {
