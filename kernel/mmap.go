@@ -240,10 +240,11 @@ func (t *mapTable) add(m fileMapping) {
 	t.mu.Unlock()
 }
 
-// overlaps returns the first mapping that has a byte in the range, -1 if none.
-// mu is held.
+// overlaps returns the newest mapping that has a byte in the range, -1 if none:
+// with MAP_FIXED it lies over older ones, and programs that map much unmap in
+// reverse. mu is held.
 func (t *mapTable) overlaps(addr, size uintptr) int {
-	for i := range t.list {
+	for i := len(t.list) - 1; i >= 0; i-- {
 		m := &t.list[i]
 		if m.addr < addr+size && addr < m.addr+m.size {
 			return i
@@ -359,10 +360,10 @@ func (m *fileMapping) drop() {
 	m.desc.DecRef()
 }
 
-// match finds the mapping that a range means: the one that is exactly it, since
-// mappings of one file share addresses, else any that it touches. mu is held.
+// match finds the mapping that a range means: the one that is exactly it, the newest,
+// since mappings of one file share addresses, else any that it touches. mu is held.
 func (t *mapTable) match(addr, size uintptr) int {
-	for i := range t.list {
+	for i := len(t.list) - 1; i >= 0; i-- {
 		if t.list[i].addr == addr && (t.list[i].size+pageSize-1)&^(pageSize-1) == size {
 			return i
 		}
