@@ -277,8 +277,11 @@ func (m *machMem) gap(n uintptr) uintptr {
 // mmap is mmap(2) for anonymous private memory.
 func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 	const noReplace = 0x100000 // MAP_FIXED_NOREPLACE
-	if n == 0 || n > userEnd {
+	if n == 0 {
 		return machErr(_EINVAL)
+	}
+	if n > userEnd {
+		return machErr(_ENOMEM)
 	}
 	n = (n + machPage - 1) &^ (machPage - 1)
 	fixed := flags&(_MAP_FIXED|noReplace) != 0

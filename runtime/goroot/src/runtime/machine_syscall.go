@@ -31,6 +31,7 @@ const (
 	nrExit          = 60
 	nrKill          = 62
 	nrFcntl         = 72
+	nrGettimeofday  = 96
 	nrGetuid        = 102
 	nrSetuid        = 105
 	nrGetgid        = 104
@@ -157,6 +158,9 @@ func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
 	case nrMadvise:
 		return m.madvise(a1, a2, a3)
 	case nrMincore:
+		if a1%machPage != 0 {
+			return machErr(_EINVAL)
+		}
 		if i := m.find(a1); i == m.narea || m.areaAt(i).start > a1 {
 			return machErr(_ENOMEM)
 		}
@@ -208,6 +212,11 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		return 8
 	case nrClockGettime:
 		return linuxClockGettime(a1, a2)
+	case nrGettimeofday:
+		ns := uint64(machNow()) + machClock.wall
+		store64(a1, ns/1e9)
+		store64(a1+8, ns%1e9/1e3)
+		return 0
 	case nrKill:
 		return linuxKill(int32(a1), uint32(a2))
 	case nrTkill:
@@ -219,8 +228,10 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		return a2
 	case nrOpenat, nrFaccessat:
 		return machErr(2) // ENOENT: the kernel above has the files
-	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrSetRobustList, nrClose, nrFcntl:
+	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrSetRobustList, nrFcntl:
 		return 0
+	case nrClose:
+		return machErr(9) // EBADF: no file is open here
 	case nrPrctl, nrPrlimit64:
 		return machErr(_EINVAL)
 	case nrTimerCreate: // the runtime falls back to setitimer
