@@ -205,7 +205,18 @@ func (c configSpace) Read16(off uintptr) uint16 { return uint16(c.read(off, 2)) 
 func (c configSpace) Read32(off uintptr) uint32 { return c.read(off, 4) }
 func (c configSpace) Write8(uintptr, uint8)     {}
 func (c configSpace) Write16(uintptr, uint16)   {}
-func (c configSpace) Write32(uintptr, uint32)   {}
+
+// Write32 writes a field of the configuration; no driver here writes smaller
+// ones.
+func (c configSpace) Write32(off uintptr, v uint32) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	for i := range 4 {
+		if at := off + uintptr(i); at < uintptr(len(c.d.config)) {
+			c.d.config[at] = byte(v >> (8 * i))
+		}
+	}
+}
 
 // Line is an edge-triggered interrupt line.
 type Line struct {
