@@ -1,11 +1,11 @@
 // Package acpi reads what a kernel needs to know of a PC from the tables of
 // ACPI (Advanced Configuration and Power Interface Specification 6.5): CPUs and
 // interrupt controllers (MADT), PCI configuration space (MCFG), how to switch
-// off and to reset (FADT and the \_S5_ object of the DSDT), and the virtio-mmio
-// devices that the DSDT lists.
+// off and to reset (FADT and the \_S5_ object of the DSDT), how the power button
+// is noticed (button.go), and the virtio-mmio devices that the DSDT lists.
 //
 // It is pure functions over bytes, which come from memory that the VMM filled:
-// every length is checked. There is no AML interpreter. The two things needed
+// every length is checked. There is no AML interpreter. The few things needed
 // from the DSDT are constant data in every VMM's tables, and are found by
 // looking for their encodings (aml.go).
 //
@@ -48,6 +48,21 @@ type Info struct {
 	HasReset bool
 	// Virtio are the virtio-mmio devices of the DSDT, in its order.
 	Virtio []VirtioMMIO
+	// Button is the power button of the fixed hardware, nil if there is none.
+	Button *PowerButton
+	// Events is the device that tells of a power button where there is no
+	// fixed hardware, nil if there is none.
+	Events *EventDevice
+}
+
+// GSI returns the global system interrupt of an ISA interrupt.
+func (i *Info) GSI(irq uint8) uint32 {
+	for _, o := range i.Overrides {
+		if o.IRQ == irq {
+			return o.GSI
+		}
+	}
+	return uint32(irq)
 }
 
 // CPU is one processor that can be used: enabled already, or online capable.
@@ -88,6 +103,29 @@ type VirtioMMIO struct {
 	GSI       uint32
 	Level     bool
 	ActiveLow bool
+}
+
+// PowerButton is the power button of the fixed hardware (§4.8.2.2.1.1). Bit 8 of
+// the status registers says that it was pressed, and is cleared by writing it;
+// the same bit of the enable registers lets it interrupt.
+type PowerButton struct {
+	IRQ     uint8    // ISA interrupt (SCI)
+	Status  []uint16 // I/O ports of the PM1 status registers, 16 bits each
+	Enable  []uint16 // I/O ports of the PM1 enable registers
+	Control uint16   // I/O port of the PM1a control register: bit 0 says that ACPI is on
+	// Writing EnableACPI to the I/O port SMICommand turns ACPI on; 0: it
+	// always is.
+	SMICommand uint16
+	EnableACPI uint8
+}
+
+// EventDevice is a generic event device (§5.6.9) as VMMs have it: a register that
+// says what has happened, and forgets it when it is read.
+type EventDevice struct {
+	GSI         uint32
+	Address     uint64
+	Width       int    // of the register, in bits: 8, 16 or 32
+	PowerButton uint32 // the bits that mean the power button
 }
 
 // Space is where a register is (§5.2.3.2).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -85,6 +86,9 @@ var (
 	pm1      = []acpi.Write{{Space: acpi.SpaceIO, Address: 0x604, Width: 16, Value: 0x2000}}
 	ged      = []acpi.Write{{Space: acpi.SpaceMemory, Address: 0xfea00200, Width: 8, Value: 0x34}}
 	gedReset = acpi.Write{Space: acpi.SpaceMemory, Address: 0xfea00202, Width: 8, Value: 0x42}
+	button   = acpi.PowerButton{IRQ: 9, Status: []uint16{0x600}, Enable: []uint16{0x602}, Control: 0x604, SMICommand: 0xb2, EnableACPI: 2}
+	button4  = acpi.PowerButton{IRQ: 9, Status: []uint16{0x600}, Enable: []uint16{0x602}, Control: 0x604, SMICommand: 0xb2, EnableACPI: 0xf1}
+	events   = &acpi.EventDevice{GSI: 9, Address: 0xfea00000, Width: 32, PowerButton: 2}
 	slot23   = acpi.VirtioMMIO{Address: 0xfeb02e00, Size: 0x200, GSI: 47, Level: true}
 	slot22   = acpi.VirtioMMIO{Address: 0xfeb02c00, Size: 0x200, GSI: 46, Level: true}
 )
@@ -92,12 +96,12 @@ var (
 var machines = map[string]acpi.Info{
 	"q35": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus, IOAPICs: ioapic, Overrides: isa,
 		ECAM: []acpi.ECAM{{Base: 0xb0000000, EndBus: 255}}, PowerOff: pm1,
-		Reset: acpi.Write{Space: acpi.SpaceIO, Address: 0xcf9, Width: 8, Value: 15}, HasReset: true},
-	"pc": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus[:1], IOAPICs: ioapic, Overrides: isa, PowerOff: pm1},
+		Reset: acpi.Write{Space: acpi.SpaceIO, Address: 0xcf9, Width: 8, Value: 15}, HasReset: true, Button: &button},
+	"pc": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus[:1], IOAPICs: ioapic, Overrides: isa, PowerOff: pm1, Button: &button4},
 	"microvm": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus, IOAPICs: ioapics, PowerOff: ged,
-		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23, slot22}},
+		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23, slot22}, Events: events},
 	"microvm-pcie": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus[:1], IOAPICs: ioapics, PowerOff: ged,
-		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23}},
+		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23}, Events: events},
 }
 
 func TestParse(t *testing.T) {
@@ -247,10 +251,10 @@ func TestS5(t *testing.T) {
 	}
 }
 
-// device encodes a device with a resource template.
-func device(hid, crs string) string {
+// device encodes a device with a resource template and what else it has.
+func device(hid, crs string, more ...string) string {
 	crs = "\x0a" + string(rune(len(crs))) + crs
-	body := "VR00\x08_HID\x0d" + hid + "\x00\x08_CRS\x11" + string(rune(len(crs)+1)) + crs
+	body := "VR00\x08_HID\x0d" + hid + "\x00\x08_CRS\x11" + string(rune(len(crs)+1)) + crs + strings.Join(more, "")
 	n := len(body) + 2
 	return "\x5b\x82" + string([]byte{0x40 | byte(n&15), byte(n >> 4)}) + body
 }
@@ -283,6 +287,90 @@ func TestVirtioDevices(t *testing.T) {
 		got, err := acpi.Parse(0, machine(nil, []byte(tt.aml)))
 		if diff := cmp.Diff(tt.want, got.Virtio); diff != "" || err != nil {
 			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
+		}
+	}
+}
+
+// A machine by other VMMs: paths instead of names, one byte of events, the bit
+// compared in a condition of its own, and the _HID as a number.
+func TestEventDevice(t *testing.T) {
+	method := func(bits string) string {
+		return "\x14\x20_EVT\x09\x70GDAT\x60\x7b\x60\x0a\x08\x61\xa0\x12\x93\x61" + bits + "\x86\\._SB_PBTN\x0a\x80"
+	}
+	region := "\x5b\x80GDST\x00\x0e\x00\x00\x00\x00\x08\x00\x00\x00\x01"
+	button := "\x5b\x82\x0fPBTN\x08_HID\x0c\x41\xd0\x0c\x0c"
+	const irq, end = "\x89\x06\x00\x03\x01\x05\x00\x00\x00", "\x79\x00"
+	want := &acpi.EventDevice{GSI: 5, Address: 8 << 32, Width: 8, PowerButton: 8}
+	one := *want
+	one.PowerButton = 1
+	for _, tt := range []struct {
+		name, aml string
+		want      *acpi.EventDevice
+	}{
+		{"button first", button + device("ACPI0013", irq+end, region, method("\x0a\x08")), want},
+		{"button last", device("ACPI0013", irq+end, region, method("\x0a\x08")) + button, want},
+		{"constant One", device("ACPI0013", irq+end, region, method("\x01")) + button, &one},
+		{"constant of 16 bits", device("ACPI0013", irq+end, region, method("\x0b\x08\x00")) + button, want},
+		{"bit beyond the register", device("ACPI0013", irq+end, region, method("\x0b\x00\x01")) + button, nil},
+		{"no bit", device("ACPI0013", irq+end, region, method("\x00")) + button, nil},
+		{"no button", device("ACPI0013", irq+end, region, method("\x0a\x08")), nil},
+		{"no interrupt", button + device("ACPI0013", end, region, method("\x0a\x08")), nil},
+		{"no register", button + device("ACPI0013", irq+end, method("\x0a\x08")), nil},
+		{"register in I/O space", button + device("ACPI0013", irq+end, "\x5b\x80GDST\x01\x0b\x00\x06\x01", method("\x0a\x08")), nil},
+		{"another device", button + device("ACPI0014", irq+end, region, method("\x0a\x08")), nil},
+	} {
+		got, err := acpi.Parse(0, machine(nil, []byte(tt.aml)))
+		if diff := cmp.Diff(tt.want, got.Events); diff != "" || err != nil {
+			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
+		}
+	}
+}
+
+// §5.2.9: which fields make a power button.
+func TestFixedButton(t *testing.T) {
+	put16, put32 := binary.LittleEndian.PutUint16, binary.LittleEndian.PutUint32
+	for _, tt := range []struct {
+		name  string
+		spoil func(fadt []byte)
+		want  func(b *acpi.PowerButton)
+	}{
+		{"as it is", func([]byte) {}, func(*acpi.PowerButton) {}},
+		{"button by another way", func(f []byte) { f[112] |= 1 << 4 }, nil},
+		{"hardware-reduced", func(f []byte) { f[114] |= 1 << 4 }, nil},
+		{"no registers", func(f []byte) { put32(f[56:], 0); put32(f[152:], 0) }, nil},
+		{"registers at the end of the ports", func(f []byte) { put32(f[152:], 0xffff) }, nil},
+		{"registers in memory", func(f []byte) { f[148] = 0 }, nil},
+		{"registers of one byte", func(f []byte) { f[88] = 2 }, nil},
+		{"no control register", func(f []byte) { put32(f[64:], 0); put32(f[176:], 0) }, nil},
+		{"always in ACPI mode", func(f []byte) { put32(f[48:], 0) }, func(b *acpi.PowerButton) { b.SMICommand = 0 }},
+		{"no value to enable", func(f []byte) { f[52] = 0 }, func(b *acpi.PowerButton) { b.SMICommand, b.EnableACPI = 0, 0 }},
+		{"SCI beyond the ISA interrupts", func(f []byte) { put16(f[46:], 0x100) }, nil},
+		{"two of each", func(f []byte) { put32(f[60:], 0x680) }, func(b *acpi.PowerButton) {
+			b.Status, b.Enable = []uint16{0x600, 0x680}, []uint16{0x602, 0x682}
+		}},
+	} {
+		d := load(t, "q35")
+		f := d.find("FACP")
+		tt.spoil(f)
+		fix(f)
+		got, err := acpi.Parse(d[0].addr, d.memory)
+		var want *acpi.PowerButton
+		if tt.want != nil {
+			b := button
+			want = &b
+			tt.want(want)
+		}
+		if diff := cmp.Diff(want, got.Button); diff != "" || err != nil {
+			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
+		}
+	}
+}
+
+func TestGSI(t *testing.T) {
+	i := acpi.Info{Overrides: []acpi.Override{{IRQ: 0, GSI: 2}, {IRQ: 9, GSI: 20}}}
+	for irq, want := range map[uint8]uint32{0: 2, 1: 1, 9: 20, 15: 15} {
+		if got := i.GSI(irq); got != want {
+			t.Errorf("GSI(%d) = %d; want %d", irq, got, want)
 		}
 	}
 }

@@ -8,6 +8,8 @@ const (
 	amlByte   = 0x0a
 	amlWord   = 0x0b
 	amlDWord  = 0x0c
+	amlQWord  = 0x0e
+	amlNotify = 0x86
 	amlOnes   = 0xff
 	amlDevice = "\x5b\x82"
 )
@@ -69,6 +71,15 @@ func integer(b []byte) (v uint32, rest []byte, ok bool) {
 	return v, b[size:], true
 }
 
+// integer64 is integer for addresses, which may have 64 bits.
+func integer64(b []byte) (v uint64, rest []byte, ok bool) {
+	if len(b) >= 9 && b[0] == amlQWord {
+		return le64(b[1:]), b[9:], true
+	}
+	n, rest, ok := integer(b)
+	return uint64(n), rest, ok
+}
+
 // findS5 finds Name (\_S5_, Package {a, b, …}) and returns the values of
 // SLP_TYP for the registers PM1a and PM1b (§7.4.2).
 func findS5(aml []byte) (a, b uint8, ok bool) {
@@ -102,12 +113,22 @@ func findS5(aml []byte) (a, b uint8, ok bool) {
 	return 0, 0, false
 }
 
-// maxVirtio bounds the devices of a table: microvm has 24 places.
-const maxVirtio = 256
+// Bounds of what is looked at in a table: microvm has 24 places for virtio.
+const (
+	maxVirtio  = 256
+	maxButtons = 8
+)
 
-// findVirtio finds devices whose _HID is "LNRO0005", which is what VMMs call
-// virtio-mmio.
-func findVirtio(aml []byte) (found []VirtioMMIO) {
+// dsdtDevices are the devices of a DSDT that matter here.
+type dsdtDevices struct {
+	virtio  []VirtioMMIO
+	buttons []string // names of the power buttons
+	events  []byte   // body of the first generic event device
+}
+
+// findDevices finds devices by their _HID: "LNRO0005", which is what VMMs call
+// virtio-mmio, the power button and the generic event device.
+func findDevices(aml []byte) (found dsdtDevices) {
 	for i, c := range aml {
 		if c != amlDevice[0] || !at(aml, i, amlDevice) {
 			continue
@@ -123,32 +144,55 @@ func findVirtio(aml []byte) (found []VirtioMMIO) {
 				break
 			}
 		}
-		if d, ok := virtioDevice(body); ok && len(found) < maxVirtio {
-			found = append(found, d)
-		}
+		found.add(body)
 	}
 	return found
 }
 
-// virtioDevice reads the body of a device.
-func virtioDevice(body []byte) (VirtioMMIO, bool) {
-	is := false
-	var crs []byte
-	for i := range body {
+// add looks at the body of one device.
+func (f *dsdtDevices) add(body []byte) {
+	name, _, _ := nameString(body)
+	for i, c := range body {
+		if c != amlName {
+			continue
+		}
 		switch {
 		case at(body, i, "\x08_HID\x0dLNRO0005\x00"):
-			is = true
-		case at(body, i, "\x08_CRS\x11") && crs == nil:
-			if buf, ok := pkg(body[i+6:]); ok {
-				// The buffer's size, then its bytes.
-				_, crs, _ = integer(buf)
+			if d, irq := resources(body); irq && d.valid() && len(f.virtio) < maxVirtio {
+				f.virtio = append(f.virtio, d)
 			}
+		case at(body, i, "\x08_HID\x0dACPI0013\x00"):
+			if f.events == nil {
+				f.events = body
+			}
+		case at(body, i, "\x08_HID\x0dPNP0C0C\x00"), at(body, i, "\x08_HID\x0c\x41\xd0\x0c\x0c"):
+			if len(f.buttons) < maxButtons {
+				f.buttons = append(f.buttons, name)
+			}
+		default:
+			continue
 		}
+		return
 	}
-	if !is {
-		return VirtioMMIO{}, false
+}
+
+// nameString decodes a name at the start of b (§20.2.2) and returns its last
+// segment and what follows.
+func nameString(b []byte) (last string, rest []byte, ok bool) {
+	for len(b) > 0 && (b[0] == '\\' || b[0] == '^') {
+		b = b[1:]
 	}
-	return resources(crs)
+	segments := 1
+	switch {
+	case len(b) >= 1 && b[0] == 0x2e:
+		segments, b = 2, b[1:]
+	case len(b) >= 2 && b[0] == 0x2f:
+		segments, b = int(b[1]), b[2:]
+	}
+	if segments == 0 || len(b) < 4*segments {
+		return "", nil, false
+	}
+	return string(b[4*segments-4 : 4*segments]), b[4*segments:], true
 }
 
 // Resource data types (§6.4).
@@ -160,10 +204,10 @@ const (
 	resQWordRange  = 0x8a
 )
 
-// resources reads a resource template: one range of memory and one interrupt.
-func resources(b []byte) (d VirtioMMIO, ok bool) {
-	irq := false
-	for len(b) > 0 {
+// resources reads the resource template in a device's _CRS: one range of memory
+// and one interrupt. It reports whether there is an interrupt.
+func resources(body []byte) (d VirtioMMIO, irq bool) {
+	for b := currentResources(body); len(b) > 0; {
 		tag, n, head := int(b[0]>>3&0xf), int(b[0]&7), 1
 		if b[0]&0x80 != 0 {
 			if len(b) < 3 {
@@ -191,7 +235,25 @@ func resources(b []byte) (d VirtioMMIO, ok bool) {
 			}
 		}
 	}
-	return d, irq && d.Address != 0 && d.Size >= 0x100 && d.Address+d.Size > d.Address
+	return d, irq
+}
+
+// currentResources returns the bytes of a device's _CRS, nil if it has none.
+func currentResources(body []byte) []byte {
+	for i := range body {
+		if at(body, i, "\x08_CRS\x11") {
+			if buf, ok := pkg(body[i+6:]); ok {
+				_, crs, _ := integer(buf) // the buffer's size, then its bytes
+				return crs
+			}
+		}
+	}
+	return nil
+}
+
+// valid reports whether the registers of virtio-mmio fit.
+func (d VirtioMMIO) valid() bool {
+	return d.Address != 0 && d.Size >= 0x100 && d.Address+d.Size > d.Address
 }
 
 func lowestBit(mask uint16) (n uint32) {

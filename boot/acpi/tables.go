@@ -77,17 +77,26 @@ func (p *parser) mcfg(t []byte) {
 // Offsets in the fixed ACPI description table (§5.2.9).
 const (
 	fadtDSDT       = 40
+	fadtSCI        = 46
+	fadtSMICommand = 48
+	fadtEnable     = 52
+	fadtPM1aEvt    = 56
+	fadtPM1bEvt    = 60
 	fadtPM1aCnt    = 64
 	fadtPM1bCnt    = 68
+	fadtPM1EvtLen  = 88
 	fadtFlags      = 112
 	fadtReset      = 116
 	fadtResetValue = 128
 	fadtXDSDT      = 140
+	fadtXPM1aEvt   = 148
+	fadtXPM1bEvt   = 160
 	fadtXPM1aCnt   = 172
 	fadtXPM1bCnt   = 184
 	fadtSleep      = 244
 
 	fadtMinSize   = 116 // ACPI 1.0
+	flagNoPWRBTN  = 1 << 4
 	flagResetReg  = 1 << 10
 	flagHWReduced = 1 << 20
 )
@@ -114,7 +123,10 @@ func (p *parser) fadt(t []byte) {
 		return
 	}
 	aml = aml[headerSize:]
-	p.info.Virtio = findVirtio(aml)
+	devices := findDevices(aml)
+	p.info.Virtio = devices.virtio
+	p.info.Button = fixedButton(t)
+	p.info.Events = eventDevice(&devices)
 	a, b, ok := findS5(aml)
 	switch {
 	case !ok:
@@ -129,10 +141,7 @@ func (p *parser) fadt(t []byte) {
 // powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to
 // 12, SLP_EN in bit 13 (§4.8.3.2.1).
 func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
-	w, ok := register(t, xoff)
-	if !ok {
-		w = Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
-	}
+	w := extended(t, off, xoff)
 	if w.Address == 0 {
 		return
 	}
@@ -149,6 +158,15 @@ func (p *parser) powerOffReduced(t []byte, typ uint8) {
 		w.Value = uint32(typ)<<2 | 1<<5
 		p.info.PowerOff = append(p.info.PowerOff, w)
 	}
+}
+
+// extended reads the address of a register of the fixed hardware from its
+// extended field, or else from the old one; it is 0 if the register is missing.
+func extended(t []byte, off, xoff int) Write {
+	if w, ok := register(t, xoff); ok {
+		return w
+	}
+	return Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
 }
 
 // register reads a generic address structure (§5.2.3.2), if it is there and in

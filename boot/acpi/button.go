@@ -1,0 +1,116 @@
+package acpi
+
+// Two ways to learn that the power button was pressed: the fixed hardware of
+// §4.8.2.2.1.1, which the FADT describes, and on hardware-reduced machines
+// (§4.1) the generic event device, which the DSDT describes.
+
+// fixedButton reads the button of the fixed hardware from the FADT, nil if there
+// is none. Only I/O ports are considered: x86 has these registers nowhere else.
+func fixedButton(t []byte) *PowerButton {
+	flags := le32(t[fadtFlags:])
+	half := uint16(t[fadtPM1EvtLen] / 2) // status registers, then enable registers
+	irq := le16(t[fadtSCI:])
+	control := extended(t, fadtPM1aCnt, fadtXPM1aCnt)
+	if flags&(flagNoPWRBTN|flagHWReduced) != 0 || half < 2 || irq > 255 || !isPort(control) {
+		return nil
+	}
+	b := &PowerButton{IRQ: uint8(irq), Control: uint16(control.Address)}
+	for _, w := range []Write{extended(t, fadtPM1aEvt, fadtXPM1aEvt), extended(t, fadtPM1bEvt, fadtXPM1bEvt)} {
+		if isPort(w) && w.Address <= 0xffff-uint64(half) {
+			b.Status = append(b.Status, uint16(w.Address))
+			b.Enable = append(b.Enable, uint16(w.Address)+half)
+		}
+	}
+	if len(b.Status) == 0 {
+		return nil
+	}
+	if port := le32(t[fadtSMICommand:]); port <= 0xffff && t[fadtEnable] != 0 {
+		b.SMICommand, b.EnableACPI = uint16(port), t[fadtEnable]
+	}
+	return b
+}
+
+func isPort(w Write) bool {
+	return w.Space == SpaceIO && w.Address != 0 && w.Address <= 0xffff
+}
+
+// eventDevice reads the generic event device, nil if it does not tell of a power
+// button. Its _EVT method reads a register in memory and notifies a device for
+// each bit that it finds there (the register of QEMU's docs/specs/acpi_hw_reduced_hotplug).
+func eventDevice(f *dsdtDevices) *EventDevice {
+	r, irq := resources(f.events)
+	d := &EventDevice{GSI: r.GSI, PowerButton: buttonBits(f)}
+	if !irq || d.PowerButton == 0 || !d.findRegister(f.events) || uint64(d.PowerButton)>>d.Width != 0 {
+		return nil
+	}
+	return d
+}
+
+// findRegister finds the operation region that holds the register (§20.2.5.2).
+func (d *EventDevice) findRegister(body []byte) bool {
+	for i := range body {
+		if !at(body, i, "\x5b\x80") {
+			continue
+		}
+		_, rest, ok := nameString(body[i+2:])
+		if !ok || len(rest) == 0 || Space(rest[0]) != SpaceMemory {
+			continue
+		}
+		addr, rest, ok := integer64(rest[1:])
+		if !ok || addr == 0 {
+			continue
+		}
+		size, _, ok := integer(rest)
+		if ok && (size == 1 || size == 2 || size == 4) {
+			d.Address, d.Width = addr, int(size)*8
+			return true
+		}
+	}
+	return false
+}
+
+// buttonBits finds Notify (button, 0x80) (§20.2.5.3), and the constant in front
+// of it: that is what the condition compares the register's bits with.
+func buttonBits(f *dsdtDevices) uint32 {
+	body := f.events
+	for i, c := range body {
+		if c != amlNotify {
+			continue
+		}
+		name, rest, ok := nameString(body[i+1:])
+		if !ok || !f.isButton(name) {
+			continue
+		}
+		if event, _, ok := integer(rest); ok && event == buttonPressed {
+			if v := constantBefore(body[:i]); v != 0 {
+				return v
+			}
+		}
+	}
+	return 0
+}
+
+// buttonPressed is the notification of a power button (§5.6.6, table 5.163).
+const buttonPressed = 0x80
+
+func (f *dsdtDevices) isButton(name string) bool {
+	for _, b := range f.buttons {
+		if b == name {
+			return true
+		}
+	}
+	return false
+}
+
+// constantBefore decodes the constant that ends b, 0 if there is none.
+func constantBefore(b []byte) uint32 {
+	for _, n := range []int{2, 3, 5, 1} { // a byte, a word, a double word; One
+		if len(b) < n {
+			continue
+		}
+		if v, rest, ok := integer(b[len(b)-n:]); ok && len(rest) == 0 {
+			return v
+		}
+	}
+	return 0
+}
