@@ -208,6 +208,16 @@ func (m *VM) WaitFor(text string) {
 	}
 }
 
+// Within reports an error unless the guest prints text in the next second.
+func (m *VM) Within(text string) error {
+	deadline := time.Now().Add(time.Second)
+	m.poll(func() bool { return strings.Contains(m.Stdout(), text) || time.Now().After(deadline) })
+	if strings.Contains(m.Stdout(), text) {
+		return nil
+	}
+	return fmt.Errorf("the guest does not print %q", text)
+}
+
 // poll waits for a condition; false means the guest ended first.
 func (m *VM) poll(cond func() bool) bool {
 	for {
@@ -253,24 +263,47 @@ func (m *VM) Signal(sig syscall.Signal) { m.cmd.Process.Signal(sig) }
 // CPUTime returns the CPU time that the VMM has used, proc_pid_stat(5).
 func (m *VM) CPUTime() time.Duration {
 	m.t.Helper()
-	kids, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.cmd.Process.Pid))
 	var total time.Duration
-	for _, k := range kids {
-		pids, _ := os.ReadFile(k)
-		for _, pid := range strings.Fields(string(pids)) {
-			stat, err := os.ReadFile("/proc/" + pid + "/stat")
-			if err != nil {
-				m.t.Fatal(err)
-			}
-			// The name, in parentheses, may hold spaces; utime and stime are
-			// the 12th and 13th fields after it, in ticks of 1/100 s.
-			f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-			for _, ticks := range f[11:13] {
-				var n int64
-				fmt.Sscan(ticks, &n)
-				total += time.Duration(n) * 10 * time.Millisecond
-			}
+	for _, pid := range m.vmm() {
+		stat, err := os.ReadFile("/proc/" + pid + "/stat")
+		if err != nil {
+			m.t.Fatal(err)
 		}
+		// The name, in parentheses, may hold spaces; utime and stime are
+		// the 12th and 13th fields after it, in ticks of 1/100 s.
+		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, ticks := range f[11:13] {
+			var n int64
+			fmt.Sscan(ticks, &n)
+			total += time.Duration(n) * 10 * time.Millisecond
+		}
+	}
+	return total
+}
+
+// vmm returns the process IDs of the VMM.
+func (m *VM) vmm() (pids []string) {
+	kids, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.cmd.Process.Pid))
+	for _, k := range kids {
+		list, _ := os.ReadFile(k)
+		pids = append(pids, strings.Fields(string(list))...)
+	}
+	return pids
+}
+
+// Resident returns how much of the host's memory the VMM has, in bytes: VmRSS of
+// proc_pid_status(5).
+func (m *VM) Resident() (total int64) {
+	m.t.Helper()
+	for _, pid := range m.vmm() {
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		var kib int64
+		fmt.Sscan(rest, &kib)
+		total += kib << 10
 	}
 	return total
 }

@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,8 @@ var cases = map[string]func(args []string){
 	"clock":     clock,
 	"cpus":      cpus,
 	"temp":      temp,
+	"release":   release,
+	"garbage":   garbage,
 }
 
 func main() {
@@ -133,6 +136,41 @@ func oom([]string) {
 	}
 }
 
+// release uses a GiB and gives it back, each when a line is read.
+func release([]string) {
+	in := bufio.NewReader(os.Stdin)
+	step := func(what string) {
+		fmt.Println(what)
+		in.ReadString('\n')
+	}
+	step("small")
+	b := make([]byte, 1<<30)
+	for i := 0; i < len(b); i += 4096 {
+		b[i] = 1
+	}
+	runtime.KeepAlive(b)
+	step("large")
+	b = nil
+	debug.FreeOSMemory()
+	step("free")
+	fmt.Println("END")
+}
+
+// garbage uses 4 GiB, of which it keeps nothing, in a few seconds.
+func garbage([]string) {
+	fmt.Println("started")
+	for range 40 {
+		for range 100 {
+			kept = [][]byte{make([]byte, 1<<20)}
+			for i := 0; i < 1<<20; i += 4096 {
+				kept[0][i] = 1
+			}
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	fmt.Println("END")
+}
+
 func deep(n int) int {
 	if n == 0 {
 		return 0
@@ -213,8 +251,7 @@ func waitForSignal([]string) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
 	fmt.Println("waiting")
-	<-c
-	fmt.Println("asked to stop")
+	fmt.Println("asked to stop:", <-c)
 	os.Exit(9)
 }
 

@@ -86,6 +86,7 @@ func (c *Config) args(status, initrd string) []string {
 		a = append(a, "-global", "virtio-mmio.force-legacy=false")
 	}
 	a = append(a, "-device", c.virtio("rng", ""))
+	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))
 	a = append(a, c.network()...)
 	if c.GDB != "" {
 		a = append(a, "-gdb", c.GDB)

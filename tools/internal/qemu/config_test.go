@@ -45,6 +45,7 @@ func TestCommandLineMicrovm(t *testing.T) {
 		"-name", "a,,b",
 		"-global", "virtio-mmio.force-legacy=false",
 		"-device", "virtio-rng-device",
+		"-device", "virtio-balloon-device,free-page-reporting=on",
 		"-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80",
 		"-device", "virtio-net-device,netdev=net0",
 		"-kernel", "/tmp/app", "-append", `arg0=app arg="a b"`,

@@ -178,6 +178,27 @@ func yolk_limitMemory(limit int64) {
 //go:linkname yolk_countFiles runtime/yolk.countFiles
 func yolk_countFiles(pages *int64) { mach.hooks.filePages = pages }
 
+// yolk_moveLimit changes the collector's limit while the program runs, if it is
+// still old: a program that has set its own knows better.
+//
+//go:linkname yolk_moveLimit runtime/yolk.moveLimit
+func yolk_moveLimit(old, limit int64) bool {
+	if gcController.memoryLimit.Load() != old {
+		return false
+	}
+	setMemoryLimit(limit)
+	return true
+}
+
+// yolk_serve runs f on a goroutine that is the system's: it is not counted, and
+// tracebacks leave it out.
+//
+//go:linkname yolk_serve runtime/yolk.serve
+func yolk_serve(f func()) { go machServe(f) }
+
+// machServe is what makes it so: its name begins with "runtime.".
+func machServe(f func()) { f() }
+
 // yolk_contiguous returns zeroed, physically contiguous memory for devices,
 // page aligned, and its physical address; nil if there is none.
 //

@@ -86,6 +86,9 @@ func (c *consoleInput) command(b byte) {
 	}
 }
 
+// Raise sends a signal to the program: a device asks for something.
+func Raise(sig syscall.Signal) { raise(sig) }
+
 // raise sends a signal to the program.
 func raise(sig syscall.Signal) {
 	machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0)

@@ -2,7 +2,10 @@
 
 package yolk
 
-import "unsafe"
+import (
+	"sync"
+	"unsafe"
+)
 
 // Interrupt is a device's interrupt vector with a goroutine waiting for it.
 type Interrupt struct {
@@ -45,7 +48,10 @@ type ioapic struct {
 	entries uint32
 }
 
-var ioapics []ioapic
+var (
+	ioapicMu sync.Mutex // protects the table, and the registers' select and data
+	ioapics  []ioapic
+)
 
 func (a *ioapic) read(reg uint32) uint32 {
 	a.regs.Write32(ioapicSelect, reg)
@@ -60,6 +66,12 @@ func (a *ioapic) write(reg, v uint32) {
 // AddIOAPIC maps an I/O APIC whose first input is interrupt gsiBase, unless it
 // is known. The one that every PC has at 0xfec00000 needs no call.
 func AddIOAPIC(address uint64, gsiBase uint32) {
+	ioapicMu.Lock()
+	addIOAPIC(address, gsiBase)
+	ioapicMu.Unlock()
+}
+
+func addIOAPIC(address uint64, gsiBase uint32) {
 	for i := range ioapics {
 		if ioapics[i].gsiBase == gsiBase {
 			return
@@ -74,7 +86,9 @@ func AddIOAPIC(address uint64, gsiBase uint32) {
 // is no such line. level is for lines that stay asserted until the device is
 // served.
 func RouteGSI(gsi uint32, level bool) *Interrupt {
-	AddIOAPIC(0xfec00000, 0)
+	ioapicMu.Lock()
+	defer ioapicMu.Unlock()
+	addIOAPIC(0xfec00000, 0)
 	for i := range ioapics {
 		a := &ioapics[i]
 		if gsi < a.gsiBase || gsi-a.gsiBase >= a.entries {

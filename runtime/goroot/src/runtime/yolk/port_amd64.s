@@ -9,6 +9,20 @@ TEXT ·outByte(SB),NOSPLIT,$0-3
 	BYTE	$0xee
 	RET
 
+// func OutWord(port, v uint16)
+TEXT ·OutWord(SB),NOSPLIT,$0-4
+	MOVW	port+0(FP), DX
+	MOVW	v+2(FP), AX
+	BYTE	$0x66; BYTE $0xef
+	RET
+
+// func InWord(port uint16) uint16
+TEXT ·InWord(SB),NOSPLIT,$0-10
+	MOVW	port+0(FP), DX
+	BYTE	$0x66; BYTE $0xed
+	MOVW	AX, ret+8(FP)
+	RET
+
 // func OutLong(port uint16, v uint32)
 TEXT ·OutLong(SB),NOSPLIT,$0-8
 	MOVW	port+0(FP), DX

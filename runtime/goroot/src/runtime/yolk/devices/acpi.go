@@ -4,16 +4,24 @@ package devices
 
 import (
 	"runtime/yolk"
+	"sync"
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 )
 
-// acpiDevices are the virtio-mmio devices that ACPI lists.
-var acpiDevices []acpi.VirtioMMIO
+var (
+	tables   acpi.Info
+	readOnce sync.Once
+)
 
-// readACPI takes from the tables what the machine needs: I/O APICs, devices,
-// the power switch. Without tables (microvm with acpi=off) there is one I/O
-// APIC at its usual place, and no switch.
+// ACPI returns what the machine's tables say; nothing where there are none
+// (microvm with acpi=off). The first call takes from them what the machine needs:
+// I/O APICs and the power switch.
+func ACPI() *acpi.Info {
+	readOnce.Do(readACPI)
+	return &tables
+}
+
 func readACPI() {
 	if yolk.RSDP() == 0 {
 		return
@@ -25,10 +33,10 @@ func readACPI() {
 	if info == nil {
 		return
 	}
+	tables = *info
 	for _, a := range info.IOAPICs {
 		yolk.AddIOAPIC(a.Address, a.GSIBase)
 	}
-	acpiDevices = info.Virtio
 	if len(info.PowerOff) > 0 {
 		setPowerOff(info.PowerOff[0])
 	}

@@ -12,8 +12,11 @@ import (
 	"runtime/yolk"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
+	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/mmio"
 	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
@@ -30,20 +33,21 @@ type Device struct {
 	isPCI bool
 }
 
-var found []*Device
+var (
+	found    []*Device
+	findOnce sync.Once
+)
 
 // Devices returns the machine's virtio devices: those that the command line
 // names (virtio_mmio.device=SIZE@ADDRESS:GSI, as microvm without ACPI passes
 // them) or that ACPI lists; without any, those on PCI bus 0.
 func Devices() []*Device {
-	if found == nil {
-		found = make([]*Device, 0, 4)
-		readACPI()
-		findMMIO()
+	findOnce.Do(func() {
+		findMMIO(ACPI().Virtio)
 		if len(found) == 0 {
 			findPCI()
 		}
-	}
+	})
 	return found
 }
 
@@ -58,7 +62,7 @@ func FindDevices(t virtio.DeviceType) []*Device {
 	return list
 }
 
-func findMMIO() {
+func findMMIO(listed []acpi.VirtioMMIO) {
 	list := yolk.Words("virtio_mmio.device=")
 	for _, spec := range list {
 		addr, gsi, ok := parseMMIO(spec)
@@ -69,7 +73,7 @@ func findMMIO() {
 		addMMIO(addr, gsi)
 	}
 	if len(list) == 0 {
-		for _, d := range acpiDevices {
+		for _, d := range listed {
 			addMMIO(d.Address, d.GSI)
 		}
 	}
@@ -116,12 +120,19 @@ const (
 	pciEnable  = 1 << 31
 )
 
+// pciMu is held from the choice of a register to its access.
+var pciMu sync.Mutex
+
 func (c pciConfig) Read32(off int) uint32 {
+	pciMu.Lock()
+	defer pciMu.Unlock()
 	yolk.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
 	return yolk.InLong(pciData)
 }
 
 func (c pciConfig) Write32(off int, v uint32) {
+	pciMu.Lock()
+	defer pciMu.Unlock()
 	yolk.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
 	yolk.OutLong(pciData, v)
 }
@@ -146,12 +157,30 @@ func (d *Device) Open() (virtio.Transport, []*yolk.Interrupt, error) {
 		return nil, nil, err
 	}
 	if t.Vectors() == 0 {
-		return nil, nil, errNoInterrupt
+		if irq = d.pci.line(); irq == nil {
+			return nil, nil, errNoInterrupt
+		}
 	}
 	return t, []*yolk.Interrupt{irq}, nil
 }
 
-const errNoInterrupt = virtio.Error("the device has no interrupt that can be used (I/O APIC line or MSI-X)")
+// linesTaken has a bit for each ISA interrupt that a function uses.
+var linesTaken atomic.Uint32
+
+// line connects a function's INTx line, for one without MSI-X, such as QEMU's
+// balloon. The firmware has routed it to an ISA interrupt and left the number in
+// the interrupt line register (PCI Local Bus 3.0 §6.2.4). The line falls when the
+// driver reads the cause, so an edge is enough; two functions cannot share one.
+func (c pciConfig) line() *yolk.Interrupt {
+	const interruptLine = 0x3c
+	n := c.Read32(interruptLine) & 0xff
+	if n == 0 || n > 15 || linesTaken.Or(1<<n)&(1<<n) != 0 {
+		return nil
+	}
+	return yolk.RouteGSI(ACPI().GSI(uint8(n)), false)
+}
+
+const errNoInterrupt = virtio.Error("the device has no interrupt that can be used (an I/O APIC line of its own, or MSI-X)")
 
 // MSI-X messages go to one CPU's local APIC (Intel SDM volume 3, §11.11).
 

@@ -10,5 +10,8 @@ func tamagoDeps() []string {
 	if cfg.Goos != "tamago" {
 		return nil
 	}
-	return []string{"runtime/yolk", "runtime/yolk/devices", "runtime/yolk/net", "runtime/yolk/certs", "runtime/yolk/zoneinfo"}
+	return []string{
+		"runtime/yolk", "runtime/yolk/devices", "runtime/yolk/devices/balloon", "runtime/yolk/devices/power",
+		"runtime/yolk/net", "runtime/yolk/certs", "runtime/yolk/zoneinfo",
+	}
 }

@@ -21,6 +21,17 @@ var tamagoRoots = []struct{ pkg, wantedBy string }{
 	{"runtime/yolk/net", "net"},
 }
 
+// tamagoLate are the same that initialise last, when the program's packages have:
+// a program starts without waiting for what they serve.
+var tamagoLate = []struct{ pkg, wantedBy string }{
+	{"runtime/yolk/devices/power", "os/signal"},
+	{"runtime/yolk/devices/power", "net"},
+	{"runtime/yolk/devices/balloon", "crypto/internal/sysrand"},
+	{"runtime/yolk/devices/balloon", "github.com/yolk-unikernel/yolk/runtime"},
+	{"runtime/yolk/devices/balloon", "os/signal"},
+	{"runtime/yolk/devices/balloon", "net"},
+}
+
 // tamagoZones is referred to by package time alone: its code and data go in
 // with time.LoadLocation, and it has nothing to initialise.
 const tamagoZones = "runtime/yolk/zoneinfo"
@@ -29,7 +40,7 @@ const tamagoZones = "runtime/yolk/zoneinfo"
 // configuration of tamago programs only, so for other programs this does
 // nothing.
 func loadTamago(ctxt *Link) {
-	for _, r := range tamagoRoots {
+	for _, r := range append(tamagoRoots, tamagoLate...) {
 		if ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil) {
 			loadinternal(ctxt, r.pkg)
 		}
@@ -39,9 +50,9 @@ func loadTamago(ctxt *Link) {
 	}
 }
 
-// tamagoInittasks returns the schedule main with the machine's schedule in
-// front of it, so that files and the network exist before any package of the
-// program initialises. The runtime skips a task that has been done.
+// tamagoInittasks returns the schedule main between the two of the machine: files
+// and the network exist before any package of the program initialises. The
+// runtime skips a task that has been done.
 func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	ldr := ctxt.loader
 	if ctxt.LibraryByPkg[tamagoRoots[0].pkg] == nil {
@@ -55,15 +66,19 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
 		}
 	}
-	for i, r := range tamagoRoots {
-		if i > 0 && r.pkg == tamagoRoots[i-1].pkg {
-			continue
-		}
-		if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
-			add(list)
+	addRoots := func(roots []struct{ pkg, wantedBy string }) {
+		for i, r := range roots {
+			if i > 0 && r.pkg == roots[i-1].pkg {
+				continue
+			}
+			if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
+				add(list)
+			}
 		}
 	}
+	addRoots(tamagoRoots)
 	add(main)
+	addRoots(tamagoLate)
 	return all.Sym()
 }
 

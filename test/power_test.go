@@ -1,0 +1,40 @@
+package test
+
+import (
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/test/vm"
+)
+
+// The host's request to switch off is SIGTERM in the program.
+func TestPowerButton(t *testing.T) {
+	keys := []map[string]any{{"type": "qcode", "data": "ctrl"}, {"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "delete"}}
+	for _, tt := range []struct {
+		name      string
+		flags     []string
+		command   string
+		arguments any
+	}{
+		{"q35", []string{"-machine", "q35"}, "system_powerdown", nil},
+		{"pc", []string{"-machine", "pc"}, "system_powerdown", nil},
+		{"microvm", []string{"-qemu-arg", "-machine", "-qemu-arg", "acpi=on"}, "system_powerdown", nil},
+		{"q35, four CPUs", []string{"-machine", "q35", "-smp", "4"}, "system_powerdown", nil},
+		{"ctrl-alt-delete", []string{"-machine", "q35"}, "send-key", map[string]any{"keys": keys}},
+		{"ctrl-alt-delete, pc", []string{"-machine", "pc"}, "send-key", map[string]any{"keys": keys}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v, m := startMonitored(t, vm.Options{Args: []string{"signal"}, Flags: tt.flags})
+			v.WaitFor("waiting")
+			// The button works a moment after main has begun; until then
+			// a press is lost, as on a machine that is still booting.
+			v.Eventually(func() error {
+				m.do(tt.command, tt.arguments)
+				return v.Within("asked to stop: terminated")
+			})
+			if status := v.Wait(); status != 9 {
+				t.Errorf("exit status %d; want the program's 9", status)
+			}
+		})
+	}
+}
