@@ -356,7 +356,7 @@ TEXT runtime·loadCR3<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 
 // func readCR3() uintptr
 TEXT runtime·readCR3<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
-	BYTE	$0x0f; BYTE $0x20; BYTE $0xd8
+	MOVQ	CR3, AX
 	RET
 
 // func orCR4(bits uintptr)

@@ -2,6 +2,5 @@
 
 package runtime
 
-import "internal/stringslite"
-
-func isSystemFunc(name string) bool { return stringslite.HasPrefix(name, "runtime.") }
+// isSystemFunc is what isSystemGoroutine asks upstream.
+func isSystemFunc(name string) bool { return len(name) >= 8 && name[:8] == "runtime." }
