@@ -114,12 +114,20 @@ func bare(pkg string) bool {
 	return strings.HasPrefix(pkg, "runtime/yolk") || strings.HasPrefix(pkg, "gvisor/")
 }
 
-// tamagoLines returns the functions of a unit that get a DWARF line table.
+// tamagoLines returns the functions of a unit that DWARF describes.
 func tamagoLines(unit *sym.CompilationUnit) []sym.LoaderSym {
 	if bare(unit.Lib.Pkg) {
 		return nil
 	}
 	return unit.Textp
+}
+
+// tamagoVariable returns the DWARF description of a global variable, 0 for none.
+func tamagoVariable(d *dwctxt, s loader.Sym) loader.Sym {
+	if bare(d.ldr.SymPkg(s)) {
+		return 0
+	}
+	return d.ldr.GetVarDwarfAuxSym(s)
 }
 
 // tamagoFrames returns the functions that get DWARF unwind information.
