@@ -190,15 +190,6 @@ func yolk_moveLimit(old, limit int64) bool {
 	return true
 }
 
-// yolk_serve runs f on a goroutine that is the system's: it is not counted, and
-// tracebacks leave it out.
-//
-//go:linkname yolk_serve runtime/yolk.serve
-func yolk_serve(f func()) { go machServe(f) }
-
-// machServe is what makes it so: its name begins with "runtime.".
-func machServe(f func()) { f() }
-
 // yolk_contiguous returns zeroed, physically contiguous memory for devices,
 // page aligned, and its physical address; nil if there is none.
 //

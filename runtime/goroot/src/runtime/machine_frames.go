@@ -44,6 +44,7 @@ type machFrames struct {
 	top     uintptr    // end of the highest region
 	notice  uintptr    // interrupt when so many bytes are dirty; 0: never
 	device  int        // which device's interrupt that is
+	lent    uintptr    // bytes that takeFrames took and giveFrames did not return
 }
 
 func (m *machFrames) chunk(i int) *machChunk {
@@ -253,6 +254,12 @@ func (m *machFrames) takeRun(c *machChunk, kind, first, n int) {
 // used and freed; if dirty is not set, then any. The range is empty if there is
 // none.
 func (m *machFrames) takeFrames(n uintptr, dirty bool) machRange {
+	r := m.takeSome(n, dirty)
+	m.lent += r.end - r.start
+	return r
+}
+
+func (m *machFrames) takeSome(n uintptr, dirty bool) machRange {
 	if r := m.takeRunOf(frameDirty, n); r.end != 0 || dirty {
 		return r
 	}
@@ -293,6 +300,7 @@ func (m *machFrames) takeRunOf(kind int, n uintptr) machRange {
 
 // giveFrames returns what takeFrames took.
 func (m *machFrames) giveFrames(r machRange, clean bool) {
+	m.lent -= r.end - r.start
 	kind := frameDirty
 	if clean {
 		kind = frameClean

@@ -36,7 +36,7 @@ type memoryUser struct {
 
 // memoryUsers tells what RAM is used for. Address space that has no pages yet
 // counts too where the runtime keeps no better account.
-func memoryUsers() [5]memoryUser {
+func memoryUsers() [6]memoryUser {
 	var heap, stacks, work int64
 	for i := range memstats.heapStats.stats {
 		s := &memstats.heapStats.stats[i]
@@ -50,11 +50,13 @@ func memoryUsers() [5]memoryUser {
 		files = *p * machPage
 	}
 	heap -= files // which lie in it
-	rest := int64(mach.mem.total-mach.mem.free) - heap - stacks - work - files
-	return [5]memoryUser{
+	lent := int64(mach.mem.lent)
+	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - stacks - work - files
+	return [6]memoryUser{
 		{"Go heap", heap},
 		{"files in memory", files},
 		{"goroutine stacks", stacks},
+		{"given to the host by the balloon", lent},
 		{"Go runtime", work},
 		{"image, page tables, devices and mappings", rest},
 	}

@@ -51,9 +51,6 @@ func limitMemory(limit int64)
 //go:linkname moveLimit
 func moveLimit(old, limit int64) bool
 
-//go:linkname serve
-func serve(f func())
-
 //go:linkname takeFrames
 func takeFrames(n int, used bool) (start, end uint64)
 
@@ -176,9 +173,6 @@ func Random(p []byte) (int, error) {
 //
 //go:linkname Memory
 func Memory() (total, free uint64) { return memory() }
-
-// Serve runs f, which serves a device, on a goroutine that programs do not see.
-func Serve(f func()) { serve(f) }
 
 // Nanotime returns nanoseconds since boot.
 func Nanotime() int64 { return nanotime() }

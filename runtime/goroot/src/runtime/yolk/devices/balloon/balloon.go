@@ -20,7 +20,7 @@ import (
 // cycle in a busy program is shorter.
 const delay = time.Second
 
-func init() { yolk.Serve(start) }
+func init() { go start() }
 
 func start() {
 	for _, d := range devices.FindDevices(virtio.TypeBalloon) {
@@ -46,9 +46,9 @@ func serve(d *devices.Device) error {
 		return err
 	}
 	for _, irq := range irqs {
-		yolk.Serve(func() { virtio.Serve(irq.Wait, dev.HandleInterrupt) })
+		go virtio.Serve(irq.Wait, dev.HandleInterrupt)
 	}
-	yolk.Serve(func() { dev.ServeFreed() })
+	go dev.ServeFreed()
 	return dev.ServeTarget() // all end together, with the same error
 }
 

@@ -18,15 +18,15 @@ import (
 	"github.com/yolk-unikernel/yolk/drivers/i8042"
 )
 
-func init() { yolk.Serve(start) }
+func init() { go start() }
 
 func start() {
 	info := devices.ACPI()
 	if b := info.Button; b != nil {
-		yolk.Serve(func() { serveButton(b, info.GSI(b.IRQ)) })
+		go serveButton(b, info.GSI(b.IRQ))
 	}
 	if e := info.Events; e != nil {
-		yolk.Serve(func() { serveEvents(e) })
+		go serveEvents(e)
 	}
 	serveKeyboard(info.GSI(i8042.IRQ))
 }
