@@ -91,13 +91,13 @@ func TestRealCrash(t *testing.T) {
 	for _, machine := range Machines {
 		var code tinyguest.Code
 		c := real(t, machine, code.Print("up").Panic().Echo().Exit(134))
-		status := ""
+		stopped := make(chan string, 2)
 		crashed := func(q *qmp.Client) {
 			var s struct{ Status string }
 			if err := q.Execute("query-status", nil, &s); err != nil {
 				t.Error(err)
 			}
-			status += s.Status
+			stopped <- s.Status
 		}
 		var out buffer
 		vm, err := Start(c, Console{In: strings.NewReader("x"), Out: &out, Crashed: crashed})
@@ -105,8 +105,8 @@ func TestRealCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := vm.Wait()
-		if got != 134 || err != nil || status != "guest-panicked" {
-			t.Errorf("%s: exit status %d, %v; stopped as %q; want 134 and guest-panicked once", machine, got, err, status)
+		if status := <-stopped; got != 134 || err != nil || status != "guest-panicked" || len(stopped) != 0 {
+			t.Errorf("%s: exit status %d, %v; stopped as %q and %d times more; want 134 and guest-panicked once", machine, got, err, status, len(stopped))
 		}
 	}
 }
