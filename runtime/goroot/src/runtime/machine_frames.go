@@ -107,12 +107,10 @@ func (m *machFrames) count(c *machChunk, kind, n int) {
 }
 
 // freeFrame gives a frame back.
-func (m *machFrames) freeFrame(phys uintptr) {
-	m.put(frameDirty, phys)
-	m.noticeFreed()
-}
+func (m *machFrames) freeFrame(phys uintptr) { m.put(frameDirty, phys) }
 
-// noticeFreed sends the interrupt that says that there is much to report.
+// noticeFreed sends the interrupt that says that there is much to report. It may
+// write to a thread's memory, and so take frames: not in the midst of a change.
 func (m *machFrames) noticeFreed() {
 	if m.notice != 0 && m.nfree[frameDirty]*machPage >= m.notice {
 		m.notice = 0

@@ -152,11 +152,15 @@ func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
 		}
 		return m.mmap(a1, a2, a3, a4)
 	case nrMunmap:
-		return m.munmap(a1, a2)
+		r := m.munmap(a1, a2)
+		m.noticeFreed()
+		return r
 	case nrMprotect:
 		return m.mprotect(a1, a2, a3)
 	case nrMadvise:
-		return m.madvise(a1, a2, a3)
+		r := m.madvise(a1, a2, a3)
+		m.noticeFreed()
+		return r
 	case nrMincore:
 		if a1%machPage != 0 {
 			return machErr(_EINVAL)
