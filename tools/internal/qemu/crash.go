@@ -39,8 +39,11 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
-// watchCrash calls Console.Crashed when the guest crashes, with the machine
+// watchCrash calls Console.Crashed when the guest has crashed, with the machine
 // stopped, and lets the guest go on to its end.
+//
+// The event GUEST_PANICKED comes before the machine stops, when "cont" would do
+// nothing; STOP comes after it. A guest may have crashed before we were heard.
 func (vm *VM) watchCrash(conn *net.UnixConn) {
 	c, err := qmp.New(conn)
 	if err != nil {
@@ -52,17 +55,31 @@ func (vm *VM) watchCrash(conn *net.UnixConn) {
 		return
 	}
 	defer c.Close()
-	for e := range c.Events() {
-		if e.Name != "GUEST_PANICKED" {
-			continue
+	err = vm.handleCrash(c)
+	for err == nil {
+		e, ok := <-c.Events()
+		if !ok {
+			return
 		}
-		vm.con.Crashed(c)
-		// The guest may end QEMU before it answers.
-		if err := c.Execute("cont", nil, nil); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-			vm.remark("%v", err)
-			vm.end()
+		if e.Name == "STOP" {
+			err = vm.handleCrash(c)
 		}
 	}
+	// The guest may end QEMU before it answers.
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.EPIPE) {
+		vm.remark("%v", err)
+		vm.end()
+	}
+}
+
+// handleCrash returns at once if the machine is not stopped by a crash.
+func (vm *VM) handleCrash(c *qmp.Client) error {
+	var state struct{ Status string }
+	if err := c.Execute("query-status", nil, &state); err != nil || state.Status != "guest-panicked" {
+		return err
+	}
+	vm.con.Crashed(c)
+	return c.Execute("cont", nil, nil)
 }
 
 func (vm *VM) remark(format string, args ...any) {
