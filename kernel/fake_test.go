@@ -65,10 +65,28 @@ func (m *fakeMachine) output() string {
 	return s
 }
 
+// fakeAreas are the mappings of a fakeMachine.
+var fakeAreas = [...]struct{ start, end, prot uintptr }{
+	{0x400000, 0x500000, syscall.PROT_READ | syscall.PROT_EXEC},
+	{0x7f0000001000, 0x7f0000002000, syscall.PROT_NONE},
+	{0x7f0000002000, 0x7f0000004000, syscall.PROT_READ | syscall.PROT_WRITE},
+}
+
+func (m *fakeMachine) Area(addr uintptr) (start, end, prot uintptr) {
+	for _, a := range fakeAreas {
+		if a.end > addr {
+			return a.start, a.end, a.prot
+		}
+	}
+	return 0, 0, 0
+}
+
 func (m *fakeMachine) Random(p []byte)              { rand.Read(p) }
 func (m *fakeMachine) Memory() (total, free uint64) { return m.memory, m.memory / 2 }
 func (m *fakeMachine) CPU() int                     { return 1 }
 func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }
+func (m *fakeMachine) Stolen(cpu int) int64         { return int64(cpu) * 3e9 }
+func (m *fakeMachine) LargePages() uint64           { return 4 << 20 }
 func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }
 func (m *fakeMachine) InitialFiles() []byte         { return m.archive }
 func (m *fakeMachine) Nanotime() int64              { return int64(time.Since(m.start)) + 1e9 }

@@ -28,6 +28,15 @@ type Machine interface {
 	CPUs() (n int, model string)
 	// CPU returns the index of the CPU that the caller runs on.
 	CPU() int
+	// Stolen returns how long a CPU had something to run and the host ran
+	// something else, in nanoseconds.
+	Stolen(cpu int) int64
+	// LargePages returns the part of the program's memory in pages of 2 MiB,
+	// in bytes.
+	LargePages() uint64
+	// Area returns the first mapped range of addresses that ends above addr,
+	// with its PROT_ bits; end is 0 if there is none.
+	Area(addr uintptr) (start, end, prot uintptr)
 	// CommandLine returns the command line as the VMM gave it.
 	CommandLine() string
 	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or

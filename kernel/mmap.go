@@ -240,6 +240,19 @@ func (t *mapTable) add(m fileMapping) {
 	t.mu.Unlock()
 }
 
+// names returns the paths of mapped files by address.
+func (t *mapTable) names(k *Kernel) map[uintptr]string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	m := make(map[uintptr]string, len(t.list))
+	for i := range t.list {
+		if d := t.list[i].desc.where; d != nil {
+			m[t.list[i].addr] = k.vfs.path(d)
+		}
+	}
+	return m
+}
+
 // overlaps returns the newest mapping that has a byte in the range, -1 if none:
 // with MAP_FIXED it lies over older ones, and programs that map much unmap in
 // reverse. mu is held.

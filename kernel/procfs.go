@@ -88,6 +88,7 @@ func procMeminfo(k *Kernel, b []byte) []byte {
 	line("Dirty", 0)
 	line("Writeback", 0)
 	line("AnonPages", total-free)
+	line("AnonHugePages", k.m.LargePages())
 	line("Mapped", 0)
 	line("Shmem", shmem)
 	line("Slab", 0)
@@ -103,12 +104,17 @@ func procStat(k *Kernel, b []byte) []byte {
 	n, _ := k.m.CPUs()
 	busy := k.cpuTime() / (1e9 / userHZ)
 	idle := max(k.m.Nanotime()/(1e9/userHZ)*int64(n)-busy, 0)
-	line := func(name string, busy, idle int64) {
-		b = append(b, name+" "+strconv.FormatInt(busy, 10)+" 0 0 "+strconv.FormatInt(idle, 10)+" 0 0 0 0 0 0\n"...)
+	stolen := func(cpu int) int64 { return k.m.Stolen(cpu) / (1e9 / userHZ) }
+	line := func(name string, busy, idle, stolen int64) {
+		b = append(b, name+" "+strconv.FormatInt(busy, 10)+" 0 0 "+strconv.FormatInt(idle, 10)+" 0 0 0 "+strconv.FormatInt(stolen, 10)+" 0 0\n"...)
 	}
-	line("cpu ", busy, idle)
+	var sum int64
 	for i := range n {
-		line("cpu"+strconv.Itoa(i), busy/int64(n), idle/int64(n))
+		sum += stolen(i)
+	}
+	line("cpu ", busy, idle, sum)
+	for i := range n {
+		line("cpu"+strconv.Itoa(i), busy/int64(n), idle/int64(n), stolen(i))
 	}
 	return append(b, "intr 0\nctxt 0\nbtime "+strconv.FormatInt(k.bootTime()/1e9, 10)+
 		"\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"...)

@@ -37,7 +37,7 @@ func procProcess() genTable {
 		{"statm", selfStatm, nil},
 		{"status", selfStatus, nil},
 		{"limits", selfLimits, nil},
-		{"maps", text("00400000-00401000 r-xp 00000000 00:00 0                                  /init\n"), nil},
+		{"maps", selfMaps, nil},
 		{"smaps_rollup", selfSmaps, nil},
 		{"cgroup", text("0::/\n"), nil},
 		{"mounts", selfMounts, nil},
@@ -143,6 +143,40 @@ func cpuList(n int) string {
 		return "0"
 	}
 	return "0-" + strconv.Itoa(n-1)
+}
+
+// selfMaps lists the mapped memory, with the names of files mapped and of the
+// program, whose text may be executed.
+func selfMaps(k *Kernel, b []byte) []byte {
+	named := k.maps.names(k)
+	var addr uintptr
+	for {
+		start, end, prot := k.m.Area(addr)
+		if end <= addr {
+			return b
+		}
+		name, at := "", len(b)
+		if prot&syscall.PROT_EXEC != 0 && addr == 0 {
+			name = k.opt.Path
+		} else {
+			name = named[start]
+		}
+		b = hexAddress(append(hexAddress(b, start), '-'), end)
+		b = append(b, ' ', "-r"[prot&1], "-w"[prot>>1&1], "-x"[prot>>2&1])
+		b = append(b, "p 00000000 00:00 0 "...)
+		if name != "" {
+			b = append(b, strings.Repeat(" ", max(73-(len(b)-at), 0))...)
+			b = append(b, name...)
+		}
+		b = append(b, '\n')
+		addr = end
+	}
+}
+
+// hexAddress appends an address with at least eight digits.
+func hexAddress(b []byte, addr uintptr) []byte {
+	s := strconv.FormatUint(uint64(addr), 16)
+	return append(append(b, "00000000"[:max(8-len(s), 0)]...), s...)
 }
 
 func selfSmaps(k *Kernel, b []byte) []byte {

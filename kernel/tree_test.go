@@ -362,6 +362,15 @@ func TestProcFiles(t *testing.T) {
 		"/proc/mounts": "proc /proc proc rw", "/proc/self/mountinfo": " / / rw", "/proc/self/status": "Pid:\t1\n",
 		"/proc/self/limits": "Max open files            1048576              1048576              files", "/proc/stat": "btime ",
 		"/proc/version": "yolk", "/proc/self/fdinfo/0": "flags:\t02",
+		"/proc/self/maps": "00400000-00500000 r-xp 00000000 00:00 0                                  /app/prog\n" +
+			"7f0000001000-7f0000002000 ---p 00000000 00:00 0 \n7f0000002000-7f0000004000 rw-p 00000000 00:00 0 \n",
+	} {
+		if got := s.readFile(path); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %q:\n%s", path, want, got)
+		}
+	}
+	for path, want := range map[string]string{
+		"/proc/stat": " 0 0 0 300 0 0\ncpu0 ", "/proc/meminfo": "AnonHugePages:      4096 kB",
 	} {
 		if got := s.readFile(path); !strings.Contains(got, want) {
 			t.Errorf("%s lacks %q:\n%s", path, want, got)

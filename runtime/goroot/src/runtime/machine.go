@@ -57,6 +57,7 @@ const (
 const (
 	earlyGDT   = 0x6000
 	earlyTSS   = 0x6100
+	earlySteal = 0x6200 // 64 bytes
 	earlyG     = 0x7000
 	earlyCPU   = 0x8000
 	earlyInfo  = 0x9000
@@ -127,6 +128,7 @@ type machState struct {
 	files machRange // initial file system, physical
 	rsdp  uintptr
 	hooks machHooks
+	held  machHeld
 }
 
 type machRange struct{ start, end uintptr }

@@ -61,6 +61,13 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		mach.mem.device = int(a1)
 		mach.mem.notice = a2
 		mach.mem.noticeFreed()
+	case nrTakeHeld:
+		*(*machRange)(unsafe.Pointer(a1)) = mach.held.take()
+	case nrArea:
+		if i := mach.mem.find(a1); i < mach.mem.narea {
+			a := mach.mem.areaAt(i)
+			*(*[3]uintptr)(unsafe.Pointer(a2)) = [3]uintptr{a.start, a.end, a.prot & 7}
+		}
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -339,6 +346,33 @@ func yolk_cpus() int { return mach.smp.n }
 //
 //go:linkname yolk_cpu runtime/yolk.cpu
 func yolk_cpu() int { return thisCPU().index }
+
+// yolk_stolen returns how long (ns) a CPU had something to run and the host did
+// not let it.
+//
+//go:linkname yolk_stolen runtime/yolk.stolen
+func yolk_stolen(cpu int) int64 {
+	if uint(cpu) >= uint(mach.smp.online) {
+		return 0
+	}
+	return mach.smp.cpu[cpu].stolen()
+}
+
+// yolk_area returns the first mapped range of addresses that ends above addr
+// and its PROT_ bits; end is 0 if there is none.
+//
+//go:linkname yolk_area runtime/yolk.area
+func yolk_area(addr uintptr) (start, end, prot uintptr) {
+	var a [3]uintptr
+	linux.Syscall6(nrArea, addr, uintptr(unsafe.Pointer(&a)), 0, 0, 0, 0)
+	return a[0], a[1], a[2]
+}
+
+// yolk_largePages returns how many bytes of the program's memory are in pages of
+// 2 MiB.
+//
+//go:linkname yolk_largePages runtime/yolk.largePages
+func yolk_largePages() uint64 { return uint64(mach.mem.large) * machLargePage }
 
 //go:linkname yolk_rsdp runtime/yolk.rsdp
 func yolk_rsdp() uint64 { return uint64(mach.rsdp) }

@@ -219,6 +219,23 @@ func (c *machCPU) load() {
 		orCR4(1 << 18) // OSXSAVE
 		xsetbv(uint64(lo & want))
 	}
+	if kvmFeatures()>>5&1 != 0 {
+		const msrStealTime = 0x4b564d03
+		wrmsr(msrStealTime, uint64(c.base+earlySteal-directMap)|1)
+	}
+}
+
+// stolen returns how long (ns) the CPU had something to run and the host ran
+// something else: struct kvm_steal_time of Documentation/virt/kvm/x86/msr.rst,
+// zero where KVM does not count it.
+func (c *machCPU) stolen() int64 {
+	for {
+		version := load32(c.base + earlySteal + 8)
+		ns := load64(c.base + earlySteal)
+		if version&1 == 0 && load32(c.base+earlySteal+8) == version {
+			return int64(ns)
+		}
+	}
 }
 
 // bootImage maps the image as its program headers say, everything else of the
@@ -405,11 +422,7 @@ func (b *argBuilder) defaultEnv(def string) {
 // kvmclockRate returns the TSC rate that KVM's paravirtual clock tells, or 0
 // (Documentation/virt/kvm/x86/msr.rst, struct pvclock_vcpu_time_info).
 func kvmclockRate() uint64 {
-	top, b, c, d := machCPUID(0x40000000, 0)
-	if b != 0x4b4d564b || c != 0x564b4d56 || d != 0x4d || top < 0x40000001 { // "KVMKVMKVM"
-		return 0
-	}
-	if feat, _, _, _ := machCPUID(0x40000001, 0); feat>>3&1 == 0 {
+	if kvmFeatures()>>3&1 == 0 {
 		return 0
 	}
 	const msrSystemTime = 0x4b564d01
@@ -426,4 +439,15 @@ func kvmclockRate() uint64 {
 		return hz << uint(-shift)
 	}
 	return hz >> uint(shift)
+}
+
+// kvmFeatures returns KVM's feature bits, 0 for another hypervisor
+// (Documentation/virt/kvm/x86/cpuid.rst).
+func kvmFeatures() uint32 {
+	top, b, c, d := machCPUID(0x40000000, 0)
+	if b != 0x4b4d564b || c != 0x564b4d56 || d != 0x4d || top < 0x40000001 { // "KVMKVMKVM"
+		return 0
+	}
+	features, _, _, _ := machCPUID(0x40000001, 0)
+	return features
 }

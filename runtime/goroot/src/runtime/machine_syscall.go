@@ -74,6 +74,8 @@ const (
 	nrTakeFrames
 	nrGiveFrames
 	nrNoticeFreed
+	nrTakeHeld
+	nrArea
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -137,7 +139,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
 	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
-		nrTakeFrames, nrGiveFrames, nrNoticeFreed:
+		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)
@@ -185,8 +187,51 @@ func machFileCall(nr, fd, buf, n uintptr) uintptr {
 	case (fd == 1 || fd == 2) && nr == nrWrite:
 		conWrite(buf, n)
 		return n
+	case nr == nrWrite && fd > 2:
+		return mach.held.write(fd, buf, n)
 	}
 	return machErr(9) // EBADF
+}
+
+// machHeld is what the runtime has written to files when the kernel above could
+// not run: a heap dump, with the world stopped. Each write is its descriptor and
+// length, 8 bytes each, and the data. writeHeld takes it to the files.
+type machHeld struct {
+	machRange // mapped memory
+	next      uintptr
+}
+
+const machHeldHeader = 16
+
+func (h *machHeld) write(fd, buf, n uintptr) uintptr {
+	if h.start == 0 {
+		// Address space: what is touched of it is what is written.
+		size := mach.mem.total
+		p := mach.mem.mmap(0, size, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
+		if p > machErr(4096) {
+			return p
+		}
+		h.machRange, h.next = machRange{p, p + size}, p
+	}
+	if h.end-h.next < machHeldHeader || n > h.end-h.next-machHeldHeader {
+		return machErr(28) // ENOSPC
+	}
+	store64(h.next, uint64(fd))
+	store64(h.next+8, uint64(n))
+	memmove(unsafe.Pointer(h.next+machHeldHeader), unsafe.Pointer(buf), n)
+	h.next += machHeldHeader + n
+	return n
+}
+
+// take returns all that is held. The memory behind it is the caller's to unmap.
+func (h *machHeld) take() machRange {
+	r := machRange{h.start, h.next}
+	if r.start != 0 {
+		rest := (h.next + machPage - 1) &^ (machPage - 1)
+		mach.mem.munmap(rest, h.end-rest)
+	}
+	*h = machHeld{}
+	return r
 }
 
 // machRareCall serves what is not called often.

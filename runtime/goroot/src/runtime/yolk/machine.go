@@ -105,6 +105,15 @@ func cpus() int
 //go:linkname cpu
 func cpu() int
 
+//go:linkname stolen
+func stolen(cpu int) int64
+
+//go:linkname area
+func area(addr uintptr) (start, end, prot uintptr)
+
+//go:linkname largePages
+func largePages() uint64
+
 //go:linkname cpuid
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
@@ -130,6 +139,8 @@ func (machine) CommandLine() string               { return commandLine() }
 func (machine) InitialFiles() []byte              { return initialFiles() }
 func (machine) Nanotime() int64                   { return nanotime() }
 func (machine) CPU() int                          { return cpu() }
+func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
+func (machine) LargePages() uint64                { return largePages() }
 func (machine) Exit(status int)                   { exit(status) }
 
 func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
@@ -144,6 +155,8 @@ func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	r, errno := machineCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
 	return r, syscall.Errno(errno)
 }
+
+func (machine) Area(addr uintptr) (start, end, prot uintptr) { return area(addr) }
 
 // CPUs returns their number and the brand string of cpuid leaves 0x80000002 to 4.
 func (machine) CPUs() (n int, model string) {

@@ -1,0 +1,15 @@
+package test
+
+import (
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/test/vm"
+)
+
+func TestOwnMemory(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"maps", "stacks", "heapdump"} {
+		got := vm.Run(t, vm.Options{Target: "./test/testdata/memory", Args: []string{what}})
+		wantOutput(t, got, 0, "fine\n")
+	}
+}
