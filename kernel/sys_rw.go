@@ -53,51 +53,53 @@ func count(n int, e syscall.Errno) (uintptr, syscall.Errno) {
 	return uintptr(n), e
 }
 
+// buffer returns the descriptor of argument 0, open for reading or writing and
+// with a reference, and the memory that arguments 1 and 2 give.
+func (k *Kernel) buffer(a *Args, write bool) (d *Description, p []byte, e syscall.Errno) {
+	if write {
+		d, e = k.getWritable(a, 0)
+	} else {
+		d, e = k.getReadable(a, 0)
+	}
+	if e != 0 {
+		return nil, nil, e
+	}
+	if p, e = bytesAt(a.Pointer(1), uint64(a.N[2])); e != 0 {
+		d.DecRef()
+		return nil, nil, e
+	}
+	return d, p, 0
+}
+
 // sysRead is read(2).
 func sysRead(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getReadable(&a, 0)
+	d, p, e := k.buffer(&a, false)
 	if e != 0 {
 		return 0, e
 	}
-	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
-	if e == 0 {
-		var n int
-		n, e = d.read(p)
-		d.DecRef()
-		return count(n, e)
-	}
+	n, e := d.read(p)
 	d.DecRef()
-	return 0, e
+	return count(n, e)
 }
 
 // sysWrite is write(2).
 func sysWrite(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getWritable(&a, 0)
+	d, p, e := k.buffer(&a, true)
 	if e != 0 {
 		return 0, e
 	}
-	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
-	if e == 0 {
-		var n int
-		n, e = d.write(p)
-		d.DecRef()
-		return count(n, e)
-	}
+	n, e := d.write(p)
 	d.DecRef()
-	return 0, e
+	return count(n, e)
 }
 
 // sysPread64 is pread64(2).
 func sysPread64(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getReadable(&a, 0)
+	d, p, e := k.buffer(&a, false)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
-	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
-	if e != 0 {
-		return 0, e
-	}
 	return count(d.readAt(p, int64(a.N[3])))
 }
 
@@ -113,15 +115,11 @@ func (d *Description) readAt(p []byte, off int64) (int, syscall.Errno) {
 
 // sysPwrite64 is pwrite64(2). As on Linux, O_APPEND wins over the offset.
 func sysPwrite64(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getWritable(&a, 0)
+	d, p, e := k.buffer(&a, true)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
-	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
-	if e != 0 {
-		return 0, e
-	}
 	return count(d.writeAt(p, int64(a.N[3])))
 }
 
