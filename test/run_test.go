@@ -144,6 +144,8 @@ func TestOutOfMemory(t *testing.T) {
 func TestSmallMemory(t *testing.T) {
 	t.Parallel()
 	wantOutput(t, runProg(t, []string{"-m", "16M"}, "hello"), 0, "hello, world\n")
+	// At most 1 MiB for each further CPU, all of them at work.
+	wantOutput(t, runProg(t, []string{"-m", "19M", "-smp", "4"}, "cpus"), 0, "4 4 4\n")
 }
 
 func TestArgumentsAndEnvironment(t *testing.T) {

@@ -119,52 +119,6 @@ func ensureToolchain(ctx context.Context, dir string) (goroot, gocache string, e
 	return goroot, gocache, nil
 }
 
-const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages]
-
-Runs go test with GOOS=tamago: each package's test binary boots in a VM of its
-own, with the package's folder visible at the same path. VM flags come first:
--m, -smp, -machine, -accel, -net, -ip, -e, -files, -hostname, -gdb, -qemu-arg, as
-for yolk run (-m is 512M unless given).
-
-Examples:
-    yolk test ./...
-    yolk test -m 1G -run TestParse -v ./parser
-    yolk test -bench . -count 3 ./codec
-`
-
-// testFlags are the VM flags that go test has no other use for.
-var testFlags = map[string]bool{
-	"m": true, "smp": true, "machine": true, "accel": true, "net": true, "ip": true, "e": true,
-	"files": true, "hostname": true, "gdb": true, "qemu-arg": true,
-}
-
-func testCommand(ctx context.Context, args []string) int {
-	v := newVMFlags()
-	var vmArgs []string
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		name, _, _ := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
-		if !testFlags[name] {
-			break
-		}
-		n, err := v.one(args)
-		if err != nil {
-			return usage("test", "%v", err)
-		}
-		for _, a := range args[:n] {
-			vmArgs = append(vmArgs, shellQuote(a))
-		}
-		args = args[n:]
-	}
-	b, err := newBuilderHere(ctx)
-	if err != nil {
-		return fail("", err)
-	}
-	cmd := b.Go(ctx, append([]string{"test"}, args...)...)
-	cmd.Env = append(cmd.Env, "YOLK_RUN_FLAGS="+strings.TrimSpace(os.Getenv("YOLK_RUN_FLAGS")+" "+strings.Join(vmArgs, " ")))
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	return exitOf(cmd.Run(), "test")
-}
-
 // exitOf passes a command's exit status on.
 func exitOf(err error, name string) int {
 	if err == nil {

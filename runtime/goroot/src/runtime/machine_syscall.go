@@ -187,13 +187,13 @@ func machFileCall(nr, fd, buf, n uintptr) uintptr {
 	case (fd == 1 || fd == 2) && nr == nrWrite:
 		conWrite(buf, n)
 		return n
-	case nr == nrWrite && fd > 2:
+	case nr == nrWrite && fd == dumpfd && fd > 2:
 		return mach.held.write(fd, buf, n)
 	}
 	return machErr(9) // EBADF
 }
 
-// machHeld is what the runtime has written to files when the kernel above could
+// machHeld is what the runtime has written to a file when the kernel above could
 // not run: a heap dump, with the world stopped. Each write is its descriptor and
 // length, 8 bytes each, and the data. writeHeld takes it to the files.
 type machHeld struct {

@@ -22,12 +22,11 @@ func isSystemFunc(name string) bool {
 func malgGuarded(malg func(int32) *g, size int32) *g {
 	gp := malg(-1)
 	n := uintptr(size) + physPageSize
-	p, err := mmap(nil, n, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE, -1, 0)
-	if err != 0 {
+	p := sysAlloc(n, &memstats.stacks_sys, "stack of a thread")
+	if p == nil {
 		throw("no memory for the stack of a thread")
 	}
 	mprotect(p, physPageSize, _PROT_NONE)
-	memstats.stacks_sys.add(int64(n))
 	gp.stack = stack{uintptr(p) + physPageSize, uintptr(p) + n}
 	gp.stackguard0 = gp.stack.lo + stackGuard
 	gp.stackguard1 = ^uintptr(0)
@@ -37,9 +36,7 @@ func malgGuarded(malg func(int32) *g, size int32) *g {
 // freeGuarded frees a stack of malgGuarded; that of the first thread is the
 // machine's.
 func freeGuarded(_ func(stack), stk stack) {
-	n := stk.hi - stk.lo + physPageSize
-	munmap(unsafe.Pointer(stk.lo-physPageSize), n)
-	memstats.stacks_sys.add(-int64(n))
+	sysFree(unsafe.Pointer(stk.lo-physPageSize), stk.hi-stk.lo+physPageSize, &memstats.stacks_sys)
 }
 
 // writeHeld writes to files what machHeld keeps.

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages] [go test flags]
+
+Runs go test with GOOS=tamago: each package's test binary boots in a VM of its
+own. It finds the package's module at the same path as on the host, with the
+package's folder as the working directory, and what it writes there stays.
+Profiles and coverage go where go test puts them; results are cached.
+
+VM flags stand before the packages: -m, -smp, -machine, -accel, -net, -ip, -e,
+-files, -hostname, -gdb, -qemu-arg, as for yolk run (-m is 512M unless given).
+All others are go test's. Tests that start processes fail (there are none in a
+VM), and so does -fuzz, which needs them; a target's seeds run.
+
+Examples:
+    yolk test ./...
+    yolk test -m 1G -run TestParse -v ./parser
+    yolk test -bench . -count 3 -cpuprofile cpu.out ./codec
+    yolk test -json -coverprofile cover.out ./... | jq .Test
+`
+
+// testVMFlags are the VM flags that go test has no other use for.
+var testVMFlags = names("m", "smp", "machine", "accel", "net", "ip", "e", "files", "hostname", "gdb", "qemu-arg")
+
+// testValueFlags are the flags of go test with a value, go help build and go
+// help testflag.
+var testValueFlags = names(
+	"p", "asmflags", "buildmode", "compiler", "covermode", "coverpkg", "gccgoflags", "gcflags", "installsuffix",
+	"ldflags", "mod", "modfile", "overlay", "pgo", "pkgdir", "tags", "toolexec", "exec", "o", "vet",
+	"run", "skip", "list", "bench", "benchtime", "blockprofile", "blockprofilerate", "count", "coverprofile", "cpu",
+	"cpuprofile", "fuzz", "fuzztime", "fuzzminimizetime", "memprofile", "memprofilerate", "mutexprofile",
+	"mutexprofilefraction", "outputdir", "parallel", "shuffle", "timeout", "trace",
+)
+
+func names(list ...string) map[string]bool {
+	m := map[string]bool{}
+	for _, n := range list {
+		m[n] = true
+	}
+	return m
+}
+
+// testArgs are the arguments of yolk test: the flags of the VM, those of go
+// test, and the folder of -C.
+type testArgs struct {
+	vm, test []string
+	dir      string
+}
+
+// splitTestArgs separates the flags before the packages.
+func splitTestArgs(args []string) (a testArgs, err error) {
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" && args[0] != "-args" {
+		name, value, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
+		name = strings.TrimPrefix(name, "test.")
+		n := 1
+		switch {
+		case testVMFlags[name]:
+			if n, err = newVMFlags().one(args); err != nil {
+				return a, err
+			}
+			a.vm = append(a.vm, args[:n]...)
+		case name == "C":
+			if !hasValue && len(args) < 2 {
+				return a, errors.New("flag -C needs a folder")
+			}
+			if !hasValue {
+				value, n = args[1], 2
+			}
+			a.dir = value
+		default:
+			if testValueFlags[name] && !hasValue && len(args) > 1 {
+				n = 2
+			}
+			a.test = append(a.test, args[:n]...)
+		}
+		args = args[n:]
+	}
+	a.test = append(a.test, args...)
+	return a, nil
+}
+
+func testCommand(ctx context.Context, args []string) int {
+	a, err := splitTestArgs(args)
+	if err != nil {
+		return usage("test", "%v", err)
+	}
+	b, err := newBuilder(ctx, nil)
+	if err == nil {
+		err = b.Prepare(ctx, a.dir)
+	}
+	if err != nil {
+		return fail("", err)
+	}
+	cmd := b.Go(ctx, append([]string{"test"}, a.test...)...)
+	cmd.Dir = a.dir
+	flags := os.Getenv("YOLK_RUN_FLAGS")
+	for _, f := range a.vm {
+		flags += " " + shellQuote(f)
+	}
+	cmd.Env = append(cmd.Env, "YOLK_RUN_FLAGS="+strings.TrimSpace(flags))
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	return exitOf(cmd.Run(), "test")
+}
+
+// testOutputs are the flags by which go test tells a test binary where to write:
+// a file, or a folder (true).
+var testOutputs = map[string]bool{
+	"testlogfile": false, "gocoverdir": true, "outputdir": true, "coverprofile": false, "cpuprofile": false,
+	"memprofile": false, "blockprofile": false, "mutexprofile": false, "trace": false,
+}
+
+// hostFolders returns the folders of the host that a binary of the go command's
+// sees at their own paths: its module, or dir itself without one, and those that
+// it was told to write to.
+func hostFolders(dir string, args, env []string) []string {
+	folders := []string{moduleRoot(dir)}
+	for _, arg := range args {
+		flag, ok := strings.CutPrefix(arg, "-test.")
+		name, path, _ := strings.Cut(flag, "=")
+		isDir, known := testOutputs[name]
+		if !ok || !known || !filepath.IsAbs(path) {
+			continue
+		}
+		if !isDir {
+			path = filepath.Dir(path)
+		}
+		folders = append(folders, path)
+	}
+	for _, kv := range env {
+		if path, ok := strings.CutPrefix(kv, "GOCOVERDIR="); ok && filepath.IsAbs(path) {
+			folders = append(folders, path)
+		}
+	}
+	return outermost(folders)
+}
+
+// moduleRoot returns the folder of the go.mod above dir, or dir. It is never the
+// root, on which nothing can be mounted.
+func moduleRoot(dir string) string {
+	for d := dir; d != "/"; d = filepath.Dir(d) {
+		if info, err := os.Stat(filepath.Join(d, "go.mod")); err == nil && info.Mode().IsRegular() {
+			return d
+		}
+	}
+	return dir
+}
+
+// outermost returns the folders among the paths, without those inside of
+// another one and without the root.
+func outermost(paths []string) []string {
+	var folders []string
+	for _, p := range paths {
+		p = filepath.Clean(p)
+		if info, err := os.Stat(p); err == nil && info.IsDir() && p != "/" && !slices.Contains(folders, p) {
+			folders = append(folders, p)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(folders), func(f string) bool {
+		return slices.ContainsFunc(folders, func(other string) bool { return strings.HasPrefix(f, other+"/") })
+	})
+}
