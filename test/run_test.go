@@ -73,6 +73,7 @@ func TestForbiddenThings(t *testing.T) {
 	t.Parallel()
 	for what, want := range map[string][]string{
 		"text":        {"unexpected fault address", "main.writeText"},
+		"alias":       {"unexpected fault address", "main.writeAlias"},
 		"heap":        {"unexpected fault address", "main.runHeap"},
 		"freed":       {"unexpected fault address", "main.runFreedPage"},
 		"readonly":    {"unexpected fault address", "main.writeReadOnly"},

@@ -86,12 +86,16 @@ func run(ctx context.Context, o *options, patterns []string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	known := knownDifferences()
+	for i := range rows {
+		rows[i].explain(known)
+	}
 	if o.json != "" {
 		if err := save(o.json, rows); err != nil {
 			return false, err
 		}
 	}
-	return report(os.Stdout, rows, knownDifferences()), nil
+	return report(os.Stdout, rows, known), nil
 }
 
 // host is what the tests are built and compared with.

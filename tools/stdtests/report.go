@@ -12,6 +12,17 @@ import (
 type row struct {
 	Package   string
 	Linux, VM outcome
+	// Unexplained are the differences whose cause is not known.
+	Unexplained []string `json:",omitempty"`
+}
+
+// explain finds the differences whose cause is not known.
+func (r *row) explain(known map[string]string) {
+	for _, d := range r.differences() {
+		if known[d.pkg+" "+d.test] == "" {
+			r.Unexplained = append(r.Unexplained, fmt.Sprintf("%s: %s on Linux, %s in the VM", d.test, orNotRun(d.linux), orNotRun(d.vm)))
+		}
+	}
 }
 
 // difference is a top-level test that does not do in the VM what it does on

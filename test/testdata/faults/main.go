@@ -15,6 +15,7 @@ import (
 
 var cases = map[string]func(){
 	"text":        writeText,
+	"alias":       writeAlias,
 	"heap":        runHeap,
 	"zero":        readPageZero,
 	"stack":       overflowStack,
@@ -32,6 +33,14 @@ func main() {
 // writeText stores to the program's own code.
 func writeText() {
 	pc := reflect.ValueOf(strings.Repeat).Pointer()
+	**(**byte)(unsafe.Pointer(&pc)) = 0xc3
+}
+
+// writeAlias does it where the machine sees all RAM; the image lies at its own
+// physical address.
+func writeAlias() {
+	const directMap = 0xffff800000000000
+	pc := directMap + reflect.ValueOf(strings.Repeat).Pointer()
 	**(**byte)(unsafe.Pointer(&pc)) = 0xc3
 }
 

@@ -262,6 +262,9 @@ func bootImage(base uintptr) {
 		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
 		m.mapRange(start, start, end-start, protBits(prot))
 		m.add(start, end, prot)
+		if prot&_PROT_WRITE == 0 {
+			m.protectDirect(start, end)
+		}
 	}
 	// The BSS: the tail of the data's last page is cleared, the rest comes on
 	// demand.

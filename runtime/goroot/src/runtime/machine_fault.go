@@ -105,6 +105,15 @@ func (m *machMem) split(e *uint64) bool {
 	return true
 }
 
+// protectDirect makes the direct map's view of physical memory read-only.
+func (m *machMem) protectDirect(start, end uintptr) {
+	large := m.large // counts the program's pages only
+	m.forEachPage(directMap+start, directMap+end, readOnlyPage, 0)
+	m.large = large
+}
+
+func readOnlyPage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= pteWrite }
+
 // pageFunc changes the entry e of the page at va: 4 KiB, or 2 MiB if *e has
 // pteLarge.
 type pageFunc func(m *machMem, va uintptr, e *uint64, arg uintptr)
