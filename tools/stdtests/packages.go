@@ -16,9 +16,9 @@ import (
 // system, and some that compute. Each takes less than a minute in emulation.
 var sample = []string{
 	"bufio", "bytes", "context", "crypto/tls", "encoding/json", "fmt", "internal/poll",
-	"internal/syscall/unix", "io", "io/fs", "log/slog", "math/big", "net", "net/http", "net/netip",
+	"internal/syscall/unix", "io", "io/fs", "log/slog", "net", "net/http", "net/netip",
 	"os", "os/signal", "os/user", "path/filepath", "reflect", "runtime", "runtime/debug", "runtime/pprof",
-	"runtime/trace", "sort", "strings", "sync", "sync/atomic", "syscall", "testing/synctest", "time",
+	"runtime/trace", "sort", "strconv", "strings", "sync", "sync/atomic", "syscall", "testing/synctest", "time",
 }
 
 // withTests lists import paths of packages that have tests.
