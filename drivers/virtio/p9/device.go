@@ -1,0 +1,159 @@
+// Package p9 drives virtio 9P transports: a device that carries the requests of
+// the 9P protocol to a file server on the host and brings its answers back. It
+// knows nothing of the protocol: a request is bytes out and room for bytes in,
+// and both lie where the caller has them, so that file data is not copied.
+//
+// Virtio 1.2 §5 reserves device type 9 for it and says no more. What is here
+// is what Linux (net/9p/trans_virtio.c, uapi/linux/virtio_9p.h) and QEMU
+// (hw/9pfs/virtio-9p-device.c) agree on: one queue, one chain for each request
+// with its answer, and a configuration that names the device.
+//
+// Start reading at New, then Device.Exchange (request.go).
+package p9
+
+import (
+	"sync"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+)
+
+// featureMountTag: the configuration holds the device's name.
+const featureMountTag = 1 << 0
+
+// Configuration: the length of the name in 16 bits, then the name.
+const (
+	configTagLen = 0
+	configTag    = 2
+	maxTag       = 255 // QEMU allows 32 bytes
+)
+
+// queueMax is the size of the queue: QEMU serves 128 requests at once.
+const queueMax = 128
+
+// Errors of this package. ErrTooLarge is the caller's; the others end the device.
+const (
+	ErrNotP9    = virtio.Error("virtio-9p: not a 9P transport")
+	ErrTag      = virtio.Error("virtio-9p: device has no name, or one that is longer than 255 bytes")
+	ErrTooLarge = virtio.Error("virtio-9p: request has too many pieces for the queue")
+)
+
+// Device is a 9P transport at work. Any number of goroutines may use it.
+type Device struct {
+	t   virtio.Transport
+	mem virtio.Memory
+	tag string
+
+	mu    sync.Mutex // protects what follows
+	room  sync.Cond  // signalled when the queue has gained room, and by fail
+	q     *virtio.Queue
+	slots []*waiter // by head descriptor: who waits for it
+	idle  []*waiter
+	err   error
+}
+
+// New starts a 9P transport. Its interrupt must be connected already.
+func New(t virtio.Transport, mem virtio.Memory) (*Device, error) {
+	if t.DeviceType() != virtio.Type9P {
+		return nil, ErrNotP9
+	}
+	d := &Device{t: t, mem: mem}
+	d.room.L = &d.mu
+	if err := d.start(); err != nil {
+		virtio.Fail(t)
+		virtio.Reset(t)
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *Device) start() error {
+	features, err := virtio.Negotiate(d.t, featureMountTag, featureMountTag, nil)
+	if err != nil {
+		return err
+	}
+	if d.tag, err = ReadTag(d.t); err != nil {
+		return err
+	}
+	if d.q, err = virtio.NewQueue(d.t, d.mem, features, 0, queueMax); err != nil {
+		return err
+	}
+	d.slots = make([]*waiter, d.q.Size())
+	d.q.EnableInterrupts(0)
+	return virtio.Ready(d.t)
+}
+
+// ReadTag reads the name of a device, which may not be started yet.
+func ReadTag(t virtio.Transport) (string, error) {
+	var tag []byte
+	err := virtio.ReadConfig(t, func(r virtio.Registers) {
+		n := int(r.Read16(configTagLen))
+		if n > maxTag {
+			n = 0
+		}
+		tag = make([]byte, n)
+		for i := range tag {
+			tag[i] = r.Read8(configTag + uintptr(i))
+		}
+	})
+	if err == nil && len(tag) == 0 {
+		err = ErrTag
+	}
+	return string(tag), err
+}
+
+// Tag returns the name that the host gave the device.
+func (d *Device) Tag() string { return d.tag }
+
+// MaxData returns how many bytes the payload of one request can have, wherever
+// its pages lie: each takes a descriptor, and so do the two headers (on a page
+// boundary, two each) and the piece of a page at each end.
+func (d *Device) MaxData() int { return max(d.q.Size()-6, 0) * virtio.PageSize }
+
+// HandleInterrupt does all that the device may have interrupted for. An error
+// is final: Exchange returns it from then on.
+func (d *Device) HandleInterrupt() error {
+	if d.t.Acknowledge()&virtio.CauseConfig != 0 {
+		if err := d.HandleConfigChange(); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.complete()
+	return d.err
+}
+
+// HandleConfigChange handles an interrupt that is for changes of the status
+// alone (a message of its own on PCI).
+func (d *Device) HandleConfigChange() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := virtio.CheckStatus(d.t); err != nil {
+		d.fail(err)
+	}
+	return d.err
+}
+
+// fail ends the device and all requests, with mu held.
+func (d *Device) fail(err error) {
+	if d.err != nil {
+		return
+	}
+	d.err = err
+	virtio.Reset(d.t) // from here on it touches no buffer
+	for head, w := range d.slots {
+		if w != nil {
+			d.slots[head] = nil
+			w.err = err
+			w.ready <- struct{}{}
+		}
+	}
+	d.room.Broadcast()
+}
+
+// Close stops the device; requests under way fail.
+func (d *Device) Close() {
+	d.mu.Lock()
+	d.fail(virtio.ErrClosed)
+	d.mu.Unlock()
+}
