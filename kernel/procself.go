@@ -201,9 +201,27 @@ func selfLimits(k *Kernel, b []byte) []byte {
 	return b
 }
 
+// mangle writes a path as in /proc/mounts: what would end a field or a line is
+// octal.
+func mangle(path string) string {
+	if !strings.ContainsAny(path, " \t\n\\") {
+		return path
+	}
+	var b []byte
+	for _, c := range []byte(path) {
+		switch c {
+		case ' ', '\t', '\n', '\\':
+			b = append(b, '\\', '0'+c>>6, '0'+c>>3&7, '0'+c&7)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}
+
 func selfMounts(k *Kernel, b []byte) []byte {
 	for _, m := range k.vfs.mountList() {
-		b = append(b, m.source+" "+k.vfs.path(m.root)+" "+m.fs.Type()+" rw,relatime 0 0\n"...)
+		b = append(b, m.source+" "+mangle(k.vfs.path(m.root))+" "+m.fs.Type()+" "+m.options()+" 0 0\n"...)
 	}
 	return b
 }
@@ -217,7 +235,7 @@ func selfMountinfo(k *Kernel, b []byte) []byte {
 			parent = m.point.mnt.id
 		}
 		b = append(b, strconv.Itoa(m.id)+" "+strconv.Itoa(parent)+" "+utoa(uint64(major(st.Dev)))+":"+utoa(uint64(minor(st.Dev)))+
-			" / "+k.vfs.path(m.root)+" rw,relatime - "+m.fs.Type()+" "+m.source+" rw\n"...)
+			" / "+mangle(k.vfs.path(m.root))+" "+m.options()+" - "+m.fs.Type()+" "+m.source+" "+m.options()[:2]+"\n"...)
 	}
 	return b
 }

@@ -27,12 +27,16 @@ func (k *Kernel) setAttr(d *dentry, c AttrChange) syscall.Errno {
 	return e
 }
 
+// attrSetter is a File that changes its own attributes, whatever its name leads
+// to by now.
+type attrSetter interface {
+	SetAttr(AttrChange) syscall.Errno
+}
+
 // setAttrFile changes an object that has no name: a pipe or a socket keeps
 // neither mode nor owner, and that is no error.
 func setAttrFile(d *Description, c AttrChange) syscall.Errno {
-	if s, ok := d.file.(interface {
-		SetAttr(AttrChange) syscall.Errno
-	}); ok {
+	if s, ok := d.file.(attrSetter); ok {
 		return s.SetAttr(c)
 	}
 	return 0
@@ -45,8 +49,15 @@ func (k *Kernel) setAttrFD(a *Args, c AttrChange) syscall.Errno {
 		return e
 	}
 	defer d.DecRef()
+	if s, ok := d.file.(attrSetter); ok {
+		e := s.SetAttr(c)
+		if e == 0 && d.where != nil && k.inotify.active() {
+			k.notifyObject(d.where, inAttrib)
+		}
+		return e
+	}
 	if d.where == nil {
-		return setAttrFile(d, c)
+		return 0 // as setAttrFile
 	}
 	return k.setAttr(d.where, c)
 }

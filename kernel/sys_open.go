@@ -78,12 +78,15 @@ func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, lin
 		if name == "" || slash {
 			return nil, syscall.EISDIR
 		}
-		d, made, e := k.lookupOrCreate(dir, name, flags, mode)
+		d, made, f, e := k.lookupOrCreate(dir, name, flags, mode)
 		if e != 0 {
 			return nil, e
 		}
 		if made {
 			k.notifyEntry(d, inCreate)
+			if f != nil {
+				return k.describe(d, f, flags), 0
+			}
 			return k.openNew(d, flags)
 		}
 		if flags&syscall.O_EXCL != 0 {
@@ -112,21 +115,31 @@ func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, lin
 	}
 }
 
-// lookupOrCreate finds name in dir or makes a regular file of that name.
-func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32) (*dentry, bool, syscall.Errno) {
-	d, e := k.vfs.child(dir, name)
-	if e != syscall.ENOENT {
-		return d, false, e
+// openCreator is a Directory that makes a regular file and opens it in one step.
+type openCreator interface {
+	OpenCreate(name string, flags int, mode uint32) (Inode, File, syscall.Errno)
+}
+
+// lookupOrCreate finds name in dir or makes a regular file of that name; file is
+// not nil if it was opened at once.
+func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32) (d *dentry, made bool, file File, e syscall.Errno) {
+	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
+		return d, false, nil, e
 	}
 	k.vfs.changes.Lock()
 	defer k.vfs.changes.Unlock()
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
-		return d, false, e
+		return d, false, nil, e
 	}
-	d, e = k.create(dir, name, func(parent Directory) (Inode, syscall.Errno) {
-		return parent.Create(name, syscall.S_IFREG|mode&^k.proc.umask.Load()&0o7777, 0)
+	mode &^= k.proc.umask.Load()
+	d, e = k.create(dir, name, func(parent Directory) (inode Inode, e syscall.Errno) {
+		if c, ok := parent.(openCreator); ok {
+			inode, file, e = c.OpenCreate(name, flags, mode&0o7777)
+			return inode, e
+		}
+		return parent.Create(name, syscall.S_IFREG|mode&0o7777, 0)
 	})
-	return d, e == 0, e
+	return d, e == 0, file, e
 }
 
 // create makes a new name with op and its dentry. vfs.changes is held.

@@ -136,12 +136,23 @@ func sysFaccessat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // accessAt checks as root: everything may be read and written, and executed if
 // anyone may execute it.
 func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
-	const execute, all = 1, 7
+	const execute, write, all = 1, 2, 7
 	if mode&^all != 0 {
 		return syscall.EINVAL
 	}
 	var st syscall.Stat_t
-	if e := k.statObject(fd, a, i, flags, noescape(&st)); e != 0 {
+	d, desc, e := k.objectAt(fd, a, i, flags)
+	switch {
+	case desc != nil:
+		defer desc.DecRef()
+		e = desc.file.Stat(noescape(&st))
+	case e == 0:
+		e = d.inode.Stat(noescape(&st))
+		if e == 0 && mode&write != 0 && d.mnt.readOnly() {
+			e = syscall.EROFS
+		}
+	}
+	if e != 0 {
 		return e
 	}
 	if mode&execute != 0 && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 == 0 {

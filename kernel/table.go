@@ -55,7 +55,7 @@ var table = [tableSize]call{
 	18:  {"pwrite64", sysPwrite64, levelFull},
 	19:  {"readv", sysReadv, levelFull},
 	20:  {"writev", sysWritev, levelFull},
-	21:  {"access", sysAccess, levelPartial}, // as root: only the execute bits are looked at
+	21:  {"access", sysAccess, levelPartial}, // as root: only the execute bits and read-only mounts are looked at
 	22:  {"pipe", sysPipe, levelFull},
 	23:  {"select", sysSelect, levelFull},
 	24:  {"sched_yield", sysSchedYield, levelFull},
@@ -303,7 +303,7 @@ var table = [tableSize]call{
 	266: {"symlinkat", sysSymlinkat, levelFull},
 	267: {"readlinkat", sysReadlinkat, levelFull},
 	268: {"fchmodat", sysFchmodat, levelFull},
-	269: {"faccessat", sysFaccessat, levelPartial}, // as root: only the execute bits are looked at
+	269: {"faccessat", sysFaccessat, levelPartial}, // as root: only execute bits and read-only mounts count
 	270: {"pselect6", sysPselect6, levelPartial},   // the signal mask is ignored
 	271: {"ppoll", sysPpoll, levelPartial},         // the signal mask is ignored
 	272: {"unshare", noPerm, levelStub},            // EPERM
@@ -386,7 +386,7 @@ var table = [tableSize]call{
 	436: {"close_range", sysCloseRange, levelFull},
 	437: {"openat2", noSys, levelStub},               // ENOSYS; callers fall back to openat
 	438: {"pidfd_getfd", noSys, levelStub},           // ENOSYS; the os package falls back to kill
-	439: {"faccessat2", sysFaccessat2, levelPartial}, // as root: only the execute bits are looked at
+	439: {"faccessat2", sysFaccessat2, levelPartial}, // as root: only execute bits and read-only mounts count
 	440: {"process_madvise", nil, levelNone},
 	441: {"epoll_pwait2", sysEpollPwait2, levelPartial}, // the signal mask is ignored
 	442: {"mount_setattr", noPerm, levelStub},           // EPERM

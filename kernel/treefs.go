@@ -12,7 +12,7 @@ type treeFS struct {
 }
 
 func newTreeFS(k *Kernel, open func(string) ([]byte, bool)) *treeFS {
-	return &treeFS{k: k, open: open, dev: 64 + k.proc.nextID(), born: k.bootTime()}
+	return &treeFS{k: k, open: open, dev: k.NewDevice(), born: k.bootTime()}
 }
 
 func (fs *treeFS) Type() string        { return "yolk" }

@@ -98,6 +98,9 @@ type FileSystem interface {
 	Sync() syscall.Errno
 }
 
+// readOnlyFS is a FileSystem that may refuse all changes with EROFS.
+type readOnlyFS interface{ ReadOnly() bool }
+
 // mount is a file system in the tree.
 type mount struct {
 	fs     FileSystem
@@ -105,6 +108,19 @@ type mount struct {
 	point  *dentry // where it is mounted; nil for the root
 	source string
 	id     int
+}
+
+func (m *mount) readOnly() bool {
+	fs, ok := m.fs.(readOnlyFS)
+	return ok && fs.ReadOnly()
+}
+
+// options returns the mount options for /proc/mounts.
+func (m *mount) options() string {
+	if m.readOnly() {
+		return "ro,relatime"
+	}
+	return "rw,relatime"
 }
 
 // dentry is a name in the tree with what it names. The zero fields of a dentry
@@ -198,9 +214,13 @@ func (d *dentry) top() *dentry {
 
 // keep remembers c as a child of d. vfs.mu is held.
 func (d *dentry) keep(c *dentry) {
-	if d.mnt.fs.Volatile() {
-		return
+	if !d.mnt.fs.Volatile() {
+		d.hold(c)
 	}
+}
+
+// hold remembers c as a child of d for good. vfs.mu is held.
+func (d *dentry) hold(c *dentry) {
 	if d.children == nil {
 		d.children = make(map[string]*dentry)
 	}
@@ -267,9 +287,9 @@ func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
 	defer v.mu.Unlock()
 	if d != nil {
 		m.point = d
-		// The covered dentry must stay findable.
-		if d.parent != nil {
-			d.parent.keep(d)
+		// The covered dentry must stay findable, whatever the file system.
+		for c := d; c.parent != nil; c = c.parent {
+			c.parent.hold(c)
 		}
 		d.mounted = m
 	}
@@ -295,6 +315,9 @@ func (k *Kernel) Mount(dir string, fs FileSystem, source string) syscall.Errno {
 	k.vfs.mountAt(d, fs, source)
 	return 0
 }
+
+// NewDevice returns a device number for a file system without a device.
+func (k *Kernel) NewDevice() uint64 { return 64 + k.proc.nextID() }
 
 // mountList returns the mounts in order.
 func (v *vfs) mountList() []*mount {
