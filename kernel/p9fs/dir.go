@@ -1,0 +1,118 @@
+package p9fs
+
+import (
+	"strings"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// dirData is how much of a directory one message brings.
+const dirData = 32 << 10
+
+// firstEntry is the position of a directory's first own entry: the kernel adds
+// "." and "..".
+const firstEntry = 2
+
+// dir is an open directory. Positions count entries: the server's own, any 64
+// bits, would not fit beside those of "." and "..". The kernel calls ReadDir of
+// one description at a time.
+type dir struct {
+	open
+	node *node // held, so that names in it are found
+
+	pos    int64  // position of the next entry in buf
+	cookie uint64 // where the server goes on after buf
+	buf    []byte // entries that were fetched
+}
+
+var (
+	_ kernel.File      = (*dir)(nil)
+	_ kernel.Seeker    = (*dir)(nil)
+	_ kernel.DirReader = (*dir)(nil)
+)
+
+// Read and Write: as read(2) and write(2) have it.
+func (d *dir) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
+func (d *dir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+
+// Release forgets the directory.
+func (d *dir) Release() {
+	d.node.drop()
+	go d.fs.c.clunk(d.fid)
+}
+
+// Stat is fstat(2).
+func (d *dir) Stat(st *syscall.Stat_t) syscall.Errno {
+	gone, e := d.lookup(st)
+	if gone {
+		d.remembered(st, syscall.S_IFDIR)
+	}
+	return e
+}
+
+// SeekTo sets the position for getdents64(2).
+func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	if whence > 2 { // SEEK_DATA, SEEK_HOLE
+		return 0, syscall.EINVAL
+	}
+	return kernel.Seek(off, whence, cur, 0)
+}
+
+// ReadDir lists the directory. From its start it is read anew; to another
+// position than the last one it counts its way there.
+func (d *dir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
+	if pos <= firstEntry || pos < d.pos {
+		d.pos, d.cookie, d.buf = firstEntry, 0, nil
+	}
+	for {
+		if len(d.buf) == 0 {
+			if e := d.fetch(); e != 0 || len(d.buf) == 0 {
+				return e
+			}
+		}
+		entry, rest, e := d.decode()
+		if e != 0 {
+			return e
+		}
+		if entry.Name != "." && entry.Name != ".." {
+			if d.pos >= pos && !emit(entry) {
+				return 0 // it is the first the next time
+			}
+			d.pos++
+		}
+		d.buf = rest
+	}
+}
+
+// fetch asks for the entries from cookie on.
+func (d *dir) fetch() syscall.Errno {
+	r := d.fs.c.begin(tReaddir)
+	defer r.end()
+	buf := make([]byte, min(dirData, d.fs.c.maxData))
+	r.put(4, uint64(d.fid))
+	r.put(8, d.cookie)
+	r.put(4, uint64(len(buf)))
+	if e := r.exchange(nil, buf); e != 0 {
+		return e
+	}
+	n, e := r.data(len(buf))
+	d.buf = buf[:n]
+	return e
+}
+
+// decode returns the first entry of buf and what follows it.
+func (d *dir) decode() (kernel.DirEntry, []byte, syscall.Errno) {
+	f := fields{in: d.buf}
+	ino := f.qid().path
+	d.cookie = f.get(8)
+	kind := uint32(f.get(1)) << 12 // DT_ to S_IF, as in stat.h
+	if kind&^syscall.S_IFMT != 0 {
+		kind = 0 // DT_UNKNOWN
+	}
+	name := f.getStr()
+	if f.bad || name == "" || strings.ContainsAny(name, "/\x00") {
+		return kernel.DirEntry{}, nil, d.fs.c.fail(ErrServer)
+	}
+	return kernel.DirEntry{Name: name, Ino: ino, Type: kind, Next: d.pos + 1}, f.in, 0
+}

@@ -1,0 +1,130 @@
+// Package p9fs is a file system whose files are another machine's: a client of
+// the protocol 9P2000.L, which brings folders of the host into a guest. The
+// protocol is described in QEMU's and diod's documents (github.com/chaos/diod,
+// protocol.md) and intro(5) of Plan 9; numbers are Linux's, whatever the server
+// runs on.
+//
+// The host changes its files without telling, so nothing is cached: each name
+// is asked for when it is used, each read and write goes to the server, and
+// who writes sees and is seen at once.
+//
+// Start reading at Mount, then node.go (names), file.go (data) and client.go
+// (requests and answers).
+package p9fs
+
+import (
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// Transport carries requests to a server.
+type Transport interface {
+	// Exchange sends the concatenation of out, puts the answer in in, one
+	// slice after the other, and returns its length. It blocks. It may be
+	// called by several goroutines; answers come in any order.
+	Exchange(out, in [][]byte) (n int, err error)
+	// MaxData is the most bytes that a read or write can carry.
+	MaxData() int
+}
+
+// Config says what to mount.
+type Config struct {
+	Transport Transport
+	ReadOnly  bool
+	Dev       uint64 // st_dev of the files
+	// OnStack reports whether p lies on the calling goroutine's stack, which
+	// a transport cannot use; nil: nothing does.
+	OnStack func(p unsafe.Pointer) bool
+	// Log takes one line on why the file system broke down; nil: nobody.
+	Log func(line string)
+}
+
+// Error is the type of this package's errors.
+type Error string
+
+func (e Error) Error() string { return string(e) }
+
+// Errors of Mount, and of a server that breaks the protocol: that ends the mount.
+const (
+	ErrVersion = Error("the server does not speak 9P2000.L")
+	ErrServer  = Error("the server's answer breaks the 9P protocol")
+)
+
+// FS is a mounted file system.
+type FS struct {
+	c        client
+	root     node
+	readOnly bool
+	dev      uint64
+
+	mu   sync.Mutex // guards fid and users of all nodes, and what follows
+	idle []*node    // nodes that may hold a fid though nobody uses it
+	next int        // the one of idle that loses its fid next
+}
+
+var _ kernel.FileSystem = (*FS)(nil)
+
+// Mount connects to a server and attaches to its tree.
+func Mount(cfg Config) (*FS, error) {
+	fs := &FS{readOnly: cfg.ReadOnly, dev: cfg.Dev}
+	if err := fs.c.start(cfg); err != nil {
+		return nil, err
+	}
+	fs.root = node{fs: fs, kind: syscall.S_IFDIR, fid: rootFid, users: 1}
+	return fs, nil
+}
+
+// Type is the name for /proc/mounts, as Linux has it.
+func (fs *FS) Type() string { return "9p" }
+
+// Root returns the directory that the server offers.
+func (fs *FS) Root() kernel.Directory { return &fs.root }
+
+// Volatile is true: the host changes names.
+func (fs *FS) Volatile() bool { return true }
+
+// ReadOnly says whether changes are refused.
+func (fs *FS) ReadOnly() bool { return fs.readOnly }
+
+// Sync has nothing to write back.
+func (fs *FS) Sync() syscall.Errno { return 0 }
+
+// StatFS is statfs(2): the server's figures under the type that Linux shows.
+func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
+	const (
+		magic    = 0x01021997 // V9FS_MAGIC
+		readOnly = 0x1        // ST_RDONLY
+		valid    = 0x20       // ST_VALID
+	)
+	r := fs.c.begin(tStatfs)
+	defer r.end()
+	r.put(4, rootFid)
+	if e := r.do(); e != 0 {
+		return e
+	}
+	r.get(4) // the type of what is below
+	s := syscall.Statfs_t{
+		Type: magic, Bsize: int64(r.get(4)), Blocks: r.get(8), Bfree: r.get(8), Bavail: r.get(8),
+		Files: r.get(8), Ffree: r.get(8), Flags: valid,
+	}
+	fsid := r.get(8)
+	s.Fsid.X__val = [2]int32{int32(fsid), int32(fsid >> 32)}
+	s.Namelen = int64(r.get(4))
+	s.Frsize = s.Bsize
+	if fs.readOnly {
+		s.Flags |= readOnly
+	}
+	*st = s
+	return r.result()
+}
+
+// changeable is EROFS if nothing may change.
+func (fs *FS) changeable() syscall.Errno {
+	if fs.readOnly {
+		return syscall.EROFS
+	}
+	return 0
+}
