@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	"internal/abi"
 	"internal/runtime/syscall/linux"
 	"unsafe"
 )
@@ -317,6 +318,13 @@ func yolk_setPowerOff(port, value uint16, reg uintptr, regValue byte) {
 
 //go:linkname yolk_nanotime runtime/yolk.nanotime
 func yolk_nanotime() int64 { return nanotime() }
+
+// yolk_isLinked says whether a weak reference to code leads anywhere.
+//
+//go:linkname yolk_isLinked runtime/yolk.isLinked
+func yolk_isLinked(code uintptr) bool {
+	return code != 0 && code != abi.FuncPCABIInternal(unreachableMethod)
+}
 
 //go:linkname yolk_exit runtime/yolk.exit
 func yolk_exit(status int) { exit(int32(status)) }

@@ -84,6 +84,9 @@ func apicID() uint32
 //go:linkname setPowerOff
 func setPowerOff(port, value uint16, reg uintptr, regValue byte)
 
+//go:linkname isLinked
+func isLinked(code uintptr) bool
+
 //go:linkname nanotime
 func nanotime() int64
 
@@ -186,6 +189,13 @@ func Random(p []byte) (int, error) {
 //
 //go:linkname Memory
 func Memory() (total, free uint64) { return memory() }
+
+// Waiting counts goroutines that wait for something from outside; see
+// kernel.Machine.
+func Waiting(delta int) { adjustWaiters(int32(delta)) }
+
+// Exit ends the machine with the program's exit status.
+func Exit(status int) { exit(status) }
 
 // Nanotime returns nanoseconds since boot.
 func Nanotime() int64 { return nanotime() }

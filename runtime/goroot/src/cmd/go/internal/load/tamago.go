@@ -12,6 +12,6 @@ func tamagoDeps() []string {
 	}
 	return []string{
 		"runtime/yolk", "runtime/yolk/devices", "runtime/yolk/devices/balloon", "runtime/yolk/devices/power",
-		"runtime/yolk/net", "runtime/yolk/certs", "runtime/yolk/zoneinfo",
+		"runtime/yolk/net", "runtime/yolk/certs", "runtime/yolk/zoneinfo", "runtime/yolk/folders",
 	}
 }

@@ -10,10 +10,16 @@ import (
 	"strings"
 )
 
+type tamagoRoot struct{ pkg, wantedBy string }
+
+func (r tamagoRoot) wanted(ctxt *Link) bool {
+	return ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil)
+}
+
 // tamagoRoots are the packages of the machine, in the order of their
 // initialisation, each with the package whose presence in the program asks for
 // it ("" for always). What a program does not link it does not carry.
-var tamagoRoots = []struct{ pkg, wantedBy string }{
+var tamagoRoots = []tamagoRoot{
 	{"runtime/yolk", ""},
 	{"runtime/yolk/devices", "crypto/internal/sysrand"},
 	{"runtime/yolk/devices", "github.com/yolk-unikernel/yolk/runtime"},
@@ -23,7 +29,7 @@ var tamagoRoots = []struct{ pkg, wantedBy string }{
 
 // tamagoLate are the same that initialise last, when the program's packages have:
 // a program starts without waiting for what they serve.
-var tamagoLate = []struct{ pkg, wantedBy string }{
+var tamagoLate = []tamagoRoot{
 	{"runtime/yolk/devices/power", "os/signal"},
 	{"runtime/yolk/devices/power", "net"},
 	{"runtime/yolk/devices/balloon", "crypto/internal/sysrand"},
@@ -32,21 +38,24 @@ var tamagoLate = []struct{ pkg, wantedBy string }{
 	{"runtime/yolk/devices/balloon", "net"},
 }
 
-// tamagoZones is referred to by package time alone: its code and data go in
-// with time.LoadLocation, and it has nothing to initialise.
-const tamagoZones = "runtime/yolk/zoneinfo"
+// tamagoOnDemand are packages that others refer to by linknames: their code and
+// data go in with what refers to them, time.LoadLocation and the making of paths
+// for system calls, and they have nothing to initialise.
+var tamagoOnDemand = []string{"runtime/yolk/zoneinfo", "runtime/yolk/folders"}
 
 // loadTamago loads the machine's packages. cmd/go lists them in the import
 // configuration of tamago programs only, so for other programs this does
 // nothing.
 func loadTamago(ctxt *Link) {
 	for _, r := range append(tamagoRoots, tamagoLate...) {
-		if ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil) {
+		if r.wanted(ctxt) {
 			loadinternal(ctxt, r.pkg)
 		}
 	}
-	if ctxt.PackageFile[tamagoZones] != "" {
-		loadinternal(ctxt, tamagoZones)
+	for _, pkg := range tamagoOnDemand {
+		if ctxt.PackageFile[pkg] != "" {
+			loadinternal(ctxt, pkg)
+		}
 	}
 }
 
@@ -58,6 +67,7 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	if ctxt.LibraryByPkg[tamagoRoots[0].pkg] == nil {
 		return main
 	}
+	tamagoFolders(ctxt)
 	all := ldr.MakeSymbolBuilder("go:tamago.inittasks")
 	all.SetType(ldr.SymType(main))
 	add := func(list loader.Sym) {
@@ -66,11 +76,13 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
 		}
 	}
-	addRoots := func(roots []struct{ pkg, wantedBy string }) {
-		for i, r := range roots {
-			if i > 0 && r.pkg == roots[i-1].pkg {
+	addRoots := func(roots []tamagoRoot) {
+		added := map[string]bool{}
+		for _, r := range roots {
+			if added[r.pkg] || !r.wanted(ctxt) { // others may be there without being initialised
 				continue
 			}
+			added[r.pkg] = true
 			if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
 				add(list)
 			}
@@ -82,6 +94,26 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	return all.Sym()
 }
 
+// tamagoFolders makes the variable runtime/yolk.folders the address of
+// syscall.mountFolders (in runtime/yolk/folders), if the program refers to that:
+// the reference is a weak one. Otherwise it becomes that of
+// runtime.unreachableMethod, as any weak reference to code.
+func tamagoFolders(ctxt *Link) {
+	ldr := ctxt.loader
+	v := ldr.Lookup("runtime/yolk.folders", 0)
+	code := ldr.Lookup("syscall.mountFolders", sym.SymVerABIInternal)
+	if v == 0 || code == 0 {
+		return
+	}
+	b := ldr.MakeSymbolUpdater(v)
+	b.SetType(sym.SNOPTRDATA)
+	b.Grow(8)
+	r, _ := b.AddRel(objabi.R_WEAKADDR)
+	r.SetOff(0)
+	r.SetSiz(8)
+	r.SetSym(code)
+}
+
 // tamagoPhdrs adds the program header of the PVH note (the symbol
 // runtime.pvhNote, in rodata) that lets a VMM boot the image, and cuts the BSS
 // off the data segment: the machine maps it on demand, so that a large BSS
@@ -91,6 +123,7 @@ func tamagoPhdrs(ctxt *Link) {
 	if note == 0 || ctxt.LinkMode == LinkExternal {
 		return
 	}
+	tamagoHide(ctxt)
 	for _, ph := range phdr[:ehdr.Phnum] {
 		if ph.Type == elf.PT_LOAD && ph.Vaddr == Segdata.Vaddr {
 			ph.Memsz = ph.Filesz
@@ -105,6 +138,23 @@ func tamagoPhdrs(ctxt *Link) {
 	ph.Filesz = uint64(ctxt.loader.SymSize(note))
 	ph.Memsz = ph.Filesz
 	ph.Align = 4
+}
+
+// tamagoHide keeps data that has no name in any source (type descriptors, itabs,
+// dictionaries, parts of composite literals) out of the ELF symbol table, where
+// they would be 1% of an image. Debuggers know them by DWARF and by the runtime's
+// own tables.
+func tamagoHide(ctxt *Link) {
+	ldr := ctxt.loader
+	for s := loader.Sym(1); s < loader.Sym(ldr.NSym()); s++ {
+		if !ldr.AttrReachable(s) || ldr.SymType(s).IsText() {
+			continue
+		}
+		name := ldr.SymName(s)
+		if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") || strings.Contains(name, "..") {
+			ldr.SetAttrNotInSymbolTable(s, true)
+		}
+	}
 }
 
 // bare tells the packages without DWARF, the machine's own and its libraries':
