@@ -43,6 +43,8 @@ Flags:
     -env-file FILE               the same, from NAME=VALUE lines
     -files DIR[:/path]           copy a folder or file into the guest's root file
                                  system at /path before it starts (repeat)
+    -v DIR:/path[:ro]            mount a folder of this host at /path in the guest: both
+                                 see what the other writes (repeat)
     -w /path                     working directory of the program
     -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing
     -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
@@ -65,6 +67,7 @@ Examples:
     yolk run ./examples/hello
     yolk run -p 8080:8080 ./examples/web
     yolk run -p :8080 -files ./site:/srv app.elf -root /srv
+    yolk run -v ./data:/data -v ./site:/srv:ro ./app
     yolk run -m 512M -p 1053:53/udp github.com/coredns/coredns@v1.15.0 -conf /Corefile
 `
 

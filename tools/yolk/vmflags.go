@@ -31,6 +31,7 @@ type vmFlags struct {
 	ip       qemu.IP
 	env      []string // K=V
 	files    []initfs.Source
+	folders  []qemu.Folder
 	hostname string
 	cwd      string
 	gdb      string
@@ -128,7 +129,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "qemu-arg":
 		return func(s string) error { v.extra = append(v.extra, s); return nil }
 	case "v":
-		return notYet("-v", "a live share of a host folder")
+		return v.addFolder
 	case "disk":
 		return notYet("-disk", "a disk")
 	}
@@ -260,6 +261,20 @@ func (v *vmFlags) addFiles(s string) error {
 	return nil
 }
 
+func (v *vmFlags) addFolder(s string) error {
+	f, err := qemu.ParseFolder(s)
+	if err != nil {
+		return fmt.Errorf("-v: %w", err)
+	}
+	for _, g := range v.folders {
+		if f.Guest == g.Guest {
+			return fmt.Errorf("-v %s: %s of the guest is given twice", s, f.Guest)
+		}
+	}
+	v.folders = append(v.folders, f)
+	return nil
+}
+
 var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`) // HOST_NAME_MAX
 
 func (v *vmFlags) setHostname(s string) error {
@@ -307,7 +322,7 @@ func (v *vmFlags) check() error {
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
 		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
-		GDB: v.gdb, Name: v.name, Extra: v.extra,
+		GDB: v.gdb, Name: v.name, Extra: v.extra, Folders: v.folders,
 	}
 	switch v.accel {
 	case "kvm":
@@ -337,6 +352,9 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	l.Add("arg0", name)
 	for _, a := range args {
 		l.Add("arg", a)
+	}
+	for i, f := range v.folders {
+		l.Add("mount", f.Word(i))
 	}
 	if v.cwd != "" {
 		l.Add("cwd", v.cwd)

@@ -33,6 +33,7 @@ type Config struct {
 	Initrd   string // initial files as a cpio archive, or ""
 	Net      string // NetUser, NetNone, or "tap:" and an interface
 	Forwards []Forward
+	Folders  []Folder
 	IP       IP     // the guest's address; the zero value is DHCP
 	GDB      string // where QEMU listens for a debugger, or ""
 	Name     string
@@ -88,6 +89,9 @@ func (c *Config) args(status, initrd string) []string {
 	a = append(a, "-device", c.virtio("rng", ""))
 	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))
 	a = append(a, c.network()...)
+	for i := range c.Folders {
+		a = append(a, c.folder(i)...)
+	}
 	if c.GDB != "" {
 		a = append(a, "-gdb", c.GDB)
 	}

@@ -105,6 +105,65 @@ func TestCommandLineNetworks(t *testing.T) {
 	}
 }
 
+func TestCommandLineFolders(t *testing.T) {
+	c := config("microvm")
+	c.Folders = []Folder{{Host: "/a,b", Guest: "/mnt"}, {Host: "/c", Guest: "/d", ReadOnly: true}}
+	got := c.CommandLine()
+	want := []string{
+		"local,id=fs0,path=/a,,b,security_model=none,multidevs=remap",
+		"local,id=fs1,path=/c,security_model=none,multidevs=remap,readonly=on",
+	}
+	if fs := value(got, "-fsdev"); !slices.Equal(fs, want) {
+		t.Errorf("-fsdev %q; want %q", fs, want)
+	}
+	for machine, want := range map[string]string{
+		"microvm": "virtio-9p-device,fsdev=fs1,mount_tag=folder1", "q35": "virtio-9p-pci,disable-legacy=on,fsdev=fs1,mount_tag=folder1",
+	} {
+		c.Machine = machine
+		if d := value(c.CommandLine(), "-device"); !slices.Contains(d, want) {
+			t.Errorf("devices %q lack %q", d, want)
+		}
+	}
+	if w := c.Folders[0].Word(0) + " " + c.Folders[1].Word(1); w != "folder0:/mnt folder1:/d:ro" {
+		t.Errorf("words %q", w)
+	}
+}
+
+func TestParseFolder(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	os.Mkdir("sub", 0o700)
+	os.Mkdir("a:b", 0o700)
+	os.WriteFile("file", nil, 0o600)
+	real, _ := filepath.EvalSymlinks(dir)
+	for in, want := range map[string]Folder{
+		"sub:/mnt":            {Host: real + "/sub", Guest: "/mnt"},
+		"./sub:/mnt/../x/:ro": {Host: real + "/sub", Guest: "/x", ReadOnly: true},
+		".:/m:n":              {},
+		"a:b:/mnt":            {Host: real + "/a:b", Guest: "/mnt"},
+		real + ":/mnt":        {Host: real, Guest: "/mnt"},
+	} {
+		got, err := ParseFolder(in)
+		if want == (Folder{}) {
+			if err == nil {
+				t.Errorf("ParseFolder(%q) = %+v; want an error", in, got)
+			}
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("ParseFolder(%q) = %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for in, want := range map[string]string{
+		"none:/mnt": "no such file", "file:/mnt": "is not a folder", "sub": "want DIR:/path", ":/mnt": "want DIR:/path",
+		"sub:mnt": "as in sub:/mnt", "sub:/mnt:rw": "only ro", "sub:/": "cannot be the guest's root", "": "want DIR:/path",
+	} {
+		if got, err := ParseFolder(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseFolder(%q) = %+v, %v; want an error with %q", in, got, err, want)
+		}
+	}
+}
+
 func TestParseForward(t *testing.T) {
 	for _, tt := range []struct {
 		in, proto, host string
@@ -206,7 +265,7 @@ func TestUsableKVM(t *testing.T) {
 // The texts are what QEMU 7.2 prints.
 func TestExplain(t *testing.T) {
 	c := config("microvm")
-	c.Net, c.GDB = "tap:tap7", "tcp::1234"
+	c.Net, c.GDB, c.Folders = "tap:tap7", "tcp::1234", []Folder{{Host: "/data", Guest: "/mnt"}}
 	const q = "qemu-system-x86_64: "
 	for stderr, want := range map[string]string{
 		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n": "port 8080 is in use; choose another with -p 8081:80",
@@ -215,6 +274,8 @@ func TestExplain(t *testing.T) {
 		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                    "the host cannot give the VM 256 MiB of memory; choose less with -m",
 		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                    "the tap interface tap7 cannot be opened",
 		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":        "-device foo: 'foo' is not a valid device model name",
+		"There is no option group 'fsdev'\n" + q + "-fsdev local,id=fs0: fsdev support is disabled\n":                               "built without virtfs, which -v needs; install one that has it, or give the program a copy with -files /data:/mnt",
+		q + "-device virtio-9p-device,fsdev=fs0: 'virtio-9p-device' is not a valid device model name\n":                             "built without virtfs",
 		q + "gdbstub: couldn't create chardev\n":                                                                                    "choose another address with -gdb",
 		"":                                                                                                                          "",
 	} {

@@ -40,6 +40,7 @@ func Find() (string, error) {
 
 var (
 	forwardRule = regexp.MustCompile(`host forwarding rule '(tcp|udp):([0-9.]*):([0-9]+)-[0-9.]*:([0-9]+)'`)
+	noVirtfs    = regexp.MustCompile(`fsdev support is disabled|no option group 'fsdev'|'virtio-9p-[a-z]+' is not a valid device`)
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
 )
 
@@ -54,6 +55,9 @@ func (c *Config) explain(stderr string) string {
 		return "KVM does not work here; use -accel tcg"
 	case strings.Contains(stderr, "cannot set up guest memory"):
 		return fmt.Sprintf("the host cannot give the VM %d MiB of memory; choose less with -m", c.Memory>>20)
+	case len(c.Folders) > 0 && noVirtfs.MatchString(stderr):
+		f := c.Folders[0]
+		return fmt.Sprintf("this QEMU is built without virtfs, which -v needs; install one that has it, or give the program a copy with -files %s:%s", f.Host, f.Guest)
 	case strings.HasPrefix(c.Net, "tap:") && tapFailure.MatchString(stderr):
 		tap := strings.TrimPrefix(c.Net, "tap:")
 		return fmt.Sprintf("the tap interface %s cannot be opened; create it with: ip tuntap add %s mode tap user $USER && ip link set %s up",
