@@ -4,24 +4,16 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
-	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
-)
-
-// What the hook packs at most: a test's folder, not a home directory.
-const (
-	hookMaxBytes = 64 << 20
-	hookMaxFiles = 20000
 )
 
 // hook runs one binary for go run and go test: go_tamago_amd64_exec BINARY
-// ARGS... with the package's folder as the working directory.
+// ARGS... with the package's folder as the working directory, in its module.
 func hook(ctx context.Context, args []string) int {
 	if len(args) == 0 {
 		return usage("", "%s is the go command's hook: %s BINARY [arguments]", hookName, hookName)
@@ -45,7 +37,7 @@ func hook(ctx context.Context, args []string) int {
 	v.env = append(hookEnv(os.Environ()), v.env...)
 	if v.cwd == "" {
 		v.cwd = dir
-		v.shareFolder(dir)
+		v.addHostFolders(hostFolders(dir, args, os.Environ()))
 	}
 	return v.boot(ctx, im, args[0], args[1:])
 }
@@ -73,27 +65,6 @@ func hookFlags(mem, flags string) (*vmFlags, error) {
 		return nil, fmt.Errorf("YOLK_RUN_FLAGS: %w", err)
 	}
 	return v, nil
-}
-
-// shareFolder packs dir at its own path, unless it is too large to copy for
-// each run; then the program finds an empty folder there.
-func (v *vmFlags) shareFolder(dir string) {
-	src := initfs.Source{Host: dir, Guest: dir}
-	v.exclude = hookExclude
-	err := initfs.Measure(dir, initfs.Options{
-		MaxBytes: min(hookMaxBytes, v.memory/4), MaxFiles: hookMaxFiles, Exclude: hookExclude,
-	})
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "yolk: %s is not visible to the program: %v; share a part with YOLK_RUN_FLAGS=\"-files DIR:/path\"\n", dir, err)
-		src.Host = ""
-	}
-	v.files = append(v.files, src)
-}
-
-// hookExclude leaves out version control, which tests do not read and which is
-// often larger than everything else.
-func hookExclude(d fs.DirEntry) bool {
-	return d.IsDir() && (d.Name() == ".git" || d.Name() == ".hg" || d.Name() == ".svn")
 }
 
 // hostOnly are variables that describe the host, its user's session or the go

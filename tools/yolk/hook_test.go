@@ -47,24 +47,8 @@ func TestHook(t *testing.T) {
 	if m := after(got.out, "-m"); m != "64M" || !strings.HasPrefix(got.out, "-M\nq35\n") {
 		t.Errorf("RAM %s, machine %.10q; want 64M and q35", m, got.out)
 	}
-	if after(got.out, "-initrd") == "" {
-		t.Error("the working directory is not passed on")
-	}
-}
-
-func TestHookLeavesOutLargeFolders(t *testing.T) {
-	fakeQEMU(t)
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "big"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(filepath.Join(dir, "big"), hookMaxBytes+1); err != nil {
-		t.Fatal(err)
-	}
-	var code tinyguest.Code
-	got := runHook(t, dir, nil, guest(t, &code))
-	if got.status != 0 || !strings.Contains(got.err, "is not visible to the program: more than 64 MiB") || strings.Count(got.err, "\n") != 1 {
-		t.Errorf("got %+v; want one line about the folder", got)
+	if want := "mount=folder0:" + dir; !strings.Contains(line, want) || !strings.Contains(after(got.out, "-fsdev"), "path="+dir+",") {
+		t.Errorf("command line %q: the working directory is not passed on", got.out)
 	}
 }
 

@@ -182,7 +182,6 @@ func (v *vmFlags) packFiles() (*os.File, error) {
 	step := ui.Begin(os.Stderr, "packing files")
 	n, err := initfs.Write(f, v.files, initfs.Options{
 		MaxBytes: v.memory,
-		Exclude:  v.exclude,
 		Skipped: func(host string, why error) {
 			fmt.Fprintf(step, "yolk: %s is left out: %v\n", host, why)
 		},

@@ -14,7 +14,7 @@ const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages] [go tes
 Runs go test with GOOS=tamago: each package's test binary boots in a VM of its
 own. It finds the package's module at the same path as on the host, with the
 package's folder as the working directory, and what it writes there stays.
-Profiles and coverage go where go test puts them; results are cached.
+Profiles and coverage go where go test puts them.
 
 VM flags stand before the packages: -m, -smp, -machine, -accel, -net, -ip, -e,
 -files, -hostname, -gdb, -qemu-arg, as for yolk run (-m is 512M unless given).
@@ -119,11 +119,14 @@ var testOutputs = map[string]bool{
 }
 
 // hostFolders returns the folders of the host that a binary of the go command's
-// sees at their own paths: its module, or dir itself without one, and those that
-// it was told to write to.
-func hostFolders(dir string, args, env []string) []string {
+// sees at their own paths: the module around dir, or dir itself without one, that
+// of the binary, and those that it was told to write to.
+func hostFolders(dir string, command, env []string) []string {
 	folders := []string{moduleRoot(dir)}
-	for _, arg := range args {
+	if filepath.IsAbs(command[0]) {
+		folders = append(folders, filepath.Dir(command[0]))
+	}
+	for _, arg := range command[1:] {
 		flag, ok := strings.CutPrefix(arg, "-test.")
 		name, path, _ := strings.Cut(flag, "=")
 		isDir, known := testOutputs[name]

@@ -33,7 +33,7 @@ func TestSplitTestArgs(t *testing.T) {
 
 func TestHostFolders(t *testing.T) {
 	top := t.TempDir()
-	for _, dir := range []string{"mod/pkg/testdata", "loose", "build/b001/gocoverdir", "out", "cover"} {
+	for _, dir := range []string{"mod/pkg/testdata", "loose", "build/b001/gocoverdir", "build/b002/exe", "out", "cover"} {
 		if err := os.MkdirAll(filepath.Join(top, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -51,19 +51,19 @@ func TestHostFolders(t *testing.T) {
 		dir             string
 		args, env, want []string
 	}{
-		{"@/mod/pkg", nil, nil, []string{"@/mod"}},
-		{"@/loose", nil, []string{"GOCOVERDIR=@/cover", "A=@/out"}, []string{"@/loose", "@/cover"}},
-		{"@/mod/pkg", []string{"-test.v", "-test.testlogfile=@/build/b001/testlog.txt", "-test.gocoverdir=@/build/b001/gocoverdir",
+		{"@/mod/pkg", []string{"@/build/b002/exe/app"}, nil, []string{"@/mod", "@/build/b002/exe"}},
+		{"@/loose", []string{"./app"}, []string{"GOCOVERDIR=@/cover", "A=@/out"}, []string{"@/loose", "@/cover"}},
+		{"@/mod/pkg", []string{"@/build/b001/pkg.test", "-test.v", "-test.testlogfile=@/build/b001/testlog.txt", "-test.gocoverdir=@/build/b001/gocoverdir",
 			"-test.coverprofile=@/build/b001/_cover_.out", "-test.outputdir=@/mod/pkg", "-test.cpuprofile=cpu.out", "-test.trace=@/none/trace", "x=@/out"},
 			nil, []string{"@/mod", "@/build/b001"}},
-		{"@/mod/pkg", []string{"-test.outputdir=@/out/"}, nil, []string{"@/mod", "@/out"}},
+		{"@/mod/pkg", []string{"@/mod/pkg/pkg.test", "-test.outputdir=@/out/"}, nil, []string{"@/mod", "@/out"}},
 	} {
 		got := hostFolders(at(tt.dir)[0], at(tt.args...), at(tt.env...))
 		if want := at(tt.want...); !slices.Equal(got, want) {
 			t.Errorf("%s %v: %v; want %v", tt.dir, tt.args, got, want)
 		}
 	}
-	if got := hostFolders("/", nil, nil); len(got) != 0 {
+	if got := hostFolders("/", []string{"/app"}, nil); len(got) != 0 {
 		t.Errorf("at the root: %v; nothing can be mounted there", got)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"regexp"
@@ -40,7 +39,6 @@ type vmFlags struct {
 	extra    []string
 	print    bool
 	quiet    bool // say nothing about the accelerator
-	exclude  func(fs.DirEntry) bool
 }
 
 const defaultMemory = 256 << 20
@@ -273,6 +271,16 @@ func (v *vmFlags) addFolder(s string) error {
 	}
 	v.folders = append(v.folders, f)
 	return nil
+}
+
+// addHostFolders mounts folders at their own paths, but where the user has
+// something else in mind.
+func (v *vmFlags) addHostFolders(folders []string) {
+	for _, dir := range folders {
+		if !slices.ContainsFunc(v.folders, func(f qemu.Folder) bool { return f.Guest == dir }) {
+			v.folders = append(v.folders, qemu.Folder{Host: dir, Guest: dir})
+		}
+	}
 }
 
 var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`) // HOST_NAME_MAX

@@ -22,7 +22,7 @@ var ErrTooLarge = errors.New("too large")
 const maxFile = 1<<32 - 1
 
 // Source is one host file or directory and the absolute path at which the guest
-// sees it. Without a host name it is an empty directory.
+// sees it.
 type Source struct {
 	Host, Guest string
 }
@@ -54,7 +54,6 @@ func Parse(s string) (Source, error) {
 // Options bound and filter what Write packs. Zero limits mean none.
 type Options struct {
 	MaxBytes int64
-	MaxFiles int
 	// Exclude drops a directory entry (and what is below it).
 	Exclude func(d fs.DirEntry) bool
 	// Skipped is told of what cannot be packed: sockets, devices, files that
@@ -76,41 +75,12 @@ func Write(w io.Writer, sources []Source, opt Options) (int64, error) {
 }
 
 type packer struct {
-	a     archive
-	opt   Options
-	dirs  map[string]bool // directories already in the archive
-	files int
-}
-
-// Measure returns ErrTooLarge if the files below dir exceed the limits. It reads
-// no file, and stops as soon as it knows.
-func Measure(dir string, opt Options) error {
-	p := &packer{opt: opt}
-	return filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return skipDir(d)
-		}
-		if name != dir && opt.Exclude != nil && opt.Exclude(d) {
-			return skipDir(d)
-		}
-		info, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		if err := p.count(name, info); err != nil {
-			return err
-		}
-		if info.Mode().IsRegular() {
-			p.a.n += info.Size()
-		}
-		return nil
-	})
+	a    archive
+	opt  Options
+	dirs map[string]bool // directories already in the archive
 }
 
 func (p *packer) source(s Source) error {
-	if s.Host == "" {
-		return p.parents(strings.TrimPrefix(path.Clean("/"+s.Guest), "/"))
-	}
 	// The source itself may be a symbolic link; inside it links stay links.
 	host, err := filepath.EvalSymlinks(s.Host)
 	if err != nil {
@@ -198,10 +168,6 @@ func (p *packer) entry(host, guest string, d fs.DirEntry) error {
 }
 
 func (p *packer) count(host string, info fs.FileInfo) error {
-	p.files++
-	if p.opt.MaxFiles > 0 && p.files > p.opt.MaxFiles {
-		return fmt.Errorf("more than %d files: %w", p.opt.MaxFiles, ErrTooLarge)
-	}
 	if !info.Mode().IsRegular() {
 		return nil
 	}
