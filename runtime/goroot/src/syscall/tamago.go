@@ -20,20 +20,3 @@ func allThreadsSyscall(do func(trap, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, er
 	}
 	return do(trap, a1, a2, a3, a4, a5, a6)
 }
-
-// mountFolders mounts the host's folders. It is in runtime/yolk/folders, which
-// only this reference links: programs that name no file do not carry it.
-//
-//go:linkname mountFolders
-func mountFolders(words []string)
-
-// folders holds the reference. Nobody calls it here: runtime/yolk has long done
-// so, through the linker (tamagoFolders).
-var folders func(words []string)
-
-// useFolders is called where a path is made for a system call.
-func useFolders() {
-	if folders == nil {
-		folders = mountFolders
-	}
-}

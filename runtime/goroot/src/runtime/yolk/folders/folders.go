@@ -1,12 +1,12 @@
 //go:build tamago
 
 // Package folders mounts the host's folders that the command line names with
-// mount=TAG:/path[:ro]. It is linked into programs that name files: package
-// syscall refers to it where it makes a path for a system call (tamago.go there),
-// and runtime/yolk calls it at start, before any package of the program
-// initialises. It has nothing to initialise itself.
+// mount=TAG:/path[:ro]. It is linked into programs that name files, by the linker
+// (tamagoFolders in cmd/link/internal/ld/tamago.go), and runtime/yolk calls it at
+// start, before any package of the program initialises. It has nothing to
+// initialise itself.
 //
-// Start reading at mount.
+// Start reading at Mount.
 package folders
 
 import (
@@ -21,11 +21,9 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/p9fs"
 )
 
-// mount serves the mount= words. A folder that the program was promised and does
+// Mount serves the mount= words. A folder that the program was promised and does
 // not get ends it: it would take its absence for an empty folder.
-//
-//go:linkname mount syscall.mountFolders
-func mount(words []string) {
+func Mount(words []string) {
 	var found map[string]*p9.Device
 	for _, w := range words {
 		spec, ok := strings.CutPrefix(w, "mount=")

@@ -38,9 +38,9 @@ var tamagoLate = []tamagoRoot{
 	{"runtime/yolk/devices/balloon", "net"},
 }
 
-// tamagoOnDemand are packages that others refer to by linknames: their code and
-// data go in with what refers to them, time.LoadLocation and the making of paths
-// for system calls, and they have nothing to initialise.
+// tamagoOnDemand are packages without anything to initialise. Their code and data
+// go in with what needs them: time.LoadLocation, by a linkname, and the making of
+// paths for system calls (tamagoFolders).
 var tamagoOnDemand = []string{"runtime/yolk/zoneinfo", "runtime/yolk/folders"}
 
 // loadTamago loads the machine's packages. cmd/go lists them in the import
@@ -94,17 +94,21 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	return all.Sym()
 }
 
-// tamagoFolders makes the variable runtime/yolk.folders the address of
-// syscall.mountFolders (in runtime/yolk/folders), if the program refers to that:
-// the reference is a weak one. Otherwise it becomes that of
+// tamagoFolders makes a program that names files carry what mounts the host's
+// folders: where syscall.ByteSliceFromString is, which makes paths for system
+// calls (BytePtrFromString is inlined), runtime/yolk/folders.Mount is kept, and then the variable
+// runtime/yolk.folders is its address. Otherwise that is the address of
 // runtime.unreachableMethod, as any weak reference to code.
 func tamagoFolders(ctxt *Link) {
 	ldr := ctxt.loader
 	v := ldr.Lookup("runtime/yolk.folders", 0)
-	code := ldr.Lookup("syscall.mountFolders", sym.SymVerABIInternal)
-	if v == 0 || code == 0 {
+	path := ldr.Lookup("syscall.ByteSliceFromString", sym.SymVerABIInternal)
+	code := ldr.Lookup("runtime/yolk/folders.Mount", sym.SymVerABIInternal)
+	if v == 0 || path == 0 || code == 0 {
 		return
 	}
+	keep, _ := ldr.MakeSymbolUpdater(path).AddRel(objabi.R_KEEP)
+	keep.SetSym(code)
 	b := ldr.MakeSymbolUpdater(v)
 	b.SetType(sym.SNOPTRDATA)
 	b.Grow(8)
