@@ -85,6 +85,7 @@ func (m *fakeMachine) Random(p []byte)              { rand.Read(p) }
 func (m *fakeMachine) Memory() (total, free uint64) { return m.memory, m.memory / 2 }
 func (m *fakeMachine) CPU() int                     { return 1 }
 func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }
+func (m *fakeMachine) Busy(cpu int) int64           { return int64(cpu+1) * 1e8 }
 func (m *fakeMachine) Stolen(cpu int) int64         { return int64(cpu) * 3e9 }
 func (m *fakeMachine) LargePages() uint64           { return 4 << 20 }
 func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }

@@ -28,6 +28,8 @@ type Machine interface {
 	CPUs() (n int, model string)
 	// CPU returns the index of the CPU that the caller runs on.
 	CPU() int
+	// Busy returns how long a CPU has run the program, in nanoseconds.
+	Busy(cpu int) int64
 	// Stolen returns how long a CPU had something to run and the host ran
 	// something else, in nanoseconds.
 	Stolen(cpu int) int64

@@ -100,22 +100,30 @@ func procMeminfo(k *Kernel, b []byte) []byte {
 // userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
 const userHZ = 100
 
+// cpuTimes are the columns of /proc/stat that are counted, in units of 1/userHZ.
+type cpuTimes struct{ busy, idle, stolen int64 }
+
+func (k *Kernel) cpuTimes(cpu int) (t cpuTimes) {
+	const unit = 1e9 / userHZ
+	t.busy = k.m.Busy(cpu) / unit
+	t.stolen = k.m.Stolen(cpu) / unit
+	t.idle = max(k.m.Nanotime()/unit-t.busy-t.stolen, 0)
+	return t
+}
+
 func procStat(k *Kernel, b []byte) []byte {
 	n, _ := k.m.CPUs()
-	busy := k.cpuTime() / (1e9 / userHZ)
-	idle := max(k.m.Nanotime()/(1e9/userHZ)*int64(n)-busy, 0)
-	stolen := func(cpu int) int64 { return k.m.Stolen(cpu) / (1e9 / userHZ) }
-	line := func(name string, busy, idle, stolen int64) {
-		b = append(b, name+" "+strconv.FormatInt(busy, 10)+" 0 0 "+strconv.FormatInt(idle, 10)+" 0 0 0 "+strconv.FormatInt(stolen, 10)+" 0 0\n"...)
+	var sum cpuTimes
+	var lines []byte
+	line := func(b []byte, name string, t cpuTimes) []byte {
+		return append(b, name+" "+strconv.FormatInt(t.busy, 10)+" 0 0 "+strconv.FormatInt(t.idle, 10)+" 0 0 0 "+strconv.FormatInt(t.stolen, 10)+" 0 0\n"...)
 	}
-	var sum int64
 	for i := range n {
-		sum += stolen(i)
+		t := k.cpuTimes(i)
+		sum = cpuTimes{sum.busy + t.busy, sum.idle + t.idle, sum.stolen + t.stolen}
+		lines = line(lines, "cpu"+strconv.Itoa(i), t)
 	}
-	line("cpu ", busy, idle, sum)
-	for i := range n {
-		line("cpu"+strconv.Itoa(i), busy/int64(n), idle/int64(n), stolen(i))
-	}
+	b = append(line(b, "cpu ", sum), lines...)
 	return append(b, "intr 0\nctxt 0\nbtime "+strconv.FormatInt(k.bootTime()/1e9, 10)+
 		"\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"...)
 }

@@ -140,9 +140,11 @@ func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 }
 
 // cpuTime is how long the program has run on CPUs, in nanoseconds.
-func (k *Kernel) cpuTime() int64 {
+func (k *Kernel) cpuTime() int64 { return k.cpuClock(clockProcessCPU) }
+
+func (k *Kernel) cpuClock(clock uintptr) int64 {
 	ts := new(syscall.Timespec)
-	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, unsafe.Pointer(ts), clockProcessCPU))
+	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, unsafe.Pointer(ts), clock))
 	if e != 0 {
 		return 0
 	}
@@ -163,7 +165,11 @@ func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if who == -1 {
 		return 0, 0 // children
 	}
-	ns := k.cpuTime()
+	clock := uintptr(clockProcessCPU)
+	if who == 1 { // RUSAGE_THREAD
+		clock = clockThreadCPU
+	}
+	ns := k.cpuClock(clock)
 	r.Utime = syscall.Timeval{Sec: ns / 1e9, Usec: ns % 1e9 / 1000}
 	r.Maxrss = int64(k.usedMemory() / 1024)
 	return 0, 0

@@ -370,7 +370,7 @@ func TestProcFiles(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		"/proc/stat": " 0 0 0 300 0 0\ncpu0 ", "/proc/meminfo": "AnonHugePages:      4096 kB",
+		"/proc/stat": "cpu  30 0 0 ", "/proc/meminfo": "AnonHugePages:      4096 kB",
 	} {
 		if got := s.readFile(path); !strings.Contains(got, want) {
 			t.Errorf("%s lacks %q:\n%s", path, want, got)

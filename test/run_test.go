@@ -52,6 +52,18 @@ func TestCPUs(t *testing.T) {
 	}
 }
 
+func TestCPUTime(t *testing.T) {
+	t.Parallel()
+	got := runProg(t, []string{"-smp", "2"}, "cputime")
+	var busy, busyStat, idle, idleStat float64
+	if _, err := fmt.Sscanf(got.Stdout, "busy %f %f\nidle %f %f\n", &busy, &busyStat, &idle, &idleStat); err != nil {
+		t.Fatalf("%v: %+v", err, got)
+	}
+	if busy < 1.5 || busy > 2.1 || busyStat < 1.5 || busyStat > 2.1 || idle > 0.3 || idleStat > 0.3 {
+		t.Errorf("CPU time per second: %.1f and %.1f with two busy goroutines, %.1f and %.1f idle; want 2 and 0", busy, busyStat, idle, idleStat)
+	}
+}
+
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	got := runProg(t, nil, "panic")

@@ -21,6 +21,7 @@ func (fakeMachine) Random([]byte)                                         {}
 func (fakeMachine) Memory() (total, free uint64)                          { return 1 << 30, 1 << 30 }
 func (fakeMachine) CPU() int                                              { return 0 }
 func (fakeMachine) CPUs() (int, string)                                   { return 1, "fake" }
+func (fakeMachine) Busy(int) int64                                        { return 0 }
 func (fakeMachine) Stolen(int) int64                                      { return 0 }
 func (fakeMachine) LargePages() uint64                                    { return 0 }
 func (fakeMachine) Area(uintptr) (start, end, prot uintptr)               { return 0, 0, 0 }

@@ -42,6 +42,7 @@ var cases = map[string]func(args []string){
 	"goroutine": goroutines,
 	"clock":     clock,
 	"cpus":      cpus,
+	"cputime":   cpuTime,
 	"temp":      temp,
 	"release":   release,
 	"garbage":   garbage,
@@ -72,6 +73,39 @@ func addresses([]string) {
 }
 
 const getcpu = 309 // SYS_GETCPU
+
+// cpuTime compares the CPU time of the process, as getrusage(2) and /proc/stat
+// have it, with the clock: two busy goroutines, then none.
+func cpuTime([]string) {
+	used := func() (time.Duration, time.Duration) {
+		var r syscall.Rusage
+		check(syscall.Getrusage(syscall.RUSAGE_SELF, &r))
+		b, err := os.ReadFile("/proc/stat")
+		check(err)
+		busy, err := strconv.Atoi(strings.Fields(string(b))[1])
+		check(err)
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano()), time.Duration(busy) * 10 * time.Millisecond
+	}
+	measure := func(what string, do func()) {
+		rusage, stat := used()
+		start := time.Now()
+		do()
+		wall := time.Since(start)
+		rusage2, stat2 := used()
+		fmt.Printf("%s %.1f %.1f\n", what, float64(rusage2-rusage)/float64(wall), float64(stat2-stat)/float64(wall))
+	}
+	measure("busy", func() {
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				for end := time.Now().Add(time.Second); time.Now().Before(end); {
+				}
+			})
+		}
+		wg.Wait()
+	})
+	measure("idle", func() { time.Sleep(time.Second) })
+}
 
 // cpus prints how many CPUs there are, and on how many busy threads ran.
 func cpus([]string) {

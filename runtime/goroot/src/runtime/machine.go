@@ -105,6 +105,8 @@ type machCPU struct {
 	slice       int64       // when the current thread's slice ends; 0: no other waits
 	armed       int64       // when the timer will fire (nanotime); 0: not set
 	profileNext int64       // when the next sample is due
+	busy        int64       // how long it ran threads (ns), the current one aside
+	since       int64       // when the current thread began to run (nanotime)
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so

@@ -69,6 +69,10 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 			a := mach.mem.areaAt(i)
 			*(*[3]uintptr)(unsafe.Pointer(a2)) = [3]uintptr{a.start, a.end, a.prot & 7}
 		}
+	case nrCPUBusy:
+		if a1 < uintptr(mach.smp.online) {
+			return uintptr(mach.smp.cpu[a1].busyUntil(machNow()))
+		}
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -354,6 +358,14 @@ func yolk_cpus() int { return mach.smp.n }
 //
 //go:linkname yolk_cpu runtime/yolk.cpu
 func yolk_cpu() int { return thisCPU().index }
+
+// yolk_busy returns how long (ns) a CPU has run threads.
+//
+//go:linkname yolk_busy runtime/yolk.busy
+func yolk_busy(cpu int) int64 {
+	ns, _, _ := linux.Syscall6(nrCPUBusy, uintptr(cpu), 0, 0, 0, 0, 0)
+	return int64(ns)
+}
 
 // yolk_stolen returns how long (ns) a CPU had something to run and the host did
 // not let it.

@@ -76,6 +76,7 @@ const (
 	nrNoticeFreed
 	nrTakeHeld
 	nrArea
+	nrCPUBusy
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -139,7 +140,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
 	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
-		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea:
+		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea, nrCPUBusy:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)
@@ -260,7 +261,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		store64(a3, ^uint64(0)>>(64-uint(mach.smp.n)))
 		return 8
 	case nrClockGettime:
-		return linuxClockGettime(a1, a2)
+		return linuxClockGettime(t, a1, a2)
 	case nrGettimeofday:
 		ns := uint64(machNow()) + machClock.wall
 		store64(a1, ns/1e9)
@@ -291,10 +292,21 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 	return machErr(_ENOSYS)
 }
 
-func linuxClockGettime(clock, ts uintptr) uintptr {
-	ns := uint64(machNow())
-	if clock == 0 || clock == 5 {
+// linuxClockGettime is clock_gettime(2): wall clocks, CPU time of the process and
+// of the thread, and else the time since boot.
+func linuxClockGettime(t *machThread, clock, ts uintptr) uintptr {
+	now := machNow()
+	ns := uint64(now)
+	switch clock {
+	case 0, 5: // CLOCK_REALTIME, CLOCK_REALTIME_COARSE
 		ns += machClock.wall
+	case 2: // CLOCK_PROCESS_CPUTIME_ID
+		ns = 0
+		for _, c := range mach.smp.cpus() {
+			ns += uint64(c.busyUntil(now))
+		}
+	case 3: // CLOCK_THREAD_CPUTIME_ID
+		ns = uint64(t.ran + now - thisCPU().since)
 	}
 	store64(ts, ns/1e9)
 	store64(ts+8, ns%1e9)

@@ -25,6 +25,7 @@ type machThread struct {
 
 	id       int32
 	cpu      *machCPU    // where it runs, ran last or is queued
+	ran      int64       // how long it ran (ns), since its CPU's since aside
 	deadline int64       // when a timed wait ends (nanotime); 0: never
 	timer    *machCPU    // whose timer keeps the deadline
 	wait     uintptr     // futex address, or where to put epoll events
@@ -207,6 +208,7 @@ func (s *machSched) pick(c *machCPU) {
 		cur.next = s.dead
 		s.dead = cur
 	}
+	c.account(next)
 	next.cpu = c
 	c.cur = next
 	if next.fsbase != c.fsbase && next != c.idle {
@@ -215,6 +217,27 @@ func (s *machSched) pick(c *machCPU) {
 	}
 	c.slice = 0
 	s.arm(c)
+}
+
+// account counts the time of the thread that CPU c leaves for next.
+func (c *machCPU) account(next *machThread) {
+	if next == c.cur {
+		return
+	}
+	now := machNow()
+	if c.cur != c.idle {
+		c.cur.ran += now - c.since
+		c.busy += now - c.since
+	}
+	c.since = now
+}
+
+// busyUntil returns how long the CPU has run threads (ns).
+func (c *machCPU) busyUntil(now int64) int64 {
+	if c.cur == c.idle {
+		return c.busy
+	}
+	return c.busy + now - c.since
 }
 
 // next takes the thread that CPU c should run, the idle thread if there is no

@@ -108,6 +108,9 @@ func cpus() int
 //go:linkname cpu
 func cpu() int
 
+//go:linkname busy
+func busy(cpu int) int64
+
 //go:linkname stolen
 func stolen(cpu int) int64
 
@@ -142,6 +145,7 @@ func (machine) CommandLine() string               { return commandLine() }
 func (machine) InitialFiles() []byte              { return initialFiles() }
 func (machine) Nanotime() int64                   { return nanotime() }
 func (machine) CPU() int                          { return cpu() }
+func (machine) Busy(cpu int) int64                { return busy(cpu) }
 func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
 func (machine) LargePages() uint64                { return largePages() }
 func (machine) Exit(status int)                   { exit(status) }
