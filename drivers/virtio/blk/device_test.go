@@ -207,6 +207,40 @@ func TestResize(t *testing.T) {
 	}
 }
 
+// torn is a legacy device whose capacity changes while it is read.
+type torn struct {
+	*virtiotest.Device
+	virtio.Registers
+	reads int
+}
+
+func (d *torn) Config() virtio.Registers { d.Registers = d.Device.Config(); return d }
+
+func (d *torn) ConfigGeneration() uint32 { return 0 }
+
+func (d *torn) Read32(off uintptr) uint32 {
+	if d.reads++; d.reads == 2 {
+		d.SetConfig(0, 0, 0, 0, 0, 1)
+	}
+	return d.Registers.Read32(off)
+}
+
+// virtio 1.2 §2.5.4: a legacy device does not say that its configuration changed.
+func TestCapacityTorn(t *testing.T) {
+	c := configuration()
+	c.Capacity = 1<<32 - 8
+	mem := virtiotest.NewMemory(16)
+	dev := virtiotest.NewDevice(virtio.TypeBlock, mem, 0, c.Bytes(), 64)
+	dev.Old = true
+	d, err := blk.New(&torn{Device: dev}, mem, blk.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Info().Capacity; got != 1<<41 {
+		t.Errorf("capacity %#x; want %#x, as it is after the change", got, int64(1)<<41)
+	}
+}
+
 // However a device ends, every request ends with the reason, and so do later
 // ones.
 func TestEnd(t *testing.T) {

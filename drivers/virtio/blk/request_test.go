@@ -2,6 +2,7 @@ package blk_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -128,12 +129,19 @@ func TestRanges(t *testing.T) {
 	d := newDisk(t, modern, configuration(), blk.Options{}, 64).start(t)
 	pattern(d.Data)
 	zero := func(from, to int) bool { return bytes.Count(d.Data[from:to], []byte{0}) == to-from }
-	// 1024 sectors at a time, aligned to 8: 4 + 1020 … are 1020, 1024, and the rest.
+	var parts []string
+	d.Intercept = func(q *virtiotest.Queue, c *virtiotest.Chain) bool {
+		if typ, _ := d.Request(c); typ == virtiotest.DiskDiscard {
+			parts = append(parts, fmt.Sprint(binary.LittleEndian.Uint64(c.Read[1]), "+", binary.LittleEndian.Uint32(c.Read[1][8:])))
+		}
+		return false
+	}
 	if err := d.Discard(4*512, 2500*512); err != nil || !zero(4*512, 2504*512) || zero(0, 2048) || zero(2504*512, 2505*512) {
 		t.Errorf("Discard = %v; want nil, and the range gone", err)
 	}
-	if n := d.Count[virtiotest.DiskDiscard]; n != 3 {
-		t.Errorf("Discard took %d requests; want 3", n)
+	// At most 1024 sectors at a time, to ends that are multiples of 8.
+	if got, want := fmt.Sprint(parts), "[4+1020 1024+1024 2048+456]"; got != want {
+		t.Errorf("Discard of sectors 4 to 2504 in parts %v; want %v", got, want)
 	}
 	pattern(d.Data)
 	for _, unmap := range []bool{false, true} {
@@ -255,6 +263,25 @@ func TestDeviceErrors(t *testing.T) {
 		if err := d.ReadAt([][]byte{buf}, 0); err != nil {
 			t.Errorf("status %d: ReadAt after that = %v; want nil", status, err)
 		}
+	}
+}
+
+// The error of the one part that a queue has room for ends the request, once.
+func TestErrorOfTheOnlyPart(t *testing.T) {
+	c := configuration()
+	c.SegMax = 1
+	d := newDisk(t, modern&^virtio.FeatureIndirectDesc, c, blk.Options{}, 4)
+	calls := 0
+	r := &blk.Request{Buffers: [][]byte{d.mem.Buffer(0, 4*4096)}, Done: func(*blk.Request) { calls++ }}
+	d.Intercept = func(q *virtiotest.Queue, c *virtiotest.Chain) bool {
+		d.Answer(q, c, virtiotest.DiskIOErr, 1)
+		return true
+	}
+	d.Submit(0, r)
+	d.Serve()
+	d.HandleInterrupt()
+	if calls != 1 || !errors.Is(r.Err, blk.ErrIO) {
+		t.Errorf("Done called %d times with %v; want once, %v", calls, r.Err, blk.ErrIO)
 	}
 }
 
