@@ -13,10 +13,14 @@ type Segment struct {
 // indirect table would, and spares writing and reading the table.
 const indirectMin = 3
 
-// IndirectMax is the number of segments that fit in an indirect table. A
-// 64 KiB TCP segment spread over 4 KiB pages takes 17, its headers one or two,
-// the virtio-net header one. Longer chains take direct descriptors.
+// IndirectMax is the number of segments that fit in an indirect table, unless
+// SetIndirectMax says otherwise. A 64 KiB TCP segment spread over 4 KiB pages
+// takes 17, its headers one or two, the virtio-net header one. Longer chains
+// take direct descriptors.
 const IndirectMax = 32
+
+// indirectLimit is the largest table: a page of descriptors.
+const indirectLimit = PageSize / descSize
 
 // used.flags and avail.flags (§2.7.6, §2.7.8), and flags of a descriptor (§2.7.5).
 const (
@@ -95,7 +99,7 @@ func NewQueue(t Transport, mem Memory, features uint64, index, max int) (*Queue,
 		return nil, err
 	}
 	if features&FeatureIndirectDesc != 0 {
-		q.tables.init(mem, size)
+		q.tables.init(mem, size, IndirectMax)
 	}
 	q.DisableInterrupts()
 	if err := t.SetQueue(index, rings); err != nil {
@@ -106,6 +110,23 @@ func NewQueue(t Transport, mem Memory, features uint64, index, max int) (*Queue,
 
 // Size returns the number of entries.
 func (q *Queue) Size() int { return int(q.size) }
+
+// SetIndirectMax changes how many segments fit in an indirect table: n, rounded
+// up to a power of two, at most 256. It is called before the first Add.
+//
+// A table takes 16 bytes of DMA memory for each segment. Tables are allocated
+// a page at a time, when one of the page's heads is first used, and are never
+// freed: a queue that has had all its heads in flight holds Size tables.
+func (q *Queue) SetIndirectMax(n int) {
+	if q.tables.pages != nil {
+		q.tables.init(q.tables.mem, int(q.size), n)
+	}
+}
+
+// IndirectMax returns how many segments fit in an indirect table; 0 if the
+// device does not take such tables. A chain has at most Size segments in any
+// case (§2.7.5.3.1).
+func (q *Queue) IndirectMax() int { return q.tables.entries }
 
 // Err returns the error that ended the queue, or nil.
 func (q *Queue) Err() error { return q.err }
@@ -150,7 +171,7 @@ func (q *Queue) Add(segs []Segment, readable int) (head uint16, ok bool) {
 }
 
 func (q *Queue) tableFor(head uint16, n int) ([]descriptor, uint64) {
-	if n < indirectMin || n > IndirectMax || n > int(q.size) {
+	if n < indirectMin || n > q.tables.entries || n > int(q.size) {
 		return nil, 0
 	}
 	return q.tables.get(head)

@@ -3,6 +3,7 @@ package virtio_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
@@ -120,6 +121,82 @@ func TestIndirectTableSparesDescriptors(t *testing.T) {
 	var c virtiotest.Chain
 	if !d.Pop(&c) || !c.Indirect || len(c.Read) != 3 {
 		t.Errorf("device got indirect %v with %d parts; want true, 3", c.Indirect, len(c.Read))
+	}
+}
+
+// Tables of another size hold chains of that length, one for each head, and
+// take memory only once their heads are used.
+func TestSetIndirectMax(t *testing.T) {
+	for n, want := range map[int]int{1: 1, 3: 4, 64: 64, 100: 128, 256: 256, 100000: 256} {
+		q, _, _ := newQueue(t, ringFeatures, 4)
+		if q.SetIndirectMax(n); q.IndirectMax() != want {
+			t.Errorf("SetIndirectMax(%d): tables of %d; want %d", n, q.IndirectMax(), want)
+		}
+		q, _, _ = newQueue(t, virtio.FeatureVersion1, 4)
+		if q.SetIndirectMax(n); q.IndirectMax() != 0 {
+			t.Errorf("SetIndirectMax(%d) without the feature: tables of %d; want 0", n, q.IndirectMax())
+		}
+	}
+	const size = 128
+	q, d, dev := newQueue(t, ringFeatures, size)
+	q.SetIndirectMax(128)
+	page := dev.Memory.Buffer(0, size)
+	for i := range page {
+		page[i] = byte(i)
+	}
+	for i := range 4 { // fewer than a page of tables has room for, then more
+		segs := make([]virtio.Segment, 0, size)
+		for j := range 100 {
+			segs = append(segs, segments(dev, page[(i+j)%size:][:1])...)
+		}
+		if _, ok := q.Add(segs, len(segs)); !ok {
+			t.Fatalf("Add of chain %d with 100 segments failed", i)
+		}
+	}
+	if _, ok := q.Add(make([]virtio.Segment, size+1), 0); ok {
+		t.Error("Add of a chain that is longer than the queue succeeded")
+	}
+	q.Kick()
+	var c virtiotest.Chain
+	for i := range 4 {
+		if !d.Pop(&c) || !c.Indirect || len(c.Read) != 100 {
+			t.Fatalf("device got indirect %v with %d parts; want true, 100", c.Indirect, len(c.Read))
+		}
+		for j, b := range c.Data(nil) {
+			if want := byte((i + j) % size); b != want {
+				t.Fatalf("chain %d has byte %d at %d; want %d", i, b, j, want)
+			}
+		}
+	}
+}
+
+func TestAppendSegmentsLimit(t *testing.T) {
+	mem := virtiotest.NewMemory(8)
+	near, phys, _ := mem.Alloc(3 * virtio.PageSize)
+	far := mem.Buffer(0, 3*virtio.PageSize)
+	head := []virtio.Segment{{Addr: phys, Len: 100}}
+	for _, tt := range []struct {
+		name string
+		buf  []byte
+		lim  virtio.SegmentLimit
+		lens []uint32
+		n    int
+	}{
+		{"grows the last", near[100:5000], virtio.SegmentLimit{Count: 9, Len: 1 << 20}, []uint32{5000}, 4900},
+		{"not below First", near[100:5000], virtio.SegmentLimit{First: 1, Count: 9, Len: 1 << 20}, []uint32{100, 4900}, 4900},
+		{"length", near[100:5000], virtio.SegmentLimit{First: 1, Count: 9, Len: 2048}, []uint32{100, 2048, 2048, 804}, 4900},
+		{"length and count", near[100:5000], virtio.SegmentLimit{First: 1, Count: 2, Len: 2048}, []uint32{100, 2048}, 2048},
+		{"count", far, virtio.SegmentLimit{First: 1, Count: 3, Len: 1 << 20}, []uint32{100, 4096, 4096}, 8192},
+		{"full", far, virtio.SegmentLimit{First: 1, Count: 1, Len: 1 << 20}, []uint32{100}, 0},
+	} {
+		segs, n := virtio.AppendSegmentsLimit(mem, append([]virtio.Segment(nil), head...), tt.buf, tt.lim)
+		var lens []uint32
+		for _, s := range segs {
+			lens = append(lens, s.Len)
+		}
+		if !slices.Equal(lens, tt.lens) || n != tt.n {
+			t.Errorf("%s: segments of %d, %d bytes; want %d, %d", tt.name, lens, n, tt.lens, tt.n)
+		}
 	}
 }
 
@@ -289,6 +366,9 @@ func FuzzUsedRing(f *testing.F) {
 	f.Add([]byte{255, 255, 1, 1, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		q, d, dev := newQueue(t, ringFeatures, 8)
+		if len(script) > 0 {
+			q.SetIndirectMax(int(script[0])) // also none that is of use
+		}
 		seg := segments(dev, dev.Memory.Buffer(0, 100))
 		big := segments(dev, dev.Memory.Buffer(4000, 9000))
 		held := map[uint16]uint32{}

@@ -1,6 +1,9 @@
 package virtio
 
-import "unsafe"
+import (
+	"math"
+	"unsafe"
+)
 
 // shared is the memory that driver and device both see. The 16-bit fields that
 // both sides watch are accessed as aligned 32-bit words, flags and index
@@ -76,8 +79,10 @@ func word(b []byte, off int) *uint32 { return (*uint32)(unsafe.Pointer(&b[off : 
 // head. They are allocated a page at a time when a head is first used: heads
 // are taken from a stack, so a lightly loaded queue needs one page.
 type indirectTables struct {
-	mem   Memory
-	pages []tablePage
+	mem     Memory
+	entries int // of one table, a power of two
+	perPage int // tables in a page
+	pages   []tablePage
 }
 
 type tablePage struct {
@@ -85,11 +90,14 @@ type tablePage struct {
 	phys  uint64
 }
 
-const tablesPerPage = PageSize / (descSize * IndirectMax)
-
-func (t *indirectTables) init(mem Memory, size int) {
+func (t *indirectTables) init(mem Memory, size, entries int) {
 	t.mem = mem
-	t.pages = make([]tablePage, (size+tablesPerPage-1)/tablesPerPage)
+	t.entries = 1
+	for t.entries < min(entries, indirectLimit) {
+		t.entries *= 2
+	}
+	t.perPage = indirectLimit / t.entries
+	t.pages = make([]tablePage, (size+t.perPage-1)/t.perPage)
 }
 
 // get returns the table of a head; nil if indirect descriptors were not
@@ -98,7 +106,7 @@ func (t *indirectTables) get(head uint16) ([]descriptor, uint64) {
 	if t.pages == nil {
 		return nil, 0
 	}
-	p := &t.pages[head/tablesPerPage]
+	p := &t.pages[int(head)/t.perPage]
 	if p.table == nil {
 		b, phys, err := t.mem.Alloc(PageSize)
 		if err != nil {
@@ -107,26 +115,44 @@ func (t *indirectTables) get(head uint16) ([]descriptor, uint64) {
 		p.table = unsafe.Slice((*descriptor)(unsafe.Pointer(&b[0])), PageSize/descSize)
 		p.phys = phys
 	}
-	i := int(head%tablesPerPage) * IndirectMax
-	return p.table[i : i+IndirectMax], p.phys + uint64(i)*descSize
+	i := int(head) % t.perPage * t.entries
+	return p.table[i : i+t.entries], p.phys + uint64(i)*descSize
 }
 
 // AppendSegments appends the physically contiguous pieces of buf to segs. buf
 // must not lie on a goroutine's stack, which may move; that Phys is called
 // through an interface makes the compiler see to it.
 func AppendSegments(mem Memory, segs []Segment, buf []byte) []Segment {
-	first := len(segs)
-	for len(buf) > 0 {
-		p := unsafe.Pointer(unsafe.SliceData(buf))
-		n := min(len(buf), PageSize-int(uintptr(p)%PageSize))
+	segs, _ = AppendSegmentsLimit(mem, segs, buf, SegmentLimit{len(segs), math.MaxInt, math.MaxUint32})
+	return segs
+}
+
+// SegmentLimit is what a device takes of one list of segments.
+type SegmentLimit struct {
+	First int    // index of the first segment that may grow at its end
+	Count int    // segments in all
+	Len   uint32 // bytes of one segment
+}
+
+// AppendSegmentsLimit is AppendSegments up to a limit. It returns how many bytes
+// of buf the list holds now.
+func AppendSegmentsLimit(mem Memory, segs []Segment, buf []byte, lim SegmentLimit) (_ []Segment, n int) {
+	for n < len(buf) {
+		p := unsafe.Pointer(&buf[n])
+		size := uint32(min(len(buf)-n, PageSize-int(uintptr(p)%PageSize)))
 		addr := mem.Phys(p)
 		// Pages are often neighbours in physical memory too: one descriptor.
-		if last := len(segs) - 1; last >= first && segs[last].Addr+uint64(segs[last].Len) == addr {
-			segs[last].Len += uint32(n)
+		last := len(segs) - 1
+		if last >= lim.First && segs[last].Addr+uint64(segs[last].Len) == addr && segs[last].Len < lim.Len {
+			size = min(size, lim.Len-segs[last].Len)
+			segs[last].Len += size
+		} else if len(segs) < lim.Count {
+			size = min(size, lim.Len)
+			segs = append(segs, Segment{addr, size})
 		} else {
-			segs = append(segs, Segment{addr, uint32(n)})
+			break
 		}
-		buf = buf[n:]
+		n += int(size)
 	}
-	return segs
+	return segs, n
 }

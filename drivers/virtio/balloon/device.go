@@ -33,7 +33,7 @@ const (
 
 // Virtqueues (§5.5.2). reporting is the number by the specification; devices
 // without the queues before it give theirs the next free number: see
-// Device.reportingQueue.
+// reportingQueueOf.
 const (
 	inflateQueue   = 0
 	deflateQueue   = 1
@@ -83,7 +83,6 @@ type Options struct {
 
 // Device is a balloon at work.
 type Device struct {
-	t      virtio.Transport
 	frames Frames
 	opt    Options
 
@@ -96,14 +95,13 @@ type Device struct {
 	runs []run            // of the report under way
 	segs []virtio.Segment // the same, for the queue
 
-	mu      sync.Mutex // protects what follows and the queues
-	cond    sync.Cond  // signalled at every interrupt and change of err
+	life    virtio.Lifecycle // its lock protects what follows and the queues
+	cond    sync.Cond        // signalled at every interrupt and at the end
 	inflate *virtio.Queue
 	deflate *virtio.Queue
 	report  *virtio.Queue // nil if the device does not want reports
 	changed bool          // the target may have changed
 	short   bool          // the balloon wants more than there was
-	err     error
 }
 
 // run is a physically contiguous piece of memory.
@@ -116,50 +114,52 @@ func New(t virtio.Transport, mem virtio.Memory, frames Frames, opt Options) (*De
 	if t.DeviceType() != virtio.TypeBalloon {
 		return nil, ErrNotBalloon
 	}
-	d := &Device{t: t, frames: frames, opt: opt, changed: true}
-	d.cond.L = &d.mu
-	if err := d.start(mem); err != nil {
-		virtio.Fail(t)
-		virtio.Reset(t)
+	d := &Device{frames: frames, opt: opt, changed: true}
+	d.cond.L = &d.life
+	d.life.Transport = t
+	d.life.OnQueues = d.cond.Broadcast
+	d.life.OnConfig = func() { d.changed = true }
+	d.life.OnEnd = func(error) { d.cond.Broadcast() }
+	if err := d.life.Start(func() error { return d.start(t, mem) }); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Device) start(mem virtio.Memory) error {
+func (d *Device) start(t virtio.Transport, mem virtio.Memory) error {
 	// A page of the balloon is used again only after the host was told, so
 	// MUST_TELL_HOST costs nothing.
-	features, err := virtio.Negotiate(d.t, featureMustTellHost|featurePageReporting, 0, nil)
+	features, err := virtio.Negotiate(t, featureMustTellHost|featurePageReporting, 0, nil)
 	if err != nil {
 		return err
 	}
 	if d.pfns, d.pfnsAt, err = mem.Alloc(maxPFNs * 4); err != nil {
 		return err
 	}
-	if d.inflate, err = virtio.NewQueue(d.t, mem, features, inflateQueue, 2); err != nil {
+	if d.inflate, err = virtio.NewQueue(t, mem, features, inflateQueue, 2); err != nil {
 		return err
 	}
-	if d.deflate, err = virtio.NewQueue(d.t, mem, features, deflateQueue, 2); err != nil {
+	if d.deflate, err = virtio.NewQueue(t, mem, features, deflateQueue, 2); err != nil {
 		return err
 	}
 	if features&featurePageReporting != 0 {
-		if d.report, err = virtio.NewQueue(d.t, mem, features, d.reportingQueue(), maxRuns); err != nil {
+		if d.report, err = virtio.NewQueue(t, mem, features, reportingQueueOf(t), maxRuns); err != nil {
 			return err
 		}
 	}
-	return virtio.Ready(d.t)
+	return virtio.Ready(t)
 }
 
-// reportingQueue returns the number of the reporting queue. Devices without a
+// reportingQueueOf returns the number of the reporting queue. Devices without a
 // statistics or hinting queue do not leave a gap for it, as Linux does not
 // expect one, whatever §5.5.2 says.
-func (d *Device) reportingQueue() int {
-	if d.t.QueueMax(reportingQueue) > 0 {
+func reportingQueueOf(t virtio.Transport) int {
+	if t.QueueMax(reportingQueue) > 0 {
 		return reportingQueue
 	}
 	n := deflateQueue + 1
 	for _, f := range []uint64{featureStatistics, featureFreePageHint} {
-		if d.t.Features()&f != 0 {
+		if t.Features()&f != 0 {
 			n++
 		}
 	}
@@ -171,42 +171,17 @@ func (d *Device) Reporting() bool { return d.report != nil }
 
 // HandleInterrupt does all that the device may have interrupted for. An error
 // is final.
-func (d *Device) HandleInterrupt() error {
-	cause := d.t.Acknowledge()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if cause&virtio.CauseConfig != 0 {
-		d.changed = true
-		if err := virtio.CheckStatus(d.t); err != nil {
-			d.fail(err)
-		}
-	}
-	d.cond.Broadcast()
-	return d.err
-}
-
-// fail ends the device, with mu held.
-func (d *Device) fail(err error) {
-	if d.err == nil {
-		d.err = err
-		virtio.Reset(d.t)
-		d.cond.Broadcast()
-	}
-}
+func (d *Device) HandleInterrupt() error { return d.life.HandleInterrupt() }
 
 // Close stops the device. The memory in the balloon stays there.
-func (d *Device) Close() {
-	d.mu.Lock()
-	d.fail(virtio.ErrClosed)
-	d.mu.Unlock()
-}
+func (d *Device) Close() { d.life.Close() }
 
 // exchange gives the device one chain and waits until it has used it.
 func (d *Device) exchange(q *virtio.Queue, segs []virtio.Segment, readable int) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err != nil {
-		return d.err
+	d.life.Lock()
+	defer d.life.Unlock()
+	if err := d.life.Err(); err != nil {
+		return err
 	}
 	q.Add(segs, readable) // has room: the queue is empty, and segs no longer than it
 	q.Kick()
@@ -215,10 +190,10 @@ func (d *Device) exchange(q *virtio.Queue, segs []virtio.Segment, readable int) 
 			return nil
 		}
 		if err := q.Err(); err != nil {
-			d.fail(err)
+			d.life.End(err)
 		}
-		if d.err != nil {
-			return d.err
+		if err := d.life.Err(); err != nil {
+			return err
 		}
 		if !q.EnableInterrupts(0) {
 			d.cond.Wait()

@@ -18,13 +18,13 @@ const burst = 32
 // fails, and returns that error.
 func (d *Device) ServeTarget() error {
 	for {
-		d.mu.Lock()
-		for !d.changed && d.err == nil {
+		d.life.Lock()
+		for !d.changed && d.life.Err() == nil {
 			d.cond.Wait()
 		}
 		d.changed = false
-		err := d.err
-		d.mu.Unlock()
+		err := d.life.Err()
+		d.life.Unlock()
 		if err != nil {
 			return err
 		}
@@ -53,7 +53,7 @@ func (d *Device) Resize() error {
 			return nil
 		}
 		d.frames.Ballooned(uint64(d.pages) << pageShift)
-		d.t.Config().Write32(configActual, d.pages)
+		d.life.Transport.Config().Write32(configActual, d.pages)
 	}
 }
 
@@ -76,24 +76,24 @@ func (d *Device) approach(target uint32) (err error) {
 
 // target reads what the host wants.
 func (d *Device) target() (pages uint32, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err != nil {
-		return 0, d.err
+	d.life.Lock()
+	defer d.life.Unlock()
+	if err := d.life.Err(); err != nil {
+		return 0, err
 	}
-	err = virtio.ReadConfig(d.t, func(r virtio.Registers) { pages = r.Read32(configTarget) })
+	err = virtio.ReadConfig(d.life.Transport, func(r virtio.Registers) { pages = r.Read32(configTarget) })
 	if err != nil {
-		d.fail(err)
+		d.life.End(err)
 	}
 	return pages, err
 }
 
 // setShort wakes ServeFreed if the balloon waits for memory.
 func (d *Device) setShort(short bool) {
-	d.mu.Lock()
+	d.life.Lock()
 	d.short = short
 	d.cond.Broadcast()
-	d.mu.Unlock()
+	d.life.Unlock()
 }
 
 // grow gives the host up to n pages, one request of them.

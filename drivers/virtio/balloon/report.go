@@ -41,12 +41,12 @@ func (d *Device) ServeFreed() error {
 // waitWanted waits until freed memory is of use: at once if it can be reported,
 // else when the balloon is short.
 func (d *Device) waitWanted() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for d.report == nil && !d.short && d.err == nil {
+	d.life.Lock()
+	defer d.life.Unlock()
+	for d.report == nil && !d.short && d.life.Err() == nil {
 		d.cond.Wait()
 	}
-	return d.err
+	return d.life.Err()
 }
 
 // Report shows the host all memory that was used and freed. It is for one

@@ -39,16 +39,14 @@ const (
 
 // Device is a 9P transport at work. Any number of goroutines may use it.
 type Device struct {
-	t   virtio.Transport
 	mem virtio.Memory
 	tag string
 
-	mu    sync.Mutex // protects what follows
-	room  sync.Cond  // signalled when the queue has gained room, and by fail
+	life  virtio.Lifecycle // its lock protects what follows
+	room  sync.Cond        // signalled when the queue has gained room, and at the end
 	q     *virtio.Queue
 	slots []*waiter // by head descriptor: who waits for it
 	idle  []*waiter
-	err   error
 }
 
 // New starts a 9P transport. Its interrupt must be connected already.
@@ -56,30 +54,31 @@ func New(t virtio.Transport, mem virtio.Memory) (*Device, error) {
 	if t.DeviceType() != virtio.Type9P {
 		return nil, ErrNotP9
 	}
-	d := &Device{t: t, mem: mem}
-	d.room.L = &d.mu
-	if err := d.start(); err != nil {
-		virtio.Fail(t)
-		virtio.Reset(t)
+	d := &Device{mem: mem}
+	d.room.L = &d.life
+	d.life.Transport = t
+	d.life.OnQueues = d.complete
+	d.life.OnEnd = d.fail
+	if err := d.life.Start(func() error { return d.start(t) }); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Device) start() error {
-	features, err := virtio.Negotiate(d.t, featureMountTag, featureMountTag, nil)
+func (d *Device) start(t virtio.Transport) error {
+	features, err := virtio.Negotiate(t, featureMountTag, featureMountTag, nil)
 	if err != nil {
 		return err
 	}
-	if d.tag, err = ReadTag(d.t); err != nil {
+	if d.tag, err = ReadTag(t); err != nil {
 		return err
 	}
-	if d.q, err = virtio.NewQueue(d.t, d.mem, features, 0, queueMax); err != nil {
+	if d.q, err = virtio.NewQueue(t, d.mem, features, 0, queueMax); err != nil {
 		return err
 	}
 	d.slots = make([]*waiter, d.q.Size())
 	d.q.EnableInterrupts(0)
-	return virtio.Ready(d.t)
+	return virtio.Ready(t)
 }
 
 // ReadTag reads the name of a device, which may not be started yet.
@@ -111,36 +110,17 @@ func (d *Device) MaxData() int { return max(d.q.Size()-6, 0) * virtio.PageSize }
 
 // HandleInterrupt does all that the device may have interrupted for. An error
 // is final: Exchange returns it from then on.
-func (d *Device) HandleInterrupt() error {
-	if d.t.Acknowledge()&virtio.CauseConfig != 0 {
-		if err := d.HandleConfigChange(); err != nil {
-			return err
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.complete()
-	return d.err
-}
+func (d *Device) HandleInterrupt() error { return d.life.HandleInterrupt() }
 
 // HandleConfigChange handles an interrupt that is for changes of the status
 // alone (a message of its own on PCI).
-func (d *Device) HandleConfigChange() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := virtio.CheckStatus(d.t); err != nil {
-		d.fail(err)
-	}
-	return d.err
-}
+func (d *Device) HandleConfigChange() error { return d.life.HandleConfigChange() }
 
-// fail ends the device and all requests, with mu held.
+// Close stops the device; requests under way fail.
+func (d *Device) Close() { d.life.Close() }
+
+// fail ends all requests.
 func (d *Device) fail(err error) {
-	if d.err != nil {
-		return
-	}
-	d.err = err
-	virtio.Reset(d.t) // from here on it touches no buffer
 	for head, w := range d.slots {
 		if w != nil {
 			d.slots[head] = nil
@@ -149,11 +129,4 @@ func (d *Device) fail(err error) {
 		}
 	}
 	d.room.Broadcast()
-}
-
-// Close stops the device; requests under way fail.
-func (d *Device) Close() {
-	d.mu.Lock()
-	d.fail(virtio.ErrClosed)
-	d.mu.Unlock()
 }

@@ -42,29 +42,29 @@ func (d *Device) Exchange(out, in [][]byte) (n int, err error) {
 
 // submit gives the device the chain of w, as soon as there is room for it.
 func (d *Device) submit(w *waiter, readable int) error {
-	d.mu.Lock()
+	d.life.Lock()
 	head, ok := d.add(w, readable)
 	if !ok {
-		err := d.err
+		err := d.life.Err()
 		if err == nil {
 			err = ErrTooLarge
 		}
-		d.mu.Unlock()
+		d.life.Unlock()
 		return err
 	}
 	d.slots[head] = w
 	notify := d.q.Publish()
-	d.mu.Unlock()
+	d.life.Unlock()
 	if notify {
 		d.q.Notify()
 	}
 	return nil
 }
 
-// add waits for room in the queue, with mu held. false means that the device
+// add waits for room in the queue, with the lock held. false means that the device
 // has failed, or that even the empty queue has no room.
 func (d *Device) add(w *waiter, readable int) (head uint16, ok bool) {
-	for d.err == nil {
+	for d.life.Err() == nil {
 		if head, ok = d.q.Add(w.segs, readable); ok {
 			return head, true
 		}
@@ -76,12 +76,9 @@ func (d *Device) add(w *waiter, readable int) (head uint16, ok bool) {
 	return 0, false
 }
 
-// complete hands out what the device has used, with mu held, and asks for an
-// interrupt at the next.
+// complete hands out what the device has used, with the lock held, and asks for
+// an interrupt at the next.
 func (d *Device) complete() {
-	if d.err != nil {
-		return
-	}
 	for {
 		head, n, ok := d.q.Next()
 		switch {
@@ -92,7 +89,7 @@ func (d *Device) complete() {
 			w.ready <- struct{}{}
 			d.room.Signal()
 		case d.q.Err() != nil:
-			d.fail(d.q.Err())
+			d.life.End(d.q.Err())
 			return
 		case !d.q.EnableInterrupts(0):
 			return
@@ -102,8 +99,8 @@ func (d *Device) complete() {
 
 // waiter takes an idle waiter or makes one.
 func (d *Device) waiter() *waiter {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.life.Lock()
+	defer d.life.Unlock()
 	if n := len(d.idle); n > 0 {
 		w := d.idle[n-1]
 		d.idle = d.idle[:n-1]
@@ -114,7 +111,7 @@ func (d *Device) waiter() *waiter {
 
 func (d *Device) release(w *waiter) {
 	w.segs, w.n, w.err = w.segs[:0], 0, nil
-	d.mu.Lock()
+	d.life.Lock()
 	d.idle = append(d.idle, w)
-	d.mu.Unlock()
+	d.life.Unlock()
 }

@@ -23,18 +23,15 @@ const bufferSize = 256
 
 // Device is an entropy device at work.
 type Device struct {
-	t virtio.Transport
-
 	reading sync.Mutex // held by the one Read that the device works for
 
-	mu   sync.Mutex // protects what follows
-	cond sync.Cond  // signalled when err or done changes
+	life virtio.Lifecycle // its lock protects what follows
+	cond sync.Cond        // signalled at the end and when done changes
 	q    *virtio.Queue
 	buf  []byte
 	seg  [1]virtio.Segment
 	done bool // the device has returned the buffer, with n bytes
 	n    uint32
-	err  error
 }
 
 // New starts an entropy device. Its interrupt must be connected already.
@@ -42,18 +39,19 @@ func New(t virtio.Transport, mem virtio.Memory) (*Device, error) {
 	if t.DeviceType() != virtio.TypeEntropy {
 		return nil, ErrNotEntropy
 	}
-	d := &Device{t: t}
-	d.cond.L = &d.mu
-	if err := d.start(mem); err != nil {
-		virtio.Fail(t)
-		virtio.Reset(t)
+	d := &Device{}
+	d.cond.L = &d.life
+	d.life.Transport = t
+	d.life.OnQueues = d.complete
+	d.life.OnEnd = func(error) { d.cond.Broadcast() }
+	if err := d.life.Start(func() error { return d.start(t, mem) }); err != nil {
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Device) start(mem virtio.Memory) error {
-	features, err := virtio.Negotiate(d.t, 0, 0, nil)
+func (d *Device) start(t virtio.Transport, mem virtio.Memory) error {
+	features, err := virtio.Negotiate(t, 0, 0, nil)
 	if err != nil {
 		return err
 	}
@@ -63,49 +61,19 @@ func (d *Device) start(mem virtio.Memory) error {
 	}
 	d.buf = buf
 	d.seg[0].Addr = phys
-	if d.q, err = virtio.NewQueue(d.t, mem, features, 0, 2); err != nil {
+	if d.q, err = virtio.NewQueue(t, mem, features, 0, 2); err != nil {
 		return err
 	}
-	return virtio.Ready(d.t)
+	return virtio.Ready(t)
 }
 
 // HandleInterrupt does all that the device may have interrupted for. An error
 // is final: Read returns it from then on.
-func (d *Device) HandleInterrupt() error {
-	if d.t.Acknowledge()&virtio.CauseConfig != 0 {
-		if err := d.HandleConfigChange(); err != nil {
-			return err
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.complete()
-	return d.err
-}
+func (d *Device) HandleInterrupt() error { return d.life.HandleInterrupt() }
 
 // HandleConfigChange handles an interrupt that is for changes of the status
 // alone (a message of its own on PCI).
-func (d *Device) HandleConfigChange() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := virtio.CheckStatus(d.t); err != nil {
-		d.fail(err)
-	}
-	return d.err
-}
-
-// fail ends the device, with mu held.
-func (d *Device) fail(err error) {
-	if d.err == nil {
-		d.err = err
-		virtio.Reset(d.t)
-		d.cond.Broadcast()
-	}
-}
+func (d *Device) HandleConfigChange() error { return d.life.HandleConfigChange() }
 
 // Close stops the device; reads that wait fail.
-func (d *Device) Close() {
-	d.mu.Lock()
-	d.fail(virtio.ErrClosed)
-	d.mu.Unlock()
-}
+func (d *Device) Close() { d.life.Close() }

@@ -5,8 +5,8 @@ package rng
 func (d *Device) Read(p []byte) (n int, err error) {
 	d.reading.Lock()
 	defer d.reading.Unlock()
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.life.Lock()
+	defer d.life.Unlock()
 	for n < len(p) {
 		got, err := d.request(min(len(p)-n, len(d.buf)))
 		if err != nil {
@@ -20,8 +20,8 @@ func (d *Device) Read(p []byte) (n int, err error) {
 
 // request asks for up to size bytes and waits for some, with both locks held.
 func (d *Device) request(size int) ([]byte, error) {
-	if d.err != nil {
-		return nil, d.err
+	if err := d.life.Err(); err != nil {
+		return nil, err
 	}
 	d.done = false
 	d.seg[0].Len = uint32(size)
@@ -30,24 +30,23 @@ func (d *Device) request(size int) ([]byte, error) {
 	if d.q.EnableInterrupts(0) {
 		d.complete()
 	}
-	for !d.done && d.err == nil {
+	for !d.done && d.life.Err() == nil {
 		d.cond.Wait()
 	}
-	if d.err != nil {
-		return nil, d.err
+	if err := d.life.Err(); err != nil {
+		return nil, err
 	}
 	return d.buf[:d.n], nil
 }
 
-// complete looks whether the device has returned the buffer, with mu held.
+// complete looks whether the device has returned the buffer, with the lock held.
 func (d *Device) complete() {
 	_, written, ok := d.q.Next()
 	switch {
-	case d.err != nil:
 	case d.q.Err() != nil:
-		d.fail(d.q.Err())
+		d.life.End(d.q.Err())
 	case ok && written == 0:
-		d.fail(ErrNoBytes)
+		d.life.End(ErrNoBytes)
 	case ok:
 		d.done, d.n = true, written
 		d.cond.Broadcast()

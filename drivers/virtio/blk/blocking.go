@@ -1,0 +1,62 @@
+package blk
+
+// waiter is a request that a goroutine waits for.
+type waiter struct {
+	Request
+	ready chan struct{} // capacity 1
+}
+
+// ReadAt fills bufs, one after the other, from the device at an offset in
+// bytes. It blocks until all is there, or returns an error, after which the
+// buffers hold anything.
+func (d *Device) ReadAt(bufs [][]byte, offset int64) error {
+	return d.do(Request{Op: Read, Offset: offset, Buffers: bufs})
+}
+
+// WriteAt writes bufs, one after the other, to the device at an offset in
+// bytes, and blocks until the device has them.
+func (d *Device) WriteAt(bufs [][]byte, offset int64) error {
+	return d.do(Request{Op: Write, Offset: offset, Buffers: bufs})
+}
+
+// Flush makes durable what was written before: see the package comment.
+func (d *Device) Flush() error { return d.do(Request{Op: Flush}) }
+
+// Discard tells the device that a range is not needed.
+func (d *Device) Discard(offset, length int64) error {
+	return d.do(Request{Op: Discard, Offset: offset, Length: length})
+}
+
+// WriteZeroes writes zeroes to a range; unmap allows the device to free it.
+func (d *Device) WriteZeroes(offset, length int64, unmap bool) error {
+	return d.do(Request{Op: WriteZeroes, Offset: offset, Length: length, Unmap: unmap})
+}
+
+// do submits a request and waits.
+func (d *Device) do(r Request) error {
+	w := d.waiter()
+	r.Done = w.Done
+	w.Request = r
+	d.Submit(AnyQueue, &w.Request)
+	<-w.ready
+	err := w.Err
+	w.Request = Request{Done: w.Done}
+	d.idleMu.Lock()
+	d.idle = append(d.idle, w)
+	d.idleMu.Unlock()
+	return err
+}
+
+// waiter takes an idle waiter or makes one.
+func (d *Device) waiter() *waiter {
+	d.idleMu.Lock()
+	defer d.idleMu.Unlock()
+	if n := len(d.idle); n > 0 {
+		w := d.idle[n-1]
+		d.idle = d.idle[:n-1]
+		return w
+	}
+	w := &waiter{ready: make(chan struct{}, 1)}
+	w.Done = func(*Request) { w.ready <- struct{}{} }
+	return w
+}
