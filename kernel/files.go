@@ -28,7 +28,7 @@ func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 	if whence == seekData || whence == seekHole {
 		return 0, syscall.EINVAL
 	}
-	return seekTo(off, whence, cur, 0)
+	return Seek(off, whence, cur, 0)
 }
 
 // pathFile is the file of a descriptor opened with O_PATH.
@@ -73,5 +73,5 @@ func (f *bytesFile) Stat(st *syscall.Stat_t) syscall.Errno { return f.inode.Stat
 func (f *bytesFile) Sync(bool) syscall.Errno               { return 0 }
 
 func (f *bytesFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	return seekTo(off, whence, cur, int64(len(f.data)))
+	return Seek(off, whence, cur, int64(len(f.data)))
 }

@@ -166,7 +166,7 @@ func selfMaps(k *Kernel, b []byte) []byte {
 		b = append(b, "p 00000000 00:00 0 "...)
 		if name != "" {
 			b = append(b, strings.Repeat(" ", max(73-(len(b)-at), 0))...)
-			b = append(b, name...)
+			b = append(b, strings.ReplaceAll(name, "\n", `\012`)...)
 		}
 		b = append(b, '\n')
 		addr = end

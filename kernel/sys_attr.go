@@ -33,8 +33,8 @@ type attrSetter interface {
 	SetAttr(AttrChange) syscall.Errno
 }
 
-// setAttrFile changes an object that has no name: a pipe or a socket keeps
-// neither mode nor owner, and that is no error.
+// setAttrFile changes an open file. One that has no attributes of its own, a pipe
+// or a socket without a name, keeps neither mode nor owner, and that is no error.
 func setAttrFile(d *Description, c AttrChange) syscall.Errno {
 	if s, ok := d.file.(attrSetter); ok {
 		return s.SetAttr(c)
@@ -49,17 +49,14 @@ func (k *Kernel) setAttrFD(a *Args, c AttrChange) syscall.Errno {
 		return e
 	}
 	defer d.DecRef()
-	if s, ok := d.file.(attrSetter); ok {
-		e := s.SetAttr(c)
-		if e == 0 && d.where != nil && k.inotify.active() {
-			k.notifyObject(d.where, inAttrib)
-		}
-		return e
+	if _, ok := d.file.(attrSetter); !ok && d.where != nil {
+		return k.setAttr(d.where, c)
 	}
-	if d.where == nil {
-		return 0 // as setAttrFile
+	e = setAttrFile(d, c)
+	if e == 0 && d.where != nil && k.inotify.active() {
+		k.notifyObject(d.where, inAttrib)
 	}
-	return k.setAttr(d.where, c)
+	return e
 }
 
 func modeChange(mode uintptr) AttrChange {

@@ -318,13 +318,8 @@ const (
 	seekHole = 4
 )
 
-// Seek is lseek(2) on a file of size bytes without holes, at position cur.
+// Seek computes lseek(2) on a file of size bytes without holes, at position cur.
 func Seek(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
-	return seekTo(off, whence, cur, size)
-}
-
-// seekTo computes lseek(2) on a file of the given size.
-func seekTo(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
 	switch whence {
 	case seekSet:
 	case seekCur:

@@ -150,7 +150,7 @@ func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 		}
 		return f.data.seek(off, whence == seekData)
 	}
-	return seekTo(off, whence, cur, f.data.size)
+	return Seek(off, whence, cur, f.data.size)
 }
 
 func (o *tmpOpen) Truncate(size int64) syscall.Errno {

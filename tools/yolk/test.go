@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/target"
 )
 
 const testHelp = `Usage: yolk test [VM flags] [go test flags] [packages] [go test flags]
@@ -31,14 +33,12 @@ Examples:
 // testVMFlags are the VM flags that go test has no other use for.
 var testVMFlags = names("m", "smp", "machine", "accel", "net", "ip", "e", "files", "hostname", "gdb", "qemu-arg")
 
-// testValueFlags are the flags of go test with a value, go help build and go
-// help testflag.
+// testValueFlags are the flags with a value that go test has and go build has not,
+// go help test and go help testflag.
 var testValueFlags = names(
-	"p", "asmflags", "buildmode", "compiler", "covermode", "coverpkg", "gccgoflags", "gcflags", "installsuffix",
-	"ldflags", "mod", "modfile", "overlay", "pgo", "pkgdir", "tags", "toolexec", "exec", "o", "vet",
-	"run", "skip", "list", "bench", "benchtime", "blockprofile", "blockprofilerate", "count", "coverprofile", "cpu",
-	"cpuprofile", "fuzz", "fuzztime", "fuzzminimizetime", "memprofile", "memprofilerate", "mutexprofile",
-	"mutexprofilefraction", "outputdir", "parallel", "shuffle", "timeout", "trace",
+	"exec", "o", "vet", "run", "skip", "list", "bench", "benchtime", "blockprofile", "blockprofilerate", "count",
+	"coverprofile", "cpu", "cpuprofile", "fuzz", "fuzztime", "fuzzminimizetime", "memprofile", "memprofilerate",
+	"mutexprofile", "mutexprofilefraction", "outputdir", "parallel", "shuffle", "timeout", "trace",
 )
 
 func names(list ...string) map[string]bool {
@@ -76,10 +76,17 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 				value, n = args[1], 2
 			}
 			a.dir = value
-		default:
-			if testValueFlags[name] && !hasValue && len(args) > 1 {
+		case testValueFlags[name]:
+			if !hasValue && len(args) > 1 {
 				n = 2
 			}
+			a.test = append(a.test, args[:n]...)
+		default:
+			_, taken, _, err := target.CutFlag(args)
+			if err != nil {
+				return a, err
+			}
+			n = max(n, taken)
 			a.test = append(a.test, args[:n]...)
 		}
 		args = args[n:]

@@ -13,6 +13,7 @@ func TestSplitTestArgs(t *testing.T) {
 		"./...":                              {test: []string{"./..."}},
 		"-m 1G -v ./a":                       {vm: []string{"-m", "1G"}, test: []string{"-v", "./a"}},
 		"-run X -smp=4 -count 2 ./a -v":      {vm: []string{"-smp=4"}, test: []string{"-run", "X", "-count", "2", "./a", "-v"}},
+		"-tags a,b -covermode=set ./a":       {test: []string{"-tags", "a,b", "-covermode=set", "./a"}},
 		"-run -m ./a":                        {test: []string{"-run", "-m", "./a"}},
 		"-test.run -m -json . -m 3":          {test: []string{"-test.run", "-m", "-json", ".", "-m", "3"}},
 		"-short -args -m x":                  {test: []string{"-short", "-args", "-m", "x"}},

@@ -56,25 +56,13 @@ func newHost(features uint64, n int, queues ...int) *host {
 
 func (h *host) start(t *testing.T, opt balloon.Options) *balloon.Device {
 	t.Helper()
-	line, work := virtiotest.NewLine(), virtiotest.NewLine()
-	h.Raised = line.Raise
-	h.Notified = func(int) { work.Raise(0) }
+	line := h.Answer(t, h.serve)
 	d, err := balloon.New(h.Device, h.Memory, h, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		var c virtiotest.Chain
-		for work.Wait() == nil {
-			h.Do(func() {
-				for i, q := range h.Queues {
-					q.Drain(&c, func(c *virtiotest.Chain) { h.serve(i, q, c) })
-				}
-			})
-		}
-	}()
 	go virtio.Serve(line.Wait, d.HandleInterrupt)
-	t.Cleanup(func() { d.Close(); line.Close(); work.Close(); close(h.freed) })
+	t.Cleanup(func() { d.Close(); close(h.freed) })
 	return d
 }
 

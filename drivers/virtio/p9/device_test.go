@@ -27,23 +27,13 @@ func start(t testing.TB, features uint64, size int, serve func(q *virtiotest.Que
 	mem := virtiotest.NewMemory(400)
 	dev := virtiotest.NewDevice(virtio.Type9P, mem, features, config("share"), size)
 	dev.Old = features&virtio.FeatureVersion1 == 0
-	line, work := virtiotest.NewLine(), virtiotest.NewLine()
-	dev.Raised = line.Raise
-	dev.Notified = func(int) { work.Raise(0) }
+	line := dev.Answer(t, func(_ int, q *virtiotest.Queue, c *virtiotest.Chain) { serve(q, c) })
 	d, err := p9.New(dev, mem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		var c virtiotest.Chain
-		for work.Wait() == nil {
-			dev.Do(func() {
-				dev.Queues[0].Drain(&c, func(c *virtiotest.Chain) { serve(dev.Queues[0], c) })
-			})
-		}
-	}()
 	go virtio.Serve(line.Wait, d.HandleInterrupt)
-	t.Cleanup(func() { d.Close(); line.Close(); work.Close() })
+	t.Cleanup(d.Close)
 	return d, dev, mem
 }
 

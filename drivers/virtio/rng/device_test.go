@@ -16,23 +16,13 @@ func start(t testing.TB, features uint64, serve func(q *virtiotest.Queue, c *vir
 	mem := virtiotest.NewMemory(8)
 	dev := virtiotest.NewDevice(virtio.TypeEntropy, mem, features, nil, 64)
 	dev.Old = features&virtio.FeatureVersion1 == 0
-	line, work := virtiotest.NewLine(), virtiotest.NewLine()
-	dev.Raised = line.Raise
-	dev.Notified = func(int) { work.Raise(0) }
+	line := dev.Answer(t, func(_ int, q *virtiotest.Queue, c *virtiotest.Chain) { serve(q, c) })
 	d, err := rng.New(dev, mem)
 	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		var c virtiotest.Chain
-		for work.Wait() == nil {
-			dev.Do(func() {
-				dev.Queues[0].Drain(&c, func(c *virtiotest.Chain) { serve(dev.Queues[0], c) })
-			})
-		}
-	}()
 	go virtio.Serve(line.Wait, d.HandleInterrupt)
-	t.Cleanup(func() { d.Close(); line.Close(); work.Close() })
+	t.Cleanup(d.Close)
 	return d, dev
 }
 
