@@ -26,3 +26,11 @@ func TestSoak(t *testing.T) {
 		})
 	}
 }
+
+// A signal may find a thread in any wait, that of the interrupts' server among
+// them: none runs twice because of it.
+func TestSignalsToEveryThread(t *testing.T) {
+	t.Parallel()
+	got := vm.Run(t, vm.Options{Flags: []string{"-smp", "4"}, Target: "./test/testdata/signals"})
+	wantOutput(t, got, 0, "fine\n")
+}

@@ -143,12 +143,15 @@ func (p *machPoll) waitDevice(t *machThread) uintptr {
 	return 0
 }
 
-// wakeServer makes that thread ready, if there is a reason.
+// wakeServer makes that thread ready, if there is a reason and no signal was
+// faster.
 func (p *machPoll) wakeServer() {
 	if t := p.server; t != nil && p.first != nil {
 		p.server = nil
-		t.ax = 0
-		mach.sched.ready(t, false)
+		if t.state == threadDevice {
+			t.ax = 0
+			mach.sched.ready(t, false)
+		}
 	}
 }
 
