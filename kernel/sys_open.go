@@ -222,14 +222,17 @@ func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) 
 	return k.describe(d, f, flags), 0
 }
 
-// unnamer is a file system that can make files without a name (O_TMPFILE).
-type unnamer interface{ unnamed(mode uint32) Inode }
+// unnamer is a file system that can make regular files without a name, in or near
+// a directory (O_TMPFILE).
+type unnamer interface {
+	Unnamed(near Inode, mode uint32) (Inode, syscall.Errno)
+}
 
-// unnamed makes a regular file with no name.
-func (fs *tmpfs) unnamed(mode uint32) Inode {
+// Unnamed makes a regular file with no name.
+func (fs *tmpfs) Unnamed(_ Inode, mode uint32) (Inode, syscall.Errno) {
 	n := fs.newInode(syscall.S_IFREG|mode&0o7777, 0)
 	n.node().nlink, n.node().unnamed = 0, true
-	return n
+	return n, 0
 }
 
 // openUnnamed is open(2) with O_TMPFILE.
@@ -248,12 +251,15 @@ func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, li
 	if !ok {
 		return nil, syscall.EOPNOTSUPP
 	}
-	return k.openAnonymous(fs, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
+	return k.openAnonymous(fs, dir.inode, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
 }
 
 // openAnonymous opens a new file that has no name but shows one.
-func (k *Kernel) openAnonymous(fs unnamer, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
-	inode := fs.unnamed(mode)
+func (k *Kernel) openAnonymous(fs unnamer, near Inode, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
+	inode, e := fs.Unnamed(near, mode)
+	if e != 0 {
+		return nil, e
+	}
 	f, e := inode.Open(flags)
 	if e != 0 {
 		return nil, e
@@ -279,7 +285,7 @@ func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	k.tree()
-	d, e := k.openAnonymous(k.vfs.rootFS, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
+	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.root.inode, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
 	if e != 0 {
 		return 0, e
 	}

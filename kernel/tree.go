@@ -267,7 +267,8 @@ func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Err
 	if e != 0 {
 		return e
 	}
-	if s, ok := d.inode.(*tmpSpecial); ok {
+	if n, ok := d.inode.(specialInode); ok {
+		s := n.special()
 		s.mu.Lock()
 		s.owner = owner
 		s.mu.Unlock()
@@ -283,9 +284,10 @@ func (k *Kernel) LookupSocketNode(path string) (any, syscall.Errno) {
 	if e != 0 {
 		return nil, e
 	}
-	if s, ok := d.inode.(*tmpSpecial); ok && s.kind == syscall.S_IFSOCK {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
+	if n, ok := d.inode.(specialInode); ok && n.Type() == syscall.S_IFSOCK {
+		s := n.special()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.owner != nil {
 			return s.owner, 0
 		}
