@@ -65,6 +65,8 @@ type Cache struct {
 	free   []int    // places
 	hand   int
 
+	tidying atomic.Bool
+
 	flush flusher
 
 	collectMu sync.Mutex
@@ -86,8 +88,25 @@ func New(m Machine) *Cache {
 // Dirty returns how many bytes wait to be written.
 func (c *Cache) Dirty() int64 { return c.dirty.Load() * PageSize }
 
+// pagesPerChunk is the least that chunks should hold on average: with many small
+// files, the oldest go although there is memory for their pages.
+const pagesPerChunk = 8
+
 // enter gives a chunk a place in the table.
 func (c *Cache) enter(ch *chunk) {
+	if c.place(ch) && c.tidying.CompareAndSwap(false, true) {
+		go c.tidy()
+	}
+}
+
+// tidy frees chunks, because there are many.
+func (c *Cache) tidy() {
+	c.shrink(chunkPages * 4)
+	c.tidying.Store(false)
+}
+
+// place does so, and says whether there are too many.
+func (c *Cache) place(ch *chunk) (many bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.table == nil {
@@ -107,6 +126,7 @@ func (c *Cache) enter(ch *chunk) {
 	if n < len(c.table) {
 		atomic.StoreUint64(&c.table[n], ch.address())
 	}
+	return (len(c.chunks)-len(c.free))*pagesPerChunk > len(c.table)
 }
 
 // leave takes a chunk, which has no pages, out of the table.
@@ -143,15 +163,22 @@ func (c *Cache) take(dst []uint64) syscall.Errno {
 // whether it freed any.
 func (c *Cache) shrink(n int) bool {
 	freed := 0
+	var empty []*chunk
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for left := 2 * len(c.chunks); left > 0 && freed < n; left-- {
 		if c.hand++; c.hand >= len(c.chunks) {
 			c.hand = 0
 		}
 		if ch := c.chunks[c.hand]; ch != nil {
 			freed += ch.evict(c.m)
+			if ch.valid == 0 {
+				empty = append(empty, ch)
+			}
 		}
+	}
+	c.mu.Unlock()
+	for _, ch := range empty {
+		ch.f.forgetIfEmpty(ch)
 	}
 	return freed > 0
 }

@@ -29,7 +29,6 @@ type chunk struct {
 	mu      sync.RWMutex
 	dirty   uint64
 	writing uint64
-	gone    bool // not in the file's map any more
 }
 
 const taken = ^uint32(0) // of pins: the machine is at it

@@ -115,6 +115,23 @@ func (f *File) forget(c *chunk) {
 	f.c.leave(c)
 }
 
+// forgetIfEmpty is forget where others may use the file: if nobody does just now.
+func (f *File) forgetIfEmpty(c *chunk) {
+	if !f.cut.TryLock() {
+		return
+	}
+	defer f.cut.Unlock()
+	f.mu.Lock()
+	mine := f.chunks[c.index] == c
+	f.mu.Unlock()
+	c.lock()
+	empty := c.valid == 0
+	c.unlock()
+	if mine && empty {
+		f.forget(c)
+	}
+}
+
 // clearTail makes the last page's bytes behind the end of the file zero: a
 // mapping may have stored there. The file is about to grow.
 func (f *File) clearTail() syscall.Errno {
