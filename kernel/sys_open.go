@@ -126,8 +126,7 @@ func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
 		return d, false, nil, e
 	}
-	k.vfs.changes.Lock()
-	defer k.vfs.changes.Unlock()
+	defer k.vfs.lockNames(dir)()
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
 		return d, false, nil, e
 	}
@@ -142,7 +141,7 @@ func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32
 	return d, e == 0, file, e
 }
 
-// create makes a new name with op and its dentry. vfs.changes is held.
+// create makes a new name with op and its dentry. The names of dir are locked.
 func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, syscall.Errno)) (*dentry, syscall.Errno) {
 	parent, ok := dir.inode.(Directory)
 	if !ok {
@@ -159,7 +158,7 @@ func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, sys
 	d := newDentry(inode, dir.mnt, dir, name)
 	v.mu.Lock()
 	v.generation.Add(1)
-	dir.keep(d)
+	v.keep(dir, d)
 	v.mu.Unlock()
 	return d, 0
 }
@@ -175,7 +174,7 @@ func (k *Kernel) openNew(d *dentry, flags int) (*Description, syscall.Errno) {
 
 func (k *Kernel) describe(d *dentry, f File, flags int) *Description {
 	desc := newDescription(k, f, flags|oLargefile)
-	desc.where = d
+	desc.at(d)
 	k.notifyObject(d, inOpen)
 	return desc
 }
@@ -188,7 +187,7 @@ func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) 
 	}
 	if flags&oPath != 0 {
 		desc := newDescription(k, &pathFile{inode: d.inode}, flags)
-		desc.where = d
+		desc.at(d)
 		return desc, 0
 	}
 	if an, ok := d.inode.(*anonInode); ok { // /proc/self/fd/N of a pipe or socket

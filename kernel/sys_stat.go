@@ -284,7 +284,10 @@ func (k *Kernel) chdir(d *dentry) syscall.Errno {
 	if d == nil || !d.isDir() {
 		return syscall.ENOTDIR
 	}
-	k.proc.cwd.Store(d)
+	d.users.Add(1)
+	if old := k.proc.cwd.Swap(d); old != nil {
+		old.users.Add(-1)
+	}
 	return 0
 }
 

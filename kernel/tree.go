@@ -137,25 +137,30 @@ func (k *Kernel) SetTree(dir string, open func(name string) ([]byte, bool)) {
 // mkdirAll makes a directory and those above it, in whatever is mounted there.
 func (k *Kernel) mkdirAll(path string) syscall.Errno {
 	d := k.tree()
-	k.vfs.changes.Lock()
-	defer k.vfs.changes.Unlock()
 	for _, name := range strings.Split(path, "/") {
 		if name == "" {
 			continue
 		}
-		links := 0
-		next, e := k.vfs.resolve(d, name, true, &links)
-		if e == syscall.ENOENT {
-			next, e = k.create(d, name, func(p Directory) (Inode, syscall.Errno) {
-				return p.Create(name, syscall.S_IFDIR|0o755, 0)
-			})
-		}
+		next, e := k.mkdirIn(d, name)
 		if e != 0 {
 			return e
 		}
 		d = next
 	}
 	return 0
+}
+
+// mkdirIn returns what name in d leads to, a new directory if it is free.
+func (k *Kernel) mkdirIn(d *dentry, name string) (*dentry, syscall.Errno) {
+	defer k.vfs.lockNames(d)()
+	links := 0
+	next, e := k.vfs.resolve(d, name, true, &links)
+	if e != syscall.ENOENT {
+		return next, e
+	}
+	return k.create(d, name, func(p Directory) (Inode, syscall.Errno) {
+		return p.Create(name, syscall.S_IFDIR|0o755, 0)
+	})
 }
 
 // find returns the inode at a clean path of the file system, not crossing
