@@ -91,7 +91,7 @@ func (j *Journal) Get(block uint64) (*Buffer, syscall.Errno) {
 	b, fresh := j.pin(block)
 	j.mu.Unlock()
 	if fresh {
-		errno := j.cfg.Device.ReadAt([][]byte{b.Data}, int64(block)*int64(j.cfg.BlockSize))
+		errno := j.fetch(block, b.Data)
 		j.loaded([]*Buffer{b}, errno)
 	}
 	if b.errno != 0 {
@@ -150,7 +150,7 @@ func (j *Journal) missing(first uint64, n int) (list []*Buffer) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for block := first; block < first+uint64(n) && block < j.cfg.Blocks; block++ {
-		if j.cache.blocks[block] != nil {
+		if _, logged := j.overlay[block]; logged || j.cache.blocks[block] != nil {
 			if list != nil {
 				break
 			}

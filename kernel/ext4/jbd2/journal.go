@@ -48,7 +48,10 @@ func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // Journal is an open journal with its cache of blocks.
 type Journal struct {
-	cfg Config
+	cfg     Config
+	log     logArea
+	super   super
+	overlay map[uint64]place // what a replay without writing found
 
 	mu      sync.Mutex
 	changed sync.Cond // handles ended, commits finished, failure
@@ -68,9 +71,19 @@ func Open(cfg Config) (*Journal, error) {
 	if err := complete(&cfg); err != nil {
 		return nil, err
 	}
-	j := &Journal{cfg: cfg, next: 1}
+	j := &Journal{cfg: cfg}
 	j.changed.L = &j.mu
 	j.cache.init(cfg.CacheBytes, cfg.BlockSize)
+	if err := j.log.init(&cfg); err != nil {
+		return nil, err
+	}
+	if err := j.readSuper(); err != nil {
+		return nil, err
+	}
+	if err := j.replay(); err != nil {
+		return nil, err
+	}
+	j.committed = j.next - 1
 	return j, nil
 }
 
