@@ -16,13 +16,70 @@ type Buffer struct {
 	pins    int
 	loading bool
 	errno   syscall.Errno // of the read that failed
-	tx      *transaction  // the running transaction, if Data was changed in it
 	gone    bool          // not in the cache any more
-	// in the list of clean buffers, newest first
-	prev, next *Buffer
+	stale   bool          // not worth keeping: freed, or new and never dirtied
+
+	tx      *transaction // the running transaction, if Data was changed in it
+	sealing bool         // part of the committing transaction
+	changed bool         // Data is newer than the newest copy of a commit
+
+	// home is the newest durable transaction with the block, nil if that copy is at
+	// its place. The copy is Data itself until that is changed again.
+	home    *transaction
+	copy    []byte
+	writing bool // the copy is being written to its place
+
+	prev, next *Buffer // in the list of clean buffers
 }
 
-func (b *Buffer) idle() bool { return b.pins == 0 && b.tx == nil && !b.loading && !b.gone }
+func (b *Buffer) idle() bool {
+	return b.pins == 0 && b.tx == nil && !b.sealing && b.home == nil && !b.writing && !b.loading && !b.gone
+}
+
+// preserve keeps what is to be written home before Data changes.
+func (j *Journal) preserve(b *Buffer) {
+	if b.home != nil && b.copy == nil && !b.changed {
+		b.copy = j.spares.get(j.cfg.BlockSize)
+		copy(b.copy, b.Data)
+	}
+}
+
+// settle says that nothing of a buffer waits to be written home.
+func (j *Journal) settle(b *Buffer) {
+	if b.home == nil {
+		return
+	}
+	b.home.pending--
+	b.home = nil
+	j.waiting--
+	if b.copy != nil {
+		j.spares.put(b.copy)
+		b.copy = nil
+	}
+}
+
+// spares are blocks for copies, kept from one commit to the next.
+type spares struct {
+	free [][]byte
+	most int
+}
+
+const spareBytes = 1 << 20
+
+func (s *spares) get(size int) []byte {
+	if n := len(s.free); n > 0 {
+		p := s.free[n-1]
+		s.free = s.free[:n-1]
+		return p
+	}
+	return make([]byte, size)
+}
+
+func (s *spares) put(p []byte) {
+	if len(s.free) < s.most {
+		s.free = append(s.free, p)
+	}
+}
 
 // cache holds buffers by block. Journal.mu guards it.
 type cache struct {
@@ -50,6 +107,10 @@ func (c *cache) unlink(b *Buffer) {
 // rest puts an idle buffer among the clean ones and evicts the oldest.
 func (c *cache) rest(b *Buffer) {
 	if b.next != nil || !b.idle() {
+		return
+	}
+	if b.stale {
+		c.drop(b)
 		return
 	}
 	b.prev, b.next = &c.clean, c.clean.next
@@ -123,9 +184,11 @@ func (j *Journal) New(block uint64) *Buffer {
 		b.loading = false
 		j.changed.Broadcast()
 	} else {
+		j.preserve(b)
 		clear(b.Data)
 		b.Check = 0
 	}
+	b.changed, b.stale = true, b.tx == nil
 	j.mu.Unlock()
 	return b
 }

@@ -53,17 +53,34 @@ type Journal struct {
 	super   super
 	overlay map[uint64]place // what a replay without writing found
 
-	mu      sync.Mutex
-	changed sync.Cond // handles ended, commits finished, failure
-	cache   cache
+	superMu sync.Mutex // held while the superblock changes or is written
+	homeMu  sync.Mutex // held by who writes blocks home; taken before mu
 
-	running   *transaction
-	locked    bool // a commit waits for open handles; Begin waits
-	next      uint64
-	committed uint64 // newest durable transaction
-	err       error
-	closed    bool
-	replayed  bool
+	mu      sync.Mutex
+	changed sync.Cond // handles ended, commits finished, blocks read or written, failure
+	cache   cache
+	spares  spares
+
+	layout                   layout // of what is written
+	perDescriptor, perRevoke int    // tags and records of a block
+	length                   uint32 // blocks of the log
+	most                     int    // blocks of a transaction
+
+	running    *transaction
+	committing *transaction
+	locked     bool           // a commit waits for handles or copies; Begin waits
+	next       uint64         // number of the next transaction
+	committed  uint64         // newest durable one
+	logged     []*transaction // in the log, oldest first
+	head       uint32         // where the next one goes
+	used       uint32         // blocks of the log
+	sequence   uint32         // of the next one in the log
+	waiting    int            // buffers committed but not at their places
+	homing     bool           // a goroutine writes them
+
+	err      error
+	closed   bool
+	replayed bool
 }
 
 // Open checks the journal's superblock and replays what a crash left.
@@ -83,8 +100,35 @@ func Open(cfg Config) (*Journal, error) {
 	if err := j.replay(); err != nil {
 		return nil, err
 	}
-	j.committed = j.next - 1
+	if s := j.super.get(superErrno); s != 0 {
+		j.cfg.Log("jbd2: the journal has recorded error " + strconv.Itoa(int(int32(s))) + " of an earlier use; run e2fsck -f")
+	}
+	j.prepare()
 	return j, nil
+}
+
+// prepare sets how the log, which is empty, is written. Features get into the
+// superblock with the first transaction.
+func (j *Journal) prepare() {
+	s := &j.super
+	incompat := s.get(superIncompat)&^incompatAsyncCommit | incompatRevoke
+	if j.cfg.Blocks > 1<<32 {
+		incompat |= incompat64bit
+	}
+	if j.cfg.Checksums && !s.layout().sums() {
+		incompat |= incompatCsumV3
+		s.raw[superChecksumType] = checksumCRC32C
+	}
+	s.put(superIncompat, incompat)
+	s.put(superCompat, s.get(superCompat)&^compatChecksum)
+
+	j.layout = s.layout()
+	j.perDescriptor = j.layout.perDescriptor(j.cfg.BlockSize)
+	j.perRevoke = (j.cfg.BlockSize - revokeHeaderBytes - j.layout.tail()) / j.layout.recordBytes()
+	j.length, j.head = s.end-s.first, s.first
+	j.most = min(int(j.length/4), max(j.cfg.MaxDirty/j.cfg.BlockSize, leastLog/4))
+	j.spares.most = min(j.most, spareBytes/j.cfg.BlockSize)
+	j.next = 1
 }
 
 func complete(cfg *Config) error {
@@ -124,7 +168,8 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
-// Abort ends the journal: nothing is written from now on.
+// Abort ends the journal: nothing of it is written from now on, but for a note in
+// its superblock that makes e2fsck check the file system.
 func (j *Journal) Abort(err error) {
 	j.mu.Lock()
 	first := j.err == nil
@@ -133,17 +178,50 @@ func (j *Journal) Abort(err error) {
 	}
 	j.changed.Broadcast()
 	j.mu.Unlock()
-	if first {
-		j.cfg.Log("jbd2: aborted: " + err.Error())
-		j.cfg.Failed(err)
+	if !first {
+		return
+	}
+	j.cfg.Log("jbd2: aborted: " + err.Error())
+	j.cfg.Failed(err)
+	if j.cfg.ReadOnly {
+		return
+	}
+	j.superMu.Lock()
+	defer j.superMu.Unlock()
+	if j.super.get(superStart) != 0 {
+		errno := -int32(syscall.EIO)
+		j.super.put(superErrno, uint32(errno))
+		j.storeSuper()
 	}
 }
 
-// Close writes everything to its place and marks the journal empty.
+// Close writes everything to its place and marks the journal empty. EIO: the
+// journal has ended before; the log keeps what is not at its place.
 func (j *Journal) Close() syscall.Errno {
+	j.mu.Lock()
+	if j.closed || j.cfg.ReadOnly {
+		j.closed = true
+		j.mu.Unlock()
+		return 0
+	}
+	j.closed = true // no more handles
+	j.mu.Unlock()
 	errno := j.Checkpoint()
 	j.mu.Lock()
-	j.closed = true
+	for j.homing || j.committing != nil {
+		j.changed.Wait()
+	}
+	if j.running != nil {
+		j.running.timer.Stop()
+	}
 	j.mu.Unlock()
-	return errno
+	j.superMu.Lock()
+	defer j.superMu.Unlock()
+	if errno != 0 || j.super.get(superStart) == 0 {
+		return errno
+	}
+	if e := j.writeSuper(0, j.sequence); e != 0 {
+		return e
+	}
+	return j.cfg.Device.Flush()
 }

@@ -12,7 +12,7 @@ import (
 // to replay is damaged.
 func (j *Journal) replay() error {
 	start := j.super.get(superStart)
-	j.next = firstTID(j.super.get(superSequence))
+	j.sequence = j.super.get(superSequence)
 	if start == 0 {
 		return nil
 	}
@@ -34,7 +34,7 @@ func (j *Journal) replay() error {
 	j.replayed = s.committed > 0
 	// One number is left out: what was written of a transaction that was never
 	// committed is not taken for a part of the next one.
-	j.next = firstTID(s.sequence + 1)
+	j.sequence = s.sequence + 1
 	if j.cfg.ReadOnly {
 		j.overlay = s.plan
 		return nil
@@ -44,10 +44,6 @@ func (j *Journal) replay() error {
 	}
 	return nil
 }
-
-// firstTID is a transaction's number for a sequence number of the disk; the high
-// half keeps it from ever being 0.
-func firstTID(sequence uint32) uint64 { return 1<<32 | uint64(sequence) }
 
 type planned struct {
 	block uint64
@@ -109,7 +105,7 @@ func (s *scan) apply(list []planned) syscall.Errno {
 	if e := j.cfg.Device.Flush(); e != 0 {
 		return e
 	}
-	if e := j.writeSuper(0, uint32(j.next)); e != 0 {
+	if e := j.writeSuper(0, j.sequence); e != 0 {
 		return e
 	}
 	return j.cfg.Device.Flush()
