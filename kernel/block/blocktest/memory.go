@@ -1,6 +1,7 @@
 package blocktest
 
 import (
+	"bytes"
 	"sync"
 	"syscall"
 
@@ -17,6 +18,7 @@ type Memory struct {
 
 	mu     sync.RWMutex
 	chunks map[int64][]byte
+	base   *Memory // has the chunks that are missing here; nobody writes to it
 }
 
 var _ block.Device = (*Memory)(nil)
@@ -47,10 +49,30 @@ func (m *Memory) Clone() *Memory {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	c := NewMemory(m.size, m.blockSize)
-	for i, p := range m.chunks {
-		c.chunks[i] = append([]byte(nil), p...)
+	for ; m != nil; m = m.base {
+		for i, p := range m.chunks {
+			if c.chunks[i] == nil {
+				c.chunks[i] = append([]byte(nil), p...)
+			}
+		}
 	}
 	return c
+}
+
+// fork is a disk with the same contents that copies what is written to it.
+func (m *Memory) fork() *Memory {
+	c := NewMemory(m.size, m.blockSize)
+	c.base = m
+	return c
+}
+
+func (m *Memory) chunk(i int64) []byte {
+	for ; m != nil; m = m.base {
+		if c := m.chunks[i]; c != nil {
+			return c
+		}
+	}
+	return nil
 }
 
 // SetReadOnly makes later writes EROFS.
@@ -80,7 +102,7 @@ func (m *Memory) read(p []byte, off int64) {
 	for len(p) > 0 {
 		i, at := off/chunk, off%chunk
 		n := min(int64(len(p)), chunk-at)
-		if c := m.chunks[i]; c != nil {
+		if c := m.chunk(i); c != nil {
 			copy(p[:n], c[at:])
 		} else {
 			clear(p[:n])
@@ -94,7 +116,9 @@ func (m *Memory) write(p []byte, off int64) {
 		i, at := off/chunk, off%chunk
 		n := min(int64(len(p)), chunk-at)
 		if m.chunks[i] == nil {
-			m.chunks[i] = make([]byte, chunk)
+			c := make([]byte, chunk)
+			copy(c, m.chunk(i))
+			m.chunks[i] = c
 		}
 		copy(m.chunks[i][at:], p[:n])
 		p, off = p[n:], off+n
@@ -146,19 +170,19 @@ func (m *Memory) fill(off, n int64, with byte) syscall.Errno {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.set(off, n, with)
+	return 0
+}
+
+func (m *Memory) set(off, n int64, with byte) {
 	for end := off + n; off < end; {
 		i, at := off/chunk, off%chunk
 		n := min(end-off, chunk-at)
-		if with == 0 && n == chunk {
+		if with == 0 && n == chunk && m.base == nil {
 			delete(m.chunks, i)
 		} else {
-			p := make([]byte, n)
-			for k := range p {
-				p[k] = with
-			}
-			m.write(p, off)
+			m.write(bytes.Repeat([]byte{with}, int(n)), off)
 		}
 		off += n
 	}
-	return 0
 }
