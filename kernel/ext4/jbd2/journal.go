@@ -83,7 +83,8 @@ type Journal struct {
 	replayed bool
 }
 
-// Open checks the journal's superblock and replays what a crash left.
+// Open checks the journal's superblock and replays what a crash left. Read-only
+// and without a place of the journal it is a cache and nothing else.
 func Open(cfg Config) (*Journal, error) {
 	if err := complete(&cfg); err != nil {
 		return nil, err
@@ -91,6 +92,9 @@ func Open(cfg Config) (*Journal, error) {
 	j := &Journal{cfg: cfg}
 	j.changed.L = &j.mu
 	j.cache.init(cfg.CacheBytes, cfg.BlockSize)
+	if len(cfg.Journal) == 0 && cfg.ReadOnly {
+		return j, nil
+	}
 	if err := j.log.init(&cfg); err != nil {
 		return nil, err
 	}
