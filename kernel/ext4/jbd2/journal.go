@@ -64,7 +64,8 @@ type Journal struct {
 	layout                   layout // of what is written
 	perDescriptor, perRevoke int    // tags and records of a block
 	length                   uint32 // blocks of the log
-	most                     int    // blocks of a transaction
+	most                     int    // blocks of a transaction with one handle
+	enough                   int    // blocks of one with more
 
 	running    *transaction
 	committing *transaction
@@ -130,8 +131,9 @@ func (j *Journal) prepare() {
 	j.perDescriptor = j.layout.perDescriptor(j.cfg.BlockSize)
 	j.perRevoke = (j.cfg.BlockSize - revokeHeaderBytes - j.layout.tail()) / j.layout.recordBytes()
 	j.length, j.head = s.end-s.first, s.first
-	j.most = min(int(j.length/4), max(j.cfg.MaxDirty/j.cfg.BlockSize, leastLog/4))
-	j.spares.most = min(j.most, spareBytes/j.cfg.BlockSize)
+	j.most = int(j.length / 4)
+	j.enough = min(j.most, j.cfg.MaxDirty/j.cfg.BlockSize)
+	j.spares.most = min(j.enough, spareBytes/j.cfg.BlockSize)
 	j.next = 1
 }
 

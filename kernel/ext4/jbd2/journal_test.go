@@ -137,7 +137,6 @@ func TestE2fsckReplaysOurs(t *testing.T) {
 		cfg, dev := imageConfig(t, path)
 		cfg.Checksums = i != 1
 		cfg.MaxDirty = 1 << 20
-		debugfs(t, path, "set_super_value feature_incompat needs_recovery")
 		r := rand.New(rand.NewPCG(uint64(i), 9))
 		j := open(t, cfg)
 		free := cfg.Blocks - 100
@@ -154,17 +153,10 @@ func TestE2fsckReplaysOurs(t *testing.T) {
 		}
 		image := dev.Bytes()
 		cfg.Device = dev
-		super := int64(1024)
-		if e := os.WriteFile(path, image, 0o644); e != nil {
-			t.Fatal(e)
+		if err := os.WriteFile(path, image, 0o644); err != nil {
+			t.Fatal(err)
 		}
-		f, _ := os.OpenFile(path, os.O_RDWR, 0)
-		flag := make([]byte, 4)
-		f.ReadAt(flag, super+0x60)
-		flag[0] |= 4 // needs_recovery
-		f.WriteAt(flag, super+0x60)
-		f.Close()
-		debugfs(t, path, "set_super_value mtime now") // new checksum of the superblock
+		setRecover(t, path)
 		if s := run(t, "debugfs", "-R", "logdump", path); !strings.Contains(s, "Found expected sequence") {
 			t.Errorf("debugfs logdump:\n%s", s)
 		}

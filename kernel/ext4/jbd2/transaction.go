@@ -62,13 +62,13 @@ func (j *Journal) Begin(credits int) (*Handle, syscall.Errno) {
 		}
 		tx := j.running
 		switch {
-		case credits < 0 || credits > j.most/2:
+		case credits < 0 || j.size(&transaction{}, credits) > j.most:
 			return nil, syscall.EFBIG
 		case j.locked:
 			j.changed.Wait()
 		case tx == nil:
 			j.start()
-		case j.size(tx, credits) > j.most && tx.count+tx.reserved+len(tx.revoked) > 0:
+		case j.size(tx, credits) > j.enough && tx.count+tx.reserved+len(tx.revoked) > 0:
 			j.until(tx.tid)
 		default:
 			tx.handles++
