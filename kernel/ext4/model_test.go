@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -567,8 +568,24 @@ func (m *model) checkDir(f *FS, i *Inode, n *modelNode, path string) {
 func save(t testing.TB, disk *blocktest.Memory) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "disk")
-	if err := os.WriteFile(path, disk.Bytes(), 0o600); err != nil {
+	file, err := os.Create(path)
+	if err != nil {
 		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := file.Truncate(disk.Size()); err != nil {
+		t.Fatal(err)
+	}
+	buf, zero := make([]byte, 64<<10), make([]byte, 64<<10)
+	for off := int64(0); off < disk.Size(); off += int64(len(buf)) {
+		p := buf[:min(int64(len(buf)), disk.Size()-off)]
+		ok(t, disk.ReadAt([][]byte{p}, off))
+		if bytes.Equal(p, zero[:len(p)]) {
+			continue
+		}
+		if _, err := file.WriteAt(p, off); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return path
 }
