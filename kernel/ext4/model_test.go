@@ -446,8 +446,11 @@ func (m *model) unnamed() {
 
 // hold opens a file, which may lose its names then.
 func (m *model) hold() {
+	if len(m.open) > 10 {
+		return
+	}
 	c, i, put := m.file()
-	if c == nil || len(m.open) > 10 {
+	if c == nil {
 		return
 	}
 	i.Ref()
