@@ -147,38 +147,44 @@ func (w *workload) writeData(t *testing.T) {
 }
 
 // expect is the content of a block after a cut before event number cut when
-// transactions up to tid are there; known is false if it may be anything.
-func (w *workload) expect(i, cut int, tid uint64) (p []byte, known bool) {
-	bs := w.j.cfg.BlockSize
-	p, known = make([]byte, bs), true
-	if w.base != nil {
-		p = w.base[i]
-	}
+// transactions up to tid are there: that of a seed, or with 0 that of the beginning;
+// known is false if it may be anything.
+func (w *workload) expect(i, cut int, tid uint64) (seed uint64, known bool) {
+	known = true
 	for _, e := range w.blocks[i] {
 		switch e.what {
 		case metadata:
 			if e.tid > tid {
-				return p, known
+				return seed, known
 			}
-			p, known = content(e.seed, bs), true
+			seed, known = e.seed, true
 		case freed:
 			if e.tid > tid {
-				return p, known
+				return seed, known
 			}
 			known = false
 		case data:
 			if cut <= e.begin {
-				return p, known
+				return seed, known
 			}
-			p, known = content(e.seed, bs), e.end != 0 && cut >= e.end
+			seed, known = e.seed, e.end != 0 && cut >= e.end
 		}
 	}
-	return p, known
+	return seed, known
+}
+
+func (w *workload) content(i int, seed uint64) []byte {
+	switch {
+	case seed != 0:
+		return content(seed, w.j.cfg.BlockSize)
+	case w.base != nil:
+		return w.base[i]
+	}
+	return make([]byte, w.j.cfg.BlockSize)
 }
 
 // check compares a journal, opened after the cut, with the model.
 func (w *workload) check(j *Journal, cut int, marks []any) error {
-	bs := w.j.cfg.BlockSize
 	promised := uint64(0)
 	for _, m := range marks {
 		promised = max(promised, m.(acknowledged).tid)
@@ -200,7 +206,7 @@ func (w *workload) check(j *Journal, cut int, marks []any) error {
 			}
 			continue
 		}
-		if want, known := w.expect(i, cut, tid); known && !bytes.Equal(p, want[:bs]) {
+		if seed, known := w.expect(i, cut, tid); known && !bytes.Equal(p, w.content(i, seed)) {
 			return fmt.Errorf("block %d is not as transaction %d left it (acknowledged: %d): %+v", i, tid, promised, w.blocks[i])
 		}
 	}
