@@ -209,14 +209,7 @@ func (s *tmpSpecial) Open(flags int) (File, syscall.Errno) {
 		s.mu.Unlock()
 		return p.open(flags, s), 0
 	case syscall.S_IFCHR, syscall.S_IFBLK:
-		f, e := s.fs.k.openDevice(s.Type(), s.rdev)
-		if e != 0 {
-			return nil, e
-		}
-		if d, ok := f.(*device); ok {
-			d.node = s
-		}
-		return f, 0
+		return s.fs.k.OpenDevice(s, flags, s.rdev)
 	}
 	return nil, syscall.ENXIO
 }

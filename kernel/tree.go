@@ -23,7 +23,8 @@ func (k *Kernel) buildTree() {
 	v.rootFS.addDefaults()
 	v.procFS = k.buildProc()
 	v.sysFS = k.buildSys()
-	k.mountNew("dev", k.buildDev(), "devtmpfs")
+	v.devFS = k.buildDev()
+	k.mountNew("dev", v.devFS, "devtmpfs")
 	k.mountNew("proc", v.procFS, "proc")
 	k.mountNew("sys", v.sysFS, "sysfs")
 

@@ -153,9 +153,12 @@ type vfs struct {
 
 	root   *dentry
 	mounts []*mount
-	rootFS *tmpfs
-	procFS *genFS
-	sysFS  *genFS
+	// devices are those that the wiring has added; mu guards them.
+	devices []DeviceNode
+	rootFS  *tmpfs
+	procFS  *genFS
+	sysFS   *genFS
+	devFS   *tmpfs
 
 	pendingMu sync.Mutex
 	built     bool

@@ -53,6 +53,9 @@ func (d *Disk) Size() int64 { return d.dev.capacity.Load() }
 // BlockSize is the logical block size.
 func (d *Disk) BlockSize() int { return d.dev.info.BlockSize }
 
+// PhysicalBlock is the block below which a write makes the device read first.
+func (d *Disk) PhysicalBlock() int { return d.dev.info.PhysicalBlock }
+
 // ReadOnly reports whether the device refuses writes.
 func (d *Disk) ReadOnly() bool { return d.dev.info.ReadOnly }
 
