@@ -180,6 +180,9 @@ func (machine) CPUs() (n int, model string) {
 	return cpus(), string(b)
 }
 
+// CPUs returns how many CPUs the machine has.
+func CPUs() int { return cpus() }
+
 // OnStack reports whether p lies in the calling goroutine's stack.
 func OnStack(p unsafe.Pointer) bool { return onStack(p) }
 
