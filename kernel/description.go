@@ -80,6 +80,12 @@ func newDescription(k *Kernel, f File, flags int) *Description {
 	return d
 }
 
+// at notes the name under which the file was opened.
+func (d *Description) at(where *dentry) {
+	where.users.Add(1)
+	d.where = where
+}
+
 // IncRef adds a reference.
 func (d *Description) IncRef() { d.refs.Add(1) }
 
@@ -108,6 +114,9 @@ func (d *Description) release() {
 		d.k.notifyClose(d)
 	}
 	d.file.Release()
+	if d.where != nil {
+		d.where.users.Add(-1)
+	}
 }
 
 func (d *Description) nonblocking() bool { return d.flags.Load()&syscall.O_NONBLOCK != 0 }

@@ -71,9 +71,9 @@ func (k *Kernel) addedDevice(kind uint32, rdev uint64) *DeviceNode {
 	return nil
 }
 
-// OpenDevice opens the device node n with number rdev, as file systems do that
-// hold one; ENXIO if there is no such device.
-func (k *Kernel) OpenDevice(n Inode, flags int, rdev uint64) (File, syscall.Errno) {
+// openDevice opens the device node n with number rdev; ENXIO if there is no such
+// device.
+func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errno) {
 	kind := n.Type()
 	if d := k.addedDevice(kind, rdev); d != nil {
 		return d.Open(n, flags)

@@ -83,6 +83,12 @@ func New(m Machine, opt Options) *Kernel {
 	return k
 }
 
+// Machine returns the layer below, for file systems.
+func (k *Kernel) Machine() Machine { return k.m }
+
+// Owner returns who owns what the program makes: its file system user and group.
+func (k *Kernel) Owner() (uid, gid uint32) { return k.proc.owner() }
+
 // Dispatch serves system call nr. The results are those of syscall.Syscall6:
 // r1 is ^0 if errno is not 0.
 func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {

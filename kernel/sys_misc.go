@@ -340,7 +340,6 @@ func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL 
 func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
 func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
 func noDev(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENODEV }
-func noData(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EOPNOTSUPP }
 
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {

@@ -26,8 +26,7 @@ func (k *Kernel) addName(fd int, a *Args, i int, slashOK bool, op func(Directory
 }
 
 func (k *Kernel) addIn(dir *dentry, name string, badSlash bool, op func(Directory, string) (Inode, syscall.Errno)) (*dentry, syscall.Errno) {
-	k.vfs.changes.Lock()
-	defer k.vfs.changes.Unlock()
+	defer k.vfs.lockNames(dir)()
 	if _, e := k.vfs.child(dir, name); e == 0 {
 		return nil, syscall.EEXIST
 	} else if e != syscall.ENOENT {
@@ -203,8 +202,7 @@ func unlinkDots(a *Args, i int, isDir bool) syscall.Errno {
 
 func (k *Kernel) removeName(dir *dentry, name string, slash, isDir bool) (*dentry, syscall.Errno) {
 	v := &k.vfs
-	v.changes.Lock()
-	defer v.changes.Unlock()
+	defer v.lockNames(dir)()
 	d, e := v.child(dir, name)
 	if e != 0 {
 		return nil, e
@@ -218,6 +216,7 @@ func (k *Kernel) removeName(dir *dentry, name string, slash, isDir bool) (*dentr
 	case !isDir && d.isDir():
 		return nil, syscall.EISDIR
 	}
+	defer v.lockBelow(d, dir)() // nothing is made in it meanwhile
 	if e := dir.inode.(Directory).Remove(name, isDir); e != 0 {
 		return nil, e
 	}

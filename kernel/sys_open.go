@@ -126,8 +126,7 @@ func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
 		return d, false, nil, e
 	}
-	k.vfs.changes.Lock()
-	defer k.vfs.changes.Unlock()
+	defer k.vfs.lockNames(dir)()
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
 		return d, false, nil, e
 	}
@@ -142,7 +141,7 @@ func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32
 	return d, e == 0, file, e
 }
 
-// create makes a new name with op and its dentry. vfs.changes is held.
+// create makes a new name with op and its dentry. The names of dir are locked.
 func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, syscall.Errno)) (*dentry, syscall.Errno) {
 	parent, ok := dir.inode.(Directory)
 	if !ok {
@@ -159,7 +158,7 @@ func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, sys
 	d := newDentry(inode, dir.mnt, dir, name)
 	v.mu.Lock()
 	v.generation.Add(1)
-	dir.keep(d)
+	v.keep(dir, d)
 	v.mu.Unlock()
 	return d, 0
 }
@@ -175,7 +174,7 @@ func (k *Kernel) openNew(d *dentry, flags int) (*Description, syscall.Errno) {
 
 func (k *Kernel) describe(d *dentry, f File, flags int) *Description {
 	desc := newDescription(k, f, flags|oLargefile)
-	desc.where = d
+	desc.at(d)
 	k.notifyObject(d, inOpen)
 	return desc
 }
@@ -188,7 +187,7 @@ func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) 
 	}
 	if flags&oPath != 0 {
 		desc := newDescription(k, &pathFile{inode: d.inode}, flags)
-		desc.where = d
+		desc.at(d)
 		return desc, 0
 	}
 	if an, ok := d.inode.(*anonInode); ok { // /proc/self/fd/N of a pipe or socket
@@ -222,14 +221,17 @@ func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) 
 	return k.describe(d, f, flags), 0
 }
 
-// unnamer is a file system that can make files without a name (O_TMPFILE).
-type unnamer interface{ unnamed(mode uint32) Inode }
+// unnamer is a file system that can make regular files without a name, in or near
+// a directory (O_TMPFILE).
+type unnamer interface {
+	Unnamed(near Inode, mode uint32) (Inode, syscall.Errno)
+}
 
-// unnamed makes a regular file with no name.
-func (fs *tmpfs) unnamed(mode uint32) Inode {
+// Unnamed makes a regular file with no name.
+func (fs *tmpfs) Unnamed(_ Inode, mode uint32) (Inode, syscall.Errno) {
 	n := fs.newInode(syscall.S_IFREG|mode&0o7777, 0)
 	n.node().nlink, n.node().unnamed = 0, true
-	return n
+	return n, 0
 }
 
 // openUnnamed is open(2) with O_TMPFILE.
@@ -248,12 +250,15 @@ func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, li
 	if !ok {
 		return nil, syscall.EOPNOTSUPP
 	}
-	return k.openAnonymous(fs, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
+	return k.openAnonymous(fs, dir.inode, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
 }
 
 // openAnonymous opens a new file that has no name but shows one.
-func (k *Kernel) openAnonymous(fs unnamer, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
-	inode := fs.unnamed(mode)
+func (k *Kernel) openAnonymous(fs unnamer, near Inode, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
+	inode, e := fs.Unnamed(near, mode)
+	if e != 0 {
+		return nil, e
+	}
 	f, e := inode.Open(flags)
 	if e != 0 {
 		return nil, e
@@ -279,7 +284,7 @@ func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	k.tree()
-	d, e := k.openAnonymous(k.vfs.rootFS, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
+	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.root.inode, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
 	if e != 0 {
 		return 0, e
 	}

@@ -62,8 +62,7 @@ func (k *Kernel) renameAt(a *Args, oldFD, oldArg, newFD, newArg int, flags uint3
 
 func (k *Kernel) rename(r *rename, flags uint32) syscall.Errno {
 	v := &k.vfs
-	v.changes.Lock()
-	defer v.changes.Unlock()
+	defer v.lockRename(r.from, r.to)()
 	if e := k.findRename(r); e != 0 {
 		return e
 	}
@@ -83,6 +82,9 @@ func (k *Kernel) rename(r *rename, flags uint32) syscall.Errno {
 	toDir, ok := r.to.inode.(Directory)
 	if !ok {
 		return syscall.ENOTDIR
+	}
+	if !r.exchange {
+		defer v.lockBelow(r.target, r.from, r.to)()
 	}
 	if e := r.from.inode.(Directory).Rename(r.fromName, toDir, r.toName, r.exchange); e != 0 {
 		return e
@@ -154,11 +156,11 @@ func (v *vfs) moved(r *rename) {
 	if r.target != nil {
 		if r.exchange {
 			r.target.parent, r.target.name = r.from, r.fromName
-			r.from.keep(r.target)
+			v.keep(r.from, r.target)
 		} else {
 			r.target.deleted = true
 		}
 	}
 	r.old.parent, r.old.name = r.to, r.toName
-	r.to.keep(r.old)
+	v.keep(r.to, r.old)
 }

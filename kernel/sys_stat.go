@@ -28,19 +28,24 @@ func (k *Kernel) statAt(fd int, a *Args, pathArg, statArg, flags int) syscall.Er
 	if e != 0 {
 		return e
 	}
-	return k.statObject(fd, a, pathArg, flags, st)
+	_, e = k.statObject(fd, a, pathArg, flags, st)
+	return e
 }
 
-func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) syscall.Errno {
+// statObject fills st, and returns the birth time (ns since 1970) if it is known.
+func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) (born int64, e syscall.Errno) {
 	d, desc, e := k.objectAt(fd, a, pathArg, flags)
 	if e != 0 {
-		return e
+		return 0, e
 	}
 	if desc != nil {
 		defer desc.DecRef()
-		return desc.file.Stat(st)
+		return 0, desc.file.Stat(st)
 	}
-	return d.inode.Stat(st)
+	if b, ok := d.inode.(birthTimer); ok {
+		born = b.BirthTime()
+	}
+	return born, d.inode.Stat(st)
 }
 
 // sysFstat is fstat(2).
@@ -80,7 +85,11 @@ type statxTime struct {
 	_    int32
 }
 
-// sysStatx is statx(2) with the basic fields; there is no birth time.
+// birthTimer is an Inode that knows when it was made, in ns since 1970.
+type birthTimer interface{ BirthTime() int64 }
+
+// sysStatx is statx(2) with the basic fields, and the birth time where the file
+// system keeps it.
 func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const basic, syncFlags = 0x7ff, 0x6000
 	flags := a.Int(2)
@@ -92,7 +101,8 @@ func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	var st syscall.Stat_t
-	if e := k.statObject(a.Int(0), &a, 1, flags&^syncFlags, noescape(&st)); e != 0 {
+	born, e := k.statObject(a.Int(0), &a, 1, flags&^syncFlags, noescape(&st))
+	if e != 0 {
 		return 0, e
 	}
 	*x = statxBuf{
@@ -101,6 +111,12 @@ func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		atime: statxTime{sec: st.Atim.Sec, nsec: uint32(st.Atim.Nsec)},
 		mtime: statxTime{sec: st.Mtim.Sec, nsec: uint32(st.Mtim.Nsec)},
 		ctime: statxTime{sec: st.Ctim.Sec, nsec: uint32(st.Ctim.Nsec)},
+	}
+	if born != 0 {
+		const btime = 0x800 // STATX_BTIME
+		ts := timespec(born)
+		x.mask |= btime
+		x.btime = statxTime{sec: ts.Sec, nsec: uint32(ts.Nsec)}
 	}
 	x.rdevMajor, x.rdevMinor = major(st.Rdev), minor(st.Rdev)
 	x.devMajor, x.devMinor = major(st.Dev), minor(st.Dev)
@@ -268,7 +284,10 @@ func (k *Kernel) chdir(d *dentry) syscall.Errno {
 	if d == nil || !d.isDir() {
 		return syscall.ENOTDIR
 	}
-	k.proc.cwd.Store(d)
+	d.users.Add(1)
+	if old := k.proc.cwd.Swap(d); old != nil {
+		old.users.Add(-1)
+	}
 	return 0
 }
 

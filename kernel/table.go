@@ -221,19 +221,19 @@ var table = [tableSize]call{
 	184: {"tuxcall", nil, levelNone},
 	185: {"security", nil, levelNone},
 	186: {"gettid", nil, levelMachine},
-	187: {"readahead", sysReadahead, levelStub}, // checked and not taken
-	188: {"setxattr", noData, levelStub},        // EOPNOTSUPP: no extended attributes
-	189: {"lsetxattr", noData, levelStub},       // EOPNOTSUPP: no extended attributes
-	190: {"fsetxattr", noData, levelStub},       // EOPNOTSUPP: no extended attributes
-	191: {"getxattr", noData, levelStub},        // EOPNOTSUPP: no extended attributes
-	192: {"lgetxattr", noData, levelStub},       // EOPNOTSUPP: no extended attributes
-	193: {"fgetxattr", noData, levelStub},       // EOPNOTSUPP: no extended attributes
-	194: {"listxattr", noData, levelStub},       // EOPNOTSUPP: no extended attributes
-	195: {"llistxattr", noData, levelStub},      // EOPNOTSUPP: no extended attributes
-	196: {"flistxattr", noData, levelStub},      // EOPNOTSUPP: no extended attributes
-	197: {"removexattr", noData, levelStub},     // EOPNOTSUPP: no extended attributes
-	198: {"lremovexattr", noData, levelStub},    // EOPNOTSUPP: no extended attributes
-	199: {"fremovexattr", noData, levelStub},    // EOPNOTSUPP: no extended attributes
+	187: {"readahead", sysReadahead, levelStub},          // checked and not taken
+	188: {"setxattr", sysSetxattr, levelPartial},         // on disks; elsewhere there are none (EOPNOTSUPP)
+	189: {"lsetxattr", sysLsetxattr, levelPartial},       // on disks; elsewhere there are none (EOPNOTSUPP)
+	190: {"fsetxattr", sysFsetxattr, levelPartial},       // on disks; elsewhere there are none (EOPNOTSUPP)
+	191: {"getxattr", sysGetxattr, levelPartial},         // on disks; elsewhere there are none (EOPNOTSUPP)
+	192: {"lgetxattr", sysLgetxattr, levelPartial},       // on disks; elsewhere there are none (EOPNOTSUPP)
+	193: {"fgetxattr", sysFgetxattr, levelPartial},       // on disks; elsewhere there are none (EOPNOTSUPP)
+	194: {"listxattr", sysListxattr, levelPartial},       // on disks; elsewhere there are none (EOPNOTSUPP)
+	195: {"llistxattr", sysLlistxattr, levelPartial},     // on disks; elsewhere there are none (EOPNOTSUPP)
+	196: {"flistxattr", sysFlistxattr, levelPartial},     // on disks; elsewhere there are none (EOPNOTSUPP)
+	197: {"removexattr", sysRemovexattr, levelPartial},   // on disks; elsewhere there are none (EOPNOTSUPP)
+	198: {"lremovexattr", sysLremovexattr, levelPartial}, // on disks; elsewhere there are none (EOPNOTSUPP)
+	199: {"fremovexattr", sysFremovexattr, levelPartial}, // on disks; elsewhere there are none (EOPNOTSUPP)
 	200: {"tkill", nil, levelMachine},
 	201: {"time", sysTime, levelFull},
 	202: {"futex", nil, levelMachine},

@@ -193,23 +193,9 @@ func (l *tmpLink) Open(flags int) (File, syscall.Errno) { return nil, syscall.EL
 // tmpSpecial is a device node, a FIFO or a socket.
 type tmpSpecial struct {
 	tmpNode
-	fifo  *pipe // of a FIFO, made at its first open
-	owner any   // of a socket: what the unix socket layer bound here
+	Special
 }
 
-// Open opens the device; a socket is ENXIO (open(2)).
 func (s *tmpSpecial) Open(flags int) (File, syscall.Errno) {
-	switch s.Type() {
-	case syscall.S_IFIFO:
-		s.mu.Lock()
-		if s.fifo == nil {
-			s.fifo = newPipe()
-		}
-		p := s.fifo
-		s.mu.Unlock()
-		return p.open(flags, s), 0
-	case syscall.S_IFCHR, syscall.S_IFBLK:
-		return s.fs.k.OpenDevice(s, flags, s.rdev)
-	}
-	return nil, syscall.ENXIO
+	return s.OpenSpecial(s.fs.k, s, s.Type(), s.rdev, flags)
 }

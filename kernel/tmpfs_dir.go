@@ -8,6 +8,7 @@ import (
 // tmpDir is a directory of tmpfs.
 type tmpDir struct {
 	tmpNode
+	NameLock
 	names map[string]*tmpEntry
 	// order lists the entries by rising position; removed ones stay as nil
 	// inodes until they are many. So a reader that removes what it reads

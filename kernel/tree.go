@@ -138,25 +138,30 @@ func (k *Kernel) SetTree(dir string, open func(name string) ([]byte, bool)) {
 // mkdirAll makes a directory and those above it, in whatever is mounted there.
 func (k *Kernel) mkdirAll(path string) syscall.Errno {
 	d := k.tree()
-	k.vfs.changes.Lock()
-	defer k.vfs.changes.Unlock()
 	for _, name := range strings.Split(path, "/") {
 		if name == "" {
 			continue
 		}
-		links := 0
-		next, e := k.vfs.resolve(d, name, true, &links)
-		if e == syscall.ENOENT {
-			next, e = k.create(d, name, func(p Directory) (Inode, syscall.Errno) {
-				return p.Create(name, syscall.S_IFDIR|0o755, 0)
-			})
-		}
+		next, e := k.mkdirIn(d, name)
 		if e != 0 {
 			return e
 		}
 		d = next
 	}
 	return 0
+}
+
+// mkdirIn returns what name in d leads to, a new directory if it is free.
+func (k *Kernel) mkdirIn(d *dentry, name string) (*dentry, syscall.Errno) {
+	defer k.vfs.lockNames(d)()
+	links := 0
+	next, e := k.vfs.resolve(d, name, true, &links)
+	if e != syscall.ENOENT {
+		return next, e
+	}
+	return k.create(d, name, func(p Directory) (Inode, syscall.Errno) {
+		return p.Create(name, syscall.S_IFDIR|0o755, 0)
+	})
 }
 
 // find returns the inode at a clean path of the file system, not crossing
@@ -268,7 +273,8 @@ func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Err
 	if e != 0 {
 		return e
 	}
-	if s, ok := d.inode.(*tmpSpecial); ok {
+	if n, ok := d.inode.(specialInode); ok {
+		s := n.special()
 		s.mu.Lock()
 		s.owner = owner
 		s.mu.Unlock()
@@ -284,9 +290,10 @@ func (k *Kernel) LookupSocketNode(path string) (any, syscall.Errno) {
 	if e != 0 {
 		return nil, e
 	}
-	if s, ok := d.inode.(*tmpSpecial); ok && s.kind == syscall.S_IFSOCK {
-		s.mu.RLock()
-		defer s.mu.RUnlock()
+	if n, ok := d.inode.(specialInode); ok && n.Type() == syscall.S_IFSOCK {
+		s := n.special()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.owner != nil {
 			return s.owner, 0
 		}

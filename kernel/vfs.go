@@ -53,8 +53,9 @@ type DirEntry struct {
 // firstEntry is the position of a directory's first own entry.
 const firstEntry = 2
 
-// Directory is an Inode that holds names. Changes to one file system are
-// serialised by the caller; Lookup and ReadDir may run at any time.
+// Directory is an Inode that holds names. The caller makes one change in a
+// directory at a time, with the locks of NameLock held for all directories that
+// it is about; Lookup and ReadDir may run at any time.
 type Directory interface {
 	Inode
 	// Lookup returns the inode of name: ENOENT if there is none.
@@ -129,12 +130,17 @@ type dentry struct {
 	inode Inode
 	mnt   *mount
 
+	// users counts open files and working directories.
+	users atomic.Int32
+
 	// Guarded by vfs.mu:
 	parent   *dentry
 	name     string
 	children map[string]*dentry
 	mounted  *mount
 	deleted  bool
+	recent   bool // looked up since the clock came by
+	cached   bool // in vfs.cached
 }
 
 // vfs is the tree of names.
@@ -142,11 +148,19 @@ type vfs struct {
 	k    *Kernel
 	once sync.Once
 
-	// changes serialises everything that changes names, across calls into
-	// the file systems. It comes before mu.
-	changes sync.Mutex
+	// renames is held by rename(2), so that no directory moves while it compares
+	// places. It comes before the directories' locks (vfs_locks.go), which come
+	// before mu.
+	renames sync.Mutex
+	// otherNames is the lock of directories without a NameLock.
+	otherNames NameLock
 	// mu guards the fields of dentries. Nothing blocks while it is held.
 	mu sync.Mutex
+	// cached are the dentries that directories hold, for the clock of
+	// vfs_cache.go.
+	cached []*dentry
+	hand   int
+	most   int
 	// generation counts changes: a lookup that ran beside one is not
 	// remembered.
 	generation atomic.Uint64
@@ -175,6 +189,7 @@ func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
 	v.mu.Lock()
 	c := d.children[name]
 	if c != nil {
+		c.recent = true
 		c = c.top()
 		v.mu.Unlock()
 		return c, 0
@@ -202,7 +217,7 @@ func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
 		return old.top(), 0
 	}
 	if v.generation.Load() == gen && !d.deleted {
-		d.keep(c)
+		v.keep(d, c)
 	}
 	return c, 0
 }
@@ -216,9 +231,10 @@ func (d *dentry) top() *dentry {
 }
 
 // keep remembers c as a child of d. vfs.mu is held.
-func (d *dentry) keep(c *dentry) {
+func (v *vfs) keep(d, c *dentry) {
 	if !d.mnt.fs.Volatile() {
 		d.hold(c)
+		v.cache(c)
 	}
 }
 

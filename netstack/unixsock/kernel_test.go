@@ -28,7 +28,13 @@ func (fakeMachine) Area(uintptr) (start, end, prot uintptr)               { retu
 func (fakeMachine) CommandLine() string                                   { return "" }
 func (fakeMachine) InitialFiles() []byte                                  { return nil }
 func (fakeMachine) Nanotime() int64                                       { return time.Now().UnixNano() }
-func (fakeMachine) Exit(int)                                              {}
+func (fakeMachine) TakePages([]uint64, uint64) int                        { return 0 }
+func (fakeMachine) GivePages([]uint64)                                    {}
+func (fakeMachine) CacheTable([]uint64)                                   {}
+func (fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
+	return 0, syscall.ENODEV
+}
+func (fakeMachine) Exit(int) {}
 
 // guest makes system calls of a kernel with unix sockets.
 type guest struct {

@@ -11,6 +11,8 @@
 //	machine_frames.go  page frames
 //	machine_mem.go     page tables, areas, mmap and its kin
 //	machine_fault.go   page faults, 2 MiB pages
+//	machine_files.go   mappings of files
+//	machine_cache.go   pages of the page cache, and how they are taken back
 //	machine_thread.go  threads, run queues, futexes, sleep, idle
 //	machine_smp.go     further CPUs: their start, the lock, interrupts between them
 //	machine_signal.go  signals: masks, frames, faults as signals
@@ -121,6 +123,7 @@ type machState struct {
 	lock  uint32  // 1 while a CPU is in the machine half
 	smp   machSMP
 	mem   machMem
+	cache machPageCache
 	sched machSched
 	timer machTimer
 	sig   machSignals

@@ -73,6 +73,15 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		if a1 < uintptr(mach.smp.online) {
 			return uintptr(mach.smp.cpu[a1].busyUntil(machNow()))
 		}
+	case nrFile:
+		return machFileOp(a1, a2, (*[5]uintptr)(unsafe.Pointer(a3)))
+	case nrTakePages:
+		return mach.mem.takePages(a1, a2, a3)
+	case nrGivePages:
+		mach.mem.givePages(a1, a2)
+		mach.mem.noticeFreed()
+	case nrCacheTable:
+		mach.cache.table, mach.cache.size = a1, a2
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -386,6 +395,37 @@ func yolk_area(addr uintptr) (start, end, prot uintptr) {
 	var a [3]uintptr
 	linux.Syscall6(nrArea, addr, uintptr(unsafe.Pointer(&a)), 0, 0, 0, 0)
 	return a[0], a[1], a[2]
+}
+
+// yolk_file makes one of the calls about mappings of files: machine_files.go.
+//
+//go:linkname yolk_file runtime/yolk.file
+func yolk_file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr) {
+	r, _, errno = linux.Syscall6(nrFile, uintptr(op), file, uintptr(unsafe.Pointer(a)), 0, 0, 0)
+	return r, errno
+}
+
+// yolk_takePages fills dst with addresses of free pages, as long as more than
+// floor bytes are free, and returns how many.
+//
+//go:linkname yolk_takePages runtime/yolk.takePages
+func yolk_takePages(dst []uint64, floor uint64) int {
+	n, _, _ := linux.Syscall6(nrTakePages, uintptr(unsafe.Pointer(unsafe.SliceData(dst))), uintptr(len(dst)), uintptr(floor), 0, 0, 0)
+	return int(n)
+}
+
+// yolk_givePages frees pages of takePages.
+//
+//go:linkname yolk_givePages runtime/yolk.givePages
+func yolk_givePages(pages []uint64) {
+	linux.Syscall6(nrGivePages, uintptr(unsafe.Pointer(unsafe.SliceData(pages))), uintptr(len(pages)), 0, 0, 0, 0)
+}
+
+// yolk_cacheTable says where the addresses of the page cache's parts are.
+//
+//go:linkname yolk_cacheTable runtime/yolk.cacheTable
+func yolk_cacheTable(table []uint64) {
+	linux.Syscall6(nrCacheTable, uintptr(unsafe.Pointer(unsafe.SliceData(table))), uintptr(len(table)), 0, 0, 0, 0)
 }
 
 // yolk_largePages returns how many bytes of the program's memory are in pages of

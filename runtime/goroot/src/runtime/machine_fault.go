@@ -19,10 +19,13 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 		return false
 	}
 	a := m.areaAt(i)
-	if va < a.start || a.prot&7 == _PROT_NONE || code&2 != 0 && a.prot&_PROT_WRITE == 0 || code&16 != 0 && a.prot&_PROT_EXEC == 0 {
+	if va < a.start || !a.allows(code) {
 		return false
 	}
 	va &^= machPage - 1
+	if a.file != nil {
+		return m.fileFault(a, va, code)
+	}
 	bits := protBits(a.prot)
 	if a.prot&areaLarge != 0 && m.faultLarge(a, va, bits) {
 		return true
@@ -40,6 +43,11 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 	}
 	m.faultPages(va, a.end, e, bits)
 	return true
+}
+
+// allows tells whether the area may be accessed as a fault's error code says.
+func (a *machArea) allows(code uintptr) bool {
+	return a.prot&7 != _PROT_NONE && (code&2 == 0 || a.prot&_PROT_WRITE != 0) && (code&16 == 0 || a.prot&_PROT_EXEC != 0)
 }
 
 // faultPages maps a few pages from va on, whose entry is e.
@@ -181,6 +189,10 @@ func hidePage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= ptePresent 
 
 func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
 	f := uintptr(*e & pteAddr)
+	if *e&pteFile != 0 {
+		*e = 0
+		return
+	}
 	if *e&pteLarge != 0 {
 		for end := f + machLargePage; f < end; f += machPage {
 			m.freeFrame(f)
@@ -194,6 +206,11 @@ func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
 
 func protectPage(m *machMem, va uintptr, e *uint64, prot uintptr) {
 	large := *e & pteLarge
+	if *e&pteFile != 0 {
+		// The next fault decides: a store must be noted, or copies.
+		*e = 0
+		return
+	}
 	if prot == _PROT_NONE && large != 0 {
 		// A 2 MiB entry cannot be kept; 4 KiB ones can.
 		if !m.split(e) {
@@ -220,7 +237,7 @@ func (m *machMem) setLarge(start, end, flag uintptr) {
 		a := m.areaAt(i)
 		from, to, prot := max(a.start, at), min(a.end, end), a.prot
 		at = a.end
-		if from < to && prot&areaLarge != flag {
+		if from < to && prot&areaLarge != flag && prot&areaFile == 0 {
 			m.cut(from, to)
 			m.add(from, to, prot&^areaLarge|flag)
 		}
@@ -236,7 +253,7 @@ func (m *machMem) collapse(start, end uintptr) uintptr {
 			return machErr(_ENOMEM)
 		}
 		a := m.areaAt(i)
-		if base < a.start || base+machLargePage > a.end || a.prot&7 == _PROT_NONE {
+		if base < a.start || base+machLargePage > a.end || a.prot&7 == _PROT_NONE || a.file != nil {
 			return machErr(_EINVAL)
 		}
 		if !m.collapseBlock(base, protBits(a.prot)) {

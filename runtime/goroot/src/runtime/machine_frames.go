@@ -73,7 +73,10 @@ func (m *machFrames) frame() uintptr {
 			return f
 		}
 	}
-	return m.take(frameClean)
+	if f := m.take(frameClean); f != 0 || mach.cache.pages == 0 || !mach.cache.reclaim() {
+		return f
+	}
+	return m.take(frameDirty)
 }
 
 // take takes the first frame of a kind from the bitmaps.

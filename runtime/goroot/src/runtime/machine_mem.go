@@ -44,7 +44,15 @@ type machMem struct {
 type machArea struct {
 	_          sys.NotInHeap
 	start, end uintptr
-	prot       uintptr // PROT_ bits, and areaLarge
+	prot       uintptr   // PROT_ bits, areaLarge, areaFile, areaPrivate
+	file       *machFile // of areaFile
+	first      uintptr   // which of the file's pages is at start
+}
+
+// moveStart makes the area begin later.
+func (a *machArea) moveStart(to uintptr) {
+	a.first += (to - a.start) / machPage
+	a.start = to
 }
 
 // areaLarge: the program asked for 2 MiB pages (MADV_HUGEPAGE).
@@ -197,6 +205,7 @@ func (m *machMem) insert(i int, a machRange, prot uintptr) {
 	m.narea++
 	e := m.areaAt(i)
 	e.start, e.end, e.prot = a.start, a.end, prot
+	e.file, e.first = nil, 0
 }
 
 func (m *machMem) remove(i int) {
@@ -215,15 +224,18 @@ func (m *machMem) cut(start, end uintptr) {
 		}
 		switch {
 		case a.start < start && a.end > end:
-			oldEnd, prot := a.end, a.prot
+			oldStart, oldEnd, prot, file, first := a.start, a.end, a.prot, a.file, a.first
 			a.end = start
-			m.insert(i+1, machRange{end, oldEnd}, prot)
+			m.insert(i+1, machRange{oldStart, oldEnd}, prot)
+			rest := m.areaAt(i + 1)
+			rest.file, rest.first = file, first
+			rest.moveStart(end)
 			return
 		case a.start < start:
 			a.end = start
 			i++
 		case a.end > end:
-			a.start = end
+			a.moveStart(end)
 			return
 		default:
 			m.remove(i)
@@ -235,10 +247,10 @@ func (m *machMem) cut(start, end uintptr) {
 func (m *machMem) add(start, end, prot uintptr) {
 	i := m.find(start)
 	if i > 0 {
-		if p := m.areaAt(i - 1); p.end == start && p.prot == prot {
+		if p := m.areaAt(i - 1); p.end == start && p.prot == prot && p.file == nil {
 			p.end = end
 			if i < m.narea {
-				if n := m.areaAt(i); n.start == end && n.prot == prot {
+				if n := m.areaAt(i); n.start == end && n.prot == prot && n.file == nil {
 					p.end = n.end
 					m.remove(i)
 				}
@@ -247,7 +259,7 @@ func (m *machMem) add(start, end, prot uintptr) {
 		}
 	}
 	if i < m.narea {
-		if n := m.areaAt(i); n.start == end && n.prot == prot {
+		if n := m.areaAt(i); n.start == end && n.prot == prot && n.file == nil {
 			n.start = start
 			return
 		}
@@ -276,6 +288,18 @@ func (m *machMem) gap(n uintptr) uintptr {
 
 // mmap is mmap(2) for anonymous private memory.
 func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
+	if n > userEnd {
+		return machErr(_ENOMEM)
+	}
+	n = (n + machPage - 1) &^ (machPage - 1)
+	if addr = m.place(addr, n, flags); addr <= machErr(4096) {
+		m.add(addr, addr+n, prot&7)
+	}
+	return addr
+}
+
+// place makes n bytes of address space free as mmap(2) chooses it.
+func (m *machMem) place(addr, n, flags uintptr) uintptr {
 	const noReplace = 0x100000 // MAP_FIXED_NOREPLACE
 	if n == 0 {
 		return machErr(_EINVAL)
@@ -283,7 +307,6 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 	if n > userEnd {
 		return machErr(_ENOMEM)
 	}
-	n = (n + machPage - 1) &^ (machPage - 1)
 	fixed := flags&(_MAP_FIXED|noReplace) != 0
 	if fixed && (addr%machPage != 0 || addr < 1<<16 || addr+n > userEnd) {
 		return machErr(_EINVAL)
@@ -304,7 +327,6 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 			return machErr(_ENOMEM)
 		}
 	}
-	m.add(addr, addr+n, prot&7)
 	return addr
 }
 
@@ -335,12 +357,29 @@ func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
 		}
 		at = m.areaAt(i).end
 	}
-	m.cut(addr, end)
-	m.add(addr, end, prot&7)
+	m.setProt(addr, end, prot&7)
 	if m.forEachPage(addr, end, protectPage, prot&7) > 0 {
 		mach.smp.flushTLB()
 	}
 	return 0
+}
+
+// setProt changes the areas in a range; what is a file's stays so.
+func (m *machMem) setProt(start, end, prot uintptr) {
+	for at := start; at < end; {
+		a := m.areaAt(m.find(at))
+		to := min(a.end, end)
+		file, first := a.file, a.first+(at-a.start)/machPage
+		if file == nil {
+			m.cut(at, to)
+			m.add(at, to, prot)
+		} else {
+			kind := a.prot & (areaFile | areaPrivate)
+			m.cut(at, to)
+			m.addFile(at, to, prot|kind, file, first)
+		}
+		at = to
+	}
 }
 
 func (m *machMem) madvise(addr, n, advice uintptr) uintptr {

@@ -36,7 +36,7 @@ type memoryUser struct {
 
 // memoryUsers tells what RAM is used for. Address space that has no pages yet
 // counts too where the runtime keeps no better account.
-func memoryUsers() [6]memoryUser {
+func memoryUsers() [7]memoryUser {
 	var heap, stacks, work int64
 	for i := range memstats.heapStats.stats {
 		s := &memstats.heapStats.stats[i]
@@ -51,10 +51,12 @@ func memoryUsers() [6]memoryUser {
 	}
 	heap -= files // which lie in it
 	lent := int64(mach.mem.lent)
-	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - stacks - work - files
-	return [6]memoryUser{
+	cache := int64(mach.cache.pages * machPage)
+	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - stacks - work - files - cache
+	return [7]memoryUser{
 		{"Go heap", heap},
 		{"files in memory", files},
+		{"files of disks, mapped or not yet written", cache},
 		{"goroutine stacks", stacks},
 		{"given to the host by the balloon", lent},
 		{"Go runtime", work},

@@ -99,7 +99,9 @@ func faultSignal(t *machThread) {
 		sig, code, addr = _SIGILL, 2, uintptr(t.ip)
 	case 14:
 		code, addr = _SEGV_MAPERR, uintptr(t.cr2)
-		if t.trapErr&1 != 0 {
+		if mach.mem.beyondFile(uintptr(t.cr2), uintptr(t.trapErr)) {
+			sig, code = _SIGBUS, busAdrErr
+		} else if t.trapErr&1 != 0 {
 			code = _SEGV_ACCERR
 		}
 	case 16, 19:

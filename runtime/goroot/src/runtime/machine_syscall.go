@@ -77,6 +77,10 @@ const (
 	nrTakeHeld
 	nrArea
 	nrCPUBusy
+	nrFile
+	nrTakePages
+	nrGivePages
+	nrCacheTable
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -140,7 +144,8 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
 	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
-		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea, nrCPUBusy:
+		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea, nrCPUBusy,
+		nrFile, nrTakePages, nrGivePages, nrCacheTable:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)

@@ -120,6 +120,21 @@ func area(addr uintptr) (start, end, prot uintptr)
 //go:linkname largePages
 func largePages() uint64
 
+//go:linkname takePages
+//go:noescape
+func takePages(dst []uint64, floor uint64) int
+
+//go:linkname givePages
+//go:noescape
+func givePages(pages []uint64)
+
+//go:linkname cacheTable
+func cacheTable(table []uint64)
+
+//go:linkname file
+//go:noescape
+func file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr)
+
 //go:linkname cpuid
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
@@ -149,6 +164,15 @@ func (machine) Busy(cpu int) int64                { return busy(cpu) }
 func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
 func (machine) LargePages() uint64                { return largePages() }
 func (machine) Exit(status int)                   { exit(status) }
+
+func (machine) TakePages(dst []uint64, floor uint64) int { return takePages(dst, floor) }
+func (machine) GivePages(pages []uint64)                 { givePages(pages) }
+func (machine) CacheTable(table []uint64)                { cacheTable(table) }
+
+func (machine) MappedFile(op int, f uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
+	r, errno := file(op, f, a)
+	return r, syscall.Errno(errno)
+}
 
 func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	// The machine half does not move stacks: pointers go as numbers, read

@@ -1,0 +1,206 @@
+package pagecache
+
+import (
+	"math/bits"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// chunk is 64 pages of a file, from index*chunkSize on.
+//
+// The first fields are the machine's too (machCached in package runtime): when
+// it has no other memory and pins is 0, it takes the pages that are in valid and
+// not in keep. Who looks at pages or changes these fields pins the chunk first.
+type chunk struct {
+	pins   uint32
+	recent uint32
+	valid  uint64 // pages that are there and have the file's content
+	keep   uint64 // of those, what is dirty, being written or mapped
+	page   [chunkPages]uint64
+
+	f     *File
+	index int64
+	place int // in Cache.chunks
+
+	// mu is held to read for copying out of pages, to write for all else. It
+	// protects the fields above against other goroutines.
+	mu      sync.RWMutex
+	dirty   uint64
+	writing uint64
+}
+
+const taken = ^uint32(0) // of pins: the machine is at it
+
+// pin keeps the machine from taking pages.
+func (c *chunk) pin() {
+	for {
+		n := atomic.LoadUint32(&c.pins)
+		if n != taken && atomic.CompareAndSwapUint32(&c.pins, n, n+1) {
+			return
+		}
+	}
+}
+
+func (c *chunk) unpin() { atomic.AddUint32(&c.pins, ^uint32(0)) }
+
+// awaitMachine returns when the machine, which may have found the chunk in its
+// table just before, is not at it.
+func (c *chunk) awaitMachine() {
+	for atomic.LoadUint32(&c.pins) == taken {
+		runtime.Gosched()
+	}
+}
+
+func (c *chunk) lock() {
+	c.mu.Lock()
+	c.pin()
+}
+
+func (c *chunk) unlock() {
+	c.unpin()
+	c.mu.Unlock()
+}
+
+func (c *chunk) rlock() {
+	c.mu.RLock()
+	c.pin()
+}
+
+func (c *chunk) runlock() {
+	c.unpin()
+	c.mu.RUnlock()
+}
+
+// touch notes a use, for the clock.
+func (c *chunk) touch() {
+	if atomic.LoadUint32(&c.recent) == 0 {
+		atomic.StoreUint32(&c.recent, 1)
+	}
+}
+
+// mask returns the bits of pages [lo, hi).
+func mask(lo, hi int) uint64 {
+	return (^uint64(0) >> (chunkPages - (hi - lo))) << lo
+}
+
+// run returns the first run of set bits: pages [lo, hi), empty if none.
+func run(set uint64) (lo, hi int) {
+	if set == 0 {
+		return 0, 0
+	}
+	lo = bits.TrailingZeros64(set)
+	return lo, lo + bits.TrailingZeros64(^(set >> lo))
+}
+
+// offset returns where page i lies in the file.
+func (c *chunk) offset(i int) int64 { return c.index*chunkSize + int64(i)*PageSize }
+
+// evict frees clean pages if nobody uses the chunk, and it was not used since the
+// last look; it returns how many. Cache.mu is held.
+func (c *chunk) evict(m Machine) int {
+	if atomic.SwapUint32(&c.recent, 0) != 0 || !c.mu.TryLock() {
+		return 0
+	}
+	c.pin()
+	free := c.valid &^ c.keep
+	c.valid &^= free
+	n := c.give(m, free)
+	c.unlock()
+	return n
+}
+
+// give frees the pages of a set, which are not valid any more. The chunk is
+// locked.
+func (c *chunk) give(m Machine, set uint64) int {
+	var list [chunkPages]uint64
+	n := 0
+	for ; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros64(set)
+		list[n] = c.page[i]
+		c.page[i] = 0
+		n++
+	}
+	if n > 0 {
+		m.GivePages(list[:n])
+	}
+	return n
+}
+
+// fill makes the pages of need valid: from the file below, as far as that
+// reaches, else with zeroes. The chunk is locked.
+func (c *chunk) fill(need uint64) syscall.Errno {
+	for need &^= c.valid; need != 0; {
+		lo, hi := run(need)
+		if e := c.fillRun(lo, hi); e != 0 {
+			return e
+		}
+		need &^= mask(lo, hi)
+	}
+	return 0
+}
+
+func (c *chunk) fillRun(lo, hi int) syscall.Errno {
+	var room [chunkPages]uint64
+	pages := room[:hi-lo]
+	if e := c.f.c.take(pages); e != 0 {
+		return e
+	}
+	if e := c.f.readPages(pages, c.offset(lo)); e != 0 {
+		c.f.c.m.GivePages(pages)
+		return e
+	}
+	copy(c.page[lo:hi], pages)
+	c.valid |= mask(lo, hi)
+	c.f.show(c, lo, hi)
+	return 0
+}
+
+// blank makes the pages of need valid without a look at the file: their content
+// is about to be written. The chunk is locked.
+func (c *chunk) blank(need uint64) syscall.Errno {
+	for need &^= c.valid; need != 0; {
+		lo, hi := run(need)
+		if e := c.f.c.take(c.page[lo:hi]); e != 0 {
+			return e
+		}
+		for _, p := range c.page[lo:hi] {
+			clear(pageBytes(p))
+		}
+		c.valid |= mask(lo, hi)
+		c.f.show(c, lo, hi)
+		need &^= mask(lo, hi)
+	}
+	return 0
+}
+
+// soil marks pages dirty, for which space is reserved. The chunk is locked.
+func (c *chunk) soil(set uint64) {
+	fresh := set &^ c.dirty
+	if fresh == 0 {
+		return
+	}
+	c.dirty |= fresh
+	c.keep |= fresh
+	n := int64(bits.OnesCount64(fresh))
+	c.f.dirty.Add(n)
+	c.f.c.dirty.Add(n)
+}
+
+// wash marks pages clean that were dirty. The chunk is locked.
+func (c *chunk) wash(set uint64) {
+	set &= c.dirty
+	c.dirty &^= set
+	n := int64(bits.OnesCount64(set))
+	c.f.dirty.Add(-n)
+	c.f.c.dirty.Add(-n)
+}
+
+// settle computes keep anew. The chunk is locked.
+func (c *chunk) settle() {
+	c.keep = c.dirty | c.writing
+	if c.f.mapped != 0 {
+		c.keep = c.valid
+	}
+}

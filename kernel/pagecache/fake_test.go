@@ -1,0 +1,183 @@
+package pagecache
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+)
+
+// fakeMachine has a number of pages, of the test's heap.
+type fakeMachine struct {
+	mu    sync.Mutex
+	total int
+	free  []uint64
+	keep  [][]byte
+	table []uint64
+}
+
+func newMachine(pages int) *fakeMachine {
+	m := &fakeMachine{total: pages}
+	for range pages {
+		raw := make([]byte, 2*PageSize)
+		m.keep = append(m.keep, raw)
+		at := (uintptr(unsafe.Pointer(&raw[0])) + PageSize - 1) &^ (PageSize - 1)
+		m.free = append(m.free, uint64(at))
+	}
+	return m
+}
+
+func (m *fakeMachine) Memory() (total, free uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(m.total) * PageSize, uint64(len(m.free)) * PageSize
+}
+
+func (m *fakeMachine) TakePages(dst []uint64, floor uint64) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for n < len(dst) && len(m.free) > 0 && uint64(len(m.free))*PageSize > floor {
+		dst[n] = m.free[len(m.free)-1]
+		m.free = m.free[:len(m.free)-1]
+		for i := range pageBytes(dst[n]) {
+			pageBytes(dst[n])[i] = 0xa5
+		}
+		n++
+	}
+	return n
+}
+
+func (m *fakeMachine) GivePages(pages []uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range pages {
+		for i := range pageBytes(p) {
+			pageBytes(p)[i] = 0x5a
+		}
+	}
+	m.free = append(m.free, pages...)
+}
+
+func (m *fakeMachine) CacheTable(table []uint64) { m.table = table }
+
+func (m *fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
+	return 0, syscall.ENODEV
+}
+
+// reclaim does what machPageCache.reclaim does, to one chunk.
+func (m *fakeMachine) reclaim(at int) {
+	if m.table == nil {
+		return
+	}
+	p := atomic.LoadUint64(&m.table[at%len(m.table)])
+	if p == 0 {
+		return
+	}
+	c := (*chunk)(*(*unsafe.Pointer)(unsafe.Pointer(&p)))
+	if !atomic.CompareAndSwapUint32(&c.pins, 0, taken) {
+		return
+	}
+	free := c.valid &^ c.keep
+	var list []uint64
+	for set := free; set != 0; set &= set - 1 {
+		list = append(list, c.page[bits.TrailingZeros64(set)])
+	}
+	c.valid &^= free
+	m.GivePages(list)
+	atomic.StoreUint32(&c.pins, 0)
+}
+
+// fakeFile is a Backing in memory.
+type fakeFile struct {
+	mu       sync.Mutex
+	data     []byte
+	reserved map[int64]bool // pages
+	room     int            // pages that can be reserved
+	fail     syscall.Errno
+	writes   int
+}
+
+func newBacking() *fakeFile { return &fakeFile{reserved: map[int64]bool{}, room: 1 << 30} }
+
+func (f *fakeFile) BlockSize() int { return 1024 }
+
+func (f *fakeFile) ReadData(bufs [][]byte, off int64) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != 0 {
+		return f.fail
+	}
+	for _, b := range bufs {
+		clear(b)
+		if off < int64(len(f.data)) {
+			copy(b, f.data[off:])
+		}
+		off += int64(len(b))
+	}
+	return 0
+}
+
+func (f *fakeFile) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.fail != 0 {
+		return f.fail
+	}
+	f.writes++
+	for _, b := range bufs {
+		if !f.reserved[off/PageSize] {
+			panic("a page is written without a reservation")
+		}
+		delete(f.reserved, off/PageSize)
+		if n := off + int64(len(b)); n > int64(len(f.data)) {
+			f.data = append(f.data, make([]byte, n-int64(len(f.data)))...)
+		}
+		copy(f.data[off:], b)
+		off += int64(len(b))
+	}
+	return 0
+}
+
+func (f *fakeFile) Reserve(off, n int64) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.reserved)+int(n/PageSize) > f.room {
+		return syscall.ENOSPC
+	}
+	for ; n > 0; off, n = off+PageSize, n-PageSize {
+		if f.reserved[off/PageSize] {
+			panic("a page is reserved twice")
+		}
+		f.reserved[off/PageSize] = true
+	}
+	return 0
+}
+
+func (f *fakeFile) Unreserve(off, n int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for ; n > 0; off, n = off+PageSize, n-PageSize {
+		if !f.reserved[off/PageSize] {
+			panic("a reservation is given back that was not made")
+		}
+		delete(f.reserved, off/PageSize)
+	}
+}
+
+func (f *fakeFile) NextData(off int64) (start, end int64, e syscall.Errno) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if off >= int64(len(f.data)) {
+		return -1, 0, 0
+	}
+	return off, int64(len(f.data)), 0
+}
+
+func (f *fakeFile) truncate(size int64) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.data = f.data[:min(size, int64(len(f.data)))]
+	return 0
+}

@@ -1,0 +1,264 @@
+package pagecache
+
+import (
+	"math/bits"
+	"syscall"
+	"unsafe"
+)
+
+// Mappings. The machine half of package runtime serves the faults of a mapping
+// with pages that are shown to it here (machine_files.go there). A fault cannot
+// wait for a device: what a mapped range has on the device is read when it is
+// mapped, and stays in memory until the last mapping of the file goes. Holes
+// cost nothing until they are stored to.
+
+// Operations of Machine.MappedFile.
+const (
+	opNew = iota
+	opFree
+	opMap
+	opInstall
+	opDrop
+	opSize
+	opCollect
+	opReach
+)
+
+// Bits of a page that MappedFile returns.
+const (
+	pageResident = 1 << 0
+	pageDirty    = 1 << 1
+	pageNew      = 1 << 2
+	pageBits     = PageSize - 1
+)
+
+// Map maps n bytes of the file from off on, as mmap(2) with addr, prot and flags
+// does, and returns the address. Each Map is undone by an Unmap.
+func (f *File) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno) {
+	f.write.Lock()
+	defer f.write.Unlock()
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	if e := f.startMapping(off + int64(n)); e != 0 {
+		return 0, e
+	}
+	e := f.load(off, min(off+int64(n), f.size.Load()))
+	var at uintptr
+	if e == 0 {
+		at, e = f.c.m.MappedFile(opMap, f.mapped, &[5]uintptr{addr, n, uintptr(off / PageSize), prot, flags})
+	}
+	if e != 0 {
+		f.endMapping()
+		return 0, e
+	}
+	return at, 0
+}
+
+// Retain counts one more mapping: one was split in two.
+func (f *File) Retain() {
+	f.cut.Lock()
+	f.uses++
+	f.cut.Unlock()
+}
+
+// Unmap says that a mapping is gone, after its addresses have been unmapped.
+func (f *File) Unmap() {
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	f.endMapping()
+}
+
+// startMapping counts a mapping that ends at end; at the first one, the pages
+// there are become the machine's to show. cut is held.
+func (f *File) startMapping(end int64) syscall.Errno {
+	pages := uintptr(end+PageSize-1) / PageSize
+	if f.mapped == 0 {
+		h, e := f.c.m.MappedFile(opNew, 0, &[5]uintptr{})
+		if e != 0 || h == 0 {
+			return max(e, syscall.ENOMEM)
+		}
+		f.mapped = h
+	}
+	f.uses++
+	first := f.uses == 1
+	f.resizeMapping(f.size.Load())
+	pages = max(pages, uintptr(f.size.Load()+PageSize-1)/PageSize)
+	if _, e := f.c.m.MappedFile(opReach, f.mapped, &[5]uintptr{pages}); e != 0 {
+		f.endMapping()
+		return e
+	}
+	if first {
+		f.showAll()
+	}
+	return 0
+}
+
+// endMapping uncounts a mapping. At the last, pages that were stored to become
+// dirty, and all can be evicted again. cut is held.
+func (f *File) endMapping() {
+	if f.uses--; f.uses > 0 {
+		return
+	}
+	f.collectLocked(0, maxOffset)
+	h := f.mapped
+	f.mapped = 0
+	f.c.m.MappedFile(opFree, h, &[5]uintptr{})
+	f.eachChunk(func(c *chunk) { c.settle() })
+	if f.dirty.Load() > 0 {
+		f.c.flush.note(f)
+	}
+}
+
+// showAll enters the pages there are into the machine's table.
+func (f *File) showAll() {
+	f.eachChunk(func(c *chunk) {
+		for set := c.valid; set != 0; {
+			lo, hi := run(set)
+			f.show(c, lo, hi)
+			set &^= mask(lo, hi)
+		}
+		c.settle()
+	})
+}
+
+func (f *File) eachChunk(fn func(c *chunk)) {
+	f.mu.Lock()
+	list := make([]*chunk, 0, len(f.chunks))
+	for _, c := range f.chunks {
+		list = append(list, c)
+	}
+	f.mu.Unlock()
+	for _, c := range list {
+		c.lock()
+		fn(c)
+		c.unlock()
+	}
+}
+
+// show enters pages that have just become valid. Where a mapping has made a page
+// for a hole in the meantime, that one is the file's. The chunk is locked.
+func (f *File) show(c *chunk, lo, hi int) {
+	if f.mapped == 0 {
+		return
+	}
+	for i := lo; i < hi; i++ {
+		index := uintptr(c.offset(i) / PageSize)
+		had, _ := f.c.m.MappedFile(opInstall, f.mapped, &[5]uintptr{index, uintptr(c.page[i])})
+		if page := uint64(had &^ pageBits); page != 0 && page != c.page[i] {
+			f.c.m.GivePages(c.page[i : i+1])
+			c.page[i] = page
+		}
+	}
+	c.keep |= mask(lo, hi)
+}
+
+// load reads what the file has in [off, end) but not its holes.
+func (f *File) load(off, end int64) syscall.Errno {
+	for off < end {
+		start, stop, e := f.b.NextData(off)
+		if e != 0 || start < 0 || start >= end {
+			return e
+		}
+		for at := max(start, off) / PageSize * PageSize; at < min(stop, end); {
+			s := next(at, min(stop, end))
+			c := f.chunk(s.index, true)
+			c.lock()
+			e := c.fill(mask(s.lo, s.hi))
+			c.unlock()
+			if e != 0 {
+				return e
+			}
+			at = s.index*chunkSize + int64(s.to)
+		}
+		off = max(stop, off+1)
+	}
+	return 0
+}
+
+// resizeMapping tells the machine the file's size: beyond it, access is SIGBUS.
+func (f *File) resizeMapping(size int64) {
+	if f.mapped == 0 {
+		return
+	}
+	pages := uintptr(size+PageSize-1) / PageSize
+	f.c.m.MappedFile(opSize, f.mapped, &[5]uintptr{pages})
+}
+
+// unmapRange takes the pages of [off, end) from all mappings; those that begin
+// before off stay.
+func (f *File) unmapRange(off, end int64) {
+	if f.mapped == 0 {
+		return
+	}
+	f.collectLocked(off, end) // pages of holes become the chunk's, which frees them
+	first := uintptr(off+PageSize-1) / PageSize
+	last := ^uintptr(0) >> 1
+	if end < maxOffset-PageSize {
+		last = uintptr(end+PageSize-1) / PageSize
+	}
+	f.c.m.MappedFile(opDrop, f.mapped, &[5]uintptr{first, last})
+}
+
+// collect makes pages dirty that mappings have stored to.
+func (f *File) collect(off, end int64) {
+	f.cut.RLock()
+	defer f.cut.RUnlock()
+	f.collectLocked(off, end)
+}
+
+// collectLocked is collect with cut held.
+func (f *File) collectLocked(off, end int64) {
+	if f.mapped == 0 {
+		return
+	}
+	f.c.collectMu.Lock()
+	defer f.c.collectMu.Unlock()
+	out := &f.c.collected
+	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
+	for {
+		n, _ := f.c.m.MappedFile(opCollect, f.mapped, &[5]uintptr{first, last, uintptr(unsafe.Pointer(out)), chunkPages})
+		for i := range n {
+			f.collected(out[2*i], out[2*i+1])
+		}
+		if n < chunkPages {
+			return
+		}
+		first = uintptr(out[2*n-2]) + 1
+	}
+}
+
+// collected notes one page that was stored to.
+func (f *File) collected(index, page uint64) {
+	off := int64(index) * PageSize
+	c := f.chunk(off/chunkSize, true)
+	i := int(index % chunkPages)
+	bit := mask(i, i+1)
+	c.lock()
+	defer c.unlock()
+	if c.valid&bit == 0 {
+		c.page[i] = page &^ pageBits
+		c.valid |= bit
+		c.keep |= bit
+	}
+	if page&pageDirty == 0 || c.dirty&bit != 0 {
+		return
+	}
+	// There may be no space for a hole: write-back will say so.
+	f.b.Reserve(off, PageSize)
+	c.soil(bit)
+}
+
+// Resident returns how many of the pages in a range are in memory.
+func (f *File) Resident(off, end int64) int {
+	n := 0
+	for off < end {
+		s := next(off, end)
+		if c := f.chunk(s.index, false); c != nil {
+			c.mu.RLock()
+			n += bits.OnesCount64(c.valid & mask(s.lo, s.hi))
+			c.mu.RUnlock()
+		}
+		off = s.index*chunkSize + int64(s.to)
+	}
+	return n
+}

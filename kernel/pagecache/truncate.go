@@ -1,0 +1,152 @@
+package pagecache
+
+import "syscall"
+
+// Truncate sets the size. lower does so in the file below; it runs while nobody
+// reads, writes or writes back.
+func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
+	f.write.Lock()
+	defer f.write.Unlock()
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	old := f.size.Load()
+	if size < old {
+		f.drop(size, maxOffset)
+	} else if e := f.clearTail(); e != 0 {
+		return e
+	}
+	f.size.Store(size)
+	f.resizeMapping(size)
+	return lower()
+}
+
+// Punch makes a range read as zeroes: whole pages are dropped, what is left of
+// others is overwritten. lower does the same below, for the range given to it, in
+// whole blocks.
+func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) syscall.Errno {
+	f.write.Lock()
+	defer f.write.Unlock()
+	end = min(end, f.size.Load())
+	first, last := (off+PageSize-1)/PageSize*PageSize, end/PageSize*PageSize
+	if end == f.size.Load() {
+		last = (end + PageSize - 1) / PageSize * PageSize
+	}
+	for _, part := range [2][2]int64{{off, min(first, end)}, {max(last, off), end}} {
+		if part[0] >= part[1] || part[0] >= first && part[1] <= last {
+			continue
+		}
+		if _, e := f.writeLocked(make([]byte, part[1]-part[0]), part[0]); e != 0 {
+			return e
+		}
+	}
+	if first >= last {
+		return 0
+	}
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	f.drop(first, last)
+	return lower(first, last)
+}
+
+// Discard forgets all, written or not: the file has no name and no user.
+func (f *File) Discard() {
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	f.drop(0, maxOffset)
+	f.size.Store(0)
+}
+
+// Release writes back what is dirty and forgets all. The file has no user; it may
+// be used again.
+func (f *File) Release() syscall.Errno {
+	e := f.SyncAll()
+	f.Discard()
+	return e
+}
+
+// drop forgets the bytes [off, end), where end is a page's or the file's; a page
+// that begins before off is cleared from there on. cut is held.
+func (f *File) drop(off, end int64) {
+	f.unmapRange(off, end)
+	f.mu.Lock()
+	list := make([]*chunk, 0, len(f.chunks))
+	for i, c := range f.chunks {
+		if (i+1)*chunkSize > off && i*chunkSize < end {
+			list = append(list, c)
+		}
+	}
+	f.mu.Unlock()
+	for _, c := range list {
+		c.drop(off, end)
+	}
+}
+
+// drop forgets what the chunk has of [off, end).
+func (c *chunk) drop(off, end int64) {
+	start := c.index * chunkSize
+	off, end = max(off-start, 0), min(end-start, chunkSize)
+	lo, hi := int((off+PageSize-1)/PageSize), int((end+PageSize-1)/PageSize)
+	c.lock()
+	if off%PageSize != 0 && c.valid&mask(lo-1, lo) != 0 {
+		clear(pageBytes(c.page[lo-1])[off%PageSize:])
+	}
+	if lo < hi {
+		set := mask(lo, hi)
+		c.f.unreserve(c, c.dirty&set)
+		c.wash(set)
+		gone := c.valid & set
+		c.valid &^= gone
+		c.settle()
+		c.give(c.f.c.m, gone)
+	}
+	empty := c.valid == 0
+	c.unlock()
+	if empty {
+		c.f.forget(c)
+	}
+}
+
+// forget takes an empty chunk out of the file. cut is held: nobody else uses it,
+// but Cache's clock and the machine.
+func (f *File) forget(c *chunk) {
+	f.mu.Lock()
+	delete(f.chunks, c.index)
+	f.mu.Unlock()
+	f.c.leave(c)
+}
+
+// forgetIfEmpty is forget where others may use the file: if nobody does just now.
+func (f *File) forgetIfEmpty(c *chunk) {
+	if !f.cut.TryLock() {
+		return
+	}
+	defer f.cut.Unlock()
+	f.mu.Lock()
+	mine := f.chunks[c.index] == c
+	f.mu.Unlock()
+	c.lock()
+	empty := c.valid == 0
+	c.unlock()
+	if mine && empty {
+		f.forget(c)
+	}
+}
+
+// clearTail makes the last page's bytes behind the end of the file zero: a
+// mapping may have stored there. The file is about to grow.
+func (f *File) clearTail() syscall.Errno {
+	size := f.size.Load()
+	if size%PageSize == 0 {
+		return 0
+	}
+	c := f.chunk(size/chunkSize, false)
+	if c == nil {
+		return 0
+	}
+	c.lock()
+	defer c.unlock()
+	if i := int(size % chunkSize / PageSize); c.valid&mask(i, i+1) != 0 {
+		clear(pageBytes(c.page[i])[size%PageSize:])
+	}
+	return 0
+}

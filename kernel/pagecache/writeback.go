@@ -1,0 +1,169 @@
+package pagecache
+
+import (
+	"slices"
+	"syscall"
+)
+
+// batchChunks is how many chunks go to the file below in one call: 1 MiB.
+const batchChunks = 4
+
+// Sync writes back what is dirty in [off, end). An error is also the result of
+// the calls after it until the data has been written.
+func (f *File) Sync(off, end int64) syscall.Errno {
+	f.collect(off, end)
+	return f.writeBack(off, end)
+}
+
+// SyncAll is Sync of the whole file.
+func (f *File) SyncAll() syscall.Errno { return f.Sync(0, maxOffset) }
+
+// writeBack writes the dirty pages of [off, end).
+func (f *File) writeBack(off, end int64) syscall.Errno {
+	if f.dirty.Load() == 0 {
+		return f.writing()
+	}
+	f.cut.RLock()
+	defer f.cut.RUnlock()
+	var first syscall.Errno
+	list := f.dirtyChunks(off, end)
+	for len(list) > 0 {
+		n := neighbours(list)
+		if e := f.writeChunks(list[:n]); e != 0 && first == 0 {
+			first = e
+		}
+		list = list[n:]
+	}
+	return first
+}
+
+// writing waits for writes that are under way.
+func (f *File) writing() syscall.Errno {
+	f.busy.Lock()
+	f.busy.Unlock()
+	return 0
+}
+
+// dirtyChunks returns the chunks of a range with dirty pages, in order.
+func (f *File) dirtyChunks(off, end int64) []*chunk {
+	f.mu.Lock()
+	var list []*chunk
+	for i, c := range f.chunks {
+		if i*chunkSize < end && off < (i+1)*chunkSize {
+			list = append(list, c)
+		}
+	}
+	f.mu.Unlock()
+	list = slices.DeleteFunc(list, func(c *chunk) bool {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		return c.dirty == 0
+	})
+	slices.SortFunc(list, func(a, b *chunk) int { return int(min(max(a.index-b.index, -1), 1)) })
+	return list
+}
+
+// neighbours returns how many chunks follow each other, up to a batch.
+func neighbours(list []*chunk) int {
+	n := 1
+	for n < len(list) && n < batchChunks && list[n].index == list[0].index+int64(n) {
+		n++
+	}
+	return n
+}
+
+// writeChunks writes the dirty pages of neighbouring chunks, in as few calls as
+// their gaps allow.
+func (f *File) writeChunks(list []*chunk) syscall.Errno {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	for _, c := range list {
+		c.lock()
+		c.writing = c.dirty
+		c.wash(c.dirty)
+		c.settle()
+		c.unlock()
+	}
+	first := f.writeRuns(list)
+	for _, c := range list {
+		c.lock()
+		c.writing = 0
+		c.settle()
+		c.unlock()
+	}
+	return first
+}
+
+// writeRuns writes runs of pages that are being written. Those that fail are
+// dirty again.
+func (f *File) writeRuns(list []*chunk) (first syscall.Errno) {
+	var bufs [][]byte
+	start := int64(0)
+	flush := func() {
+		if len(bufs) == 0 {
+			return
+		}
+		if e := f.writePages(bufs, start); e != 0 {
+			f.soilAgain(list, start, start+int64(len(bufs))*PageSize)
+			if first == 0 {
+				first = e
+			}
+		}
+		bufs = bufs[:0]
+	}
+	for _, c := range list {
+		for set := c.writing; set != 0; {
+			lo, hi := run(set)
+			if at := c.offset(lo); len(bufs) == 0 || at != start+int64(len(bufs))*PageSize {
+				flush()
+				start = at
+			}
+			for i := lo; i < hi; i++ {
+				bufs = append(bufs, pageBytes(c.page[i]))
+			}
+			set &^= mask(lo, hi)
+		}
+	}
+	flush()
+	return first
+}
+
+// writePages writes pages at off: as far as the file reaches, in whole blocks,
+// with zeroes behind its end.
+func (f *File) writePages(bufs [][]byte, off int64) syscall.Errno {
+	size := f.size.Load()
+	end := off + int64(len(bufs))*PageSize
+	if end <= size {
+		return f.b.WriteData(bufs, off, end)
+	}
+	if size <= off { // cut off meanwhile
+		f.b.Unreserve(off, end-off)
+		return 0
+	}
+	block := int64(f.b.BlockSize())
+	n := (size - off + block - 1) / block * block
+	last := bufs[(size-off-1)/PageSize]
+	clear(last[(size-1)%PageSize+1:])
+	bufs = slices.Clone(bufs[:(n+PageSize-1)/PageSize])
+	if rest := n % PageSize; rest != 0 {
+		bufs[len(bufs)-1] = bufs[len(bufs)-1][:rest]
+	}
+	return f.b.WriteData(bufs, off, size)
+}
+
+// soilAgain makes pages of [off, end) that were being written dirty.
+func (f *File) soilAgain(list []*chunk, off, end int64) {
+	for _, c := range list {
+		c.lock()
+		for set := c.writing; set != 0; {
+			lo, hi := run(set)
+			for i := lo; i < hi; i++ {
+				if at := c.offset(i); at >= off && at < end {
+					c.soil(mask(i, i+1))
+				}
+			}
+			set &^= mask(lo, hi)
+		}
+		c.unlock()
+	}
+}

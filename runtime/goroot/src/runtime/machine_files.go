@@ -1,0 +1,355 @@
+//go:build tamago
+
+package runtime
+
+import (
+	"internal/runtime/sys"
+	"unsafe"
+)
+
+// Mappings of files. The page cache of the kernel above owns the pages of a
+// file; a machFile knows those that mappings may see. A mapping is an area
+// with a file: its faults find the page here, and note the first store to it, so
+// that the kernel knows what to write back. The kernel makes resident what the
+// file has on its device before it maps a range: what is missing here, below the
+// end of the file, is a hole, and a page of zeroes is made for it.
+
+// machFile is what the mappings of one file have in common. It lies in a page
+// of its own.
+type machFile struct {
+	_     sys.NotInHeap
+	table uintptr // filePage of each page of the file, by index; mapped on demand
+	size  uintptr // entries in table
+	pages uintptr // of the file; beyond them is SIGBUS
+}
+
+// A filePage is the physical address of a page and these bits, or 0.
+const (
+	fileResident = 1 << 0
+	fileDirty    = 1 << 1 // stored to since collect
+	fileNew      = 1 << 2 // made for a hole, and the kernel does not know yet
+)
+
+const (
+	// Bits of machArea.prot.
+	areaFile    = 1 << 9
+	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
+
+	// pteFile marks an entry whose page is a file's.
+	pteFile = 1 << 10
+
+	busAdrErr = 2 // BUS_ADRERR of siginfo(2)
+)
+
+// minFileTable is how many pages a table has room for at first: 4 GiB of file.
+const minFileTable = 1 << 20
+
+// newFile makes a machFile; 0 if there is no memory.
+func (m *machMem) newFile() uintptr {
+	f := m.contiguous(machPage)
+	if f == 0 {
+		return 0
+	}
+	return f + directMap
+}
+
+// dropFile frees a machFile that no area names, and pages that the kernel has
+// not taken.
+func (m *machMem) dropFile(f *machFile) {
+	m.cutFile(f, 0)
+	if f.table != 0 {
+		m.munmap(f.table, f.size*8)
+	}
+	m.freeFrame(uintptr(unsafe.Pointer(f)) - directMap)
+}
+
+// page returns the entry of a page, nil if the table does not reach so far.
+func (f *machFile) page(index uintptr) *uintptr {
+	if index >= f.size {
+		return nil
+	}
+	return (*uintptr)(unsafe.Pointer(f.table + index*8))
+}
+
+// reach makes the table large enough for n pages.
+func (m *machMem) reach(f *machFile, n uintptr) bool {
+	if n <= f.size {
+		return true
+	}
+	n = max(2*n, minFileTable)
+	table := m.mmap(0, n*8, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
+	if table > machErr(4096) {
+		return false
+	}
+	for at := uintptr(0); at < f.size*8; at += machPage {
+		if e := m.entry(f.table+at, false); e != nil && *e&ptePresent != 0 {
+			memmove(unsafe.Pointer(table+at), unsafe.Pointer(f.table+at), machPage)
+		}
+	}
+	if f.table != 0 {
+		m.munmap(f.table, f.size*8)
+	}
+	f.table, f.size = table, n
+	return true
+}
+
+// mapFile maps n bytes of a file from page first on, as mmap(2) does.
+func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uintptr {
+	n = (n + machPage - 1) &^ (machPage - 1)
+	if n == 0 || !m.reach(f, first+n/machPage) {
+		return machErr(_ENOMEM)
+	}
+	addr = m.place(addr, n, flags)
+	if addr > machErr(4096) {
+		return addr
+	}
+	prot = prot&7 | areaFile
+	if flags&_MAP_PRIVATE != 0 {
+		prot |= areaPrivate
+	}
+	m.addFile(addr, addr+n, prot, f, first)
+	return addr
+}
+
+// addFile enters an area of a file; the range must be free.
+func (m *machMem) addFile(start, end, prot uintptr, f *machFile, first uintptr) {
+	i := m.find(start)
+	m.insert(i, machRange{start, end}, prot)
+	a := m.areaAt(i)
+	a.file, a.first = f, first
+}
+
+// fileFault serves a fault at va in an area of a file; false is SIGBUS. The
+// area allows the access.
+func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
+	f, prot := a.file, a.prot
+	index := a.first + (va-a.start)/machPage
+	p := f.page(index)
+	if p == nil || index >= f.pages {
+		return false
+	}
+	store := code&2 != 0
+	e := m.entry(va, true)
+	if *e&ptePresent != 0 && (!store || *e&pteWrite != 0) {
+		invlpg(va) // another CPU was faster
+		return true
+	}
+	if *e&ptePresent != 0 && *e&pteFile == 0 { // a copy, protected and not any more
+		*e |= pteWrite
+		invlpg(va)
+		return true
+	}
+	if *e&pteKept != 0 {
+		*e = *e&pteAddr | protBits(prot)
+		return true
+	}
+	if *p == 0 && !m.fillHole(p) {
+		machOutOfMemory()
+	}
+	phys := *p & pteAddr
+	switch {
+	case prot&areaPrivate != 0 && store:
+		return m.copyPage(va, e, phys, protBits(prot))
+	case prot&areaPrivate != 0:
+		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
+	case store:
+		*p |= fileDirty
+		*e = uint64(phys) | protBits(prot) | pteFile
+	default:
+		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
+	}
+	invlpg(va)
+	return true
+}
+
+// beyondFile tells whether a fault that cannot be served is an access, allowed
+// otherwise, to a mapping behind the end of its file.
+func (m *machMem) beyondFile(va, code uintptr) bool {
+	i := m.find(va)
+	if i == m.narea {
+		return false
+	}
+	a := m.areaAt(i)
+	return va >= a.start && a.file != nil && a.allows(code)
+}
+
+// fillHole gives a page of zeroes to an entry.
+func (m *machMem) fillHole(p *uintptr) bool {
+	phys := m.frame()
+	if phys == 0 {
+		return false
+	}
+	zeroPage(phys + directMap)
+	*p = phys | fileResident | fileNew | fileDirty
+	mach.cache.pages++
+	return true
+}
+
+// copyPage gives the mapping at va a page of its own with the same content.
+func (m *machMem) copyPage(va uintptr, e *uint64, from uintptr, bits uint64) bool {
+	phys := m.frame()
+	if phys == 0 {
+		machOutOfMemory()
+	}
+	memmove(unsafe.Pointer(phys+directMap), unsafe.Pointer(from+directMap), machPage)
+	seen := *e&ptePresent != 0
+	*e = uint64(phys) | bits
+	invlpg(va)
+	if seen && mach.smp.online > 1 {
+		mach.smp.flushTLB() // others may still read the file's page
+	}
+	return true
+}
+
+// forEachMapping calls fn for the page table entries of a file's pages in [first,
+// end), in all its mappings, and makes the change seen on all CPUs.
+func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) {
+	n := 0
+	for i := 0; i < m.narea; i++ {
+		a := m.areaAt(i)
+		if a.file != f {
+			continue
+		}
+		lo, hi := max(a.first, first), min(a.first+(a.end-a.start)/machPage, end)
+		if lo < hi {
+			n += m.forEachPage(a.start+(lo-a.first)*machPage, a.start+(hi-a.first)*machPage, fn, 0)
+		}
+	}
+	if n > 0 && mach.smp.online > 1 {
+		mach.smp.flushTLB()
+	}
+}
+
+func unmapFilePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
+	if *e&pteFile != 0 {
+		*e = 0
+	}
+}
+
+func cleanFilePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
+	if *e&pteFile != 0 {
+		*e &^= pteWrite
+	}
+}
+
+// fileInstall enters a page of the cache, page aligned in the direct map, unless
+// there is one, which it returns as fileEntry does; 0 if the page was entered, or
+// if page is 0.
+func (m *machMem) fileInstall(f *machFile, index, page uintptr) uintptr {
+	p := f.page(index)
+	if p == nil {
+		return 0
+	}
+	if *p != 0 {
+		had := *p
+		*p &^= fileNew // the caller takes it
+		return had&^pteMask + directMap | had&pteMask
+	}
+	if page != 0 {
+		*p = page - directMap | fileResident
+	}
+	return 0
+}
+
+const pteMask = machPage - 1
+
+// fileDrop takes the pages in [first, end) from all mappings; those that the
+// kernel did not know are freed. Copies of private mappings stay.
+func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
+	m.forEachMapping(f, first, end, unmapFilePage)
+	for i := first; i < min(end, f.size); i++ {
+		if i%(machPage/8) == 0 {
+			// The table itself is mapped on demand: skip what was never used.
+			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
+				i += machPage/8 - 1
+				continue
+			}
+		}
+		p := f.page(i)
+		if *p&fileNew != 0 {
+			m.freeFrame(*p & pteAddr)
+			mach.cache.pages--
+		}
+		*p = 0
+	}
+}
+
+// cutFile sets the size of the file in pages.
+func (m *machMem) cutFile(f *machFile, pages uintptr) {
+	if pages < f.pages {
+		m.fileDrop(f, pages, f.size)
+	}
+	f.pages = pages
+}
+
+// fileCollect stores indexes and pages (as fileInstall returns them) of up to n
+// pages in [first, end) that were stored to since the last time, or are new, at
+// out, pairs of 8 bytes, and returns how many. What it returns is clean and
+// write-protected then.
+func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
+	found := uintptr(0)
+	from := first
+	for i := first; i < min(end, f.size) && found < n; i++ {
+		if i%(machPage/8) == 0 {
+			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
+				i += machPage/8 - 1
+				continue
+			}
+		}
+		p := f.page(i)
+		if *p&(fileDirty|fileNew) == 0 {
+			continue
+		}
+		if found == 0 {
+			from = i
+		}
+		store64(out+found*16, uint64(i))
+		store64(out+found*16+8, uint64(*p&^pteMask+directMap|*p&pteMask))
+		*p &^= fileDirty | fileNew
+		found++
+		first = i + 1
+	}
+	if found > 0 {
+		m.forEachMapping(f, from, first, cleanFilePage)
+	}
+	return found
+}
+
+// Operations of nrFile.
+const (
+	fileOpNew = iota
+	fileOpFree
+	fileOpMap
+	fileOpInstall
+	fileOpDrop
+	fileOpSize
+	fileOpCollect
+	fileOpReach
+)
+
+// machFileOp serves the kernel's calls about mappings of files.
+func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
+	m := &mach.mem
+	f := (*machFile)(unsafe.Pointer(file))
+	switch op {
+	case fileOpNew:
+		return m.newFile()
+	case fileOpFree:
+		m.dropFile(f)
+	case fileOpMap:
+		return m.mapFile(f, a[0], a[1], a[2], a[3], a[4])
+	case fileOpInstall:
+		return m.fileInstall(f, a[0], a[1])
+	case fileOpDrop:
+		m.fileDrop(f, a[0], a[1])
+	case fileOpSize:
+		m.cutFile(f, a[0])
+	case fileOpCollect:
+		return m.fileCollect(f, a[0], a[1], a[2], a[3])
+	case fileOpReach:
+		if !m.reach(f, a[0]) {
+			return machErr(_ENOMEM)
+		}
+	}
+	return 0
+}
