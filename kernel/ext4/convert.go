@@ -1,0 +1,166 @@
+package ext4
+
+import "syscall"
+
+// A file with a block map becomes an extent tree before its map changes. That is
+// one transaction, so the map's own blocks and pieces are bounded: a file with
+// more, about 128 MiB with blocks of 4 KiB or a very scattered one, is read and
+// overwritten, and other changes fail with EOPNOTSUPP; a copy of it has extents.
+const (
+	maxMapBlocks = 32
+	maxMapRuns   = 300
+)
+
+// needExtents converts a file with a block map. Caller holds i.grow.
+func (i *Inode) needExtents() syscall.Errno {
+	i.mu.RLock()
+	done := i.extents()
+	i.mu.RUnlock()
+	if done {
+		return 0
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.toExtents()
+}
+
+// toExtents is needExtents for a caller that holds i.mu.
+func (i *Inode) toExtents() syscall.Errno {
+	if i.extents() {
+		return 0
+	}
+	runs, blocks, errno := i.readMap()
+	if errno != 0 {
+		return errno
+	}
+	o, errno := i.fs.begin(40+2*len(blocks), int64(insertBlocks+len(runs)/40))
+	if errno != 0 {
+		return errno
+	}
+	i.initExtents()
+	i.blocks -= min(i.blocks, uint64(len(blocks))<<(i.fs.blockBits-9))
+	o.changed = true
+	for _, m := range runs {
+		if errno := i.insert(o, m); errno != 0 {
+			return o.end(errno)
+		}
+	}
+	for _, b := range blocks {
+		if errno := o.free(b, 1, true); errno != 0 {
+			return o.end(errno)
+		}
+	}
+	return o.end(i.writeData(o))
+}
+
+// readMap lists a map's pieces and its own blocks.
+func (i *Inode) readMap() (runs []mapping, blocks []uint64, errno syscall.Errno) {
+	end := uint64(maxLogical)
+	for l := uint64(0); l < end; {
+		if _, _, ok := i.fs.indirectWay(l); !ok {
+			break
+		}
+		m, errno := i.lookupIndirect(l, maxExtent)
+		if errno != 0 {
+			return nil, nil, errno
+		}
+		l += m.n
+		if m.phys == 0 {
+			continue
+		}
+		if k := len(runs) - 1; k >= 0 && mergeable(runs[k], m) {
+			runs[k].n += m.n
+			continue
+		}
+		if runs = append(runs, m); len(runs) > maxMapRuns {
+			return nil, nil, syscall.EOPNOTSUPP
+		}
+	}
+	for level := 1; level <= 3; level++ {
+		blocks, errno = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		if errno != 0 {
+			return nil, nil, errno
+		}
+	}
+	return runs, blocks, 0
+}
+
+// mapBlocks adds a block of the map and those below it.
+func (i *Inode) mapBlocks(list []uint64, block uint64, level int) ([]uint64, syscall.Errno) {
+	if block == 0 {
+		return list, 0
+	}
+	if len(list) >= maxMapBlocks {
+		return nil, syscall.EOPNOTSUPP
+	}
+	list = append(list, block)
+	if level == 1 {
+		return list, 0
+	}
+	b, errno := i.fs.j.Get(block)
+	if errno != 0 {
+		return nil, errno
+	}
+	defer b.Put()
+	for k := 0; k < len(b.Data); k += 4 {
+		if list, errno = i.mapBlocks(list, uint64(le.Uint32(b.Data[k:])), level-1); errno != 0 {
+			return nil, errno
+		}
+	}
+	return list, 0
+}
+
+// freeMap frees all blocks of a file with a map, in as many handles as it needs.
+func (i *Inode) freeMap(o *op) syscall.Errno {
+	touch := func() { o.changed = true }
+	for level := 3; level > 0; level-- {
+		slot := i.block[4*(directBlocks+level-1):][:4]
+		if errno := i.freeSlots(o, slot, touch, level); errno != 0 {
+			return errno
+		}
+	}
+	return i.freeSlots(o, i.block[:4*directBlocks], touch, 0)
+}
+
+// freeSlots frees what slots name, from the last on, and clears them in the same
+// handle; level is how many levels of map lie between a slot and data.
+func (i *Inode) freeSlots(o *op, slots []byte, touch func(), level int) syscall.Errno {
+	for k := len(slots) - 4; k >= 0; k -= 4 {
+		v := uint64(le.Uint32(slots[k:]))
+		if v == 0 {
+			continue
+		}
+		n := uint64(1)
+		if level > 0 {
+			if errno := i.freeBelow(o, v, level); errno != 0 {
+				return errno
+			}
+		} else {
+			for k >= 4 && uint64(le.Uint32(slots[k-4:]))+1 == v && v > 1 {
+				k, v, n = k-4, v-1, n+1
+			}
+		}
+		if errno := i.next(o, 8); errno != 0 {
+			return errno
+		}
+		if errno := o.free(v, n, level > 0 || i.kind() != typeReg); errno != 0 {
+			return errno
+		}
+		i.blocks -= min(i.blocks, n<<(i.fs.blockBits-9))
+		touch()
+		clear(slots[k : k+4*int(n)])
+	}
+	return 0
+}
+
+func (i *Inode) freeBelow(o *op, block uint64, level int) syscall.Errno {
+	if !i.fs.usable(block, 1) {
+		return i.fs.corrupt("block map of inode", uint64(i.ino))
+	}
+	b, errno := i.fs.j.Get(block)
+	if errno != 0 {
+		return errno
+	}
+	defer b.Put()
+	return i.freeSlots(o, b.Data, func() { o.dirty(b, nil) }, level-1)
+}

@@ -1,0 +1,32 @@
+// Package ext4 reads and writes ext4, the file system of Linux, on a block.Device.
+//
+// The layout is that of the kernel's Documentation/filesystems/ext4 and of
+// e2fsprogs: superblock (super.go), groups and their bitmaps (group.go,
+// bitmap.go), inodes (inode.go), extent trees (extent.go), old block maps
+// (indirect.go), directories with hashed indexes (dir.go, htree.go), extended
+// attributes (xattr.go) and lists of orphans (orphan.go). Start at Mount in
+// mount.go. Package jbd2 below it keeps the metadata consistent.
+//
+// Data does not pass through this package's memory. A page cache above calls
+// Inode.WriteData, which takes blocks in memory only, writes the data, waits for
+// the device, and then lets a transaction say where the data lies. So what the
+// journal commits never points to data that is not on its way, and no
+// transaction keeps lists of pages (ordered mode without them).
+//
+// Locks, in the order in which they are taken:
+//
+//	FS.rename       one rename between two directories at a time
+//	Inode.data      shared by reads and writes of data, exclusive for truncation
+//	Inode.grow      one writer that allocates at a time
+//	Inode.mu        names, size, extents and attributes; a directory before the
+//	                inodes in it, otherwise by inode number
+//	a handle        jbd2.Journal.Begin; nothing above is waited for inside it
+//	FS.orphans      the list of orphans
+//	Inode.slot      the inode's bytes in the inode table
+//	group.mu        bitmaps and descriptor of one group
+//	FS.superMu      the superblock's buffer
+//
+// Every number from the disk is checked before it is used. What is wrong is one
+// line in the log and EIO. An error inside a handle that has changed something
+// stops the journal: the file system is read-only from then on.
+package ext4

@@ -1,0 +1,144 @@
+package jbd2
+
+import (
+	"cmp"
+	"encoding/binary"
+	"slices"
+	"syscall"
+)
+
+// replay brings the file system to the state of the last whole transaction: on the
+// disk, or in the cache if that may not be written. Nothing is written if a block
+// to replay is damaged.
+func (j *Journal) replay() error {
+	start := j.super.get(superStart)
+	j.sequence = j.super.get(superSequence)
+	if start == 0 {
+		return nil
+	}
+	s := &scan{j: j, l: j.super.layout(), pos: start, sequence: j.super.get(superSequence), sum: ^uint32(0),
+		plan: map[uint64]place{}, w: window{log: &j.log, end: j.super.end}}
+	if err := s.run(); err != nil {
+		return err
+	}
+	if err := j.refuseFast(s.sequence); err != nil {
+		return err
+	}
+	if e := s.revoke(); e != 0 {
+		return s.corrupt(e.Error())
+	}
+	list := s.sorted()
+	if err := s.verify(list); err != nil {
+		return err
+	}
+	j.replayed = s.committed > 0
+	// One number is left out: what was written of a transaction that was never
+	// committed is not taken for a part of the next one.
+	j.sequence = s.sequence + 1
+	if j.cfg.ReadOnly {
+		j.overlay = s.plan
+		return nil
+	}
+	if e := s.apply(list); e != 0 {
+		return &Error{"replaying the journal: " + e.Error()}
+	}
+	return nil
+}
+
+type planned struct {
+	block uint64
+	place
+}
+
+func (s *scan) sorted() []planned {
+	list := make([]planned, 0, len(s.plan))
+	for block, at := range s.plan {
+		list = append(list, planned{block, at})
+	}
+	slices.SortFunc(list, func(a, b planned) int { return cmp.Compare(a.logical, b.logical) })
+	return list
+}
+
+// verify reads what is to be replayed in the order of the log.
+func (s *scan) verify(list []planned) error {
+	if !s.l.sums() {
+		return nil
+	}
+	for _, p := range list {
+		data, e := s.w.get(p.logical)
+		if e != 0 {
+			return s.corrupt(e.Error())
+		}
+		if s.l.dataSum(p.sequence, data) != p.sum {
+			return s.corrupt("wrong checksum of the copy of block " + number(p.block))
+		}
+	}
+	return nil
+}
+
+// unescape puts back the magic that a block began with.
+func unescape(p []byte, escaped bool) {
+	if escaped {
+		be.PutUint32(p, magic)
+	}
+}
+
+// apply writes the blocks to their places, which need not be in the log's order:
+// each is there once. Then the log is empty.
+func (s *scan) apply(list []planned) syscall.Errno {
+	j := s.j
+	slices.SortFunc(list, func(a, b planned) int { return cmp.Compare(a.block, b.block) })
+	v := newVector(j.cfg.Device, j.cfg.BlockSize)
+	for _, p := range list {
+		q, e := v.add(p.block)
+		if e != 0 {
+			return e
+		}
+		if e := j.log.read([][]byte{q}, p.logical); e != 0 {
+			return e
+		}
+		unescape(q, p.escaped)
+	}
+	if e := v.write(); e != 0 {
+		return e
+	}
+	if e := j.cfg.Device.Flush(); e != 0 {
+		return e
+	}
+	if e := j.writeSuper(0, j.sequence); e != 0 {
+		return e
+	}
+	return j.cfg.Device.Flush()
+}
+
+// fetch reads a block: from the log if a replay without writing has found it there.
+func (j *Journal) fetch(block uint64, p []byte) syscall.Errno {
+	at, ok := j.overlay[block]
+	if !ok {
+		return j.cfg.Device.ReadAt([][]byte{p}, int64(block)*int64(j.cfg.BlockSize))
+	}
+	e := j.log.read([][]byte{p}, at.logical)
+	if e == 0 {
+		unescape(p, at.escaped)
+	}
+	return e
+}
+
+// Values of fast commits, which are little-endian: fs/ext4/fast_commit.h.
+const fastHead = 9
+
+// refuseFast looks whether fast commits follow the last transaction.
+func (j *Journal) refuseFast(sequence uint32) error {
+	if j.super.fast == 0 {
+		return nil
+	}
+	p := make([]byte, j.cfg.BlockSize)
+	if e := j.log.read([][]byte{p}, j.super.end); e != 0 {
+		return &Error{"reading the journal's area of fast commits: " + e.Error()}
+	}
+	// tag, length, features, transaction
+	if binary.LittleEndian.Uint16(p) == fastHead && binary.LittleEndian.Uint32(p[8:]) == sequence {
+		return &Error{"the journal has fast commits (feature fast_commit) to replay; run e2fsck -f once"}
+	}
+	return nil
+}

@@ -1,0 +1,160 @@
+package jbd2
+
+import (
+	"syscall"
+	"time"
+)
+
+// transaction is what is committed at once.
+//
+// It is the running one, which handles join; then the committing one, when copies
+// of its blocks are on the way into the log; then it lies in the log until its
+// blocks, or newer copies of them, are at their places.
+type transaction struct {
+	tid      uint64
+	handles  int // open ones
+	reserved int // credits of open handles that are not used yet
+	dirty    []*Buffer
+	count    int // of dirty that have not been revoked since
+	revoked  map[uint64]struct{}
+	onCommit []func()
+	timer    *time.Timer
+
+	copies   []snapshot // while it commits
+	allotted bool       // start and sequence are set
+	start    uint32     // its first block in the log
+	blocks   uint32     // its length there
+	sequence uint32
+
+	buffers []*Buffer // what it committed
+	pending int       // of these, those whose newest committed copy is not at its place
+}
+
+// snapshot is a buffer as a transaction leaves it.
+type snapshot struct {
+	b    *Buffer
+	data []byte
+}
+
+// Handle is one change of the file system, part of a transaction.
+type Handle struct {
+	j    *Journal
+	tx   *transaction
+	left int // credits
+}
+
+// size is how many blocks of the log a transaction needs at most.
+func (j *Journal) size(tx *transaction, more int) int {
+	n := tx.count + tx.reserved + more
+	return n + (n+j.perDescriptor-1)/j.perDescriptor + (len(tx.revoked)+j.perRevoke-1)/j.perRevoke + 1
+}
+
+// Begin opens a handle in the running transaction for a change of at most credits
+// blocks. It waits for a commit that is about to start and for room in the
+// transaction. EROFS: the journal is read-only or has ended; EFBIG: no transaction
+// may be that large.
+func (j *Journal) Begin(credits int) (*Handle, syscall.Errno) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for {
+		if j.err != nil || j.closed || j.cfg.ReadOnly {
+			return nil, syscall.EROFS
+		}
+		tx := j.running
+		switch {
+		case credits < 0 || j.size(&transaction{}, credits) > j.most:
+			return nil, syscall.EFBIG
+		case j.locked:
+			j.changed.Wait()
+		case tx == nil:
+			j.start()
+		case j.size(tx, credits) > j.enough && tx.count+tx.reserved+len(tx.revoked) > 0:
+			j.until(tx.tid)
+		default:
+			tx.handles++
+			tx.reserved += credits
+			return &Handle{j: j, tx: tx, left: credits}, 0
+		}
+	}
+}
+
+// start makes a running transaction, which is committed at the latest when it is
+// as old as Config.Interval.
+func (j *Journal) start() {
+	tid := j.next
+	j.next++
+	j.running = &transaction{tid: tid}
+	j.running.timer = time.AfterFunc(j.cfg.Interval, func() { j.Commit(tid) })
+}
+
+// Dirty makes a buffer part of the transaction. It comes before the change.
+func (h *Handle) Dirty(b *Buffer) {
+	j, tx := h.j, h.tx
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if b.tx == tx {
+		return
+	}
+	j.preserve(b)
+	b.tx, b.changed, b.stale = tx, true, false
+	tx.dirty = append(tx.dirty, b)
+	tx.count++
+	if h.left > 0 {
+		h.left--
+		tx.reserved--
+	}
+	delete(tx.revoked, b.Block)
+}
+
+// Revoke says that metadata blocks are freed: what the log has of them is not
+// replayed, and what the transaction has changed in them is dropped. They may be
+// used for data after the transaction is durable.
+func (h *Handle) Revoke(block uint64, count uint32) {
+	j, tx := h.j, h.tx
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if tx.revoked == nil {
+		tx.revoked = map[uint64]struct{}{}
+	}
+	for ; count > 0; block, count = block+1, count-1 {
+		tx.revoked[block] = struct{}{}
+		b := j.cache.blocks[block]
+		if b == nil {
+			continue
+		}
+		if b.tx == tx {
+			b.tx = nil
+			tx.count--
+		}
+		b.stale = true
+		j.cache.rest(b)
+	}
+}
+
+// OnCommit has f called when the transaction is durable, before Commit returns;
+// never if the journal ends first.
+func (h *Handle) OnCommit(f func()) {
+	h.j.mu.Lock()
+	h.tx.onCommit = append(h.tx.onCommit, f)
+	h.j.mu.Unlock()
+}
+
+// TID is the transaction's number. Numbers only grow.
+func (h *Handle) TID() uint64 { return h.tx.tid }
+
+// End closes the handle. EIO: the journal has ended.
+func (h *Handle) End() syscall.Errno {
+	j := h.j
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	h.tx.handles--
+	h.tx.reserved -= h.left
+	h.left = 0
+	if h.tx.handles == 0 {
+		j.changed.Broadcast()
+	}
+	if j.err != nil {
+		return syscall.EIO
+	}
+	return 0
+}

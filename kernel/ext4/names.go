@@ -1,0 +1,442 @@
+package ext4
+
+import (
+	"strings"
+	"syscall"
+)
+
+// checkName refuses names that cannot be made or removed.
+func checkName(name string) syscall.Errno {
+	switch {
+	case name == "":
+		return syscall.ENOENT
+	case len(name) > nameMax:
+		return syscall.ENAMETOOLONG
+	case name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// mayAdd checks that a name can be added and returns how many blocks that needs.
+// Caller holds i.mu, no handle is open.
+func (i *Inode) mayAdd(name string) (int64, syscall.Errno) {
+	if i.fs.ro.Load() {
+		return 0, syscall.EROFS
+	}
+	if name == "." || name == ".." {
+		return 0, syscall.EEXIST
+	}
+	if errno := checkName(name); errno != 0 {
+		return 0, errno
+	}
+	b, _, errno := i.lookupName(name)
+	if errno == 0 {
+		b.Put()
+		return 0, syscall.EEXIST
+	}
+	if errno != syscall.ENOENT {
+		return 0, errno
+	}
+	return i.needsRoom(name)
+}
+
+func (i *Inode) needsRoom(name string) (int64, syscall.Errno) {
+	blocks, errno := i.needs(name)
+	if blocks == 0 || errno != 0 {
+		return 0, errno
+	}
+	full, errno := i.indexFull(name)
+	if full {
+		errno = syscall.ENOSPC
+	}
+	return blocks, errno
+}
+
+// addCost is the buffers of adding a name that needs blocks blocks.
+func addCost(blocks int64) int {
+	if blocks > 0 {
+		return dirCost
+	}
+	return 2
+}
+
+// Create makes a file of any type but a symbolic link; mode has the type bits. rdev
+// is the number of a device. The result has a reference. EEXIST, ENOSPC, EMLINK…
+func (i *Inode) Create(name string, mode, uid, gid uint32, rdev uint64) (*Inode, syscall.Errno) {
+	return i.create(name, uint16(mode), uid, gid, 0, func(c *Inode, o *op) syscall.Errno {
+		switch c.kind() {
+		case typeDir:
+			return c.initDir(o, i.ino)
+		case typeReg:
+			c.initExtents()
+		case typeChar, typeBlk:
+			c.putRdev(rdev)
+		}
+		return 0
+	})
+}
+
+// Symlink makes a symbolic link. ENAMETOOLONG: the target does not fit a block.
+func (i *Inode) Symlink(name, target string, uid, gid uint32) (*Inode, syscall.Errno) {
+	if target == "" {
+		return nil, syscall.ENOENT
+	}
+	if len(target) >= i.fs.blockSize {
+		return nil, syscall.ENAMETOOLONG
+	}
+	blocks := int64(0)
+	if len(target) >= iBlockSize {
+		blocks = 1
+	}
+	return i.create(name, typeLink|0777, uid, gid, blocks, func(c *Inode, o *op) syscall.Errno {
+		c.size = uint64(len(target))
+		if blocks == 0 {
+			copy(c.block[:], target)
+			return 0
+		}
+		c.initExtents()
+		return c.firstContent(o, func(d []byte) { copy(d, target) })
+	})
+}
+
+// firstContent gives a new inode its first block, which is metadata.
+func (i *Inode) firstContent(o *op, fill func(d []byte)) syscall.Errno {
+	block, errno := o.block(i.goalLocked(0))
+	if errno != 0 {
+		return errno
+	}
+	i.blocks += uint64(i.fs.blockSize >> 9)
+	seal, checked := i.sealDir(), uint32(checkedDir)
+	if !i.isDir() {
+		seal, checked = nil, 0
+	}
+	b := o.fresh(block, checked, seal)
+	fill(b.Data)
+	b.Put()
+	return i.insert(o, mapping{0, block, 1, false})
+}
+
+// initDir makes the first block of a new directory.
+func (i *Inode) initDir(o *op, parent uint32) syscall.Errno {
+	i.initExtents()
+	i.size, i.nlink = uint64(i.fs.blockSize), 2
+	kind := i.fs.direntKind(typeDir)
+	return i.firstContent(o, func(d []byte) {
+		i.emptyDirBlock(d)
+		putDirent(d, 0, 12, i.ino, ".", kind)
+		putDirent(d, 12, i.fs.dirLimit()-12, parent, "..", kind)
+	})
+}
+
+func (i *Inode) create(name string, mode uint16, uid, gid uint32, blocks int64, init func(*Inode, *op) syscall.Errno) (*Inode, syscall.Errno) {
+	fs := i.fs
+	switch mode & typeMask {
+	case typeReg, typeDir, typeChar, typeBlk, typeFIFO, typeSock, typeLink:
+	default:
+		return nil, syscall.EINVAL
+	}
+	isDir := mode&typeMask == typeDir
+	if isDir {
+		blocks = 1
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	need, errno := i.mayAdd(name)
+	if errno != 0 {
+		return nil, errno
+	}
+	if isDir && !i.mayLink() {
+		return nil, syscall.EMLINK
+	}
+	if fs.freeInode.Load() <= 0 {
+		return nil, syscall.ENOSPC
+	}
+	o, errno := fs.begin(16+addCost(need), need+blocks)
+	if errno != 0 {
+		return nil, errno
+	}
+	c, errno := o.newChild(i, mode, uid, gid)
+	if errno != 0 {
+		return nil, o.end(errno)
+	}
+	defer c.mu.Unlock()
+	errno = init(c, o)
+	if errno == 0 {
+		errno = i.addEntry(o, name, c)
+	}
+	if errno == 0 {
+		errno = c.writeData(o)
+	}
+	if errno == 0 {
+		if isDir {
+			i.link()
+		}
+		errno = i.touchDir(o)
+	}
+	return c.orDrop(o.end(errno))
+}
+
+// orDrop returns the inode, or gives it up after an error.
+func (i *Inode) orDrop(errno syscall.Errno) (*Inode, syscall.Errno) {
+	if errno != 0 {
+		i.drop()
+		return nil, errno
+	}
+	return i, 0
+}
+
+// touchDir writes a directory whose names have changed.
+func (i *Inode) touchDir(o *op) syscall.Errno {
+	i.mtime = i.fs.opt.Now()
+	i.ctime = i.mtime
+	return i.writeData(o)
+}
+
+// newChild makes an inode near directory dir, in the table and with i.mu held.
+func (o *op) newChild(dir *Inode, mode uint16, uid, gid uint32) (*Inode, syscall.Errno) {
+	fs := o.fs
+	ino, errno := o.newInode(dir, mode&typeMask == typeDir)
+	if errno != 0 {
+		return nil, errno
+	}
+	now := fs.opt.Now()
+	c := &Inode{fs: fs, ino: ino, ftype: mode & typeMask, mode: mode, uid: uid, gid: gid, nlink: 1, orphanSlot: -1,
+		atime: now, mtime: now, ctime: now, crtime: now, raw: make([]byte, fs.inodeSize), extraSize: fs.wantExtra}
+	c.generation = uint32(now) ^ uint32(now>>32) ^ ino*0x9e3779b1
+	c.seed = crc32c32(crc32c32(fs.seed, ino), c.generation)
+	c.mu.Lock()
+	fs.adopt(c)
+	return c, 0
+}
+
+// mayLink says whether a directory can have one more subdirectory.
+func (i *Inode) mayLink() bool {
+	return i.nlink < linkMax || i.fs.hasRO(roDirNlink) && i.indexed()
+}
+
+// link counts a new subdirectory; a directory with too many has the count 1.
+func (i *Inode) link() {
+	i.nlink++
+	if i.indexed() && (i.nlink > linkMax || i.nlink == 2) {
+		i.nlink = 1
+	}
+}
+
+// unlink takes a subdirectory off the count.
+func (i *Inode) unlink() {
+	if i.nlink > 2 {
+		i.nlink--
+	}
+}
+
+// CreateUnnamed makes a file without a name (O_TMPFILE). Link gives it one; without,
+// the last Put frees it.
+func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
+	fs := i.fs
+	if fs.ro.Load() {
+		return nil, syscall.EROFS
+	}
+	if !i.isDir() {
+		return nil, syscall.ENOTDIR
+	}
+	if mode&typeMask != typeReg {
+		return nil, syscall.EINVAL
+	}
+	if fs.freeInode.Load() <= 0 {
+		return nil, syscall.ENOSPC
+	}
+	o, errno := fs.begin(16, 0)
+	if errno != 0 {
+		return nil, errno
+	}
+	c, errno := o.newChild(i, uint16(mode), uid, gid)
+	if errno != 0 {
+		return nil, o.end(errno)
+	}
+	defer c.mu.Unlock()
+	c.nlink = 0
+	c.initExtents()
+	if errno = c.addOrphan(o); errno == 0 {
+		errno = c.writeData(o)
+	}
+	return c.orDrop(o.end(errno))
+}
+
+// Link gives a file another name. EPERM: it is a directory. EMLINK, EEXIST, ENOSPC.
+func (i *Inode) Link(name string, c *Inode) syscall.Errno {
+	if c.isDir() {
+		return syscall.EPERM
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	need, errno := i.mayAdd(name)
+	if errno != 0 {
+		return errno
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nlink >= linkMax {
+		return syscall.EMLINK
+	}
+	if c.nlink == 0 && !c.onOrphans {
+		return syscall.ENOENT
+	}
+	o, errno := i.fs.begin(10+addCost(need), need)
+	if errno != 0 {
+		return errno
+	}
+	errno = i.addEntry(o, name, c)
+	if errno == 0 {
+		errno = c.removeOrphan(o)
+	}
+	if errno == 0 {
+		c.nlink++
+		c.ctime = i.fs.opt.Now()
+		errno = c.writeData(o)
+	}
+	if errno == 0 {
+		errno = i.touchDir(o)
+	}
+	return o.end(errno)
+}
+
+// Unlink removes a name of what is not a directory. EISDIR, ENOENT.
+func (i *Inode) Unlink(name string) syscall.Errno {
+	c, errno := i.unlinkName(name)
+	if c != nil {
+		c.Put()
+	}
+	return errno
+}
+
+func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
+	if i.fs.ro.Load() {
+		return nil, syscall.EROFS
+	}
+	if name == "." || name == ".." {
+		return nil, syscall.EISDIR
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	b, e, errno := i.lookupName(name)
+	if errno != 0 {
+		return nil, errno
+	}
+	defer b.Put()
+	c, errno := i.child(e.ino)
+	if errno != 0 {
+		return nil, errno
+	}
+	if c.isDir() {
+		return c, syscall.EISDIR
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.nlink == 0 {
+		return c, i.fs.corrupt("name of a file without links, inode", uint64(c.ino))
+	}
+	o, errno := i.fs.beginPromised(10, 0)
+	if errno != 0 {
+		return c, errno
+	}
+	errno = i.removeName(o, b, e)
+	if errno == 0 {
+		errno = c.lose(o)
+	}
+	if errno == 0 {
+		errno = i.touchDir(o)
+	}
+	return c, o.end(errno)
+}
+
+// lose takes one link away; a file without links is an orphan until it is freed.
+// Caller holds i.mu.
+func (i *Inode) lose(o *op) syscall.Errno {
+	i.nlink--
+	if i.isDir() {
+		i.nlink = 0
+	}
+	i.ctime = i.fs.opt.Now()
+	if i.nlink == 0 {
+		if errno := i.addOrphan(o); errno != 0 {
+			return errno
+		}
+	}
+	errno := i.writeData(o)
+	if i.nlink == 0 {
+		i.fs.notLate(i)
+	}
+	return errno
+}
+
+// Rmdir removes an empty directory. ENOTEMPTY, ENOTDIR.
+func (i *Inode) Rmdir(name string) syscall.Errno {
+	// Only who holds this lock locks two directories: names on a damaged disk may
+	// form loops.
+	i.fs.rename.Lock()
+	c, errno := i.rmdirName(name)
+	i.fs.rename.Unlock()
+	if c != nil {
+		c.Put()
+	}
+	return errno
+}
+
+func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
+	switch {
+	case i.fs.ro.Load():
+		return nil, syscall.EROFS
+	case name == ".":
+		return nil, syscall.EINVAL
+	case name == "..":
+		return nil, syscall.ENOTEMPTY
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	b, e, errno := i.lookupName(name)
+	if errno != 0 {
+		return nil, errno
+	}
+	defer b.Put()
+	c, errno := i.child(e.ino)
+	if errno != 0 {
+		return nil, errno
+	}
+	if !c.isDir() {
+		return c, syscall.ENOTDIR
+	}
+	if c == i || c.ino == rootIno {
+		return c, i.fs.corrupt("directory contains itself, inode", uint64(c.ino))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if errno := c.removable(); errno != 0 {
+		return c, errno
+	}
+	o, errno := i.fs.beginPromised(10, 0)
+	if errno != 0 {
+		return c, errno
+	}
+	errno = i.removeName(o, b, e)
+	if errno == 0 {
+		errno = c.lose(o)
+	}
+	if errno == 0 {
+		i.unlink()
+		errno = i.touchDir(o)
+	}
+	return c, o.end(errno)
+}
+
+// removable says why a directory cannot be removed.
+func (i *Inode) removable() syscall.Errno {
+	if i.nlink == 0 {
+		return i.fs.corrupt("name of a directory without links, inode", uint64(i.ino))
+	}
+	empty, errno := i.empty()
+	if errno == 0 && !empty {
+		errno = syscall.ENOTEMPTY
+	}
+	return errno
+}

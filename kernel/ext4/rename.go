@@ -1,0 +1,319 @@
+package ext4
+
+import "syscall"
+
+// renaming is one rename: from a name in one directory to a name in another or
+// the same.
+type renaming struct {
+	fs       *FS
+	from, to *Inode
+	old, new string
+	exchange bool
+	child    *Inode // what moves
+	target   *Inode // what has the new name, or nil
+}
+
+// Rename moves a name, in one transaction, to another directory or the same. What
+// had the new name is unlinked, or with exchange gets the old name. EINVAL: a
+// directory would be moved into itself. ENOTEMPTY, EISDIR, ENOTDIR, ENOENT.
+func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) syscall.Errno {
+	fs := i.fs
+	if fs.ro.Load() {
+		return syscall.EROFS
+	}
+	for _, n := range []string{name, newName} {
+		if errno := checkName(n); errno != 0 {
+			if n == "." || n == ".." {
+				errno = syscall.EBUSY
+			}
+			return errno
+		}
+	}
+	r := &renaming{fs: fs, from: i, to: to, old: name, new: newName, exchange: exchange}
+	fs.rename.Lock()
+	errno := r.run()
+	fs.rename.Unlock()
+	for _, c := range []*Inode{r.child, r.target} {
+		if c != nil {
+			c.Put()
+		}
+	}
+	return errno
+}
+
+func (r *renaming) run() syscall.Errno {
+	if !r.from.isDir() || !r.to.isDir() {
+		return syscall.ENOTDIR
+	}
+	first, second := r.from, r.to
+	if first != second && first.ino > second.ino {
+		first, second = second, first
+	}
+	if r.from != r.to {
+		// Under FS.rename no other thread holds two directories, so that order is free.
+		second.mu.Lock()
+		defer second.mu.Unlock()
+	}
+	first.mu.Lock()
+	defer first.mu.Unlock()
+	if errno := r.find(); errno != 0 {
+		return errno
+	}
+	if r.child == r.target {
+		return 0
+	}
+	if errno := r.allowed(); errno != 0 {
+		return errno
+	}
+	defer lockTwo(r.child, r.target)()
+	if r.target != nil && r.target.isDir() && !r.exchange {
+		if errno := r.target.removable(); errno != 0 {
+			return errno
+		}
+	}
+	if r.child.nlink == 0 || r.target != nil && r.target.nlink == 0 {
+		return r.fs.corrupt("name of a file without links, directory", uint64(r.from.ino))
+	}
+	return r.change()
+}
+
+// lockTwo locks inodes by number and returns what unlocks them.
+func lockTwo(a, b *Inode) func() {
+	if b == nil {
+		a.mu.Lock()
+		return a.mu.Unlock
+	}
+	if a.ino > b.ino {
+		a, b = b, a
+	}
+	a.mu.Lock()
+	b.mu.Lock()
+	return func() { b.mu.Unlock(); a.mu.Unlock() }
+}
+
+// find looks both names up.
+func (r *renaming) find() syscall.Errno {
+	ino, errno := r.from.lookupIno(r.old)
+	if errno != 0 {
+		return errno
+	}
+	if r.child, errno = r.from.child(ino); errno != 0 {
+		return errno
+	}
+	ino, errno = r.to.lookupIno(r.new)
+	if errno == syscall.ENOENT && !r.exchange {
+		return 0
+	}
+	if errno != 0 {
+		return errno
+	}
+	r.target, errno = r.to.child(ino)
+	return errno
+}
+
+// allowed checks types and loops. Directories' types never change and their place
+// only under FS.rename.
+func (r *renaming) allowed() syscall.Errno {
+	if r.child == r.from || r.target == r.to || r.child.ino == rootIno {
+		return r.fs.corrupt("directory contains itself, inode", uint64(r.from.ino))
+	}
+	if r.target == r.from {
+		if r.exchange {
+			return syscall.EINVAL
+		}
+		return syscall.ENOTEMPTY
+	}
+	if r.child == r.to {
+		return syscall.EINVAL
+	}
+	if r.target != nil && !r.exchange {
+		switch {
+		case r.child.isDir() && !r.target.isDir():
+			return syscall.ENOTDIR
+		case !r.child.isDir() && r.target.isDir():
+			return syscall.EISDIR
+		}
+	}
+	if r.from == r.to {
+		return 0
+	}
+	if r.child.isDir() {
+		if errno := r.fs.notBelow(r.child, r.to, r.from, r.to); errno != 0 {
+			return errno
+		}
+	}
+	if r.exchange && r.target.isDir() {
+		return r.fs.notBelow(r.target, r.from, r.from, r.to)
+	}
+	return 0
+}
+
+// mostDepth bounds the way to the root: a path of 4096 bytes names fewer.
+const mostDepth = 1 << 16
+
+// notBelow checks that directory d is not below dir: EINVAL. The caller holds i.mu
+// of held.
+func (fs *FS) notBelow(dir, d *Inode, held ...*Inode) syscall.Errno {
+	ino := d.ino
+	for range mostDepth {
+		if ino == dir.ino {
+			return syscall.EINVAL
+		}
+		if ino == rootIno {
+			return 0
+		}
+		next, errno := fs.parent(ino, held)
+		if errno != 0 {
+			return errno
+		}
+		if next == ino {
+			break
+		}
+		ino = next
+	}
+	return fs.corrupt("directories form a loop at inode", uint64(ino))
+}
+
+// parent is what ".." of a directory names.
+func (fs *FS) parent(ino uint32, held []*Inode) (uint32, syscall.Errno) {
+	for _, h := range held {
+		if h.ino == ino {
+			return h.lookupIno("..")
+		}
+	}
+	i, errno := fs.inode(ino)
+	if errno != 0 {
+		return 0, errno
+	}
+	defer i.Put()
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.lookupIno("..")
+}
+
+func (r *renaming) change() syscall.Errno {
+	need := int64(0)
+	if r.target == nil {
+		var errno syscall.Errno
+		if need, errno = r.to.needsRoom(r.new); errno != 0 {
+			return errno
+		}
+	}
+	moved := r.from != r.to && r.child.isDir()
+	if moved && (r.target == nil || !r.target.isDir()) && !r.to.mayLink() {
+		return syscall.EMLINK
+	}
+	for _, c := range []*Inode{r.child, r.target} {
+		if c == nil || r.from == r.to || !c.isDir() {
+			continue
+		}
+		if b, _, errno := c.lookupName(".."); errno != 0 {
+			return r.fs.corrupt("directory has no parent, inode", uint64(c.ino))
+		} else {
+			b.Put()
+		}
+	}
+	o, errno := r.fs.begin(20+addCost(need), need)
+	if errno != 0 {
+		return errno
+	}
+	return o.end(r.apply(o))
+}
+
+func (r *renaming) apply(o *op) syscall.Errno {
+	steps := []func(*op) syscall.Errno{r.setNew, r.setOld, r.setParents, r.writeAll}
+	for _, s := range steps {
+		if errno := s(o); errno != 0 {
+			return errno
+		}
+	}
+	return 0
+}
+
+// setNew makes the new name the child's.
+func (r *renaming) setNew(o *op) syscall.Errno {
+	if r.target == nil {
+		return r.to.addEntry(o, r.new, r.child)
+	}
+	return r.to.setEntry(o, r.new, r.child)
+}
+
+// setOld removes the old name, or makes it the target's.
+func (r *renaming) setOld(o *op) syscall.Errno {
+	if r.exchange {
+		return r.from.setEntry(o, r.old, r.target)
+	}
+	b, e, errno := r.from.lookupName(r.old)
+	if errno != 0 {
+		return errno
+	}
+	defer b.Put()
+	return r.from.removeName(o, b, e)
+}
+
+// setEntry makes a name that is there name another inode.
+func (i *Inode) setEntry(o *op, name string, c *Inode) syscall.Errno {
+	b, e, errno := i.lookupName(name)
+	if errno != 0 {
+		return errno
+	}
+	defer b.Put()
+	seal := i.sealDir()
+	if name == ".." && i.indexed() {
+		seal = i.sealIndex(dxRootBase)
+	}
+	o.dirty(b, seal)
+	le.PutUint32(b.Data[e.off:], c.ino)
+	b.Data[e.off+7] = i.fs.direntKind(c.ftype)
+	return 0
+}
+
+// setParents follows a directory's move to another parent.
+func (r *renaming) setParents(o *op) syscall.Errno {
+	if r.from == r.to {
+		if r.target != nil && r.target.isDir() && !r.exchange {
+			r.to.unlink()
+		}
+		return 0
+	}
+	if r.child.isDir() {
+		if errno := r.child.setEntry(o, "..", r.to); errno != 0 {
+			return errno
+		}
+		r.from.unlink()
+		r.to.link()
+	}
+	if r.target == nil || !r.target.isDir() {
+		return 0
+	}
+	r.to.unlink()
+	if !r.exchange {
+		return 0
+	}
+	r.from.link()
+	return r.target.setEntry(o, "..", r.from)
+}
+
+func (r *renaming) writeAll(o *op) syscall.Errno {
+	r.child.ctime = r.fs.opt.Now()
+	if errno := r.child.writeData(o); errno != 0 {
+		return errno
+	}
+	if r.target != nil {
+		if errno := r.writeTarget(o); errno != 0 {
+			return errno
+		}
+	}
+	if errno := r.from.touchDir(o); errno != 0 || r.from == r.to {
+		return errno
+	}
+	return r.to.touchDir(o)
+}
+
+func (r *renaming) writeTarget(o *op) syscall.Errno {
+	if !r.exchange {
+		return r.target.lose(o)
+	}
+	r.target.ctime = r.child.ctime
+	return r.target.writeData(o)
+}

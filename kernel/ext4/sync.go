@@ -1,0 +1,282 @@
+package ext4
+
+import (
+	"sync"
+	"syscall"
+	"time"
+)
+
+// lateInodes have times in memory that no transaction has seen. Each is referenced.
+type lateInodes struct {
+	mu    sync.Mutex
+	set   map[*Inode]struct{}
+	armed bool
+}
+
+// lateAfter is how long times stay in memory only.
+const lateAfter = 5 * time.Second
+
+// late remembers that the inode has new times. Caller holds i.mu.
+func (i *Inode) late() {
+	if i.lateTimes || i.nlink == 0 {
+		return
+	}
+	i.lateTimes = true
+	l := &i.fs.late
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, in := l.set[i]; in {
+		return
+	}
+	if l.set == nil {
+		l.set = map[*Inode]struct{}{}
+	}
+	i.Ref()
+	l.set[i] = struct{}{}
+	if !l.armed {
+		l.armed = true
+		time.AfterFunc(lateAfter, i.fs.writeLateNow)
+	}
+}
+
+func (fs *FS) writeLateNow() {
+	fs.late.mu.Lock()
+	fs.late.armed = false
+	fs.late.mu.Unlock()
+	fs.writeLate()
+}
+
+// notLate forgets the times of an inode that has no links any more. The caller has
+// a reference.
+func (fs *FS) notLate(i *Inode) {
+	l := &fs.late
+	l.mu.Lock()
+	_, in := l.set[i]
+	delete(l.set, i)
+	l.mu.Unlock()
+	if in {
+		i.drop()
+	}
+}
+
+// writeLate journals the times of all inodes that have new ones.
+func (fs *FS) writeLate() (errno syscall.Errno) {
+	l := &fs.late
+	l.mu.Lock()
+	set := l.set
+	l.set = nil
+	l.mu.Unlock()
+	for i := range set {
+		i.mu.Lock()
+		if e := i.writeTimes(); errno == 0 {
+			errno = e
+		}
+		i.mu.Unlock()
+		i.Put()
+	}
+	return errno
+}
+
+// writeTimes journals the inode if its times are new. Caller holds i.mu.
+func (i *Inode) writeTimes() syscall.Errno {
+	if !i.lateTimes {
+		return 0
+	}
+	o, errno := i.fs.begin(1, 0)
+	if errno != 0 {
+		return errno
+	}
+	return o.end(i.write(o))
+}
+
+// beginPromised is begin for a change that makes promises true or frees space: it
+// may use what is kept for that.
+func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
+	return fs.beginMargin(credits, blocks, 0)
+}
+
+// Fsync returns when the file's data that was written and the inode are durable.
+// With dataOnly, as fdatasync(2), times need not be.
+func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
+	fs := i.fs
+	i.mu.Lock()
+	fresh := false
+	if i.lateTimes && !dataOnly && !fs.ro.Load() {
+		if errno := i.writeTimes(); errno != 0 {
+			i.mu.Unlock()
+			return errno
+		}
+		fresh = true
+	}
+	tid := i.tid
+	if dataOnly {
+		tid = i.dataTID
+	}
+	i.mu.Unlock()
+	return i.flush(tid, fresh)
+}
+
+// flush commits a transaction and, unless it is so new that its commit flushes the
+// data too, the device.
+func (i *Inode) flush(tid uint64, fresh bool) syscall.Errno {
+	i.syncing.Lock()
+	defer i.syncing.Unlock()
+	written := i.overwritten.Swap(false)
+	errno := syscall.Errno(0)
+	if tid != 0 {
+		errno = i.fs.j.Commit(tid)
+	}
+	if errno == 0 && written && !fresh {
+		errno = i.fs.dev.Flush()
+	}
+	if errno == 0 && i.fs.j.Err() != nil {
+		errno = syscall.EIO
+	}
+	if errno != 0 && written {
+		i.overwritten.Store(true)
+	}
+	return errno
+}
+
+// Sync makes everything durable that was changed before.
+func (fs *FS) Sync() syscall.Errno {
+	if fs.ro.Load() {
+		if fs.j.Err() != nil {
+			return syscall.EIO
+		}
+		return 0
+	}
+	if errno := fs.writeLate(); errno != 0 {
+		return errno
+	}
+	if errno := fs.writeCounts(); errno != 0 {
+		return errno
+	}
+	if errno := fs.j.CommitAll(); errno != 0 {
+		return errno
+	}
+	return fs.dev.Flush()
+}
+
+// counts sums up the descriptors.
+func (fs *FS) counts() (blocks uint64, inodes uint32) {
+	for _, g := range fs.group {
+		g.mu.Lock()
+		blocks += uint64(fs.descFree(g.desc))
+		inodes += fs.descInodes(g.desc)
+		g.mu.Unlock()
+	}
+	return blocks, inodes
+}
+
+// writeCounts journals the superblock's counters if they are out of date.
+func (fs *FS) writeCounts() syscall.Errno {
+	blocks, inodes := fs.counts()
+	fs.superMu.Lock()
+	sb := fs.super()
+	same := pair32(sb, sFreeBlocksLo, sFreeBlocksHi, fs.hasIncompat(incompat64bit)) == blocks && le.Uint32(sb[sFreeInodes:]) == inodes
+	fs.superMu.Unlock()
+	if same {
+		return 0
+	}
+	o, errno := fs.begin(1, 0)
+	if errno != 0 {
+		return errno
+	}
+	o.changeSuper(func(sb []byte) { fs.putCounts(sb, blocks, inodes) })
+	return o.end(0)
+}
+
+func (fs *FS) putCounts(sb []byte, blocks uint64, inodes uint32) {
+	le.PutUint32(sb[sFreeBlocksLo:], uint32(blocks))
+	if fs.hasIncompat(incompat64bit) {
+		le.PutUint32(sb[sFreeBlocksHi:], uint32(blocks>>32))
+	}
+	le.PutUint32(sb[sFreeInodes:], inodes)
+	fs.putWriteTime(sb)
+}
+
+func (fs *FS) putWriteTime(sb []byte) {
+	now := fs.opt.Now() / 1e9
+	le.PutUint32(sb[sWriteTime:], uint32(now))
+	sb[sWriteTimeHi] = byte(now >> 32)
+}
+
+// startWriting marks the disk as mounted and frees the orphans of a crash.
+func (fs *FS) startWriting() error {
+	sb := fs.super()
+	if le.Uint16(sb[sState:])&stateErrors != 0 {
+		fs.opt.Log("ext4: errors were found on this file system before; run e2fsck")
+	}
+	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])|incompatRecover)
+	if fs.orphanFile != 0 {
+		le.PutUint32(sb[sRoCompat:], le.Uint32(sb[sRoCompat:])|roOrphanPresent)
+	}
+	le.PutUint16(sb[sMountCount:], le.Uint16(sb[sMountCount:])+1)
+	now := fs.opt.Now() / 1e9
+	le.PutUint32(sb[sMountTime:], uint32(now))
+	sb[sMountTimeHi] = byte(now >> 32)
+	if errno := fs.storeSuper(); errno != 0 {
+		return mountError("superblock: " + errno.Error())
+	}
+	if errno := fs.recoverOrphans(); errno != 0 {
+		return mountError("orphans: " + errno.Error() + "; run e2fsck")
+	}
+	return nil
+}
+
+// storeSuper writes the superblock past the journal, and waits until it is durable.
+func (fs *FS) storeSuper() syscall.Errno {
+	sealSuper(fs.geometry, fs.super())
+	block := append([]byte(nil), fs.superBuf.Data...)
+	if errno := fs.dev.WriteAt([][]byte{block}, fs.blockBytes(fs.superBuf.Block)); errno != 0 {
+		return errno
+	}
+	return fs.dev.Flush()
+}
+
+// Unmount writes everything to its place and marks the disk as clean. Nothing may
+// be called afterwards, and nothing may run meanwhile. EIO: the disk is not clean;
+// its next mount replays the journal.
+func (fs *FS) Unmount() syscall.Errno {
+	if fs.ro.Load() {
+		failed := fs.j.Err() != nil
+		fs.j.Close()
+		if failed {
+			return syscall.EIO
+		}
+		return 0
+	}
+	fs.dropWindows()
+	errno := fs.Sync()
+	if errno == 0 {
+		errno = fs.writeCounts()
+	}
+	empty := fs.orphans.empty()
+	fs.ro.Store(true)
+	if e := fs.j.Close(); errno == 0 {
+		errno = e
+	}
+	if errno != 0 || fs.j.Err() != nil {
+		return syscall.EIO
+	}
+	sb := fs.super()
+	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])&^incompatRecover)
+	if empty {
+		le.PutUint32(sb[sRoCompat:], le.Uint32(sb[sRoCompat:])&^roOrphanPresent)
+	}
+	fs.putWriteTime(sb)
+	return fs.storeSuper()
+}
+
+// empty says whether the orphan file names no inode.
+func (l *orphans) empty() bool {
+	for _, slots := range l.slots {
+		for _, ino := range slots {
+			if ino != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,283 @@
+package ext4
+
+import "syscall"
+
+// Truncate sets the size. What lies behind a smaller size is freed, what comes
+// behind a larger one reads as zero. The cache above has dropped its pages.
+func (i *Inode) Truncate(size int64) syscall.Errno {
+	fs := i.fs
+	switch {
+	case fs.ro.Load():
+		return syscall.EROFS
+	case size < 0 || i.kind() != typeReg:
+		return syscall.EINVAL
+	case uint64(size) > maxFileBlocks<<fs.blockBits:
+		return syscall.EFBIG
+	}
+	i.data.Lock()
+	defer i.data.Unlock()
+	i.grow.Lock()
+	defer i.grow.Unlock()
+	fs.release(&i.ahead)
+	if errno := i.needExtents(); errno != 0 {
+		return errno
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if errno := i.zeroPart(min(i.size, uint64(size)), uint64(fs.blockSize)); errno != 0 {
+		return errno
+	}
+	first := (uint64(size) + uint64(fs.blockSize) - 1) >> fs.blockBits
+	fs.unclaim(int64(i.reserved.remove(first, maxLogical)))
+	return i.resize(uint64(size), first)
+}
+
+// resize journals a new size and frees the blocks from block first on. Caller
+// holds i.mu.
+func (i *Inode) resize(size, first uint64) syscall.Errno {
+	o, errno := i.fs.beginPromised(80, insertBlocks)
+	if errno != 0 {
+		return errno
+	}
+	i.size = size
+	i.mtime = i.fs.opt.Now()
+	i.ctime = i.mtime
+	return o.end(i.shrink(o, first))
+}
+
+// shrink frees the blocks from block first on. If that takes more than one handle
+// the inode is an orphan meanwhile, so that a mount after a crash goes on.
+func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
+	orphan := i.depth() > 0 && !i.onOrphans
+	if orphan {
+		if errno := i.addOrphan(o); errno != 0 {
+			return errno
+		}
+		if errno := i.writeData(o); errno != 0 {
+			return errno
+		}
+		o.left -= 4
+	}
+	if errno := i.remove(o, first, maxLogical); errno != 0 {
+		return errno
+	}
+	if orphan {
+		if errno := i.next(o, 4); errno != 0 {
+			return errno
+		}
+		if errno := i.removeOrphan(o); errno != 0 {
+			return errno
+		}
+	}
+	return i.writeData(o)
+}
+
+// zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if
+// data lies there. Caller holds i.mu and i.data.
+func (i *Inode) zeroPart(off, n uint64) syscall.Errno {
+	fs := i.fs
+	at := off & uint64(fs.blockSize-1)
+	if n >= uint64(fs.blockSize) && at == 0 || n == 0 {
+		return 0
+	}
+	m, errno := i.lookup(off>>fs.blockBits, 1)
+	if errno != 0 || !m.written() {
+		return errno
+	}
+	buf := make([]byte, fs.blockSize)
+	if errno := fs.dev.ReadAt([][]byte{buf}, fs.blockBytes(m.phys)); errno != 0 {
+		return errno
+	}
+	clear(buf[at:min(at+n, uint64(fs.blockSize))])
+	i.overwritten.Store(true)
+	return fs.dev.WriteAt([][]byte{buf}, fs.blockBytes(m.phys))
+}
+
+// inner zeroes the partial blocks at both ends of a range and returns the whole
+// blocks between them. Caller holds i.mu and i.data.
+func (i *Inode) inner(off, n uint64) (first, end uint64, errno syscall.Errno) {
+	fs := i.fs
+	bs := uint64(fs.blockSize)
+	last := off + n
+	first, end = (off+bs-1)>>fs.blockBits, last>>fs.blockBits
+	if off%bs != 0 {
+		if errno := i.zeroPart(off, min(n, bs-off%bs)); errno != 0 {
+			return 0, 0, errno
+		}
+	}
+	if last%bs != 0 && end >= first {
+		errno = i.zeroPart(end<<fs.blockBits, last%bs)
+	}
+	return first, end, errno
+}
+
+// Punch frees the whole blocks from off to off+n and zeroes the parts at the ends.
+// The size stays.
+func (i *Inode) Punch(off, n int64) syscall.Errno {
+	return i.edit(off, n, func(first, end uint64) syscall.Errno {
+		o, errno := i.fs.beginPromised(80, insertBlocks)
+		if errno != 0 {
+			return errno
+		}
+		errno = i.remove(o, first, end)
+		if errno == 0 {
+			errno = i.writeData(o)
+		}
+		return o.end(errno)
+	})
+}
+
+// edit does what Punch and Zero share: locks, promises, the parts at the ends.
+func (i *Inode) edit(off, n int64, f func(first, end uint64) syscall.Errno) syscall.Errno {
+	if i.fs.ro.Load() {
+		return syscall.EROFS
+	}
+	if _, _, errno := i.blockRange(off, n); errno != 0 {
+		return errno
+	}
+	i.data.Lock()
+	defer i.data.Unlock()
+	i.grow.Lock()
+	defer i.grow.Unlock()
+	if errno := i.needExtents(); errno != 0 {
+		return errno
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	first, end, errno := i.inner(uint64(off), uint64(n))
+	if errno != 0 {
+		return errno
+	}
+	i.mtime = i.fs.opt.Now()
+	i.ctime = i.mtime
+	if first >= end {
+		i.late()
+		return 0
+	}
+	i.fs.unclaim(int64(i.reserved.remove(first, end)))
+	return f(first, end)
+}
+
+// Zero makes off to off+n read as zero: whole blocks become unwritten extents, also
+// where there was a hole. The size stays. ENOSPC: the holes were not filled.
+func (i *Inode) Zero(off, n int64) syscall.Errno {
+	errno := i.edit(off, n, i.unwrite)
+	if errno != 0 {
+		return errno
+	}
+	return i.Allocate(off, n, true)
+}
+
+// unwrite makes the extents of a range unwritten. Caller holds i.mu.
+func (i *Inode) unwrite(first, end uint64) syscall.Errno {
+	for first < end {
+		m, errno := i.lookup(first, min(end-first, maxUnwritten))
+		if errno != 0 {
+			return errno
+		}
+		first += m.n
+		if !m.written() {
+			continue
+		}
+		o, errno := i.fs.begin(60+i.removeCost(), 2*insertBlocks)
+		if errno != 0 {
+			return errno
+		}
+		m.unwritten = true
+		errno = i.replace(o, m)
+		if errno == 0 {
+			errno = i.writeData(o)
+		}
+		if errno = o.end(errno); errno != 0 {
+			return errno
+		}
+	}
+	return 0
+}
+
+// Allocate gives the holes from off to off+n blocks that read as zero until they
+// are written. The size grows to off+n unless keepSize.
+func (i *Inode) Allocate(off, n int64, keepSize bool) syscall.Errno {
+	fs := i.fs
+	if fs.ro.Load() {
+		return syscall.EROFS
+	}
+	first, end, errno := i.blockRange(off, n)
+	if errno != 0 {
+		return errno
+	}
+	i.data.RLock()
+	defer i.data.RUnlock()
+	i.grow.Lock()
+	defer i.grow.Unlock()
+	if errno := i.needExtents(); errno != 0 {
+		return errno
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	size := i.size
+	if !keepSize {
+		size = max(size, uint64(off+n))
+		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); size > i.size && errno != 0 {
+			return errno
+		}
+	}
+	for first < end {
+		m, errno := i.lookup(first, min(end-first, maxUnwritten))
+		if errno != 0 {
+			return errno
+		}
+		if m.phys == 0 {
+			if m.n, errno = i.preallocate(m, size); errno != 0 {
+				return errno
+			}
+		}
+		first += m.n
+	}
+	if size == i.size {
+		return 0
+	}
+	return i.resizeOnly(size)
+}
+
+// preallocate fills the start of a hole with one unwritten extent and returns its
+// length. Caller holds i.mu.
+func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
+	fs := i.fs
+	if errno := fs.claim(int64(m.n), fs.margin()); errno != 0 {
+		return 0, errno
+	}
+	phys, n, errno := fs.take(i.goalLocked(m.logical), m.n)
+	if errno != 0 {
+		fs.unclaim(int64(m.n))
+		return 0, errno
+	}
+	fs.unclaim(int64(m.n - n))
+	o, errno := fs.begin(60, insertBlocks)
+	if errno != 0 {
+		fs.untake(phys, n)
+		return 0, errno
+	}
+	errno = o.use(phys, n)
+	if errno == 0 {
+		i.blocks += n << (fs.blockBits - 9)
+		errno = i.insert(o, mapping{m.logical, phys, n, true})
+	}
+	if errno == 0 {
+		i.size = max(i.size, min(size, (m.logical+n)<<fs.blockBits))
+		i.ctime = fs.opt.Now()
+		errno = i.writeData(o)
+	}
+	return n, o.end(errno)
+}
+
+// resizeOnly journals a larger size. Caller holds i.mu.
+func (i *Inode) resizeOnly(size uint64) syscall.Errno {
+	o, errno := i.fs.begin(2, 0)
+	if errno != 0 {
+		return errno
+	}
+	i.size = size
+	i.ctime = i.fs.opt.Now()
+	return o.end(i.writeData(o))
+}
