@@ -16,8 +16,8 @@ type Mounter func(tag, path string, readOnly bool) (found bool, why string)
 // disks is linked, which calls Mount when it has initialised.
 var folders, disks uintptr
 
-// Mount serves the words mount=TAG:/path[:ro], in their order, and enters the
-// working directory. disk, if not nil, mounts disks. A program that names no
+// Mount serves the words root=TAG[:ro] and then mount=TAG:/path[:ro], in their
+// order, and enters the working directory. disk, if not nil, mounts disks. A program that names no
 // files has no use for either, and no code to mount them. Otherwise what it was
 // promised and does not get ends it: it would take its absence for an empty
 // folder.
@@ -31,12 +31,35 @@ func Mount(disk Mounter) {
 		code := unsafe.Pointer(&folders) // a func is a pointer to its code's address
 		mounters = append(mounters, *(*Mounter)(unsafe.Pointer(&code)))
 	}
-	for _, w := range words {
-		if spec, ok := strings.CutPrefix(w, "mount="); ok && len(mounters) > 0 {
-			mountOne(mounters, spec)
+	if len(mounters) > 0 {
+		mountRoot(mounters, words)
+		for _, w := range words {
+			if spec, ok := strings.CutPrefix(w, "mount="); ok {
+				mountOne(mounters, spec)
+			}
 		}
 	}
 	changeDirectory(words)
+}
+
+// mountRoot serves root=TAG[:ro], and the word ro beside it, which has the same
+// meaning (Linux's kernel-parameters). The last one counts.
+func mountRoot(mounters []Mounter, words []string) {
+	tag, suffix := "", ""
+	for _, w := range words {
+		if spec, ok := strings.CutPrefix(w, "root="); ok {
+			tag = spec
+		} else if w == "ro" {
+			suffix = ":ro"
+		}
+	}
+	if tag != "" {
+		tag, ro := strings.CutSuffix(tag, ":ro")
+		if ro {
+			suffix = ":ro"
+		}
+		mountOne(mounters, tag+":/"+suffix)
+	}
 }
 
 // mountOne serves one word, or ends the program.
@@ -59,7 +82,7 @@ func tryMount(mounters []Mounter, tag, path string, readOnly bool) (why string) 
 			return why
 		}
 	}
-	if disks == 0 && strings.HasPrefix(tag, "disk") {
+	if disks == 0 && (path == "/" || strings.HasPrefix(tag, "disk")) {
 		return "this image is built without disks; build it with yolk build -disk, or with go build -tags yolkdisk"
 	}
 	return "the machine has no device of this tag; yolk run -v DIR:" + path + " adds a folder, as QEMU's -device virtio-9p-…,mount_tag=" +

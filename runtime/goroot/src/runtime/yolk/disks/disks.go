@@ -1,11 +1,12 @@
 //go:build tamago
 
 // Package disks gives the kernel the machine's virtio disks: each is a file,
-// /dev/vda and so on in the order in which they are found. It is linked into
-// programs that are built with the tag yolkdisk (tamagoDisks in
+// /dev/vda and so on in the order in which they are found, and those that the
+// command line names are mounted, with root=TAG[:ro] or mount=TAG:/path[:ro]. It
+// is linked into programs that are built with the tag yolkdisk (tamagoDisks in
 // cmd/link/internal/ld/tamago.go), and initialises before their own packages.
 //
-// Start reading at start.
+// Start reading at start, then mount (mount.go).
 package disks
 
 import (
@@ -19,6 +20,7 @@ import (
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/blk"
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/diskfs"
 	"github.com/yolk-unikernel/yolk/kernel/rawdisk"
 )
 
@@ -33,7 +35,7 @@ func start() {
 			yolk.Kernel.Log("virtio-blk at " + d.Location + ": " + err.Error())
 		}
 	}
-	yolk.Mount(nil)
+	yolk.Mount(mount)
 }
 
 // disk is one of the machine's disks.
@@ -41,7 +43,11 @@ type disk struct {
 	*blk.Disk
 	name   string // vda
 	serial string // what the host calls it, or ""
+	number uint64 // device number
 	lost   sync.Once
+
+	fs       *diskfs.FS // once it is mounted
+	readOnly bool       // so
 }
 
 // found are the disks in the order of their names.
@@ -80,6 +86,7 @@ func add(d *devices.Device) error {
 	if k.Disk, err = blk.NewDisk(dev, blk.DiskOptions{Waiting: yolk.Waiting, Touch: devices.Touch}); err != nil {
 		return err
 	}
+	k.number = major<<8 | uint64(len(found))*minors&0xff | uint64(len(found))*minors>>8<<20 // makedev(3)
 	k.addNode(len(found))
 	found = append(found, k)
 	return nil
