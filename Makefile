@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm std-tests std-tests-sample bench soak distance qemu toolchain clean
+.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk soak distance qemu toolchain clean
 
 all: $(YOLK)
 
@@ -62,6 +62,10 @@ std-tests-sample: qemu
 # yolk beside Linux on the same VMM, interleaved; prints medians and spread.
 bench: qemu toolchain
 	@$(GO) run ./tools/bench
+
+# The disk of both, in the same way.
+bench-disk: qemu toolchain
+	@$(GO) run ./tools/bench -disk
 
 # Four CPUs kept busy with everything at once; FOR=30m is the length. A host with
 # fewer than four free cores makes the guest stall: STALL is what is allowed.

@@ -33,7 +33,7 @@ func buildLinux(ctx context.Context, root, dir string) (*system, error) {
 		return nil, err
 	}
 	initrd := filepath.Join(dir, "initrd")
-	if err := writeInitramfs(ctx, initrd, tree, initBinary); err != nil {
+	if err := writeInitramfs(ctx, initrd, tree, initBinary, modules); err != nil {
 		return nil, err
 	}
 	size, err := fileSize(kernel, initrd)
@@ -137,7 +137,7 @@ func findOne(dir, pattern string) (string, error) {
 	return found, err
 }
 
-func writeInitramfs(ctx context.Context, file, tree, initBinary string) error {
+func writeInitramfs(ctx context.Context, file, tree, initBinary string, modules []string) error {
 	program, err := os.ReadFile(initBinary)
 	if err != nil {
 		return err
@@ -169,6 +169,9 @@ func (l *loader) add(name string) error {
 	if slices.Contains(l.order, name+".ko") {
 		return nil
 	}
+	if builtin, err := l.builtin(name); builtin || err != nil {
+		return err
+	}
 	code, err := module(l.ctx, l.tree, name)
 	if err != nil {
 		return err
@@ -185,6 +188,16 @@ func (l *loader) add(name string) error {
 	l.order = append(l.order, name+".ko")
 	l.archive.file("m/"+name+".ko", 0o644, code)
 	return nil
+}
+
+// builtin tells whether the kernel itself contains the module.
+func (l *loader) builtin(name string) (bool, error) {
+	list, err := findOne(l.tree, "modules.builtin")
+	if err != nil {
+		return false, err
+	}
+	text, err := os.ReadFile(list)
+	return strings.Contains(string(text), "/"+name+".ko\n"), err
 }
 
 // dependencies returns the names after "depends=" in a module's .modinfo

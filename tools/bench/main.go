@@ -3,14 +3,14 @@
 // KVM is never used), interleaved, and prints medians, spread and the ratio.
 // docs/benchmarks.md explains every row.
 //
-//	go run ./tools/bench [-runs 5] [-quick] [-only yolk|linux] [-json FILE]
+//	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-json FILE]
 //
 // It needs root for a network namespace of its own with a tap device in it, and
 // the programs qemu-system-x86_64, ip, gcc, wrk, apt-get and dpkg. It changes
 // nothing outside its namespace, a temporary folder and the user's cache.
 //
 // Start reading at run; one file each holds the machine (vm.go), the guests
-// (linux.go, yolk.go), and the measurements (boot.go, instructions.go, load.go).
+// (linux.go, yolk.go), and the measurements (boot.go, instructions.go, load.go, disk.go).
 package main
 
 import (
@@ -32,6 +32,7 @@ type options struct {
 	quick bool
 	only  string
 	json  string
+	disk  bool
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 5, "how often each system is measured")
 	flag.BoolVar(&o.quick, "quick", false, "two short runs, no search for the smallest RAM")
 	flag.StringVar(&o.only, "only", "", "measure one system: yolk or linux")
+	flag.BoolVar(&o.disk, "disk", false, "measure the disk instead of boot, requests and streams")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.Parse()
 	if err := o.check(); err != nil {
@@ -77,6 +79,9 @@ func (o *options) check() error {
 func run(ctx context.Context, o *options) error {
 	if dir := namespaceDir(); dir != "" {
 		return measure(ctx, o, dir)
+	}
+	if o.disk {
+		return runDisk(ctx, o)
 	}
 	if err := errors.Join(missing()...); err != nil {
 		return err

@@ -38,7 +38,7 @@ func TestDevices(t *testing.T) {
 	const size = 1 << 20
 	host.Truncate(size)
 	for name, d := range map[string]block.Device{
-		"memory": NewMemory(size, 512), "fork": NewMemory(size, 512).fork(), "file": NewFile(host, size, 512, false),
+		"memory": NewMemory(size, 512), "clone": NewMemory(size, 512).Clone(), "file": NewFile(host, size, 512, false),
 		"recorder": NewRecorder(NewMemory(size, 512)), "faulty": NewFaulty(NewMemory(size, 512)),
 	} {
 		t.Run(name, func(t *testing.T) {

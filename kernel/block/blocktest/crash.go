@@ -22,7 +22,7 @@ func (r *Recorder) Crash() *Crash {
 	return &Crash{events: r.events, durable: r.base.Clone(), open: map[int]bool{}, flushes: map[int][]int{}}
 }
 
-// To goes on to the state before event number n, and ends the use of disks made before.
+// To goes on to the state before event number n.
 func (c *Crash) To(n int) {
 	for ; c.at < n && c.at < len(c.events); c.at++ {
 		c.step(c.at, c.events[c.at])
@@ -91,9 +91,9 @@ const (
 	Torn                // some are, some are not, of some only some sectors
 )
 
-// Disk is what the power cut leaves: valid until To is called.
+// Disk is what the power cut leaves.
 func (c *Crash) Disk(loss Loss, r *rand.Rand) *Memory {
-	m := c.durable.fork()
+	m := c.durable.Clone()
 	for _, w := range c.order {
 		switch e := c.events[w]; {
 		case loss == Nothing, loss == Random && r.IntN(2) == 0, loss == Torn && r.IntN(3) == 0:

@@ -8,7 +8,13 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/block"
 )
 
-const chunk = 64 << 10
+const chunk = 16 << 10
+
+// part is a chunk's contents. What clones share is copied by who writes to it.
+type part struct {
+	owner *Memory
+	data  [chunk]byte
+}
 
 // Memory is a sparse disk in memory.
 type Memory struct {
@@ -17,15 +23,14 @@ type Memory struct {
 	readOnly  bool
 
 	mu     sync.RWMutex
-	chunks map[int64][]byte
-	base   *Memory // has the chunks that are missing here; nobody writes to it
+	chunks map[int64]*part
 }
 
 var _ block.Device = (*Memory)(nil)
 
 // NewMemory makes a disk of zeroes; size in bytes is rounded down to blocks.
 func NewMemory(size int64, blockSize int) *Memory {
-	return &Memory{size: size - size%int64(blockSize), blockSize: blockSize, chunks: map[int64][]byte{}}
+	return &Memory{size: size - size%int64(blockSize), blockSize: blockSize, chunks: map[int64]*part{}}
 }
 
 // FromBytes makes a disk with a copy of an image, its length rounded up to blocks.
@@ -44,35 +49,33 @@ func (m *Memory) Bytes() []byte {
 	return p
 }
 
-// Clone is a disk with the same contents.
+// Clone is a disk with the same contents. It costs little: both copy what they
+// change from then on.
 func (m *Memory) Clone() *Memory {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	c := NewMemory(m.size, m.blockSize)
-	for ; m != nil; m = m.base {
-		for i, p := range m.chunks {
-			if c.chunks[i] == nil {
-				c.chunks[i] = append([]byte(nil), p...)
-			}
+	for i, p := range m.chunks {
+		if p.owner == m {
+			p.owner = nil
 		}
+		c.chunks[i] = p
 	}
 	return c
 }
 
-// fork is a disk with the same contents that copies what is written to it.
-func (m *Memory) fork() *Memory {
-	c := NewMemory(m.size, m.blockSize)
-	c.base = m
-	return c
-}
-
-func (m *Memory) chunk(i int64) []byte {
-	for ; m != nil; m = m.base {
-		if c := m.chunks[i]; c != nil {
-			return c
-		}
+// own returns a chunk that may be written.
+func (m *Memory) own(i int64) []byte {
+	old := m.chunks[i]
+	if old != nil && old.owner == m {
+		return old.data[:]
 	}
-	return nil
+	p := &part{owner: m}
+	if old != nil {
+		p.data = old.data
+	}
+	m.chunks[i] = p
+	return p.data[:]
 }
 
 // SetReadOnly makes later writes EROFS.
@@ -102,8 +105,8 @@ func (m *Memory) read(p []byte, off int64) {
 	for len(p) > 0 {
 		i, at := off/chunk, off%chunk
 		n := min(int64(len(p)), chunk-at)
-		if c := m.chunk(i); c != nil {
-			copy(p[:n], c[at:])
+		if c := m.chunks[i]; c != nil {
+			copy(p[:n], c.data[at:])
 		} else {
 			clear(p[:n])
 		}
@@ -115,12 +118,7 @@ func (m *Memory) write(p []byte, off int64) {
 	for len(p) > 0 {
 		i, at := off/chunk, off%chunk
 		n := min(int64(len(p)), chunk-at)
-		if m.chunks[i] == nil {
-			c := make([]byte, chunk)
-			copy(c, m.chunk(i))
-			m.chunks[i] = c
-		}
-		copy(m.chunks[i][at:], p[:n])
+		copy(m.own(i)[at:], p[:n])
 		p, off = p[n:], off+n
 	}
 }
@@ -178,7 +176,7 @@ func (m *Memory) set(off, n int64, with byte) {
 	for end := off + n; off < end; {
 		i, at := off/chunk, off%chunk
 		n := min(end-off, chunk-at)
-		if with == 0 && n == chunk && m.base == nil {
+		if with == 0 && n == chunk {
 			delete(m.chunks, i)
 		} else {
 			m.write(bytes.Repeat([]byte{with}, int(n)), off)

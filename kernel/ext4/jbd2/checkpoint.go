@@ -68,7 +68,7 @@ func (j *Journal) waitingBuffers() (list []*Buffer, errno syscall.Errno) {
 }
 
 func (j *Journal) writeBuffers(list []*Buffer) syscall.Errno {
-	v := newVector(j.cfg.Device, j.cfg.BlockSize)
+	v := newVector(j.cfg.Device, j.cfg.BlockSize, len(list))
 	for len(list) > 0 {
 		j.mu.Lock()
 		batch, rest, from := j.gather(v, list)

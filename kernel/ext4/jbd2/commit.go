@@ -207,6 +207,7 @@ func (j *Journal) finish(tx *transaction) {
 	}
 	if tx.allotted {
 		j.logged = append(j.logged, tx)
+		tx.allotted = false // moveTail finds it there
 	}
 	calls := tx.onCommit
 	tx.onCommit, tx.revoked = nil, nil

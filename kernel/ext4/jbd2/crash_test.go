@@ -47,6 +47,8 @@ type workload struct {
 	rec   *blocktest.Recorder
 	first uint64
 	n     int
+	life  uint64   // how often the disk was recovered before
+	base  [][]byte // contents at the beginning; nil: zeroes
 
 	mu     sync.Mutex // also what a file system's locks are: one change at a time
 	r      *rand.Rand
@@ -76,7 +78,7 @@ func (w *workload) step(t *testing.T) {
 		return
 	}
 	w.mu.Lock()
-	set(t, h, w.first, func(p []byte) { be.PutUint64(p, h.TID()) })
+	set(t, h, w.first, func(p []byte) { be.PutUint64(p, w.life<<48|h.TID()) })
 	for range 1 + w.r.IntN(20) {
 		w.change(t, h, 1+w.r.IntN(w.n-1))
 	}
@@ -149,6 +151,9 @@ func (w *workload) writeData(t *testing.T) {
 func (w *workload) expect(i, cut int, tid uint64) (p []byte, known bool) {
 	bs := w.j.cfg.BlockSize
 	p, known = make([]byte, bs), true
+	if w.base != nil {
+		p = w.base[i]
+	}
 	for _, e := range w.blocks[i] {
 		switch e.what {
 		case metadata:
@@ -187,7 +192,10 @@ func (w *workload) check(j *Journal, cut int, marks []any) error {
 		p := bytes.Clone(b.Data)
 		b.Put()
 		if i == 0 {
-			if tid = be.Uint64(p); tid < promised {
+			if stamp := be.Uint64(p); stamp>>48 == w.life {
+				tid = stamp << 16 >> 16
+			}
+			if tid < promised {
 				return fmt.Errorf("transaction %d was acknowledged, %d is the last one", promised, tid)
 			}
 			continue
@@ -226,15 +234,15 @@ func (w *workload) crash(t *testing.T, cfg Config, r *rand.Rand, count int, loss
 		if also != nil {
 			also(disk)
 		}
-		if err := w.recover(cfg, disk, cut, c.Marks(), r); err != nil {
+		if err := w.recover(t, cfg, disk, cut, c.Marks(), r); err != nil {
 			t.Fatalf("cut before event %d, loss %d: %v", cut, loss, err)
 		}
 	}
 }
 
-// recover opens a disk read-only, then cuts the power during the recovery, then
-// recovers and goes on.
-func (w *workload) recover(cfg Config, disk *blocktest.Memory, cut int, marks []any, r *rand.Rand) error {
+// recover opens a disk read-only, then recovers it, then cuts the power during the
+// recovery and recovers again.
+func (w *workload) recover(t *testing.T, cfg Config, disk *blocktest.Memory, cut int, marks []any, r *rand.Rand) error {
 	cfg.Device, cfg.ReadOnly = disk, true
 	j, err := Open(cfg)
 	if err != nil {
@@ -264,7 +272,28 @@ func (w *workload) recover(cfg Config, disk *blocktest.Memory, cut int, marks []
 	if err := w.check(j, cut, marks); err != nil {
 		return fmt.Errorf("after a cut during the recovery: %w", err)
 	}
+	if w.life == 0 && r.IntN(4) == 0 {
+		w.liveOn(t, cfg, j, r)
+	}
 	return nil
+}
+
+// liveOn goes on with a disk that was recovered and cuts the power there.
+func (w *workload) liveOn(t *testing.T, cfg Config, j *Journal, r *rand.Rand) {
+	next := newWorkload(j, nil, w.first, w.n, r)
+	next.life = w.life + 1
+	for i := range w.n {
+		b, _ := j.Get(w.first + uint64(i))
+		next.base = append(next.base, bytes.Clone(b.Data))
+		b.Put()
+	}
+	disk := cfg.Device.(*blocktest.Memory).Clone()
+	rec := blocktest.NewRecorder(disk)
+	cfg.Device = rec
+	next.j, next.rec = open(t, cfg), rec
+	next.run(t, 1, 12)
+	next.j.CommitAll()
+	next.crash(t, cfg, r, 4, allLosses, nil)
 }
 
 var allLosses = []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random, blocktest.Torn, blocktest.Torn}
@@ -279,6 +308,9 @@ func TestCrash(t *testing.T) {
 				bs := 1024 << (i % 3)
 				cfg, dev := bare(bs, 1500, 192, format)
 				cfg.MaxDirty = 64 << 10
+				if goroutines == 1 {
+					cfg.MaxDirty = 4 << 20 // what is short is room in the log
+				}
 				cfg.CacheBytes = 32 << 10
 				rec := blocktest.NewRecorder(dev)
 				cfg.Device = rec

@@ -106,7 +106,7 @@ func (w *window) get(logical uint32) ([]byte, syscall.Errno) {
 
 func (w *window) fill(logical uint32) syscall.Errno {
 	if w.bufs == nil {
-		p := make([]byte, windowBytes)
+		p := make([]byte, min(windowBytes, int64(w.end)*int64(w.log.blockSize)))
 		for ; len(p) > 0; p = p[w.log.blockSize:] {
 			w.bufs = append(w.bufs, p[:w.log.blockSize:w.log.blockSize])
 		}

@@ -88,7 +88,7 @@ func unescape(p []byte, escaped bool) {
 func (s *scan) apply(list []planned) syscall.Errno {
 	j := s.j
 	slices.SortFunc(list, func(a, b planned) int { return cmp.Compare(a.block, b.block) })
-	v := newVector(j.cfg.Device, j.cfg.BlockSize)
+	v := newVector(j.cfg.Device, j.cfg.BlockSize, len(list))
 	for _, p := range list {
 		q, e := v.add(p.block)
 		if e != 0 {

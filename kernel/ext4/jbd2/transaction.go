@@ -21,7 +21,7 @@ type transaction struct {
 	timer    *time.Timer
 
 	copies   []snapshot // while it commits
-	allotted bool       // start and sequence are set
+	allotted bool       // it has its room, but is not in Journal.logged yet
 	start    uint32     // its first block in the log
 	blocks   uint32     // its length there
 	sequence uint32

@@ -16,8 +16,9 @@ type vector struct {
 
 const vectorBytes = 256 << 10
 
-func newVector(dev block.Device, blockSize int) *vector {
-	return &vector{dev: dev, blockSize: blockSize, space: make([]byte, vectorBytes)}
+// newVector makes one for so many blocks in all.
+func newVector(dev block.Device, blockSize int, count int) *vector {
+	return &vector{dev: dev, blockSize: blockSize, space: make([]byte, min(vectorBytes, count*blockSize))}
 }
 
 func (v *vector) full() bool { return (len(v.blocks)+1)*v.blockSize > len(v.space) }

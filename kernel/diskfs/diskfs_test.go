@@ -1,0 +1,253 @@
+package diskfs
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/block"
+	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
+	"github.com/yolk-unikernel/yolk/kernel/pagecache"
+)
+
+// mkfs returns an ext4 disk as mkfs.ext4 makes it.
+func mkfs(t testing.TB, size string, args ...string) *blocktest.Memory {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "disk")
+	args = append(append([]string{"-q"}, args...), file, size)
+	if out, err := exec.Command("mkfs.ext4", args...).CombinedOutput(); err != nil {
+		t.Fatalf("mkfs.ext4 (package e2fsprogs): %v\n%s", err, out)
+	}
+	image, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return blocktest.FromBytes(image, 512)
+}
+
+// fsck fails the test if e2fsck finds anything wrong; replay lets it replay the
+// journal first.
+func fsck(t testing.TB, d *blocktest.Memory) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(file, d.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("e2fsck", "-fn", file).CombinedOutput(); err != nil {
+		t.Fatalf("e2fsck: %v\n%s", err, out)
+	}
+}
+
+// mounted is a mounted disk.
+type mounted struct {
+	t  testing.TB
+	fs *FS
+	m  *hostMachine
+}
+
+func mount(t testing.TB, d block.Device, pages int) *mounted {
+	t.Helper()
+	m := &hostMachine{most: pages}
+	fs, err := Mount(d, Options{Kernel: kernel.New(m, kernel.Options{}), Cache: pagecache.New(m), Dev: 77, Log: func(s string) { t.Log(s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &mounted{t, fs, m}
+}
+
+func (m *mounted) check(what string, e syscall.Errno) {
+	m.t.Helper()
+	if e != 0 {
+		m.t.Fatal(what+":", e)
+	}
+}
+
+// in returns the directory of a path and its last name.
+func (m *mounted) in(path string) (kernel.Directory, string) {
+	m.t.Helper()
+	d := m.fs.Root()
+	parts := strings.Split(path, "/")
+	for _, p := range parts[:len(parts)-1] {
+		i, e := d.Lookup(p)
+		m.check(path, e)
+		d = i.(kernel.Directory)
+	}
+	return d, parts[len(parts)-1]
+}
+
+func (m *mounted) create(path string) *file {
+	m.t.Helper()
+	d, name := m.in(path)
+	i, e := d.Create(name, syscall.S_IFREG|0o644, 0)
+	if e == syscall.EEXIST {
+		i, e = d.Lookup(name)
+	}
+	m.check("create "+path, e)
+	return m.open(i)
+}
+
+func (m *mounted) open(i kernel.Inode) *file {
+	m.t.Helper()
+	f, e := i.Open(syscall.O_RDWR)
+	m.check("open", e)
+	return f.(*file)
+}
+
+func (m *mounted) read(path string) []byte {
+	m.t.Helper()
+	d, name := m.in(path)
+	i, e := d.Lookup(name)
+	m.check("lookup "+path, e)
+	f := m.open(i)
+	defer f.Release()
+	var st syscall.Stat_t
+	f.Stat(&st)
+	p := make([]byte, st.Size)
+	n, e := f.Read(p, 0)
+	m.check("read "+path, e)
+	return p[:n]
+}
+
+func TestWriteUnmountRead(t *testing.T) {
+	d := mkfs(t, "64M")
+	m := mount(t, d, 2000)
+	root := m.fs.Root()
+	_, e := root.Create("dir", syscall.S_IFDIR|0o755, 0)
+	m.check("mkdir", e)
+	want := make([]byte, 3<<20+123)
+	rand.NewChaCha8([32]byte{}).Read(want)
+	f := m.create("dir/file")
+	n, e := f.Write(want, 0)
+	m.check("write", e)
+	if n != len(want) {
+		t.Fatal("wrote", n)
+	}
+	m.check("sync", f.Sync(false))
+	f.Release()
+	if got := m.read("dir/file"); !bytes.Equal(got, want) {
+		t.Fatal("read back differs")
+	}
+	_, e = root.Symlink("link", "dir/file")
+	m.check("symlink", e)
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+
+	m = mount(t, d, 2000)
+	if got := m.read("dir/file"); !bytes.Equal(got, want) {
+		t.Fatal("after mounting again: differs")
+	}
+	m.check("unmount", m.fs.Unmount())
+}
+
+// Space of a file comes back when its last name and its last user are gone.
+func TestUnlinkedSpace(t *testing.T) {
+	d := mkfs(t, "64M")
+	m := mount(t, d, 4000)
+	var before, after syscall.Statfs_t
+	m.fs.StatFS(&before)
+	f := m.create("gone")
+	f.Write(make([]byte, 5<<20), 0)
+	f.Sync(false)
+	m.check("remove", m.fs.Root().Remove("gone", false))
+	if n, e := f.Write([]byte("still here"), 0); n != 10 || e != 0 {
+		t.Fatal("write to an unlinked file:", n, e)
+	}
+	f.Release()
+	m.check("sync", m.fs.Sync())
+	m.fs.StatFS(&after)
+	if before.Bfree != after.Bfree {
+		t.Errorf("free blocks: %d before, %d after", before.Bfree, after.Bfree)
+	}
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+}
+
+// A file that is larger than memory goes through it, and holes stay holes.
+func TestSmallMemory(t *testing.T) {
+	d := mkfs(t, "256M")
+	m := mount(t, d, 1024) // 4 MiB
+	f := m.create("large")
+	p := make([]byte, 1<<20)
+	for i := range 40 {
+		for k := range p {
+			p[k] = byte(i + k>>12)
+		}
+		_, e := f.Write(p, int64(i)<<21)
+		m.check("write", e)
+	}
+	q := make([]byte, 1<<20)
+	for i := range 40 {
+		f.Read(q, int64(i)<<21)
+		for k := range q {
+			if q[k] != byte(i+k>>12) {
+				t.Fatalf("MiB %d, byte %d: %d", i, k, q[k])
+			}
+		}
+	}
+	var st syscall.Stat_t
+	m.check("sync", f.Sync(false))
+	f.Stat(&st)
+	if st.Size != 79<<20 || st.Blocks*512 > 41<<20 {
+		t.Errorf("size %d, %d bytes stored", st.Size, st.Blocks*512)
+	}
+	f.Release()
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+}
+
+// Many writers at once, each with files of its own, fsync and rename; at the end
+// everything is there.
+func TestManyWriters(t *testing.T) {
+	d := mkfs(t, "256M")
+	m := mount(t, d, 8000)
+	var wg sync.WaitGroup
+	for w := range 16 {
+		wg.Go(func() {
+			dir := fmt.Sprintf("d%d", w)
+			if _, e := m.fs.Root().Create(dir, syscall.S_IFDIR|0o755, 0); e != 0 {
+				t.Error("mkdir:", e)
+				return
+			}
+			i, _ := m.fs.Root().Lookup(dir)
+			for k := range 20 {
+				n, e := i.(kernel.Directory).Create("tmp", syscall.S_IFREG|0o644, 0)
+				if e != 0 {
+					t.Error("create:", e)
+					return
+				}
+				f, _ := n.Open(syscall.O_RDWR)
+				f.Write(bytes.Repeat([]byte{byte(k)}, 10000*(k+1)), 0)
+				if e := f.(kernel.Syncer).Sync(false); e != 0 {
+					t.Error("fsync:", e)
+				}
+				f.Release()
+				if e := i.(kernel.Directory).Rename("tmp", i.(kernel.Directory), fmt.Sprint(k), false); e != 0 {
+					t.Error("rename:", e)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		return
+	}
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+	m = mount(t, d, 8000)
+	for w := range 16 {
+		for k := range 20 {
+			if got := m.read(fmt.Sprintf("d%d/%d", w, k)); !bytes.Equal(got, bytes.Repeat([]byte{byte(k)}, 10000*(k+1))) {
+				t.Fatalf("d%d/%d: %d bytes, wrong", w, k, len(got))
+			}
+		}
+	}
+	m.check("unmount", m.fs.Unmount())
+}
