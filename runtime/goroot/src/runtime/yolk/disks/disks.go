@@ -12,6 +12,7 @@ package disks
 import (
 	"runtime/yolk"
 	"runtime/yolk/devices"
+	"runtime/yolk/mounts"
 	"strconv"
 	"sync"
 	"syscall"
@@ -35,7 +36,8 @@ func start() {
 			yolk.Kernel.Log("virtio-blk at " + d.Location + ": " + err.Error())
 		}
 	}
-	yolk.Mount(mount)
+	mounts.Disk = mount
+	yolk.Mount(func(words []string) { mounts.Serve(words, nil) })
 }
 
 // disk is one of the machine's disks.

@@ -21,7 +21,7 @@ var cache *pagecache.Cache
 // mounted are the file systems in the order in which they were mounted.
 var mounted []*diskfs.FS
 
-// mount mounts the disk of a tag: it is a yolk.Mounter.
+// mount mounts the disk of a tag: it is a mounts.Mounter.
 func mount(tag, path string, readOnly bool) (is bool, why string) {
 	k := find(tag)
 	if k == nil {

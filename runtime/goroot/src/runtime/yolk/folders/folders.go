@@ -12,6 +12,7 @@ package folders
 import (
 	"runtime/yolk"
 	"runtime/yolk/devices"
+	"runtime/yolk/mounts"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/p9"
@@ -21,8 +22,11 @@ import (
 // found are the machine's 9P devices by their tags, once they are looked for.
 var found map[string]*p9.Device
 
-// Mount mounts the folder of a tag: it is a yolk.Mounter.
-func Mount(tag, path string, readOnly bool) (is bool, why string) {
+// Mount serves the command line's words.
+func Mount(words []string) { mounts.Serve(words, mount) }
+
+// mount mounts the folder of a tag: it is a mounts.Mounter.
+func mount(tag, path string, readOnly bool) (is bool, why string) {
 	if found == nil {
 		found = open()
 	}
