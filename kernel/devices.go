@@ -34,20 +34,62 @@ var deviceNumbers = [...]struct {
 	{"console", 0o620, 5, 1},
 }
 
-// openDevice opens the device with number rdev; ENXIO if there is none.
-func (k *Kernel) openDevice(kind uint32, rdev uint64) (File, syscall.Errno) {
+// DeviceNode is a device that the wiring adds to /dev.
+type DeviceNode struct {
+	Name         string
+	Mode         uint32 // type and permissions
+	Major, Minor uint64
+	// Open opens it; node is the name under which that happens.
+	Open func(node Inode, flags int) (File, syscall.Errno)
+}
+
+func (n *DeviceNode) is(kind uint32, rdev uint64) bool {
+	return n.Mode&syscall.S_IFMT == kind && makedev(n.Major, n.Minor) == rdev
+}
+
+// AddDevice adds a device to /dev.
+func (k *Kernel) AddDevice(n DeviceNode) {
+	k.later(func() {
+		v := &k.vfs
+		v.mu.Lock()
+		v.devices = append(v.devices, n)
+		v.mu.Unlock()
+		v.devFS.root.add(n.Name, v.devFS.newInode(n.Mode, makedev(n.Major, n.Minor)))
+	})
+}
+
+// addedDevice returns what AddDevice has added, nil if there is no such device.
+func (k *Kernel) addedDevice(kind uint32, rdev uint64) *DeviceNode {
+	v := &k.vfs
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range v.devices {
+		if v.devices[i].is(kind, rdev) {
+			return &v.devices[i]
+		}
+	}
+	return nil
+}
+
+// openDevice opens the device node n with number rdev; ENXIO if there is no such
+// device.
+func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errno) {
+	kind := n.Type()
+	if d := k.addedDevice(kind, rdev); d != nil {
+		return d.Open(n, flags)
+	}
 	if kind != syscall.S_IFCHR {
 		return nil, syscall.ENXIO
 	}
 	switch rdev {
 	case makedev(1, 3):
-		return &device{k: k, kind: devNull}, 0
+		return &device{k: k, kind: devNull, node: n}, 0
 	case makedev(1, 5):
-		return &device{k: k, kind: devZero}, 0
+		return &device{k: k, kind: devZero, node: n}, 0
 	case makedev(1, 7):
-		return &device{k: k, kind: devFull}, 0
+		return &device{k: k, kind: devFull, node: n}, 0
 	case makedev(1, 8), makedev(1, 9):
-		return &device{k: k, kind: devRandom}, 0
+		return &device{k: k, kind: devRandom, node: n}, 0
 	case makedev(5, 0), makedev(5, 1):
 		if rdev == makedev(5, 0) && !k.opt.Terminal {
 			return nil, syscall.ENXIO // tty(4): no controlling terminal

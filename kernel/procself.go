@@ -253,7 +253,7 @@ func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
 	f := &tmpFile{made: k.opt.Executable}
 	f.data.fs = k.vfs.rootFS
 	f.init(k.vfs.rootFS, syscall.S_IFREG|0o555)
-	return newDentry(f, k.vfs.root.mnt, nil, k.opt.Path), 0
+	return newDentry(f, k.vfs.initial, nil, k.opt.Path), 0
 }
 
 // fdDir is a directory with one entry per descriptor.
@@ -334,7 +334,7 @@ func (k *Kernel) fdObject(fd int) (*dentry, syscall.Errno) {
 	if d.where != nil {
 		return d.where, 0
 	}
-	return newDentry(&anonInode{k: k, fd: fd, file: d.file}, k.vfs.root.mnt, nil, k.fdName(fd)), 0
+	return newDentry(&anonInode{k: k, fd: fd, file: d.file}, k.vfs.initial, nil, k.fdName(fd)), 0
 }
 
 // anonInode stands for the object of a descriptor that has no name.

@@ -25,14 +25,7 @@ func (s *Special) OpenSpecial(k *Kernel, inode Inode, kind uint32, rdev uint64, 
 		s.mu.Unlock()
 		return p.open(flags, inode), 0
 	case syscall.S_IFCHR, syscall.S_IFBLK:
-		f, e := k.openDevice(kind, rdev)
-		if e != 0 {
-			return nil, e
-		}
-		if d, ok := f.(*device); ok {
-			d.node = inode
-		}
-		return f, 0
+		return k.openDevice(inode, flags, rdev)
 	}
 	return nil, syscall.ENXIO
 }

@@ -284,7 +284,7 @@ func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	k.tree()
-	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.root.inode, "/memfd:"+name, k.vfs.root.mnt, 0o777, syscall.O_RDWR)
+	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.rootFS.root, "/memfd:"+name, k.vfs.initial, 0o777, syscall.O_RDWR)
 	if e != 0 {
 		return 0, e
 	}

@@ -14,7 +14,8 @@ func (k *Kernel) buildTree() {
 	v.k = k
 	v.rootFS = newTmpfs(k, "tmpfs", 1)
 	v.rootFS.used = &k.filePages
-	v.root = v.mountAt(nil, v.rootFS, "rootfs").root
+	v.initial = v.mountAt(nil, v.rootFS, "rootfs")
+	v.root = v.initial.root
 	if archive := k.m.InitialFiles(); archive != nil {
 		if err := v.rootFS.unpack(archive); err != nil {
 			k.Log("initial files: " + err.Error())
@@ -23,7 +24,8 @@ func (k *Kernel) buildTree() {
 	v.rootFS.addDefaults()
 	v.procFS = k.buildProc()
 	v.sysFS = k.buildSys()
-	k.mountNew("dev", k.buildDev(), "devtmpfs")
+	v.devFS = k.buildDev()
+	k.mountNew("dev", v.devFS, "devtmpfs")
 	k.mountNew("proc", v.procFS, "proc")
 	k.mountNew("sys", v.sysFS, "sysfs")
 

@@ -167,9 +167,13 @@ type vfs struct {
 
 	root   *dentry
 	mounts []*mount
-	rootFS *tmpfs
-	procFS *genFS
-	sysFS  *genFS
+	// devices are those that the wiring has added; mu guards them.
+	devices []DeviceNode
+	rootFS  *tmpfs // the initial one, which MountRoot may put out of sight
+	initial *mount // of rootFS
+	procFS  *genFS
+	sysFS   *genFS
+	devFS   *tmpfs
 
 	pendingMu sync.Mutex
 	built     bool
@@ -302,15 +306,20 @@ func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if d != nil {
-		m.point = d
-		// The covered dentry must stay findable, whatever the file system.
-		for c := d; c.parent != nil; c = c.parent {
-			c.parent.hold(c)
-		}
-		d.mounted = m
+		v.cover(d, m)
 	}
 	v.mounts = append(v.mounts, m)
 	return m
+}
+
+// cover puts m on d, which must stay findable, whatever the file system. mu is
+// held.
+func (v *vfs) cover(d *dentry, m *mount) {
+	m.point = d
+	for c := d; c.parent != nil; c = c.parent {
+		c.parent.hold(c)
+	}
+	d.mounted = m
 }
 
 // Mount mounts a file system on the directory dir, which is made if it is

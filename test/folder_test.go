@@ -168,7 +168,7 @@ func TestFolderWithoutDevice(t *testing.T) {
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-v", t.TempDir() + ":/mnt"}, Target: folder, Args: []string{"show", "/mnt"}}).Stdout
 	cmd := exec.Command("timeout", "60", "sh", "-c", strings.Replace(line, "mount=folder0:/mnt", "mount=nope:/mnt", 1))
 	out, _ := cmd.Output()
-	want := "yolk: mounting nope on /mnt: the machine has no 9P device of this tag; yolk run -v DIR:/mnt adds one"
+	want := "yolk: mounting nope on /mnt: the machine has no device of this tag; yolk run -v DIR:/mnt adds a folder"
 	if !strings.HasPrefix(string(out), want) {
 		t.Errorf("got %q; want %q", out, want)
 	}

@@ -16,19 +16,21 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
 )
 
-const buildHelp = `Usage: yolk build [-o FILE] [go build flags] TARGET
+const buildHelp = `Usage: yolk build [-o FILE] [-disk] [go build flags] TARGET
 
 Builds TARGET (see yolk run -h) into one ELF file that a VMM boots. FILE is
-NAME.elf in the current folder unless given.
+NAME.elf in the current folder unless given. With -disk the program can use
+disks (see yolk disk -h); that is the build tag yolkdisk.
 
 Examples:
     yolk build ./app
     yolk build -o web.elf -ldflags "-s -w" ./examples/web
+    yolk build -disk -o app.elf ./app; yolk run -disk data.img:/data app.elf
     yolk build -o coredns.elf github.com/coredns/coredns@v1.15.0
 `
 
 func buildCommand(ctx context.Context, args []string) int {
-	out, flags, rest, err := parseBuild(args)
+	out, flags, tags, rest, err := parseBuild(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(buildHelp)
@@ -46,6 +48,7 @@ func buildCommand(ctx context.Context, args []string) int {
 	if err != nil {
 		return fail("", err)
 	}
+	b.Tags = tags
 	if out == "" {
 		out = t.Name + ".elf"
 	}
@@ -55,32 +58,36 @@ func buildCommand(ctx context.Context, args []string) int {
 	return 0
 }
 
-func parseBuild(args []string) (out string, flags, rest []string, err error) {
+func parseBuild(args []string) (out string, flags, tags, rest []string, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		if isHelp(args[0]) {
-			return "", nil, nil, flag.ErrHelp
+			return "", nil, nil, nil, flag.ErrHelp
 		}
 		if v, ok := strings.CutPrefix(args[0], "-o="); ok {
 			out, args = v, args[1:]
 			continue
 		}
+		if args[0] == "-disk" || args[0] == "--disk" {
+			tags, args = append(tags, diskTag), args[1:]
+			continue
+		}
 		if args[0] == "-o" {
 			if len(args) < 2 {
-				return "", nil, nil, errors.New("flag -o needs a file name")
+				return "", nil, nil, nil, errors.New("flag -o needs a file name")
 			}
 			out, args = args[1], args[2:]
 			continue
 		}
 		f, n, ok, err := target.CutFlag(args)
 		if err != nil {
-			return "", nil, nil, err
+			return "", nil, nil, nil, err
 		}
 		if !ok {
-			return "", nil, nil, fmt.Errorf("unknown flag %s; yolk build -h explains them", args[0])
+			return "", nil, nil, nil, fmt.Errorf("unknown flag %s; yolk build -h explains them", args[0])
 		}
 		flags, args = append(flags, f), args[n:]
 	}
-	return out, flags, args, nil
+	return out, flags, tags, args, nil
 }
 
 // newBuilder returns a builder, which makes sure of the toolchain when it knows

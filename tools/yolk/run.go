@@ -45,6 +45,8 @@ Flags:
                                  system at /path before it starts (repeat)
     -v DIR:/path[:ro]            mount a folder of this host at /path in the guest: both
                                  see what the other writes (repeat)
+    -disk FILE[:/path][:ro]      a disk: FILE, from yolk disk create, mounted at /path;
+                                 without a path it is only /dev/vda (repeat)
     -w /path                     working directory of the program
     -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing
     -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
@@ -68,12 +70,13 @@ Examples:
     yolk run -p 8080:8080 ./examples/web
     yolk run -p :8080 -files ./site:/srv app.elf -root /srv
     yolk run -v ./data:/data -v ./site:/srv:ro ./app
+    yolk disk create -size 1G data.img; yolk run -disk data.img:/data ./app
     yolk run -m 512M -p 1053:53/udp github.com/coredns/coredns@v1.15.0 -conf /Corefile
 `
 
 func runCommand(ctx context.Context, args []string) int {
 	v := newVMFlags()
-	var buildFlags []string
+	var buildFlags, tags []string
 	rest, err := v.parse(args, func(args []string) (int, error) {
 		f, n, ok, err := target.CutFlag(args)
 		if err == nil && !ok {
@@ -105,7 +108,10 @@ func runCommand(ctx context.Context, args []string) int {
 	if _, err := qemu.Find(); err != nil && !v.print {
 		return fail("", err) // before a build that takes a minute
 	}
-	im, name, err := resolve(ctx, rest[0], buildFlags)
+	if len(v.disks) > 0 {
+		tags = append(tags, diskTag)
+	}
+	im, name, err := resolve(ctx, rest[0], buildFlags, tags)
 	if err != nil {
 		return fail("", err)
 	}
@@ -113,7 +119,7 @@ func runCommand(ctx context.Context, args []string) int {
 }
 
 // resolve turns a target into an image and the program's name.
-func resolve(ctx context.Context, text string, flags []string) (*elfcheck.Image, string, error) {
+func resolve(ctx context.Context, text string, flags, tags []string) (*elfcheck.Image, string, error) {
 	t, err := target.Parse(text)
 	if err != nil {
 		return nil, "", err
@@ -123,6 +129,7 @@ func resolve(ctx context.Context, text string, flags []string) (*elfcheck.Image,
 		if b, err = newBuilder(ctx, flags); err != nil {
 			return nil, "", err
 		}
+		b.Tags = tags
 	}
 	im, err := b.Image(ctx, t)
 	return im, t.Name, err
@@ -130,6 +137,9 @@ func resolve(ctx context.Context, text string, flags []string) (*elfcheck.Image,
 
 // boot runs an image to its end and returns yolk's exit status.
 func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, args []string) int {
+	if err := v.checkDisks(im); err != nil {
+		return fail("", err)
+	}
 	cfg, err := v.config(os.Stderr)
 	if err != nil {
 		return fail("", err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 )
 
@@ -19,7 +20,7 @@ package's folder as the working directory, and what it writes there stays.
 Profiles and coverage go where go test puts them.
 
 VM flags stand before the packages: -m, -smp, -machine, -accel, -net, -ip, -e,
--files, -hostname, -gdb, -qemu-arg, as for yolk run (-m is 512M unless given).
+-files, -hostname, -gdb, -qemu-arg, -disk, as for yolk run (-m is 512M unless given).
 All others are go test's. Tests that start processes fail (there are none in a
 VM), and so does -fuzz, which needs them; a target's seeds run.
 
@@ -31,7 +32,7 @@ Examples:
 `
 
 // testVMFlags are the VM flags that go test has no other use for.
-var testVMFlags = names("m", "smp", "machine", "accel", "net", "ip", "e", "files", "hostname", "gdb", "qemu-arg")
+var testVMFlags = names("m", "smp", "machine", "accel", "net", "ip", "e", "files", "hostname", "gdb", "qemu-arg", "disk")
 
 // testValueFlags are the flags with a value that go test has and go build has not,
 // go help test and go help testflag.
@@ -53,7 +54,9 @@ func names(list ...string) map[string]bool {
 // test, and the folder of -C.
 type testArgs struct {
 	vm, test []string
+	packages int // where in test the packages begin
 	dir      string
+	disk     bool // the VM has a disk
 }
 
 // splitTestArgs separates the flags before the packages.
@@ -64,10 +67,16 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 		n := 1
 		switch {
 		case testVMFlags[name]:
-			if n, err = newVMFlags().one(args); err != nil {
+			v := newVMFlags()
+			if n, err = v.one(args); err != nil {
 				return a, err
 			}
-			a.vm = append(a.vm, args[:n]...)
+			if name == "disk" {
+				a.disk = true
+				a.vm = append(a.vm, "-disk", absoluteDisk(v.disks[0]))
+			} else {
+				a.vm = append(a.vm, args[:n]...)
+			}
 		case name == "C":
 			if !hasValue && len(args) < 2 {
 				return a, errors.New("flag -C needs a folder")
@@ -91,8 +100,21 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 		}
 		args = args[n:]
 	}
+	a.packages = len(a.test)
 	a.test = append(a.test, args...)
 	return a, nil
+}
+
+// absoluteDisk is d as the hook, which runs in the package's folder, reads it.
+func absoluteDisk(d qemu.Disk) string {
+	s := d.Host
+	if d.Guest != "" {
+		s += ":" + d.Guest
+	}
+	if d.ReadOnly {
+		s += ":ro"
+	}
+	return s
 }
 
 func testCommand(ctx context.Context, args []string) int {
@@ -107,7 +129,14 @@ func testCommand(ctx context.Context, args []string) int {
 	if err != nil {
 		return fail("", err)
 	}
-	cmd := b.Go(ctx, append([]string{"test"}, a.test...)...)
+	if a.disk {
+		b.Tags = []string{diskTag}
+	}
+	tags, err := b.TagFlags(ctx, a.dir, a.test[:a.packages])
+	if err != nil {
+		return fail("", err)
+	}
+	cmd := b.Go(ctx, append([]string{"test"}, slices.Insert(a.test, a.packages, tags...)...)...)
 	cmd.Dir = a.dir
 	flags := os.Getenv("YOLK_RUN_FLAGS")
 	for _, f := range a.vm {

@@ -25,6 +25,15 @@ func TestSplitTestArgs(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
 		}
 	}
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if err := os.WriteFile("d.img", []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := splitTestArgs(strings.Fields("-disk d.img:/data:ro -v ./a"))
+	if want := []string{"-disk", dir + "/d.img:/data:ro"}; err != nil || !slices.Equal(got.vm, want) || !got.disk || got.packages != 1 {
+		t.Errorf("-disk: %+v, %v; want %q", got, err, want)
+	}
 	for _, in := range []string{"-m", "-m 1", "-smp x", "-C"} {
 		if _, err := splitTestArgs(strings.Fields(in)); err == nil {
 			t.Errorf("%s: no error", in)

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
+	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 )
@@ -31,6 +32,7 @@ type vmFlags struct {
 	env      []string // K=V
 	files    []initfs.Source
 	folders  []qemu.Folder
+	disks    []qemu.Disk
 	hostname string
 	cwd      string
 	gdb      string
@@ -129,22 +131,9 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "v":
 		return v.addFolder
 	case "disk":
-		return notYet("-disk", "a disk")
+		return v.addDisk
 	}
 	return nil
-}
-
-// notYet answers flags whose meaning is settled and whose drivers are not
-// there.
-func notYet(name, what string) func(string) error {
-	return func(s string) error {
-		host, mount, _ := strings.Cut(s, ":")
-		mount, _, _ = strings.Cut(mount, ":")
-		if mount == "" {
-			mount = "/mnt"
-		}
-		return fmt.Errorf("%s %s: not yet: %s; to give the program a copy of files use -files %s:%s", name, s, what, host, mount)
-	}
 }
 
 func oneOf(name string, dst *string, values ...string) func(string) error {
@@ -273,6 +262,31 @@ func (v *vmFlags) addFolder(s string) error {
 	return nil
 }
 
+func (v *vmFlags) addDisk(s string) error {
+	d, err := qemu.ParseDisk(s)
+	if err != nil {
+		return fmt.Errorf("-disk: %w", err)
+	}
+	for _, e := range v.disks {
+		if d.Guest != "" && d.Guest == e.Guest {
+			return fmt.Errorf("-disk %s: %s of the guest is given twice", s, d.Guest)
+		}
+	}
+	v.disks = append(v.disks, d)
+	return nil
+}
+
+// diskTag is the build tag of programs that can use disks.
+const diskTag = "yolkdisk"
+
+// checkDisks returns an error if an image cannot use the disks that it is to get.
+func (v *vmFlags) checkDisks(im *elfcheck.Image) error {
+	if len(v.disks) == 0 || slices.Contains(im.Tags, diskTag) {
+		return nil
+	}
+	return fmt.Errorf("%s is built without disks; build it with yolk build -disk, or with go build -tags %s", im.Path, diskTag)
+}
+
 // addHostFolders mounts folders at their own paths, but where the user has
 // something else in mind.
 func (v *vmFlags) addHostFolders(folders []string) {
@@ -320,6 +334,11 @@ func (v *vmFlags) setGDB(s string) error {
 
 // check finds flags that contradict each other.
 func (v *vmFlags) check() error {
+	for _, d := range v.disks {
+		if d.Guest == "/" && len(v.files) > 0 {
+			return fmt.Errorf("-disk %s:/ hides what -files brings; give the program files with -v, or in another disk", d.Host)
+		}
+	}
 	if len(v.forwards) > 0 && v.net != qemu.NetUser {
 		return fmt.Errorf("-p needs -net user; with -net %s connect to the guest's own address", v.net)
 	}
@@ -330,7 +349,7 @@ func (v *vmFlags) check() error {
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
 		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
-		GDB: v.gdb, Name: v.name, Extra: v.extra, Folders: v.folders,
+		GDB: v.gdb, Name: v.name, Extra: v.extra, Folders: v.folders, Disks: v.disks,
 	}
 	switch v.accel {
 	case "kvm":
@@ -360,6 +379,11 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	l.Add("arg0", name)
 	for _, a := range args {
 		l.Add("arg", a)
+	}
+	for i, d := range v.disks {
+		if key, value := d.Word(i); key != "" {
+			l.Add(key, value)
+		}
 	}
 	for i, f := range v.folders {
 		l.Add("mount", f.Word(i))

@@ -32,6 +32,21 @@ func (d *Device) WriteZeroes(offset, length int64, unmap bool) error {
 	return d.do(Request{Op: WriteZeroes, Offset: offset, Length: length, Unmap: unmap})
 }
 
+// ID returns the serial number that the host gave the device, "" if it gave none
+// or the device does not tell. It is at most IDSize bytes long.
+func (d *Device) ID() (string, error) {
+	id := make([]byte, IDSize)
+	err := d.do(Request{Op: Identify, Buffers: [][]byte{id}})
+	if err == ErrUnsupported {
+		return "", nil
+	}
+	n := 0
+	for n < len(id) && id[n] != 0 { // shorter ones end with a zero
+		n++
+	}
+	return string(id[:n]), err
+}
+
 // do submits a request and waits.
 func (d *Device) do(r Request) error {
 	w := d.waiter()

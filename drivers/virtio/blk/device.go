@@ -24,7 +24,8 @@
 //
 // Files in reading order: device.go (set-up and end), config.go (what the
 // device says of itself), request.go (Submit), queue.go (one virtqueue), split.go
-// (parts), stall.go (requests without answer).
+// (parts), stall.go (requests without answer), blocking.go and disk.go (calls that
+// wait, with errors of this package or of system calls).
 package blk
 
 import (

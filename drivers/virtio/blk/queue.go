@@ -13,6 +13,7 @@ const (
 	typeIn          = 0
 	typeOut         = 1
 	typeFlush       = 4
+	typeGetID       = 8
 	typeDiscard     = 11
 	typeWriteZeroes = 13
 
@@ -25,14 +26,18 @@ const (
 )
 
 // Every head has a slot of DMA memory: the header (struct virtio_blk_req up to
-// its data), one struct virtio_blk_discard_write_zeroes, and the status. A slot
-// is one cache line, so that two never share one.
+// its data), one struct virtio_blk_discard_write_zeroes, the status, and the
+// serial number. A slot is one cache line, so that two never share one.
 const (
 	slotSize   = 64
 	headerSize = 16
 	rangeAt    = 16
 	rangeSize  = 16
 	statusAt   = 32
+	idAt       = 36
+
+	// IDSize is the length of a serial number, VIRTIO_BLK_ID_BYTES.
+	IDSize = 20
 )
 
 // tableSize is the number of segments in an indirect table: header, status and
@@ -198,10 +203,11 @@ func (q *queue) fillSlot(b []byte, r *Request, size int64) {
 	le.PutUint32(b[4:], 0)
 	le.PutUint64(b[8:], sector)
 	b[statusAt] = statusNone
+	clear(b[idAt:][:IDSize])
 }
 
 func requestType(op Op) uint32 {
-	return [...]uint32{Read: typeIn, Write: typeOut, Flush: typeFlush, Discard: typeDiscard, WriteZeroes: typeWriteZeroes}[op]
+	return [...]uint32{Read: typeIn, Write: typeOut, Flush: typeFlush, Discard: typeDiscard, WriteZeroes: typeWriteZeroes, Identify: typeGetID}[op]
 }
 
 // complete takes back what the device has used, with mu held, and asks for an
@@ -227,6 +233,9 @@ func (q *queue) completePart(head int, written uint32, done *list) error {
 	err, lie := q.check(p, q.slots[head*slotSize+statusAt], written)
 	r := p.r
 	r.parts--
+	if r.Op == Identify && err == nil {
+		copy(r.Buffers[0], q.slots[head*slotSize+idAt:][:IDSize])
+	}
 	if err != nil {
 		r.Err, r.left = err, 0 // the rest need not be tried
 	}

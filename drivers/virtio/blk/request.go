@@ -12,11 +12,12 @@ const (
 	Flush                 // make completed writes durable: see the package comment
 	Discard               // Length bytes are not needed; reads of them return anything
 	WriteZeroes           // write Length zero bytes
+	Identify              // copy the device's serial number to Buffers[0], of IDSize bytes
 )
 
 // String returns the name of the operation.
 func (o Op) String() string {
-	names := [...]string{"read", "write", "flush", "discard", "write zeroes"}
+	names := [...]string{"read", "write", "flush", "discard", "write zeroes", "identify"}
 	if int(o) >= len(names) {
 		return "unknown operation"
 	}
@@ -33,6 +34,7 @@ const (
 	ErrRange       = virtio.Error("virtio-blk: request goes beyond the end of the device")
 	ErrOp          = virtio.Error("virtio-blk: unknown operation")
 	ErrPieces      = virtio.Error("virtio-blk: one block lies in more pieces of memory than the device takes")
+	ErrIDSize      = virtio.Error("virtio-blk: the serial number needs one buffer of 20 bytes")
 	ErrNoReserved  = virtio.Error("virtio-blk: no queue is reserved (Options.Reserve, Info.Reserved)")
 )
 
@@ -66,7 +68,7 @@ type Request struct {
 	next    *Request // of a list
 	size    int64    // of the whole
 	pos     int64    // offset of the next part
-	left    int64    // bytes that are not yet in a part; a flush counts as one
+	left    int64    // bytes that are not yet in a part; what has no range counts as one
 	parts   int      // that the device holds
 	buf, at int      // where the data of the next part begins: Buffers[buf][at:]
 	stalled bool     // Options.Stalled was told
@@ -113,12 +115,19 @@ func (d *Device) queueOf(cpu int) *queue {
 func (d *Device) prepare(r *Request) (wait bool, err error) {
 	r.next, r.parts, r.buf, r.at, r.stalled = nil, 0, 0, 0, false
 	r.pos, r.left, r.size = r.Offset, 0, 0
-	if r.Op == Flush {
+	switch r.Op {
+	case Flush:
 		// §5.2.5: a device that does not offer FLUSH has no volatile cache.
 		if d.info.WriteCache {
 			r.left = 1
 		}
 		return d.info.WriteCache, nil
+	case Identify:
+		if len(r.Buffers) != 1 || len(r.Buffers[0]) != IDSize {
+			return false, ErrIDSize
+		}
+		r.left = 1
+		return true, nil
 	}
 	if r.size, err = d.sizeOf(r); err != nil {
 		return false, err

@@ -18,12 +18,15 @@ func (q *queue) cut(r *Request, slot uint64) (size int64, readable int, err erro
 		size = cutRange(r, q.d.info.WriteZeroes)
 	case Flush:
 		size = r.left
+	case Identify:
+		size = r.left
+		q.segs = append(q.segs, virtio.Segment{Addr: slot + idAt, Len: IDSize})
 	}
 	if r.Op == Discard || r.Op == WriteZeroes {
 		q.segs = append(q.segs, virtio.Segment{Addr: slot + rangeAt, Len: rangeSize})
 	}
 	readable = len(q.segs)
-	if r.Op == Read {
+	if r.Op == Read || r.Op == Identify {
 		readable = 1
 	}
 	q.segs = append(q.segs, virtio.Segment{Addr: slot + statusAt, Len: 1})

@@ -15,6 +15,7 @@ type Disk struct {
 	Data    []byte         // what reads see
 	Durable []byte         // what a flush has saved
 	Count   map[uint32]int // requests by their type
+	ID      string         // the serial number; "" makes its request unsupported
 	// Intercept, if not nil, sees a request first. If it returns true, the
 	// request is its own: to answer by Finish or in any other way, or never.
 	Intercept func(q *Queue, c *Chain) bool
@@ -56,6 +57,7 @@ func (c DiskConfig) Bytes() []byte {
 // Types and answers of requests (§5.2.6).
 const (
 	DiskIn, DiskOut, DiskFlush         = 0, 1, 4
+	DiskGetID                          = 8
 	DiskDiscard, DiskZeroes            = 11, 13
 	DiskOK, DiskIOErr, DiskUnsupported = 0, 1, 2
 )
@@ -140,7 +142,7 @@ func (d *Disk) do(c *Chain) (status byte, written uint32) {
 	typ, sector := d.Request(c)
 	d.Count[typ]++
 	data := c.Read[1:]
-	if typ == DiskIn {
+	if typ == DiskIn || typ == DiskGetID {
 		data = c.Write[:len(c.Write)-1]
 	}
 	d.check(typ, data)
@@ -161,6 +163,11 @@ func (d *Disk) do(c *Chain) (status byte, written uint32) {
 		clear(d.rangeOf(data, d.Config.MaxDiscard, false))
 	case typ == DiskZeroes && accepted&diskZeroes != 0:
 		clear(d.rangeOf(data, d.Config.MaxZeroes, d.Config.MayUnmap != 0))
+	case typ == DiskGetID && d.ID != "":
+		if len(data) != 1 || len(data[0]) != 20 {
+			panic("virtiotest: request for the serial number without room for 20 bytes")
+		}
+		return DiskOK, uint32(copy(data[0], d.ID))
 	default:
 		return DiskUnsupported, 0
 	}

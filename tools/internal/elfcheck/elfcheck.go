@@ -32,6 +32,8 @@ type Image struct {
 	// Go is the version of Go that built it, or "" if it carries no build
 	// information.
 	Go string
+	// Tags are the build tags that it was built with.
+	Tags []string
 }
 
 // Check returns what the file holds if a VMM can boot it. The error names the
@@ -60,6 +62,7 @@ func Check(path string) (*Image, error) {
 	im := &Image{Path: path, Entry: entry, Size: st.Size()}
 	if bi, err := buildinfo.Read(f); err == nil {
 		im.Go = bi.GoVersion
+		im.Tags = strings.Split(setting(bi, "-tags"), ",")
 	}
 	return im, nil
 }

@@ -34,6 +34,7 @@ type Config struct {
 	Net      string // NetUser, NetNone, or "tap:" and an interface
 	Forwards []Forward
 	Folders  []Folder
+	Disks    []Disk
 	IP       IP     // the guest's address; the zero value is DHCP
 	GDB      string // where QEMU listens for a debugger, or ""
 	Name     string
@@ -91,6 +92,9 @@ func (c *Config) args(status, initrd string) []string {
 	a = append(a, c.network()...)
 	for i := range c.Folders {
 		a = append(a, c.folder(i)...)
+	}
+	for i := range c.Disks {
+		a = append(a, c.disk(i)...)
 	}
 	if c.GDB != "" {
 		a = append(a, "-gdb", c.GDB)

@@ -129,6 +129,77 @@ func TestCommandLineFolders(t *testing.T) {
 	}
 }
 
+func TestCommandLineDisks(t *testing.T) {
+	c := config("microvm")
+	c.Disks = []Disk{{Host: "/a,b", Guest: "/data"}, {Host: "/c", ReadOnly: true}, {Host: "/d.qcow2", Guest: "/", ReadOnly: true}}
+	const common = ",cache=writeback,discard=unmap,werror=report"
+	want := []string{
+		"if=none,id=disk0,file=/a,,b,format=raw" + common,
+		"if=none,id=disk1,file=/c,format=raw" + common + ",readonly=on",
+		"if=none,id=disk2,file=/d.qcow2,format=qcow2" + common + ",readonly=on",
+	}
+	if d := value(c.CommandLine(), "-drive"); !slices.Equal(d, want) {
+		t.Errorf("-drive %q; want %q", d, want)
+	}
+	for machine, want := range map[string]string{
+		"microvm": "virtio-blk-device,drive=disk1,serial=disk1", "q35": "virtio-blk-pci,disable-legacy=on,drive=disk1,serial=disk1",
+	} {
+		c.Machine = machine
+		if d := value(c.CommandLine(), "-device"); !slices.Contains(d, want) {
+			t.Errorf("devices %q lack %q", d, want)
+		}
+	}
+	var words []string
+	for i, d := range c.Disks {
+		key, value := d.Word(i)
+		words = append(words, key+"="+value)
+	}
+	if want := []string{"mount=disk0:/data", "=", "root=disk2:ro"}; !slices.Equal(words, want) {
+		t.Errorf("words %q; want %q", words, want)
+	}
+}
+
+func TestParseDisk(t *testing.T) {
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, name := range []string{"d.img", "a:b", "c:/d"} {
+		os.MkdirAll(filepath.Dir(name), 0o755)
+		os.WriteFile(name, []byte("x"), 0o600)
+	}
+	os.WriteFile("empty", nil, 0o600)
+	for in, want := range map[string]Disk{
+		"d.img":          {Host: dir + "/d.img"},
+		"d.img:ro":       {Host: dir + "/d.img", ReadOnly: true},
+		"d.img:/data/":   {Host: dir + "/d.img", Guest: "/data"},
+		"d.img:/data:ro": {Host: dir + "/d.img", Guest: "/data", ReadOnly: true},
+		"d.img:/:ro":     {Host: dir + "/d.img", Guest: "/", ReadOnly: true},
+		"a:b":            {Host: dir + "/a:b"},
+		"a:b:/x":         {Host: dir + "/a:b", Guest: "/x"},
+		dir + "/d.img":   {Host: dir + "/d.img"},
+	} {
+		if got, err := ParseDisk(in); err != nil || got != want {
+			t.Errorf("ParseDisk(%q) = %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for in, want := range map[string]string{
+		"":               "want FILE",
+		":ro":            "want FILE",
+		"none":           "yolk disk create -size 1G none",
+		"none:/data":     "yolk disk create -size 1G none",
+		"empty":          "is empty; make a file system there with yolk disk create -force",
+		".":              "is a folder; mount it with -v .:/mnt",
+		"d.img:data":     "as in d.img:/data",
+		"d.img:/data:rw": "there is only ro",
+	} {
+		if got, err := ParseDisk(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseDisk(%q) = %+v, %v; want an error with %q", in, got, err, want)
+		}
+	}
+}
+
 func TestParseFolder(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
@@ -266,18 +337,22 @@ func TestUsableKVM(t *testing.T) {
 func TestExplain(t *testing.T) {
 	c := config("microvm")
 	c.Net, c.GDB, c.Folders = "tap:tap7", "tcp::1234", []Folder{{Host: "/data", Guest: "/mnt"}}
+	c.Disks = []Disk{{Host: "/d/data.img", Guest: "/data"}, {Host: "/ro.img", ReadOnly: true}}
 	const q = "qemu-system-x86_64: "
 	for stderr, want := range map[string]string{
-		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n": "port 8080 is in use; choose another with -p 8081:80",
-		q + "-netdev x: Could not set up host forwarding rule 'udp::65535-10.0.2.15:53'\n":                                          "port 65535 is in use; choose another with -p 65534:53/udp",
-		"Could not access KVM kernel module: No such file or directory\n" + q + "failed to initialize kvm: No such file\n":          "KVM does not work here; use -accel tcg",
-		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                    "the host cannot give the VM 256 MiB of memory; choose less with -m",
-		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                    "the tap interface tap7 cannot be opened",
-		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":        "-device foo: 'foo' is not a valid device model name",
-		"There is no option group 'fsdev'\n" + q + "-fsdev local,id=fs0: fsdev support is disabled\n":                               "built without virtfs, which -v needs; install one that has it, or give the program a copy with -files /data:/mnt",
-		q + "-device virtio-9p-device,fsdev=fs0: 'virtio-9p-device' is not a valid device model name\n":                             "built without virtfs",
-		q + "gdbstub: couldn't create chardev\n":                                                                                    "choose another address with -gdb",
-		"":                                                                                                                          "",
+		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n":                                  "port 8080 is in use; choose another with -p 8081:80",
+		q + "-netdev x: Could not set up host forwarding rule 'udp::65535-10.0.2.15:53'\n":                                                                           "port 65535 is in use; choose another with -p 65534:53/udp",
+		"Could not access KVM kernel module: No such file or directory\n" + q + "failed to initialize kvm: No such file\n":                                           "KVM does not work here; use -accel tcg",
+		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                                                     "the host cannot give the VM 256 MiB of memory; choose less with -m",
+		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                                                     "the tap interface tap7 cannot be opened",
+		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":                                         "-device foo: 'foo' is not a valid device model name",
+		"There is no option group 'fsdev'\n" + q + "-fsdev local,id=fs0: fsdev support is disabled\n":                                                                "built without virtfs, which -v needs; install one that has it, or give the program a copy with -files /data:/mnt",
+		q + "-device virtio-9p-device,fsdev=fs0: 'virtio-9p-device' is not a valid device model name\n":                                                              "built without virtfs",
+		q + "gdbstub: couldn't create chardev\n":                                                                                                                     "choose another address with -gdb",
+		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw,cache=writeback: Failed to get \"write\" lock\nIs another process using the image [/d/data.img]?\n": "/d/data.img is in use by another VM",
+		q + "-drive if=none,id=disk1,file=/ro.img,format=raw,readonly=on: Failed to get shared \"write\" lock\n":                                                     "/ro.img is in use: another VM writes to it",
+		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw: Could not open '/d/data.img': Permission denied\n":                                                 "/d/data.img cannot be written; add :ro to only read it",
+		"": "",
 	} {
 		if got := c.explain(stderr); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("explain(%q)\n= %q; want %q", stderr, got, want)

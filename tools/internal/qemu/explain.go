@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -41,6 +42,7 @@ func Find() (string, error) {
 var (
 	forwardRule = regexp.MustCompile(`host forwarding rule '(tcp|udp):([0-9.]*):([0-9]+)-[0-9.]*:([0-9]+)'`)
 	noVirtfs    = regexp.MustCompile(`fsdev support is disabled|no option group 'fsdev'|'virtio-9p-[a-z]+' is not a valid device`)
+	diskFailure = regexp.MustCompile(`-drive if=none,id=disk(\d+),.*?: (Failed to get (?:shared )?("\w+") lock|Could not open .*)`)
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
 )
 
@@ -49,6 +51,9 @@ var (
 func (c *Config) explain(stderr string) string {
 	if m := forwardRule.FindStringSubmatch(stderr); m != nil {
 		return forwardFailure(m[1], m[2], m[3], m[4])
+	}
+	if m := diskFailure.FindStringSubmatch(stderr); m != nil {
+		return c.diskFailure(m)
 	}
 	switch {
 	case strings.Contains(stderr, "KVM kernel module") || strings.Contains(stderr, "failed to initialize kvm"):
@@ -66,6 +71,24 @@ func (c *Config) explain(stderr string) string {
 		return fmt.Sprintf("QEMU cannot listen on %s for the debugger; choose another address with -gdb", c.GDB)
 	}
 	return firstComplaint(stderr)
+}
+
+// diskFailure explains what diskFailure has found.
+func (c *Config) diskFailure(m []string) string {
+	i, _ := strconv.Atoi(m[1])
+	if i >= len(c.Disks) {
+		return m[2]
+	}
+	d := c.Disks[i]
+	switch {
+	case m[3] != "" && d.ReadOnly:
+		return fmt.Sprintf("%s is in use: another VM writes to it; wait for its end", d.Host)
+	case m[3] != "":
+		return fmt.Sprintf("%s is in use by another VM, or another program has locked it; wait for its end, or give each a copy (several can read one with :ro)", d.Host)
+	case strings.Contains(m[2], "Permission denied") || strings.Contains(m[2], "Read-only"):
+		return fmt.Sprintf("%s cannot be written; add :ro to only read it", d.Host)
+	}
+	return m[2]
 }
 
 func forwardFailure(proto, addr, host, guest string) string {

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -18,6 +19,45 @@ func set(names ...string) map[string]bool {
 		m[n] = true
 	}
 	return m
+}
+
+// buildFlags returns Flags and what adds Tags.
+func (b *Builder) buildFlags(ctx context.Context, dir string) ([]string, error) {
+	last, err := b.TagFlags(ctx, dir, b.Flags)
+	return append(b.Flags[:len(b.Flags):len(b.Flags)], last...), err
+}
+
+// TagFlags returns the flag that, behind flags, adds Tags to the tags that the go
+// command would take without it: of several -tags it heeds the last, and those of
+// GOFLAGS only if there is none. It returns nothing if there are no Tags.
+func (b *Builder) TagFlags(ctx context.Context, dir string, flags []string) ([]string, error) {
+	if len(b.Tags) == 0 {
+		return nil, nil
+	}
+	tags, ok := lastTags(flags)
+	if !ok {
+		cmd := b.Go(ctx, "env", "GOFLAGS")
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("go env GOFLAGS: %w", err)
+		}
+		tags, _ = lastTags(strings.Fields(string(out)))
+	}
+	if tags != "" {
+		tags += ","
+	}
+	return []string{"-tags=" + tags + strings.Join(b.Tags, ",")}, nil
+}
+
+// lastTags returns the value of the last -tags among flags.
+func lastTags(flags []string) (tags string, ok bool) {
+	for _, f := range flags {
+		if v, is := strings.CutPrefix("-"+strings.TrimLeft(strings.Trim(f, `'"`), "-"), "-tags="); is {
+			tags, ok = strings.ReplaceAll(v, " ", ","), true // as before Go 1.13
+		}
+	}
+	return tags, ok
 }
 
 // CutFlag takes one go build flag from the front of args and returns it in the

@@ -63,8 +63,11 @@ func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfche
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"install"}, b.Flags...)
-	cmd := b.Go(ctx, append(args, t.Arg)...)
+	flags, err := b.buildFlags(ctx, gopath)
+	if err != nil {
+		return nil, err
+	}
+	cmd := b.Go(ctx, append(append([]string{"install"}, flags...), t.Arg)...)
 	cmd.Env = append(cmd.Env, "GOPATH="+gopath, "GOMODCACHE="+modcache, "GOBIN=", "GO111MODULE=on")
 	cmd.Dir = gopath // outside of any module of the user's
 	if err := b.run(ctx, cmd, t); err != nil {

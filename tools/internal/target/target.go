@@ -38,6 +38,8 @@ type Builder struct {
 	Stderr io.Writer
 	// Flags are go build flags.
 	Flags []string
+	// Tags are further build tags.
+	Tags []string
 }
 
 // Kind is what a target is.
@@ -137,7 +139,7 @@ func (b *Builder) Image(ctx context.Context, t Target) (*elfcheck.Image, error) 
 
 // imageDir returns the target's folder in the cache, which is locked.
 func (b *Builder) imageDir(t Target) (dir string, unlock func(), err error) {
-	sum := sha256.Sum256([]byte(strings.Join(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Flags...), "\x00")))
+	sum := sha256.Sum256([]byte(strings.Join(append(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Tags...), b.Flags...), "\x00")))
 	dir = filepath.Join(b.Cache, fmt.Sprintf("%x", sum[:8]))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", nil, err
@@ -171,8 +173,11 @@ func (b *Builder) BuildTo(ctx context.Context, t Target, out string) (*elfcheck.
 
 // build runs go build.
 func (b *Builder) build(ctx context.Context, t Target, out string) (*elfcheck.Image, error) {
-	args := append([]string{"build"}, b.Flags...)
-	cmd := b.Go(ctx, append(args, "-o", out, t.Arg)...)
+	flags, err := b.buildFlags(ctx, t.Dir)
+	if err != nil {
+		return nil, err
+	}
+	cmd := b.Go(ctx, append(append([]string{"build"}, flags...), "-o", out, t.Arg)...)
 	cmd.Dir = t.Dir
 	if err := b.run(ctx, cmd, t); err != nil {
 		return nil, err

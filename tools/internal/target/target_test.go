@@ -98,6 +98,24 @@ func parse(t *testing.T, s string) Target {
 	return tg
 }
 
+// Tags come beside those of the flags, or else of GOFLAGS.
+func TestTags(t *testing.T) {
+	b := fakeGo(t, `[ "$1 $2" = "env GOFLAGS" ] && echo "-trimpath '-tags=p,q' -v"`)
+	b.Tags = []string{"disk"}
+	for flags, want := range map[string]string{
+		"": "-tags=p,q,disk", "-v": "-v -tags=p,q,disk", "-tags=x -tags=y,z -v": "-tags=x -tags=y,z -v -tags=y,z,disk", "-tags=": "-tags= -tags=disk",
+	} {
+		b.Flags = strings.Fields(flags)
+		if got, err := b.buildFlags(context.Background(), t.TempDir()); err != nil || strings.Join(got, " ") != want {
+			t.Errorf("flags %q: %q, %v; want %q", flags, got, err, want)
+		}
+	}
+	b.Tags = nil
+	if got, err := b.buildFlags(context.Background(), "/none"); err != nil || !slices.Equal(got, b.Flags) {
+		t.Errorf("without tags: %q, %v", got, err)
+	}
+}
+
 func TestImageOfPackage(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")

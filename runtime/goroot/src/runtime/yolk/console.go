@@ -85,11 +85,3 @@ func (c *consoleInput) command(b byte) {
 		raise(syscall.SIGQUIT)
 	}
 }
-
-// Raise sends a signal to the program: a device asks for something.
-func Raise(sig syscall.Signal) { raise(sig) }
-
-// raise sends a signal to the program.
-func raise(sig syscall.Signal) {
-	machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0)
-}

@@ -93,6 +93,9 @@ func nanotime() int64
 //go:linkname exit
 func exit(status int)
 
+//go:linkname signalWanted
+func signalWanted(sig uint32) bool
+
 //go:linkname commandLine
 func commandLine() string
 
@@ -163,7 +166,7 @@ func (machine) CPU() int                          { return cpu() }
 func (machine) Busy(cpu int) int64                { return busy(cpu) }
 func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
 func (machine) LargePages() uint64                { return largePages() }
-func (machine) Exit(status int)                   { exit(status) }
+func (machine) Exit(status int)                   { Exit(status) }
 
 func (machine) TakePages(dst []uint64, floor uint64) int { return takePages(dst, floor) }
 func (machine) GivePages(pages []uint64)                 { givePages(pages) }
@@ -204,6 +207,9 @@ func (machine) CPUs() (n int, model string) {
 	return cpus(), string(b)
 }
 
+// CPUs returns how many CPUs the machine has.
+func CPUs() int { return cpus() }
+
 // OnStack reports whether p lies in the calling goroutine's stack.
 func OnStack(p unsafe.Pointer) bool { return onStack(p) }
 
@@ -221,9 +227,6 @@ func Memory() (total, free uint64) { return memory() }
 // Waiting counts goroutines that wait for something from outside; see
 // kernel.Machine.
 func Waiting(delta int) { adjustWaiters(int32(delta)) }
-
-// Exit ends the machine with the program's exit status.
-func Exit(status int) { exit(status) }
 
 // Nanotime returns nanoseconds since boot.
 func Nanotime() int64 { return nanotime() }

@@ -29,26 +29,34 @@ func start() {
 	countFiles((*int64)(unsafe.Pointer(Kernel.FilePages())))
 	setHandler(dispatch)
 	startConsole(words)
-	mountFolders(words)
+	if disks == 0 {
+		Mount(nil)
+	}
+}
+
+// Set by the linker (cmd/link/internal/ld/tamago.go): the address of the code that
+// mounts the host's folders (package folders), and one that is not 0 if package
+// disks is linked, which calls Mount when it has initialised.
+var folders, disks uintptr
+
+// Mount serves the words that mount what the host offers, and enters the working
+// directory. A program that names no files has no use for that, and no code for
+// it: then other, if it is not nil, serves the words.
+func Mount(other func(words []string)) {
+	words := commandLineWords()
+	if isLinked(folders) {
+		code := unsafe.Pointer(&folders) // a func is a pointer to its code's address
+		other = *(*func([]string))(unsafe.Pointer(&code))
+	}
+	if other != nil {
+		other(words)
+	}
 	changeDirectory(words)
 }
 
 // dispatch receives the program's system calls from runtime.kernelCall.
 func dispatch(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
 	return Kernel.Dispatch(nr, kernel.Args{N: n, P: p})
-}
-
-// folders is the address of the code that mounts the host's folders (package
-// folders), set by the linker: cmd/link/internal/ld/tamago.go.
-var folders uintptr
-
-// mountFolders mounts the folders that the command line names, in a program that
-// names files.
-func mountFolders(words []string) {
-	if isLinked(folders) {
-		code := unsafe.Pointer(&folders) // a func is a pointer to its code's address
-		(*(*func([]string))(unsafe.Pointer(&code)))(words)
-	}
 }
 
 // heapLimit is what the collector was told; heapMost what it was told first.

@@ -137,9 +137,16 @@ func (c pciConfig) Write32(off int, v uint32) {
 	yolk.OutLong(pciData, v)
 }
 
-// Open connects the device's interrupts and returns its transport. Every
-// interrupt is served by a goroutine that calls handle of the started device.
-func (d *Device) Open() (virtio.Transport, []*yolk.Interrupt, error) {
+// Open connects the device's interrupt and returns its transport. The interrupt
+// is served by a goroutine that calls HandleInterrupt of the started device.
+func (d *Device) Open() (virtio.Transport, []*yolk.Interrupt, error) { return d.open(1) }
+
+// OpenQueues is Open for a device with n queues, or more. If it returns several
+// interrupts, the first is for changes of configuration and the others each for a
+// queue, the last one for all that are left.
+func (d *Device) OpenQueues(n int) (virtio.Transport, []*yolk.Interrupt, error) { return d.open(1 + n) }
+
+func (d *Device) open(n int) (virtio.Transport, []*yolk.Interrupt, error) {
 	if !d.isPCI {
 		irq := yolk.RouteGSI(d.gsi, false)
 		if irq == nil {
@@ -147,21 +154,28 @@ func (d *Device) Open() (virtio.Transport, []*yolk.Interrupt, error) {
 		}
 		return d.mmio, []*yolk.Interrupt{irq}, nil
 	}
-	irq := yolk.NewInterrupt()
-	if irq == nil {
-		return nil, nil, errNoInterrupt
+	var irqs []*yolk.Interrupt
+	var msgs []virtiopci.Message
+	for range n {
+		irq := yolk.NewInterrupt()
+		if irq == nil {
+			break
+		}
+		irqs = append(irqs, irq)
+		msgs = append(msgs, virtiopci.Message{Address: 0xfee00000 | uint64(yolk.APICID())<<12, Data: irq.Vector()})
 	}
-	msg := virtiopci.Message{Address: 0xfee00000 | uint64(yolk.APICID())<<12, Data: irq.Vector()}
-	t, err := virtiopci.Open(d.pci, mapPCI, []virtiopci.Message{msg})
+	t, err := virtiopci.Open(d.pci, mapPCI, msgs)
 	if err != nil {
 		return nil, nil, err
 	}
-	if t.Vectors() == 0 {
-		if irq = d.pci.line(); irq == nil {
+	if irqs = irqs[:t.Vectors()]; len(irqs) == 0 {
+		irq := d.pci.line()
+		if irq == nil {
 			return nil, nil, errNoInterrupt
 		}
+		irqs = append(irqs, irq)
 	}
-	return t, []*yolk.Interrupt{irq}, nil
+	return t, irqs, nil
 }
 
 // linesTaken has a bit for each ISA interrupt that a function uses.
@@ -214,6 +228,18 @@ func (DMA) Phys(p unsafe.Pointer) uint64 {
 //
 //go:noinline
 func touch(p unsafe.Pointer) byte { return *(*byte)(p) }
+
+// Touch writes to each page of b what is there: it becomes resident, and memory
+// that may not be written faults here, as if the kernel copied to it; a device
+// would not ask.
+func Touch(b []byte) {
+	for len(b) > 0 {
+		p := unsafe.Pointer(unsafe.SliceData(b))
+		word := unsafe.Add(p, -int(uintptr(p)%4))
+		(*atomic.Uint32)(word).Or(0)
+		b = b[min(len(b), virtio.PageSize-int(uintptr(p)%virtio.PageSize)):]
+	}
+}
 
 const errNoMemory = virtio.Error("no physically contiguous memory left")
 

@@ -12,34 +12,29 @@ package folders
 import (
 	"runtime/yolk"
 	"runtime/yolk/devices"
-	"strings"
-	"sync/atomic"
-	"unsafe"
+	"runtime/yolk/mounts"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/p9"
 	"github.com/yolk-unikernel/yolk/kernel/p9fs"
 )
 
-// Mount serves the mount= words. A folder that the program was promised and does
-// not get ends it: it would take its absence for an empty folder.
-func Mount(words []string) {
-	var found map[string]*p9.Device
-	for _, w := range words {
-		spec, ok := strings.CutPrefix(w, "mount=")
-		if !ok {
-			continue
-		}
-		if found == nil {
-			found = open()
-		}
-		tag, path, _ := strings.Cut(spec, ":")
-		path, readOnly := strings.CutSuffix(path, ":ro")
-		if why := mountOne(found[tag], tag, path, readOnly); why != "" {
-			yolk.Kernel.Log("mounting " + tag + " on " + path + ": " + why)
-			yolk.Exit(1)
-		}
+// found are the machine's 9P devices by their tags, once they are looked for.
+var found map[string]*p9.Device
+
+// Mount serves the command line's words.
+func Mount(words []string) { mounts.Serve(words, mount) }
+
+// mount mounts the folder of a tag: it is a mounts.Mounter.
+func mount(tag, path string, readOnly bool) (is bool, why string) {
+	if found == nil {
+		found = open()
 	}
+	dev := found[tag]
+	if dev == nil {
+		return false, ""
+	}
+	return true, mountOne(dev, tag, path, readOnly)
 }
 
 // open starts the machine's 9P devices and returns them by their tags.
@@ -73,12 +68,6 @@ func openOne(d *devices.Device) (*p9.Device, error) {
 
 // mountOne returns why a folder cannot be mounted, "" if it is.
 func mountOne(dev *p9.Device, tag, path string, readOnly bool) (why string) {
-	switch {
-	case path == "" || path[0] != '/':
-		return "this is no absolute path; the form is mount=TAG:/path[:ro]"
-	case dev == nil:
-		return "the machine has no 9P device of this tag; yolk run -v DIR:" + path + " adds one, as QEMU's -device virtio-9p-…,mount_tag=" + tag + " does"
-	}
 	fs, err := p9fs.Mount(p9fs.Config{
 		Transport: transport{dev},
 		ReadOnly:  readOnly,
@@ -101,22 +90,10 @@ type transport struct{ *p9.Device }
 
 func (t transport) Exchange(out, in [][]byte) (n int, err error) {
 	for _, b := range in {
-		touch(b)
+		devices.Touch(b)
 	}
 	yolk.Waiting(1)
 	n, err = t.Device.Exchange(out, in)
 	yolk.Waiting(-1)
 	return n, err
-}
-
-// touch writes to each page of b what is there: it becomes resident, and memory
-// that may not be written faults here, as if the kernel copied to it; the device
-// would not ask.
-func touch(b []byte) {
-	for len(b) > 0 {
-		p := unsafe.Pointer(unsafe.SliceData(b))
-		word := unsafe.Add(p, -int(uintptr(p)%4))
-		(*atomic.Uint32)(word).Or(0)
-		b = b[min(len(b), virtio.PageSize-int(uintptr(p)%virtio.PageSize)):]
-	}
 }

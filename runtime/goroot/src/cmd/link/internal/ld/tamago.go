@@ -22,11 +22,15 @@ func (r tamagoRoot) wanted(ctxt *Link) bool {
 // it ("" for always). What a program does not link it does not carry.
 var tamagoRoots = []tamagoRoot{
 	{"runtime/yolk", ""},
+	{tamagoDiskPackage, ""}, // cmd/go lists it with the tag yolkdisk alone
 	{"runtime/yolk/devices", "crypto/internal/sysrand"},
 	{"runtime/yolk/devices", "github.com/yolk-unikernel/yolk/runtime"},
 	{"runtime/yolk/certs", "crypto/x509"},
 	{"runtime/yolk/net", "net"},
 }
+
+// tamagoDiskPackage serves disks.
+const tamagoDiskPackage = "runtime/yolk/disks"
 
 // tamagoLate are the same that initialise last, when the program's packages have:
 // a program starts without waiting for what they serve.
@@ -69,6 +73,7 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 		return main
 	}
 	tamagoFolders(ctxt)
+	tamagoDisks(ctxt)
 	all := ldr.MakeSymbolBuilder("go:tamago.inittasks")
 	all.SetType(ldr.SymType(main))
 	add := func(list loader.Sym) {
@@ -110,10 +115,26 @@ func tamagoFolders(ctxt *Link) {
 	}
 	keep, _ := ldr.MakeSymbolUpdater(path).AddRel(objabi.R_KEEP)
 	keep.SetSym(code)
-	b := ldr.MakeSymbolUpdater(v)
+	tamagoSet(ctxt, v, objabi.R_WEAKADDR, code)
+}
+
+// tamagoDisks makes the variable runtime/yolk.disks the address of a function of
+// package disks, if that is linked: runtime/yolk then leaves mounting to it.
+func tamagoDisks(ctxt *Link) {
+	ldr := ctxt.loader
+	v := ldr.Lookup("runtime/yolk.disks", 0)
+	code := ldr.Lookup(tamagoDiskPackage+".start", sym.SymVerABIInternal)
+	if v != 0 && code != 0 {
+		tamagoSet(ctxt, v, objabi.R_ADDR, code)
+	}
+}
+
+// tamagoSet makes the variable v the address of code.
+func tamagoSet(ctxt *Link, v loader.Sym, kind objabi.RelocType, code loader.Sym) {
+	b := ctxt.loader.MakeSymbolUpdater(v)
 	b.SetType(sym.SNOPTRDATA)
 	b.Grow(8)
-	r, _ := b.AddRel(objabi.R_WEAKADDR)
+	r, _ := b.AddRel(kind)
 	r.SetOff(0)
 	r.SetSiz(8)
 	r.SetSym(code)

@@ -1,0 +1,17 @@
+//go:build tamago
+
+package runtime
+
+import (
+	"internal/runtime/atomic"
+	_ "unsafe" // for linkname
+)
+
+// yolk_signalWanted says whether the program has asked for a signal, or to ignore
+// it; otherwise one from outside ends it (see sigsend and signal_ignore).
+//
+//go:linkname yolk_signalWanted runtime/yolk.signalWanted
+func yolk_signalWanted(s uint32) bool {
+	word, bit := s/32, uint32(1)<<(s&31)
+	return s < _NSIG && (atomic.Load(&sig.wanted[word])|atomic.Load(&sig.ignored[word]))&bit != 0
+}

@@ -1,0 +1,137 @@
+//go:build tamago
+
+// Package disks gives the kernel the machine's virtio disks: each is a file,
+// /dev/vda and so on in the order in which they are found, and those that the
+// command line names are mounted, with root=TAG[:ro] or mount=TAG:/path[:ro]. It
+// is linked into programs that are built with the tag yolkdisk (tamagoDisks in
+// cmd/link/internal/ld/tamago.go), and initialises before their own packages.
+//
+// Start reading at start, then mount (mount.go).
+package disks
+
+import (
+	"runtime/yolk"
+	"runtime/yolk/devices"
+	"runtime/yolk/mounts"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+	"github.com/yolk-unikernel/yolk/drivers/virtio/blk"
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/diskfs"
+	"github.com/yolk-unikernel/yolk/kernel/rawdisk"
+)
+
+func init() { start() }
+
+// start finds the disks before the command line's words are served.
+//
+//go:noinline
+func start() {
+	for _, d := range devices.FindDevices(virtio.TypeBlock) {
+		if err := add(d); err != nil {
+			yolk.Kernel.Log("virtio-blk at " + d.Location + ": " + err.Error())
+		}
+	}
+	mounts.Disk = mount
+	yolk.Mount(func(words []string) { mounts.Serve(words, nil) })
+}
+
+// disk is one of the machine's disks.
+type disk struct {
+	*blk.Disk
+	name   string // vda
+	serial string // what the host calls it, or ""
+	number uint64 // device number
+	lost   sync.Once
+
+	fs       *diskfs.FS // once it is mounted
+	readOnly bool       // so
+}
+
+// found are the disks in the order of their names.
+var found []*disk
+
+// name returns that of disk i: vda to vdz, vdaa and so on (Linux's
+// virtblk_name_format).
+func name(i int) string {
+	s := ""
+	for ; i >= 0; i = i/26 - 1 {
+		s = string(rune('a'+i%26)) + s
+	}
+	return "vd" + s
+}
+
+// maxQueues is how many queues of a disk are used at most, each with an interrupt
+// of its own: requests of more goroutines than CPUs share them well.
+const maxQueues = 4
+
+// add starts a disk and makes its node in /dev.
+func add(d *devices.Device) error {
+	n := min(yolk.CPUs(), maxQueues)
+	t, irqs, err := d.OpenQueues(n)
+	if err != nil {
+		return err
+	}
+	k := &disk{name: name(len(found))}
+	dev, err := blk.New(t, devices.DMA{}, blk.Options{Queues: n, Stalled: k.stalled})
+	if err != nil {
+		return err
+	}
+	k.serve(dev, irqs)
+	if k.serial, err = dev.ID(); err != nil {
+		return err
+	}
+	if k.Disk, err = blk.NewDisk(dev, blk.DiskOptions{Waiting: yolk.Waiting, Touch: devices.Touch}); err != nil {
+		return err
+	}
+	k.number = major<<8 | uint64(len(found))*minors&0xff | uint64(len(found))*minors>>8<<20 // makedev(3)
+	k.addNode(len(found))
+	found = append(found, k)
+	return nil
+}
+
+// serve handles the device's interrupts: see devices.Device.OpenQueues.
+func (k *disk) serve(dev *blk.Device, irqs []*yolk.Interrupt) {
+	for i, irq := range irqs {
+		handle := dev.HandleInterrupt
+		switch {
+		case len(irqs) > 1 && i == 0:
+			handle = dev.HandleConfigChange
+		case i > 0 && i < len(irqs)-1 && i <= dev.Info().Queues:
+			handle = func() error { return dev.HandleQueue(i - 1) }
+		}
+		go func() {
+			err := virtio.Serve(irq.Wait, handle)
+			k.lost.Do(func() {
+				yolk.Kernel.Log(k.name + " is lost: " + err.Error() + "; everything on it is an input/output error from now on")
+			})
+		}()
+	}
+}
+
+// stalled is told of requests that take too long.
+func (k *disk) stalled(op blk.Op, offset, length int64, age time.Duration) {
+	what := op.String()
+	if op != blk.Flush {
+		what += " of " + strconv.FormatInt(length, 10) + " bytes at " + strconv.FormatInt(offset, 10)
+	}
+	yolk.Kernel.Log(k.name + ": the host has not answered a " + what + " for " + strconv.Itoa(int(age/time.Second)) + " s; the program waits")
+}
+
+// Numbers of the nodes: Linux takes the first major that is free from 254 down,
+// and 16 minors for each disk and its partitions.
+const (
+	major  = 254
+	minors = 16
+)
+
+func (k *disk) addNode(i int) {
+	yolk.Kernel.AddDevice(kernel.DeviceNode{
+		Name: k.name, Mode: syscall.S_IFBLK | 0o660, Major: major, Minor: uint64(i) * minors,
+		Open: rawdisk.New(k, yolk.OnStack).Open,
+	})
+}

@@ -1,0 +1,146 @@
+//go:build tamago
+
+package disks
+
+import (
+	"runtime/yolk"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/kernel/diskfs"
+	"github.com/yolk-unikernel/yolk/kernel/fsprobe"
+	"github.com/yolk-unikernel/yolk/kernel/pagecache"
+)
+
+// cache holds the pages of all disks' files, from the first mount on.
+var cache *pagecache.Cache
+
+// mounted are the file systems in the order in which they were mounted.
+var mounted []*diskfs.FS
+
+// mount mounts the disk of a tag: it is a mounts.Mounter.
+func mount(tag, path string, readOnly bool) (is bool, why string) {
+	k := find(tag)
+	if k == nil {
+		return false, ""
+	}
+	if why := k.open(readOnly); why != "" {
+		return true, k.name + " " + why
+	}
+	return true, k.mount(path)
+}
+
+// find returns the disk with that serial number, else the one of that place
+// (disk0) or name (vda, /dev/vda); nil if there is none.
+func find(tag string) *disk {
+	for _, k := range found {
+		if k.serial == tag {
+			return k
+		}
+	}
+	for i, k := range found {
+		if tag == "disk"+strconv.Itoa(i) || strings.TrimPrefix(tag, "/dev/") == k.name {
+			return k
+		}
+	}
+	return nil
+}
+
+// open opens the disk's file system unless it is open, and returns why it cannot
+// be.
+func (k *disk) open(readOnly bool) (why string) {
+	readOnly = readOnly || k.ReadOnly()
+	if k.fs != nil {
+		if k.readOnly != readOnly {
+			return "is mounted elsewhere with another choice of ro; it must be the same everywhere"
+		}
+		return ""
+	}
+	switch kind, e := fsprobe.Probe(k); {
+	case e != 0:
+		return "cannot be read: " + e.Error()
+	case kind == fsprobe.Empty:
+		return "holds no file system; make one with yolk disk create, or with mkfs.ext4"
+	case kind != fsprobe.Ext4:
+		return "holds " + kind + "; what can be mounted is ext4: copy the files to a disk of yolk disk create -from DIR"
+	}
+	if cache == nil {
+		cache = pagecache.New(yolk.Kernel.Machine())
+	}
+	fs, err := diskfs.Mount(k, diskfs.Options{
+		Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number,
+		Log: func(line string) { yolk.Kernel.Log(k.name + ": " + line) },
+	})
+	if err != nil {
+		return "cannot be mounted: " + err.Error()
+	}
+	if len(mounted) == 0 {
+		yolk.BeforeExit(unmountInTime)
+	}
+	k.fs, k.readOnly = fs, readOnly
+	mounted = append(mounted, fs)
+	return ""
+}
+
+// mount puts the disk's file system in the tree.
+func (k *disk) mount(path string) (why string) {
+	source := "/dev/" + k.name
+	if path == "/" {
+		if e := yolk.Kernel.MountRoot(k.fs, source); e == syscall.ENOENT {
+			return "a read-only root needs the directories dev, proc, sys and tmp; mount it once without ro"
+		} else if e != 0 {
+			return e.Error()
+		}
+		return ""
+	}
+	if e := yolk.Kernel.Mount(path, k.fs, source); e != 0 {
+		return e.Error() + "; it must be a folder, or one that can be made there"
+	}
+	return ""
+}
+
+// exitTime bounds what is done for disks when the program ends: one that does not
+// answer must not keep it.
+const exitTime = 5 * time.Second
+
+var unmountOnce sync.Once
+
+// unmountInTime calls unmountAll once; who comes second waits for the first.
+func unmountInTime() {
+	unmountOnce.Do(func() {
+		done := make(chan struct{})
+		go func() {
+			unmountAll()
+			close(done)
+		}()
+		timer := time.NewTimer(exitTime)
+		defer timer.Stop()
+		select {
+		case <-done:
+		case <-timer.C:
+			yolk.Kernel.Log("the disks could not be unmounted within 5 s; the program ends without that")
+		}
+	})
+}
+
+// unmountAll writes everything back and marks the disks clean, when the program
+// ends.
+func unmountAll() {
+	for i := len(mounted) - 1; i >= 0; i-- {
+		if e := mounted[i].Unmount(); e != 0 {
+			yolk.Kernel.Log("unmounting " + nameOf(mounted[i]) + ": " + e.Error() + "; what was not synced before may be lost")
+		}
+	}
+}
+
+func nameOf(fs *diskfs.FS) string {
+	for _, k := range found {
+		if k.fs == fs {
+			return k.name
+		}
+	}
+	return "a disk"
+}

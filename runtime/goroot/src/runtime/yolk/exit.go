@@ -1,0 +1,49 @@
+//go:build tamago
+
+package yolk
+
+import (
+	"internal/runtime/exithook"
+	"syscall"
+)
+
+// beforeExit is what has to happen before the machine ends, or nil.
+var beforeExit func()
+
+// BeforeExit says what has to happen before the machine ends: when main returns,
+// in os.Exit and reboot(2), before a signal from outside that the program does not
+// handle, and when mounting fails. (A panic, a fatal error of the runtime or a
+// fault end the machine at once, as a loss of power does.) f may be called several
+// times, and must return soon. BeforeExit is called once, at start.
+func BeforeExit(f func()) {
+	beforeExit = f
+	exithook.Add(exithook.Hook{F: f, RunOnFailure: true})
+}
+
+// Exit ends the machine with the program's exit status.
+func Exit(status int) {
+	if beforeExit != nil {
+		beforeExit()
+	}
+	exit(status)
+}
+
+// Raise sends a signal to the program: a device asks for something.
+func Raise(sig syscall.Signal) { raise(sig) }
+
+// raise sends a signal to the program. One that will end it is held back until
+// all is ready for that.
+func raise(sig syscall.Signal) {
+	if beforeExit == nil || signalWanted(uint32(sig)) {
+		kill(sig)
+		return
+	}
+	go func() { // the caller serves devices
+		beforeExit()
+		kill(sig)
+	}()
+}
+
+func kill(sig syscall.Signal) {
+	machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0)
+}

@@ -1,0 +1,27 @@
+// Command disk works on disks: on /dev/vda as a file of bytes (raw.go), and on
+// file systems that are mounted from disks (files.go). Each case is also true on
+// Linux. A line that begins with "wrong" is a mistake.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+var cases = map[string]func(args []string){
+	"info": info, "pattern": pattern, "stress": stress, "readonly": readOnly, "wait": wait,
+	"write": writeFiles, "read": readFiles, "tree": tree, "show": show, "change": change,
+}
+
+func main() {
+	cases[os.Args[1]](os.Args[2:])
+	fmt.Println("done")
+}
+
+func wrong(format string, args ...any) { fmt.Printf("wrong: "+format+"\n", args...) }
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
