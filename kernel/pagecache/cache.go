@@ -140,7 +140,7 @@ func (c *Cache) leave(ch *chunk) {
 	if ch.place < len(c.table) {
 		atomic.StoreUint64(&c.table[ch.place], 0)
 	}
-	ch.awaitMachine()
+	c.m.CacheTable(c.table[:c.shown]) // when it returns, the machine is not at the chunk
 	c.chunks[ch.place] = nil
 	c.free = append(c.free, ch.place)
 }

@@ -2,7 +2,6 @@ package pagecache
 
 import (
 	"math/bits"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,14 +43,6 @@ func (c *chunk) pin() {
 }
 
 func (c *chunk) unpin() { atomic.AddUint32(&c.pins, ^uint32(0)) }
-
-// awaitMachine returns when the machine, which may have found the chunk in its
-// table just before, is not at it.
-func (c *chunk) awaitMachine() {
-	for atomic.LoadUint32(&c.pins) == taken {
-		runtime.Gosched()
-	}
-}
 
 func (c *chunk) lock() {
 	c.mu.Lock()

@@ -179,7 +179,6 @@ func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 		}
 		n += s.to - s.from
 		off += int64(s.to - s.from)
-		f.grow(off)
 	}
 	f.c.flush.note(f)
 	return n, 0
@@ -221,6 +220,8 @@ func (f *File) writeSpan(p []byte, s span) syscall.Errno {
 	}
 	c.copyIn(p, s.from, s.to)
 	c.soil(set)
+	// Before the chunk is unlocked: write-back clears what lies behind the end.
+	f.grow(c.index*chunkSize + int64(s.to))
 	return 0
 }
 

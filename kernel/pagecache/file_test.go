@@ -101,7 +101,7 @@ func (m *model) sync() {
 // Reads see what was written, whatever is evicted, taken by the machine, synced,
 // cut off or punched in between.
 func TestRandomOperations(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(seeds()) {
 		m := newModel(t, seed, 1200)
 		for range 300 {
 			switch m.r.IntN(12) {
@@ -210,4 +210,12 @@ func TestBatches(t *testing.T) {
 	if b.writes > 10 {
 		t.Errorf("8 MiB took %d writes", b.writes)
 	}
+}
+
+// seeds is how many random runs a test makes.
+func seeds() int {
+	if testing.Short() {
+		return 3
+	}
+	return 20
 }

@@ -145,8 +145,17 @@ func (f *File) clearTail() syscall.Errno {
 	}
 	c.lock()
 	defer c.unlock()
+	c.clearBehind(size)
+	return 0
+}
+
+// clearBehind clears what the last page of a file of that size has behind its end,
+// if the chunk has that page. The chunk is locked.
+func (c *chunk) clearBehind(size int64) {
+	if size/chunkSize != c.index || size%PageSize == 0 {
+		return
+	}
 	if i := int(size % chunkSize / PageSize); c.valid&mask(i, i+1) != 0 {
 		clear(pageBytes(c.page[i])[size%PageSize:])
 	}
-	return 0
 }

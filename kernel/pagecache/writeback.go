@@ -80,6 +80,7 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 	defer f.busy.Unlock()
 	for _, c := range list {
 		c.lock()
+		c.clearBehind(f.size.Load())
 		c.writing = c.dirty
 		c.wash(c.dirty)
 		c.settle()
@@ -129,8 +130,7 @@ func (f *File) writeRuns(list []*chunk) (first syscall.Errno) {
 	return first
 }
 
-// writePages writes pages at off: as far as the file reaches, in whole blocks,
-// with zeroes behind its end.
+// writePages writes pages at off: as far as the file reaches, in whole blocks.
 func (f *File) writePages(bufs [][]byte, off int64) syscall.Errno {
 	size := f.size.Load()
 	end := off + int64(len(bufs))*PageSize
@@ -143,8 +143,6 @@ func (f *File) writePages(bufs [][]byte, off int64) syscall.Errno {
 	}
 	block := int64(f.b.BlockSize())
 	n := (size - off + block - 1) / block * block
-	last := bufs[(size-off-1)/PageSize]
-	clear(last[(size-1)%PageSize+1:])
 	bufs = slices.Clone(bufs[:(n+PageSize-1)/PageSize])
 	if rest := n % PageSize; rest != 0 {
 		bufs[len(bufs)-1] = bufs[len(bufs)-1][:rest]
