@@ -67,6 +67,9 @@ func TestReplayLikeE2fsck(t *testing.T) {
 	for _, open := range []string{"jo", "jo -c", "jo -c -v 2", "jo -c -v 3"} {
 		for _, size := range []int{1024, 4096} {
 			for _, features := range []string{"64bit", "^64bit"} {
+				if testing.Short() && (size == 1024 || features == "^64bit") {
+					continue
+				}
 				t.Run(fmt.Sprint(open, size, features), func(t *testing.T) {
 					r := rand.New(rand.NewPCG(uint64(size), uint64(len(open+features))))
 					path := mkfs(t, "-b", fmt.Sprint(size), "-O", features)
