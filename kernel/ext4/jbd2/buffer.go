@@ -1,6 +1,9 @@
 package jbd2
 
-import "syscall"
+import (
+	"sync/atomic"
+	"syscall"
+)
 
 // Buffer is a block in the cache. Data is stable while the buffer is pinned.
 type Buffer struct {
@@ -179,17 +182,21 @@ func (j *Journal) loaded(list []*Buffer, errno syscall.Errno) {
 // just allocated. Handle.Dirty must follow.
 func (j *Journal) New(block uint64) *Buffer {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	b, fresh := j.pin(block)
+	for b.gone { // somebody's read failed
+		b.pins--
+		b, fresh = j.pin(block)
+	}
 	if fresh {
 		b.loading = false
 		j.changed.Broadcast()
 	} else {
 		j.preserve(b)
 		clear(b.Data)
-		b.Check = 0
+		atomic.StoreUint32(&b.Check, 0)
 	}
 	b.changed, b.stale = true, b.tx == nil
-	j.mu.Unlock()
 	return b
 }
 

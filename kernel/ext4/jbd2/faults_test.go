@@ -143,11 +143,7 @@ func TestAbortInHandle(t *testing.T) {
 	set(t, h, 1000, paint(2))
 	done := make(chan syscall.Errno)
 	go func() { done <- j.Commit(h.TID()) }()
-	for locked := false; !locked; runtime.Gosched() {
-		j.mu.Lock()
-		locked = j.locked
-		j.mu.Unlock()
-	}
+	await(j, func() bool { return j.locked })
 	j.Abort(errors.New("half-way"))
 	if e := h.End(); e != syscall.EIO {
 		t.Errorf("End = %v", e)
@@ -405,6 +401,35 @@ func TestReadError(t *testing.T) {
 	faulty.SetRule(nil)
 	if _, e := j.Get(1000); e != 0 {
 		t.Errorf("Get = %v", e)
+	}
+}
+
+// A new block that waits for a read-ahead is in the cache even if that fails.
+func TestNewBesideFailedRead(t *testing.T) {
+	cfg, dev := bare(1024, 1500, 128, 0)
+	faulty := blocktest.NewFaulty(dev)
+	cfg.Device = faulty
+	j := open(t, cfg)
+	faulty.SetRule(blocktest.FailRange(blocktest.Read, 0, dev.Size(), syscall.EIO))
+	release := faulty.Hang()
+	go j.Prefetch(1000, 1)
+	await(j, func() bool { return j.cache.blocks[1000] != nil })
+	made := make(chan *Buffer)
+	go func() { made <- j.New(1000) }()
+	await(j, func() bool { return j.cache.blocks[1000].pins == 2 })
+	release()
+	b := <-made
+	if again, e := j.Get(1000); e != 0 || again != b {
+		t.Errorf("Get = %p, %v; New was %p", again, e, b)
+	}
+}
+
+// await spins until something is true under the journal's lock.
+func await(j *Journal, is func() bool) {
+	for ok := false; !ok; runtime.Gosched() {
+		j.mu.Lock()
+		ok = is()
+		j.mu.Unlock()
 	}
 }
 
