@@ -202,7 +202,7 @@ func TestDiskEnds(t *testing.T) {
 		signal syscall.Signal
 		lost   bool
 	}{
-		"exit": {status: 7}, "reboot": {}, "signal": {status: 2, signal: syscall.SIGTERM}, "handled": {signal: syscall.SIGTERM},
+		"exit": {status: 7}, "reboot": {}, "signal": {status: 128 + 15, signal: syscall.SIGTERM}, "handled": {signal: syscall.SIGTERM},
 		"panic": {status: 2, lost: true}, "fault": {status: 2, lost: true},
 	} {
 		t.Run(how, func(t *testing.T) {
