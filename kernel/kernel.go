@@ -89,8 +89,9 @@ func (k *Kernel) Machine() Machine { return k.m }
 // Owner returns who owns what the program makes: its file system user and group.
 func (k *Kernel) Owner() (uid, gid uint32) { return k.proc.owner() }
 
-// Dispatch serves system call nr. The results are those of syscall.Syscall6:
-// r1 is ^0 if errno is not 0.
+// Dispatch serves system call nr. The results are those of syscall.Syscall6: r1 is
+// ^0 if errno is not 0; r2 is the third argument, because Linux leaves RDX alone
+// and there are programs that look (ristretto's mremap).
 func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 	if nr < uintptr(len(table)) {
 		c := &table[nr]
@@ -99,14 +100,14 @@ func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 			if e != 0 {
 				return ^uintptr(0), 0, uintptr(e)
 			}
-			return r, 0, 0
+			return r, a.N[2], 0
 		}
 		if c.level == levelMachine {
 			r, e := k.m.Syscall(nr, a)
 			if e != 0 {
 				return ^uintptr(0), 0, uintptr(e)
 			}
-			return r, 0, 0
+			return r, a.N[2], 0
 		}
 	}
 	k.logMissing(nr)

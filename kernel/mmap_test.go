@@ -25,3 +25,13 @@ func TestMapFixedOverMapping(t *testing.T) {
 		t.Errorf("the files have %q and %q; want aaa and bXb", a, b)
 	}
 }
+
+// Linux leaves the third argument in RDX, which syscall.Syscall returns as r2.
+func TestSecondResult(t *testing.T) {
+	s := newSystem(t)
+	for _, nr := range []uintptr{syscall.SYS_GETPID, syscall.SYS_SCHED_YIELD} {
+		if _, r2, e := s.k.Dispatch(nr, Args{N: [6]uintptr{0, 0, 77}}); e != 0 || r2 != 77 {
+			t.Errorf("call %d: r2 = %d, errno %d; want 77, 0", nr, r2, e)
+		}
+	}
+}

@@ -131,6 +131,7 @@ func (fs *FS) loadGroups() syscall.Errno {
 		if errno != 0 {
 			return errno
 		}
+		b.Seal = fs.sealDescs
 		fs.descBufs = append(fs.descBufs, b)
 		for s := uint32(0); s < fs.descsPer && k*fs.descsPer+s < fs.groups; s++ {
 			d := b.Data[int(s)*fs.descSize:][:fs.descSize:fs.descSize]
@@ -211,6 +212,5 @@ func (fs *FS) bitmapSumGood(g *group, lo, hi int, bits []byte) bool {
 // dirtyDesc makes a group's descriptor part of the transaction. Caller holds g.mu.
 func (o *op) dirtyDesc(g *group) {
 	o.h.Dirty(g.buf)
-	g.buf.Seal = o.fs.sealDescs
 	o.changed = true
 }

@@ -81,7 +81,9 @@ func (o *op) get(block uint64) (*jbd2.Buffer, syscall.Errno) { return o.fs.j.Get
 // dirty makes a buffer part of the transaction; seal computes its checksum.
 func (o *op) dirty(b *jbd2.Buffer, seal func(*jbd2.Buffer)) {
 	o.h.Dirty(b)
-	b.Seal = seal
+	if seal != nil || b.Seal != nil { // blocks of the inode table have several writers
+		b.Seal = seal
+	}
 	o.changed = true
 }
 

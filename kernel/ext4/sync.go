@@ -10,7 +10,7 @@ import (
 type lateInodes struct {
 	mu    sync.Mutex
 	set   map[*Inode]struct{}
-	armed bool
+	timer *time.Timer // nil: not armed
 }
 
 // lateAfter is how long times stay in memory only.
@@ -33,15 +33,24 @@ func (i *Inode) late() {
 	}
 	i.Ref()
 	l.set[i] = struct{}{}
-	if !l.armed {
-		l.armed = true
-		time.AfterFunc(lateAfter, i.fs.writeLateNow)
+	if l.timer == nil {
+		l.timer = time.AfterFunc(lateAfter, i.fs.writeLateNow)
+	}
+}
+
+// stop ends the timer.
+func (l *lateInodes) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+		l.timer = nil
 	}
 }
 
 func (fs *FS) writeLateNow() {
 	fs.late.mu.Lock()
-	fs.late.armed = false
+	fs.late.timer = nil
 	fs.late.mu.Unlock()
 	fs.writeLate()
 }
@@ -239,6 +248,7 @@ func (fs *FS) storeSuper() syscall.Errno {
 // be called afterwards, and nothing may run meanwhile. EIO: the disk is not clean;
 // its next mount replays the journal.
 func (fs *FS) Unmount() syscall.Errno {
+	fs.late.stop()
 	if fs.ro.Load() {
 		failed := fs.j.Err() != nil
 		fs.j.Close()

@@ -181,6 +181,11 @@ func (c *chunk) soil(set uint64) {
 	if fresh == 0 {
 		return
 	}
+	if c.dirty == 0 {
+		c.f.soiledMu.Lock()
+		c.f.soiled[c] = struct{}{}
+		c.f.soiledMu.Unlock()
+	}
 	c.dirty |= fresh
 	c.keep |= fresh
 	n := int64(bits.OnesCount64(fresh))
@@ -190,8 +195,14 @@ func (c *chunk) soil(set uint64) {
 
 // wash marks pages clean that were dirty. The chunk is locked.
 func (c *chunk) wash(set uint64) {
-	set &= c.dirty
-	c.dirty &^= set
+	if set &= c.dirty; set == 0 {
+		return
+	}
+	if c.dirty &^= set; c.dirty == 0 {
+		c.f.soiledMu.Lock()
+		delete(c.f.soiled, c)
+		c.f.soiledMu.Unlock()
+	}
 	n := int64(bits.OnesCount64(set))
 	c.f.dirty.Add(-n)
 	c.f.c.dirty.Add(-n)

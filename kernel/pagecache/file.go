@@ -10,7 +10,7 @@ const maxOffset = 1<<63 - 1
 
 // File is the cached content of one file. Any number of goroutines may use it.
 //
-// Locks, in this order: write, cut, busy, mu, a chunk's.
+// Locks, in this order: write, cut, busy, mu, a chunk's, soiledMu.
 type File struct {
 	c *Cache
 	b Backing
@@ -22,8 +22,13 @@ type File struct {
 	size  atomic.Int64
 	dirty atomic.Int64 // pages
 
+	failures atomic.Int64 // of write-back
+
 	mu     sync.Mutex
 	chunks map[int64]*chunk
+
+	soiledMu sync.Mutex
+	soiled   map[*chunk]struct{} // those with dirty pages
 
 	ahead  readAhead
 	mapped uintptr // the machine's handle while there are mappings: mapping.go
@@ -32,7 +37,7 @@ type File struct {
 
 // NewFile returns the cache of a file of the given size.
 func (c *Cache) NewFile(b Backing, size int64) *File {
-	f := &File{c: c, b: b, chunks: make(map[int64]*chunk)}
+	f := &File{c: c, b: b, chunks: make(map[int64]*chunk), soiled: make(map[*chunk]struct{})}
 	f.size.Store(size)
 	return f
 }

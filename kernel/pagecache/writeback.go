@@ -18,14 +18,27 @@ func (f *File) Sync(off, end int64) syscall.Errno {
 // SyncAll is Sync of the whole file.
 func (f *File) SyncAll() syscall.Errno { return f.Sync(0, maxOffset) }
 
-// writeBack writes the dirty pages of [off, end).
+// writeBack writes the dirty pages of [off, end), and waits for those that are
+// being written already. What others failed to write meanwhile is dirty again: it
+// is tried once more, so that the caller learns of it.
 func (f *File) writeBack(off, end int64) syscall.Errno {
-	if f.dirty.Load() == 0 {
-		return f.writing()
-	}
 	f.cut.RLock()
 	defer f.cut.RUnlock()
-	var first syscall.Errno
+	failures := f.failures.Load()
+	first := f.writeDirty(off, end)
+	f.busy.Lock()
+	f.busy.Unlock()
+	if first == 0 && f.failures.Load() != failures {
+		first = f.writeDirty(off, end)
+	}
+	return first
+}
+
+// writeDirty writes the dirty pages of a range. cut is held.
+func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
+	if f.dirty.Load() == 0 {
+		return 0
+	}
 	list := f.dirtyChunks(off, end)
 	for len(list) > 0 {
 		n := neighbours(list)
@@ -37,28 +50,16 @@ func (f *File) writeBack(off, end int64) syscall.Errno {
 	return first
 }
 
-// writing waits for writes that are under way.
-func (f *File) writing() syscall.Errno {
-	f.busy.Lock()
-	f.busy.Unlock()
-	return 0
-}
-
 // dirtyChunks returns the chunks of a range with dirty pages, in order.
 func (f *File) dirtyChunks(off, end int64) []*chunk {
-	f.mu.Lock()
-	var list []*chunk
-	for i, c := range f.chunks {
-		if i*chunkSize < end && off < (i+1)*chunkSize {
+	f.soiledMu.Lock()
+	list := make([]*chunk, 0, len(f.soiled))
+	for c := range f.soiled {
+		if c.index*chunkSize < end && off < (c.index+1)*chunkSize {
 			list = append(list, c)
 		}
 	}
-	f.mu.Unlock()
-	list = slices.DeleteFunc(list, func(c *chunk) bool {
-		c.mu.RLock()
-		defer c.mu.RUnlock()
-		return c.dirty == 0
-	})
+	f.soiledMu.Unlock()
 	slices.SortFunc(list, func(a, b *chunk) int { return int(min(max(a.index-b.index, -1), 1)) })
 	return list
 }
@@ -153,6 +154,7 @@ func (f *File) writePages(bufs [][]byte, off int64) syscall.Errno {
 
 // soilAgain makes pages of [off, end) that were being written dirty.
 func (f *File) soilAgain(list []*chunk, off, end int64) {
+	f.failures.Add(1)
 	for _, c := range list {
 		c.lock()
 		for set := c.writing; set != 0; {

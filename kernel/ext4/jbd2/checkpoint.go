@@ -71,6 +71,10 @@ func (j *Journal) writeBuffers(list []*Buffer) syscall.Errno {
 	v := newVector(j.cfg.Device, j.cfg.BlockSize, len(list))
 	for len(list) > 0 {
 		j.mu.Lock()
+		if j.err != nil {
+			j.mu.Unlock()
+			return syscall.EIO
+		}
 		batch, rest, from := j.gather(v, list)
 		j.mu.Unlock()
 		list = rest

@@ -55,6 +55,11 @@ func (j *Journal) commit() {
 		j.changed.Wait()
 	}
 	tx.timer.Stop()
+	if j.err != nil { // a handle may have stopped half-way
+		j.locked = false
+		j.changed.Broadcast()
+		return
+	}
 	j.seal(tx)
 	j.running, j.committing, j.locked = nil, tx, false
 	j.changed.Broadcast()
@@ -125,6 +130,9 @@ func (j *Journal) writeLog(tx *transaction) syscall.Errno {
 	}
 	if e := j.cfg.Device.Flush(); e != 0 {
 		return e
+	}
+	if j.Err() != nil {
+		return syscall.EIO
 	}
 	last := [][]byte{w.commitBlock(time.Now())}
 	if e := j.writeWrapped(last, j.wrap(tx.start+tx.blocks-1)); e != 0 {

@@ -133,6 +133,35 @@ func TestAbortIsRecorded(t *testing.T) {
 	}
 }
 
+// A handle that stops half-way aborts the journal; a commit that waited for it
+// writes nothing.
+func TestAbortInHandle(t *testing.T) {
+	cfg, dev := bare(1024, 1500, 128, incompatCsumV3)
+	j := open(t, cfg)
+	change(t, j, 1, 1000)
+	h := begin(t, j, 1)
+	set(t, h, 1000, paint(2))
+	done := make(chan syscall.Errno)
+	go func() { done <- j.Commit(h.TID()) }()
+	for locked := false; !locked; runtime.Gosched() {
+		j.mu.Lock()
+		locked = j.locked
+		j.mu.Unlock()
+	}
+	j.Abort(errors.New("half-way"))
+	if e := h.End(); e != syscall.EIO {
+		t.Errorf("End = %v", e)
+	}
+	if e := <-done; e != syscall.EIO {
+		t.Errorf("Commit = %v", e)
+	}
+	j.Close()
+	cfg.Device = dev
+	if b, e := open(t, cfg).Get(1000); e != 0 || b.Data[0] != 1 {
+		t.Errorf("block is %d, %v; want 1", b.Data[0], e)
+	}
+}
+
 // While the device hangs in a commit, the next transaction goes on in memory.
 func TestHang(t *testing.T) {
 	cfg, dev := bare(1024, 1500, 128, incompatCsumV3)

@@ -60,6 +60,7 @@ type Journal struct {
 	changed sync.Cond // handles ended, commits finished, blocks read or written, failure
 	cache   cache
 	spares  spares
+	scratch [][]byte // of the commit that is under way
 
 	layout                   layout // of what is written
 	perDescriptor, perRevoke int    // tags and records of a block

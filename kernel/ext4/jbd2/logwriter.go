@@ -7,7 +7,12 @@ type logWriter struct {
 	j    *Journal
 	tx   *transaction
 	bufs [][]byte
+	n    int // blocks of Journal.scratch in use
 }
+
+// mostScratch is how many blocks of the log's own are kept from one commit to the
+// next.
+const mostScratch = 8
 
 // length in blocks, with the commit block.
 func (w *logWriter) length() uint32 {
@@ -17,8 +22,23 @@ func (w *logWriter) length() uint32 {
 }
 
 func (w *logWriter) block(kind uint32) []byte {
-	p := make([]byte, w.j.cfg.BlockSize)
+	p := w.zero()
 	putHeader(p, kind, w.tx.sequence)
+	return p
+}
+
+func (w *logWriter) zero() []byte {
+	if w.n == len(w.j.scratch) {
+		p := make([]byte, w.j.cfg.BlockSize)
+		if w.n < mostScratch {
+			w.j.scratch = append(w.j.scratch, p)
+			w.n++
+		}
+		return p
+	}
+	p := w.j.scratch[w.n]
+	w.n++
+	clear(p)
 	return p
 }
 

@@ -89,18 +89,19 @@ func (s *scan) apply(list []planned) syscall.Errno {
 	j := s.j
 	slices.SortFunc(list, func(a, b planned) int { return cmp.Compare(a.block, b.block) })
 	v := newVector(j.cfg.Device, j.cfg.BlockSize, len(list))
-	for _, p := range list {
-		q, e := v.add(p.block)
-		if e != 0 {
+	for len(list) > 0 {
+		var batch []logged
+		for len(list) > 0 && !v.full() {
+			p, _ := v.add(list[0].block)
+			batch = append(batch, logged{list[0].place, p})
+			list = list[1:]
+		}
+		if e := j.readLogged(batch); e != 0 {
 			return e
 		}
-		if e := j.log.read([][]byte{q}, p.logical); e != 0 {
+		if e := v.write(); e != 0 {
 			return e
 		}
-		unescape(q, p.escaped)
-	}
-	if e := v.write(); e != 0 {
-		return e
 	}
 	if e := j.cfg.Device.Flush(); e != 0 {
 		return e
@@ -109,6 +110,31 @@ func (s *scan) apply(list []planned) syscall.Errno {
 		return e
 	}
 	return j.cfg.Device.Flush()
+}
+
+// logged is a block of the log and where it is read to.
+type logged struct {
+	place
+	data []byte
+}
+
+// readLogged reads neighbours in the log at once.
+func (j *Journal) readLogged(batch []logged) syscall.Errno {
+	slices.SortFunc(batch, func(a, b logged) int { return cmp.Compare(a.logical, b.logical) })
+	for i := 0; i < len(batch); {
+		bufs := [][]byte{batch[i].data}
+		for k := i + 1; k < len(batch) && batch[k].logical == batch[i].logical+uint32(k-i); k++ {
+			bufs = append(bufs, batch[k].data)
+		}
+		if e := j.log.read(bufs, batch[i].logical); e != 0 {
+			return e
+		}
+		i += len(bufs)
+	}
+	for _, l := range batch {
+		unescape(l.data, l.escaped)
+	}
+	return 0
 }
 
 // fetch reads a block: from the log if a replay without writing has found it there.

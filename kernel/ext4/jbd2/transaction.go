@@ -19,6 +19,7 @@ type transaction struct {
 	revoked  map[uint64]struct{}
 	onCommit []func()
 	timer    *time.Timer
+	pushed   bool // a goroutine commits it
 
 	copies   []snapshot // while it commits
 	allotted bool       // it has its room, but is not in Journal.logged yet
@@ -69,12 +70,21 @@ func (j *Journal) Begin(credits int) (*Handle, syscall.Errno) {
 		case tx == nil:
 			j.start()
 		case j.size(tx, credits) > j.enough && tx.count+tx.reserved+len(tx.revoked) > 0:
-			j.until(tx.tid)
+			j.push(tx)
+			j.changed.Wait()
 		default:
 			tx.handles++
 			tx.reserved += credits
 			return &Handle{j: j, tx: tx, left: credits}, 0
 		}
+	}
+}
+
+// push has a full transaction committed beside the next one.
+func (j *Journal) push(tx *transaction) {
+	if !tx.pushed {
+		tx.pushed = true
+		go j.Commit(tx.tid)
 	}
 }
 

@@ -18,9 +18,20 @@ import (
 // of its own.
 type machFile struct {
 	_     sys.NotInHeap
-	table uintptr // filePage of each page of the file, by index; mapped on demand
-	size  uintptr // entries in table
-	pages uintptr // of the file; beyond them is SIGBUS
+	table uintptr   // filePage of each page of the file, by index; mapped on demand
+	size  uintptr   // entries in table
+	pages uintptr   // of the file; beyond them is SIGBUS
+	dirty machRange // pages outside of it are neither dirty nor new
+}
+
+// soil widens the range of pages that may be dirty.
+func (f *machFile) soil(index uintptr) {
+	if f.dirty.start == f.dirty.end {
+		f.dirty = machRange{index, index + 1}
+		return
+	}
+	f.dirty.start = min(f.dirty.start, index)
+	f.dirty.end = max(f.dirty.end, index+1)
 }
 
 // A filePage is the physical address of a page and these bits, or 0.
@@ -143,8 +154,11 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 		*e = *e&pteAddr | protBits(prot)
 		return true
 	}
-	if *p == 0 && !m.fillHole(p) {
-		machOutOfMemory()
+	if *p == 0 {
+		if !m.fillHole(p) {
+			machOutOfMemory()
+		}
+		f.soil(index)
 	}
 	phys := *p & pteAddr
 	switch {
@@ -154,6 +168,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
 	case store:
 		*p |= fileDirty
+		f.soil(index)
 		*e = uint64(phys) | protBits(prot) | pteFile
 	default:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
@@ -288,8 +303,10 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 // write-protected then.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
 	found := uintptr(0)
+	whole := first <= f.dirty.start && f.dirty.end <= end
+	first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
 	from := first
-	for i := first; i < min(end, f.size) && found < n; i++ {
+	for i := first; i < end && found < n; i++ {
 		if i%(machPage/8) == 0 {
 			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
 				i += machPage/8 - 1
@@ -308,6 +325,12 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
 		*p &^= fileDirty | fileNew
 		found++
 		first = i + 1
+	}
+	switch {
+	case whole && found < n:
+		f.dirty = machRange{}
+	case whole:
+		f.dirty.start = first
 	}
 	if found > 0 {
 		m.forEachMapping(f, from, first, cleanFilePage)

@@ -16,13 +16,13 @@ func machOutOfMemory() {
 				most = i
 			}
 		}
-		if list[most].bytes>>20 != 0 {
+		if list[most].bytes>>20 > 0 {
 			conDec(uint64(list[most].bytes >> 20))
 			conString(" MiB ")
 			conString(list[most].what)
 			conString("; ")
 		}
-		list[most].bytes = -1
+		list[most].bytes = 0
 	}
 	conDec(gcController.heapMarked >> 20)
 	conString(" MiB of the heap were live at the last collection\n")
