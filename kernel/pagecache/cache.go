@@ -61,6 +61,7 @@ type Cache struct {
 
 	mu     sync.Mutex
 	table  []uint64 // the machine's view: addresses of chunks; nil until the first chunk
+	shown  int      // places that the machine knows
 	chunks []*chunk // by place in table
 	free   []int    // places
 	hand   int
@@ -112,7 +113,6 @@ func (c *Cache) place(ch *chunk) (many bool) {
 	if c.table == nil {
 		total, _ := c.m.Memory()
 		c.table = make([]uint64, total/PageSize)
-		c.m.CacheTable(c.table)
 	}
 	n := len(c.chunks)
 	if k := len(c.free); k > 0 {
@@ -125,6 +125,10 @@ func (c *Cache) place(ch *chunk) (many bool) {
 	ch.place = n
 	if n < len(c.table) {
 		atomic.StoreUint64(&c.table[n], ch.address())
+		if n >= c.shown { // the machine looks at all of what it is shown
+			c.shown = min(2*n+64, len(c.table))
+			c.m.CacheTable(c.table[:c.shown])
+		}
 	}
 	return (len(c.chunks)-len(c.free))*pagesPerChunk > len(c.table)
 }

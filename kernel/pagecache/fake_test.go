@@ -60,7 +60,11 @@ func (m *fakeMachine) GivePages(pages []uint64) {
 	m.free = append(m.free, pages...)
 }
 
-func (m *fakeMachine) CacheTable(table []uint64) { m.table = table }
+func (m *fakeMachine) CacheTable(table []uint64) {
+	m.mu.Lock()
+	m.table = table
+	m.mu.Unlock()
+}
 
 func (m *fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
 	return 0, syscall.ENODEV
@@ -68,10 +72,13 @@ func (m *fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Er
 
 // reclaim does what machPageCache.reclaim does, to one chunk.
 func (m *fakeMachine) reclaim(at int) {
-	if m.table == nil {
+	m.mu.Lock()
+	table := m.table
+	m.mu.Unlock()
+	if table == nil {
 		return
 	}
-	p := atomic.LoadUint64(&m.table[at%len(m.table)])
+	p := atomic.LoadUint64(&table[at%len(table)])
 	if p == 0 {
 		return
 	}

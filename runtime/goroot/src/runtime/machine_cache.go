@@ -59,8 +59,8 @@ func (m *machFrames) givePages(p, n uintptr) {
 // all of one part of a file, preferably one that was not used lately.
 func (c *machPageCache) reclaim() bool {
 	for tries := 2 * c.size; tries > 0; tries-- {
-		p := load64(c.table + c.hand*8)
-		if c.hand++; c.hand == c.size {
+		p := load64(c.table + min(c.hand, c.size-1)*8)
+		if c.hand++; c.hand >= c.size {
 			c.hand = 0
 		}
 		if p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), tries > c.size) {
