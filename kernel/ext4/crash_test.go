@@ -4,16 +4,19 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
 )
 
-// kept is a mark: file k was made durable, or durably removed.
+// kept is a mark: file k of a writer is durable with the data of a version; version
+// 0: from here on it may be anything.
 type kept struct {
-	k    int
-	gone bool
+	dir        string
+	k, version int
 }
 
 // keep makes files one after the other, each durable before its mark.
@@ -22,24 +25,24 @@ type keep struct {
 	rec *blocktest.Recorder
 	r   *rand.Rand
 	dir *Inode
+	own string // name of dir
 	n   int
 }
+
+// version is the data of file k.
+func version(k, v int) []byte { return pattern(k+1000*v, keptSize(k)) }
 
 func keptSize(k int) int { return 1 + (k*7919)%60000 }
 
 func (w *keep) step() {
-	if w.n > 5 && w.r.IntN(4) == 0 {
-		k := w.r.IntN(w.n)
-		// From here on the file may be there or not.
-		w.rec.Mark(kept{k, true})
-		w.dir.Unlink(fmt.Sprint("kept", k))
-		ok(w.t, w.dir.Fsync(false))
+	if w.n > 5 && w.r.IntN(2) == 0 {
+		w.old(w.r.IntN(w.n))
 		return
 	}
 	k := w.n
 	w.n++
 	i := create(w.t, w.dir, fmt.Sprint("new", k), typeReg|0o644)
-	data := pattern(k, keptSize(k))
+	data := version(k, 1)
 	if w.r.IntN(2) == 0 {
 		ok(w.t, i.Allocate(0, int64(len(data)), w.r.IntN(2) == 0))
 	}
@@ -51,39 +54,60 @@ func (w *keep) step() {
 	ok(w.t, writeAt(i, data[:half], 0))
 	ok(w.t, w.dir.Rename(fmt.Sprint("new", k), w.dir, fmt.Sprint("kept", k), false))
 	ok(w.t, i.Fsync(w.r.IntN(2) == 0))
-	w.rec.Mark(kept{k, false})
+	w.rec.Mark(kept{w.own, k, 1})
 	i.Put()
 }
 
-// checkKept checks what marks promise. A file that fdatasync made durable may have
-// its name from before the rename.
+// old removes or overwrites a file.
+func (w *keep) old(k int) {
+	i, errno := w.dir.Lookup(fmt.Sprint("kept", k))
+	if errno != 0 {
+		return
+	}
+	defer i.Put()
+	w.rec.Mark(kept{w.own, k, 0})
+	if w.r.IntN(2) == 0 {
+		ok(w.t, w.dir.Unlink(fmt.Sprint("kept", k)))
+		ok(w.t, w.dir.Fsync(false))
+		return
+	}
+	v := 2 + w.r.IntN(2)
+	ok(w.t, writeAt(i, version(k, v), 0))
+	ok(w.t, i.Fsync(true))
+	w.rec.Mark(kept{w.own, k, v})
+}
+
+// checkKept checks what marks promise.
 func checkKept(t *testing.T, f *FS, marks []any) error {
-	state := map[int]int{}
+	state := map[kept]int{}
+	dirs := map[string]bool{}
 	for _, m := range marks {
 		if v, is := m.(kept); is {
-			state[v.k] = 1
-			if v.gone {
-				state[v.k] = 2
-			}
+			state[kept{v.dir, v.k, 0}] = v.version
+			dirs[v.dir] = true
 		}
 	}
-	dir := walk(t, f, "keep")
-	defer dir.Put()
-	for k, s := range state {
-		if s == 2 {
+	for file, v := range state {
+		if v == 0 {
 			continue
 		}
-		i, errno := dir.Lookup(fmt.Sprint("kept", k))
-		if errno != 0 {
-			return fmt.Errorf("kept%d: %v", k, errno)
-		}
+		name := fmt.Sprint(file.dir, "/kept", file.k)
+		i := walk(t, f, name)
 		got, errno := readAll(i)
 		i.Put()
-		if errno != 0 || string(got) != string(pattern(k, keptSize(k))) {
-			return fmt.Errorf("kept%d: %v or wrong data", k, errno)
+		if errno != 0 || string(got) != string(version(file.k, v)) {
+			return fmt.Errorf("%s: %v or wrong data", name, errno)
 		}
 	}
-	return checkStale(t, dir)
+	for name := range dirs {
+		dir := walk(t, f, name)
+		err := checkStale(t, dir)
+		dir.Put()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkStale checks that files that were not durable hold their own data or zeroes.
@@ -99,12 +123,12 @@ func checkStale(t *testing.T, dir *Inode) error {
 		}
 		got, errno := readAll(i)
 		i.Put()
-		want := pattern(k, keptSize(k))
-		if errno != 0 || len(got) > len(want) {
-			return fmt.Errorf("%s: %v, %d bytes of %d", name, errno, len(got), len(want))
+		a, b, d := version(k, 1), version(k, 2), version(k, 3)
+		if errno != 0 || len(got) > len(a) {
+			return fmt.Errorf("%s: %v, %d bytes of %d", name, errno, len(got), len(a))
 		}
 		for at, c := range got {
-			if c != 0 && c != want[at] {
+			if c != 0 && c != a[at] && c != b[at] && c != d[at] {
 				return fmt.Errorf("%s: foreign data at %d", name, at)
 			}
 		}
@@ -127,42 +151,102 @@ func TestPowerCut(t *testing.T) {
 func powerCut(t *testing.T, args []string, cuts int) {
 	seed := uint64(1)
 	fmt.Sscan(os.Getenv("YOLK_SEED"), &seed)
-	r := rand.New(rand.NewPCG(seed, 5))
-	rec := blocktest.NewRecorder(load(t, mkfs(t, "32M", append([]string{"-N", "4000"}, args...)...)))
+	rec := blocktest.NewRecorder(load(t, mkfs(t, "48M", append([]string{"-N", "4000"}, args...)...)))
 	f := mount(t, rec, Options{CacheBytes: 1 << 18})
-	m := &model{t: t, r: r, root: newNode(typeDir), most: 300000, fs: f}
-	m.dirs = []*modelNode{m.root}
-	w := &keep{t: t, rec: rec, r: r, dir: create(t, root(t, f), "keep", typeDir|0o755)}
+	var writers []*keep
+	for g := range 4 {
+		own := fmt.Sprint("keep", g)
+		writers = append(writers, &keep{t: t, rec: rec, r: rand.New(rand.NewPCG(seed, uint64(g))), dir: create(t, root(t, f), own, typeDir|0o755), own: own})
+	}
 	ok(t, f.Sync())
 	start := rec.Len()
-	for range 150 {
-		for range r.IntN(10) {
-			m.step()
-		}
-		w.step()
+	var wg sync.WaitGroup
+	for _, w := range writers {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for range 60 {
+				w.step()
+			}
+		}()
 	}
-	end := rec.Len()
-	var points []int
-	for range cuts {
-		points = append(points, start+r.IntN(end-start))
+	r := rand.New(rand.NewPCG(seed, 5))
+	m := &model{t: t, r: r, root: newNode(typeDir), most: 300000, fs: f}
+	m.dirs = []*modelNode{m.root}
+	for range 700 {
+		m.step()
 	}
+	wg.Wait()
+	points := make([]int, cuts)
 	for k := range points {
-		for l := k; l > 0 && points[l] < points[l-1]; l-- {
-			points[l], points[l-1] = points[l-1], points[l]
-		}
+		points[k] = start + r.IntN(rec.Len()-start)
 	}
+	slices.Sort(points)
 	c := rec.Crash()
 	for _, at := range points {
 		c.To(at)
 		loss := []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random, blocktest.Torn}[r.IntN(4)]
-		disk := c.Disk(loss, r)
-		g := mount(t, disk, Options{Log: func(s string) {
-			if strings.Contains(s, "damaged") {
-				t.Log(at, ": ", s)
-			}
-		}})
-		if err := checkKept(t, g, c.Marks()); err != nil {
-			t.Fatalf("cut at %d, loss %d: %v", at, loss, err)
+		checkCut(t, fmt.Sprintf("cut at %d, loss %d", at, loss), c.Disk(loss, r), c.Marks())
+	}
+}
+
+func checkCut(t *testing.T, what string, disk *blocktest.Memory, marks []any) {
+	t.Helper()
+	f := mount(t, disk, Options{Log: func(s string) {
+		if strings.Contains(s, "damaged") {
+			t.Log(what, ": ", s)
+		}
+	}})
+	if err := checkKept(t, f, marks); err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	unmount(t, f)
+	fsck(t, save(t, disk))
+}
+
+// TestReuse fills the disk right after directories, links and trees of extents
+// were removed, so that their blocks, which the log still has, hold data.
+func TestReuse(t *testing.T) {
+	rec := blocktest.NewRecorder(load(t, mkfs(t, "16M", "-b", "1024")))
+	f := mount(t, rec, Options{})
+	r := root(t, f)
+	for k := range 60 {
+		create(t, r, fmt.Sprint("dir", k), typeDir|0o755).Put()
+		l, errno := r.Symlink(fmt.Sprint("link", k), strings.Repeat("l", 300), 0, 0)
+		ok(t, errno)
+		l.Put()
+	}
+	i := create(t, r, "tree", typeReg|0o644)
+	for k := range 600 {
+		ok(t, writeAt(i, pattern(k, 1024), int64(k)*2048))
+	}
+	ok(t, i.SetXattr("user.a", pattern(1, 700), 0))
+	i.Put()
+	ok(t, f.Sync())
+	for k := range 60 {
+		ok(t, r.Rmdir(fmt.Sprint("dir", k)))
+		ok(t, r.Unlink(fmt.Sprint("link", k)))
+	}
+	ok(t, r.Unlink("tree"))
+	ok(t, f.Sync())
+	i = create(t, r, "full", typeReg|0o644)
+	n := int64(0)
+	for ; i.Reserve(n, 1024) == 0; n += 1024 {
+		ok(t, writeAt(i, pattern(int(n), 1024), n))
+	}
+	ok(t, i.Fsync(false))
+	c := rec.Crash()
+	c.To(rec.Len())
+	for _, loss := range []blocktest.Loss{blocktest.Nothing, blocktest.All} {
+		disk := c.Disk(loss, rand.New(rand.NewPCG(1, 1)))
+		g := mount(t, disk, Options{})
+		got, errno := readAll(walk(t, g, "full"))
+		ok(t, errno)
+		if int64(len(got)) != n {
+			t.Fatalf("%d bytes, want %d", len(got), n)
+		}
+		for off := int64(0); off < n; off += 1024 {
+			same(t, fmt.Sprint("block at ", off), got[off:off+1024], pattern(int(off), 1024))
 		}
 		unmount(t, g)
 		fsck(t, save(t, disk))

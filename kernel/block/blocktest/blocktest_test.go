@@ -84,7 +84,11 @@ func TestCrash(t *testing.T) {
 	want(t, c.Disk(All, r), 0, fill(1, 1024))
 	want(t, c.Disk(Nothing, r), 0, fill(2, 1024))
 	seen := map[string]bool{}
-	for range 20000 {
+	tries := 20000
+	if testing.Short() {
+		tries = 2000
+	}
+	for range tries {
 		m := c.Disk(Torn, r)
 		p := make([]byte, 512)
 		key := ""
@@ -94,7 +98,7 @@ func TestCrash(t *testing.T) {
 		}
 		seen[key] = true
 	}
-	if len(seen) != 32 {
+	if len(seen) < tries/20000*32 || len(seen) < 24 {
 		t.Errorf("%d of 32 states were seen", len(seen))
 	}
 }

@@ -17,9 +17,12 @@ type Crash struct {
 	flushes map[int][]int
 }
 
-// Crash begins at the start of the record. Do not record meanwhile.
+// Crash begins at the start of what is recorded so far.
 func (r *Recorder) Crash() *Crash {
-	return &Crash{events: r.events, durable: r.base.Clone(), open: map[int]bool{}, flushes: map[int][]int{}}
+	r.mu.Lock()
+	events := r.events[:len(r.events):len(r.events)]
+	r.mu.Unlock()
+	return &Crash{events: events, durable: r.base.Clone(), open: map[int]bool{}, flushes: map[int][]int{}}
 }
 
 // To goes on to the state before event number n.

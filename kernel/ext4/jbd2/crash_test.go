@@ -13,7 +13,17 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
 )
 
-var crashes = flag.Int("crashes", 300, "power cuts per test of TestCrash")
+var crashes = flag.Int("crashes", 0, "power cuts per workload of TestCrash; 0: 40, or 4 with -short")
+
+func cuts() int {
+	switch {
+	case *crashes > 0:
+		return *crashes
+	case testing.Short():
+		return 4
+	}
+	return 40
+}
 
 // entry is one event in the life of a block: the model that a disk after a power
 // cut is compared with.
@@ -309,6 +319,9 @@ var allLosses = []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Ran
 // data that was written to them.
 func TestCrash(t *testing.T) {
 	for i, format := range formats {
+		if testing.Short() && i != 0 && i != 4 {
+			continue
+		}
 		for _, goroutines := range []int{1, 4} {
 			t.Run(fmt.Sprint(format, goroutines), func(t *testing.T) {
 				bs := 1024 << (i % 3)
@@ -331,7 +344,7 @@ func TestCrash(t *testing.T) {
 				if e := j.Close(); e != 0 {
 					t.Fatal(e)
 				}
-				w.crash(t, cfg, r, *crashes, allLosses, nil)
+				w.crash(t, cfg, r, cuts(), allLosses, nil)
 			})
 		}
 	}
@@ -363,6 +376,9 @@ func TestCrashShortLog(t *testing.T) {
 	c := rec.Crash()
 	for cut := range rec.Len() {
 		c.To(cut)
+		if testing.Short() && cut%7 != 0 {
+			continue
+		}
 		for range 3 * c.Volatile() * c.Volatile() { // many where there is a choice
 			cfg.Device = c.Disk(blocktest.Torn, r)
 			j := open(t, cfg)
@@ -395,7 +411,7 @@ func TestCrashLikeE2fsck(t *testing.T) {
 	w := newWorkload(j, rec, cfg.Blocks-400, 399, r)
 	w.run(t, 3, 100)
 	seen, n := 0, 0
-	w.crash(t, cfg, r, *crashes, []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random}, func(disk *blocktest.Memory) {
+	w.crash(t, cfg, r, cuts(), []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random}, func(disk *blocktest.Memory) {
 		if n++; n%10 != 0 {
 			return
 		}
