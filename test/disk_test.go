@@ -1,13 +1,16 @@
 package test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -80,7 +83,7 @@ func TestDiskReadOnly(t *testing.T) {
 func TestDiskStuck(t *testing.T) {
 	t.Parallel()
 	release := make(chan bool)
-	d := serveNBD(t, 16<<20, func(write bool, off uint64, n uint32) uint32 {
+	d := serveNBD(t, make([]byte, 16<<20), func(write bool, off uint64, n uint32) uint32 {
 		switch {
 		case off == 2<<20:
 			<-release
@@ -118,5 +121,231 @@ func TestDiskLargeBlocks(t *testing.T) {
 	wantRight(t, got, fmt.Sprintf("read %d sum %x\n", len(data), sha256.Sum256(data)))
 	if b, err := os.ReadFile(name); err != nil || !bytes.Equal(b, patternOf(len(data))) {
 		t.Errorf("the host's file is not what the guest wrote, %v", err)
+	}
+}
+
+// e2fs returns the output of a program of e2fsprogs, which ends with a status of
+// 0; without the program the test is skipped.
+func e2fs(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
+			t.Skip(name + " is not installed: apt-get install e2fsprogs")
+		}
+	}
+	out, err := exec.Command(path, args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+// newFS makes a disk of size MiB with an empty ext4, or one with the files of dir.
+func newFS(t *testing.T, size int, args ...string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, int64(size)<<20); err != nil {
+		t.Fatal(err)
+	}
+	e2fs(t, "mkfs.ext4", append(append([]string{"-q"}, args...), name)...)
+	return name
+}
+
+// wantClean checks that a disk is consistent and that no journal waits for replay.
+func wantClean(t *testing.T, name string) {
+	t.Helper()
+	e2fs(t, "e2fsck", "-fn", name)
+	if s := e2fs(t, "dumpe2fs", "-h", name); strings.Contains(s, "needs_recovery") || !strings.Contains(s, "Filesystem state:         clean\n") {
+		t.Errorf("the disk is not clean:\n%s", s)
+	}
+}
+
+// What a program writes is there for others and for itself, the next time.
+func TestDiskFiles(t *testing.T) {
+	for _, tt := range []struct {
+		machine, cpus, memory string
+		options               []string
+	}{
+		{"microvm", "1", "64M", nil}, {"microvm", "4", "256M", []string{"-b", "1024"}}, {"q35", "2", "256M", []string{"-b", "4096"}},
+		{"pc", "1", "256M", []string{"-I", "128"}},
+	} {
+		t.Run(tt.machine+"/"+tt.cpus, func(t *testing.T) {
+			t.Parallel()
+			name := newFS(t, 64, tt.options...)
+			flags := []string{"-machine", tt.machine, "-smp", tt.cpus, "-m", tt.memory, "-disk", name + ":/data"}
+			wantRight(t, runDisk(t, flags, "write", "/data", "return"))
+			wantClean(t, name)
+			if got := e2fs(t, "debugfs", "-R", "cat /synced", name); !strings.Contains(got, "synced has lines like this one\nsynced has") {
+				t.Errorf("debugfs finds %.100q", got)
+			}
+			if got := e2fs(t, "debugfs", "-R", "stat /dir2/file25", name); !strings.Contains(got, "Size: 1000\n") {
+				t.Errorf("debugfs finds %s", got)
+			}
+			wantRight(t, runDisk(t, flags, "read", "/data"), "files 50\n")
+			flags[len(flags)-1] += ":ro"
+			got := runDisk(t, flags, "change", "/data")
+			wantRight(t, got, "write: open /data/new: read-only file system\n")
+			wantClean(t, name)
+		})
+	}
+}
+
+// However a program ends in order, nothing is lost and the disk is clean. A panic
+// or a fault is the loss of what was not synced, as one of power is.
+func TestDiskEnds(t *testing.T) {
+	for how, want := range map[string]struct {
+		status int
+		signal syscall.Signal
+		lost   bool
+	}{
+		"exit": {status: 7}, "reboot": {}, "signal": {status: 128 + 15, signal: syscall.SIGTERM}, "handled": {signal: syscall.SIGTERM},
+		"panic": {status: 2, lost: true}, "fault": {status: 2, lost: true},
+	} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			name := newFS(t, 64)
+			m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", how}})
+			m.WaitFor("written\n")
+			if want.signal != 0 {
+				m.Signal(want.signal)
+			}
+			if got := m.Wait(); got != want.status {
+				t.Errorf("exit status %d; want %d", got, want.status)
+			}
+			read := []string{"read", "/data"}
+			if want.lost {
+				read = append(read, "synced")
+			} else {
+				wantClean(t, name)
+			}
+			wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, read...))
+			wantClean(t, name)
+		})
+	}
+}
+
+// The same when the VMM is killed: a program finds what was synced, and the
+// journal's replay leaves the disk consistent.
+func TestDiskKilled(t *testing.T) {
+	t.Parallel()
+	name := newFS(t, 64)
+	for range 2 {
+		m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "hang"}})
+		m.WaitFor("hanging\n")
+		m.Kill()
+		wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, "read", "/data", "synced"))
+		wantClean(t, name)
+	}
+}
+
+// A disk is the root: its own files, and what a system needs beside them.
+func TestDiskRoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for path, text := range map[string]string{"etc/motd": "welcome\n", "etc/hosts": "10.1.2.3 own\n", "etc/hostname": "", "app/data": "content\n"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755)
+		write(t, dir, path, text)
+	}
+	name := newFS(t, 64, "-d", dir)
+	for _, suffix := range []string{":/", ":/:ro"} {
+		got := runDisk(t, []string{"-disk", name + suffix, "-w", "/app"}, "show", "data:", "/etc/motd:", "/etc/hosts:", "/etc/hostname:", "/proc/self/stat:1",
+			"/etc/passwd:root", "/dev/null:", "/mnt/x:")
+		wantRight(t, got, "content\nwelcome\n10.1.2.3 own\nyolk\n1 (", "root:x:0:0:root:/root:/bin/sh\nopen /mnt/x: no such file or directory\n")
+		got = runDisk(t, []string{"-disk", name + suffix}, "change", "/tmp")
+		wantRight(t, got, "write: <nil>\nremove: <nil>\n")
+		wantClean(t, name)
+	}
+	got := runDisk(t, []string{"-disk", name + ":/"}, "write", "/", "return")
+	wantRight(t, got)
+	wantClean(t, name)
+	wantRight(t, runDisk(t, []string{"-disk", name + ":/mnt/x y:ro"}, "read", "/mnt/x y"))
+}
+
+// What cannot be mounted ends the program with the reason and what to do.
+func TestDiskFails(t *testing.T) {
+	t.Parallel()
+	empty, noise := filepath.Join(t.TempDir(), "empty.img"), filepath.Join(t.TempDir(), "xfs.img")
+	os.WriteFile(empty, make([]byte, 1<<20), 0o644)
+	os.WriteFile(noise, append([]byte("XFSB"), make([]byte, 1<<20-4)...), 0o644)
+	good := newFS(t, 16)
+	for _, tt := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"-disk", empty + ":/data"}, "yolk: mounting disk0 on /data: vda holds no file system; make one with yolk disk create"},
+		{[]string{"-disk", noise + ":/data"}, "yolk: mounting disk0 on /data: vda holds XFS; what can be mounted is ext4"},
+		{[]string{"-disk", good + ":/etc/hosts"}, "yolk: mounting disk0 on /etc/hosts: not a directory; it must be a folder"},
+		{[]string{"-disk", good + ":/:ro"}, "yolk: mounting disk0 on /: a read-only root needs the directories dev, proc, sys and tmp; mount it once without ro"},
+	} {
+		got := runDisk(t, tt.flags, "tree", "/data")
+		if !strings.HasPrefix(got.Stdout, tt.want) || got.Status != 1 {
+			t.Errorf("%q: %+v; want status 1 and %q", tt.flags, got, tt.want)
+		}
+	}
+	wantClean(t, good)
+}
+
+// An image without disks that is promised one says how to build it.
+func TestDiskNotBuiltIn(t *testing.T) {
+	t.Parallel()
+	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-v", t.TempDir() + ":/mnt"}, Target: folder, Args: []string{"show", "/mnt"}}).Stdout
+	for _, word := range []string{"mount=disk0:/mnt", "root=disk0"} {
+		cmd := exec.Command("timeout", "60", "sh", "-c", strings.Replace(line, "mount=folder0:/mnt", word, 1))
+		out, _ := cmd.Output()
+		if want := "this image is built without disks; build it with yolk build -disk, or with go build -tags yolkdisk\n"; !strings.Contains(string(out), want) {
+			t.Errorf("%s: got %q; want %q", word, out, want)
+		}
+	}
+}
+
+// Two VMs cannot have one disk, and the second is told so.
+func TestDiskInUse(t *testing.T) {
+	t.Parallel()
+	name := newFS(t, 64)
+	m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "hang"}})
+	m.WaitFor("hanging\n")
+	got := runDisk(t, []string{"-disk", name + ":/data"}, "tree", "/data")
+	if want := "yolk: " + name + " is in use by another VM"; got.Status == 0 || !strings.Contains(got.Stderr, want) {
+		t.Errorf("got %+v; want %q", got, want)
+	}
+}
+
+// A disk that does not answer any more does not keep a program from its end.
+func TestDiskStuckAtEnd(t *testing.T) {
+	t.Parallel()
+	name := newFS(t, 64)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stuck atomic.Bool
+	d := serveNBD(t, data, func(write bool, off uint64, n uint32) uint32 {
+		if stuck.Load() && write {
+			select {}
+		}
+		return 0
+	})
+	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "later"}}).Stdout
+	cmd := exec.Command("timeout", "120", "sh", "-c", strings.Replace(line, "file="+name, "file=nbd:"+d.addr, 1))
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		stuck.CompareAndSwap(false, lines.Text() == "written")
+		told = told || lines.Text() == "yolk: the disks do not answer and cannot be unmounted; the program ends without that"
+	}
+	cmd.Wait()
+	// isa-debug-exit: twice the program's status and one.
+	if !told || cmd.ProcessState.ExitCode() != 2*3+1 {
+		t.Errorf("told %v, exit status %d; want true, 7", told, cmd.ProcessState.ExitCode())
 	}
 }

@@ -42,6 +42,7 @@ func init() { // not a literal: help reads the table
 		{"run", "build a program and boot it in a VM", runHelp, runCommand},
 		{"build", "build a program into an image", buildHelp, buildCommand},
 		{"test", "run a package's tests in a VM", testHelp, testCommand},
+		{"disk", "make or check a disk for a VM", diskHelp, diskCommand},
 		{"dump", "write a core of a running program", dumpHelp, dumpCommand},
 		{"env", "print the environment for the plain go command", envHelp, envCommand},
 		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"regexp"
@@ -164,18 +165,30 @@ var sizes = regexp.MustCompile(`^([0-9]+)([KkMmGg]?)(i?[Bb])?$`)
 
 const maxMemory = 1 << 40
 
-// setMemory reads a size; a bare number is in MiB, as QEMU has it.
-func (v *vmFlags) setMemory(s string) error {
+// parseSize reads a size in bytes; a bare number is in MiB, as QEMU has it.
+func parseSize(s string) (int64, error) {
 	m := sizes.FindStringSubmatch(s)
 	if m == nil {
-		return fmt.Errorf("-m %s: want a size such as 256M or 1G", s)
+		return 0, errors.New("want a size such as 256M or 1G")
 	}
 	n, err := strconv.ParseInt(m[1], 10, 64)
 	shift := map[string]int{"K": 10, "": 20, "M": 20, "G": 30}[strings.ToUpper(m[2])]
-	if err != nil || n > maxMemory>>shift {
+	if err != nil || n > math.MaxInt64>>shift {
+		return 0, errors.New("too large")
+	}
+	return n << shift, nil
+}
+
+// setMemory sets the RAM.
+func (v *vmFlags) setMemory(s string) error {
+	n, err := parseSize(s)
+	if err != nil {
+		return fmt.Errorf("-m %s: %w", s, err)
+	}
+	if n > maxMemory {
 		return fmt.Errorf("-m %s: more than yolk can use; the limit is 1024G", s)
 	}
-	if n <<= shift; n < qemu.MinMemory {
+	if n < qemu.MinMemory {
 		return fmt.Errorf("-m %s: RAM too small for an image; use -m 16M or more", s)
 	}
 	v.memory = n

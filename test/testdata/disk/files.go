@@ -29,6 +29,7 @@ func writeFiles(args []string) {
 		name := filepath.Join(sub, fmt.Sprint("file", i))
 		check(os.WriteFile(name, text(filepath.Base(name), i*i*700), 0o644))
 	}
+	os.Remove(filepath.Join(dir, "link")) // of an earlier run
 	check(os.Symlink("dir1/file15", filepath.Join(dir, "link")))
 	check(os.Rename(filepath.Join(dir, "dir4/file49"), filepath.Join(dir, "moved")))
 	check(os.Remove(filepath.Join(dir, "dir0/file3")))
@@ -59,6 +60,9 @@ func finish(how string) {
 		signal.Notify(c, syscall.SIGTERM, os.Interrupt)
 		fmt.Println("waiting")
 		fmt.Println(<-c)
+	case "later": // the test does something meanwhile
+		time.Sleep(3 * time.Second)
+		os.Exit(3)
 	case "reboot":
 		check(syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF))
 	case "hang":

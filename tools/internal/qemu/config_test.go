@@ -340,18 +340,18 @@ func TestExplain(t *testing.T) {
 	c.Disks = []Disk{{Host: "/d/data.img", Guest: "/data"}, {Host: "/ro.img", ReadOnly: true}}
 	const q = "qemu-system-x86_64: "
 	for stderr, want := range map[string]string{
-		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n":                                  "port 8080 is in use; choose another with -p 8081:80",
-		q + "-netdev x: Could not set up host forwarding rule 'udp::65535-10.0.2.15:53'\n":                                                                           "port 65535 is in use; choose another with -p 65534:53/udp",
-		"Could not access KVM kernel module: No such file or directory\n" + q + "failed to initialize kvm: No such file\n":                                           "KVM does not work here; use -accel tcg",
-		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                                                     "the host cannot give the VM 256 MiB of memory; choose less with -m",
-		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                                                     "the tap interface tap7 cannot be opened",
-		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":                                         "-device foo: 'foo' is not a valid device model name",
-		"There is no option group 'fsdev'\n" + q + "-fsdev local,id=fs0: fsdev support is disabled\n":                                                                "built without virtfs, which -v needs; install one that has it, or give the program a copy with -files /data:/mnt",
-		q + "-device virtio-9p-device,fsdev=fs0: 'virtio-9p-device' is not a valid device model name\n":                                                              "built without virtfs",
-		q + "gdbstub: couldn't create chardev\n":                                                                                                                     "choose another address with -gdb",
-		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw,cache=writeback: Failed to get \"write\" lock\nIs another process using the image [/d/data.img]?\n": "/d/data.img is in use by another VM",
-		q + "-drive if=none,id=disk1,file=/ro.img,format=raw,readonly=on: Failed to get shared \"write\" lock\n":                                                     "/ro.img is in use: another VM writes to it",
-		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw: Could not open '/d/data.img': Permission denied\n":                                                 "/d/data.img cannot be written; add :ro to only read it",
+		q + "-netdev user,id=net0,hostfwd=tcp:127.0.0.1:8080-:80: Could not set up host forwarding rule 'tcp:127.0.0.1:8080-:80'\n":                 "port 8080 is in use; choose another with -p 8081:80",
+		q + "-netdev x: Could not set up host forwarding rule 'udp::65535-10.0.2.15:53'\n":                                                          "port 65535 is in use; choose another with -p 65534:53/udp",
+		"Could not access KVM kernel module: No such file or directory\n" + q + "failed to initialize kvm: No such file\n":                          "KVM does not work here; use -accel tcg",
+		q + "cannot set up guest memory 'microvm.ram': Cannot allocate memory\n":                                                                    "the host cannot give the VM 256 MiB of memory; choose less with -m",
+		q + "could not configure /dev/net/tun (tap7): Operation not permitted\n":                                                                    "the tap interface tap7 cannot be opened",
+		q + "warning: TCG doesn't support requested feature\n" + q + "-device foo: 'foo' is not a valid device model name\n":                        "-device foo: 'foo' is not a valid device model name",
+		"There is no option group 'fsdev'\n" + q + "-fsdev local,id=fs0: fsdev support is disabled\n":                                               "built without virtfs, which -v needs; install one that has it, or give the program a copy with -files /data:/mnt",
+		q + "-device virtio-9p-device,fsdev=fs0: 'virtio-9p-device' is not a valid device model name\n":                                             "built without virtfs",
+		q + "gdbstub: couldn't create chardev\n":                                                                                                    "choose another address with -gdb",
+		q + "-device virtio-blk-device,drive=disk0,serial=disk0: Failed to get \"write\" lock\nIs another process using the image [/d/data.img]?\n": "/d/data.img is in use by another VM",
+		q + "-device virtio-blk-pci,disable-legacy=on,drive=disk1,serial=disk1: Failed to get shared \"write\" lock\n":                              "/ro.img is in use: another VM writes to it",
+		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw: Could not open '/d/data.img': Permission denied\n":                                "/d/data.img cannot be written; add :ro to only read it",
 		"": "",
 	} {
 		if got := c.explain(stderr); !strings.Contains(got, want) || want == "" && got != "" {

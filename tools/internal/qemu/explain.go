@@ -42,7 +42,7 @@ func Find() (string, error) {
 var (
 	forwardRule = regexp.MustCompile(`host forwarding rule '(tcp|udp):([0-9.]*):([0-9]+)-[0-9.]*:([0-9]+)'`)
 	noVirtfs    = regexp.MustCompile(`fsdev support is disabled|no option group 'fsdev'|'virtio-9p-[a-z]+' is not a valid device`)
-	diskFailure = regexp.MustCompile(`-drive if=none,id=disk(\d+),.*?: (Failed to get (?:shared )?("\w+") lock|Could not open .*)`)
+	diskFailure = regexp.MustCompile(`-(?:drive if=none,id|device virtio-blk-\w+,.*?drive)=disk(\d+),.*?: (Failed to get (?:shared )?("\w+") lock|Could not open .*)`)
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
 )
 

@@ -4,11 +4,16 @@ package yolk
 
 import (
 	"internal/runtime/exithook"
+	"sync/atomic"
 	"syscall"
 )
 
-// beforeExit is what has to happen before the machine ends, or nil.
-var beforeExit func()
+var (
+	// beforeExit is what has to happen before the machine ends, or nil.
+	beforeExit func()
+	// ending is set when it happens: no system call returns any more.
+	ending atomic.Bool
+)
 
 // BeforeExit says what has to happen before the machine ends: when main returns,
 // in os.Exit and reboot(2), before a signal from outside that the program does not
@@ -16,8 +21,11 @@ var beforeExit func()
 // fault end the machine at once, as a loss of power does.) f may be called several
 // times, and must return soon. BeforeExit is called once, at start.
 func BeforeExit(f func()) {
-	beforeExit = f
-	exithook.Add(exithook.Hook{F: f, RunOnFailure: true})
+	beforeExit = func() {
+		ending.Store(true)
+		f()
+	}
+	exithook.Add(exithook.Hook{F: beforeExit, RunOnFailure: true})
 }
 
 // Exit ends the machine with the program's exit status.

@@ -15,6 +15,7 @@ import (
 	"runtime/yolk/mounts"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -85,13 +86,23 @@ func add(d *devices.Device) error {
 	if k.serial, err = dev.ID(); err != nil {
 		return err
 	}
-	if k.Disk, err = blk.NewDisk(dev, blk.DiskOptions{Waiting: yolk.Waiting, Touch: devices.Touch}); err != nil {
+	if k.Disk, err = blk.NewDisk(dev, blk.DiskOptions{Waiting: waiting, Touch: devices.Touch}); err != nil {
 		return err
 	}
 	k.number = major<<8 | uint64(len(found))*minors&0xff | uint64(len(found))*minors>>8<<20 // makedev(3)
 	k.addNode(len(found))
 	found = append(found, k)
 	return nil
+}
+
+// answered counts the requests that the disks have answered.
+var answered atomic.Int64
+
+func waiting(delta int) {
+	yolk.Waiting(delta)
+	if delta < 0 {
+		answered.Add(1)
+	}
 }
 
 // serve handles the device's interrupts: see devices.Device.OpenQueues.

@@ -18,8 +18,12 @@ import (
 // cache holds the pages of all disks' files, from the first mount on.
 var cache *pagecache.Cache
 
-// mounted are the file systems in the order in which they were mounted.
-var mounted []*diskfs.FS
+// mounted are the file systems in the order in which they were mounted; mounting
+// is held by who changes that.
+var (
+	mounting sync.Mutex
+	mounted  []*diskfs.FS
+)
 
 // mount mounts the disk of a tag: it is a mounts.Mounter.
 func mount(tag, path string, readOnly bool) (is bool, why string) {
@@ -27,7 +31,10 @@ func mount(tag, path string, readOnly bool) (is bool, why string) {
 	if k == nil {
 		return false, ""
 	}
-	if why := k.open(readOnly); why != "" {
+	mounting.Lock()
+	why = k.open(readOnly)
+	mounting.Unlock()
+	if why != "" {
 		return true, k.name + " " + why
 	}
 	return true, k.mount(path)
@@ -70,15 +77,15 @@ func (k *disk) open(readOnly bool) (why string) {
 	if cache == nil {
 		cache = pagecache.New(yolk.Kernel.Machine())
 	}
+	if len(mounted) == 0 {
+		yolk.BeforeExit(unmountInTime)
+	}
 	fs, err := diskfs.Mount(k, diskfs.Options{
 		Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number,
 		Log: func(line string) { yolk.Kernel.Log(k.name + ": " + line) },
 	})
 	if err != nil {
 		return "cannot be mounted: " + err.Error()
-	}
-	if len(mounted) == 0 {
-		yolk.BeforeExit(unmountInTime)
 	}
 	k.fs, k.readOnly = fs, readOnly
 	mounted = append(mounted, fs)
@@ -102,13 +109,13 @@ func (k *disk) mount(path string) (why string) {
 	return ""
 }
 
-// exitTime bounds what is done for disks when the program ends: one that does not
-// answer must not keep it.
-const exitTime = 5 * time.Second
+// patience is how long the end of a program waits for a disk that answers nothing.
+const patience = 5 * time.Second
 
 var unmountOnce sync.Once
 
-// unmountInTime calls unmountAll once; who comes second waits for the first.
+// unmountInTime calls unmountAll once, as long as the disks answer; who comes
+// second waits for the first.
 func unmountInTime() {
 	unmountOnce.Do(func() {
 		done := make(chan struct{})
@@ -116,12 +123,20 @@ func unmountInTime() {
 			unmountAll()
 			close(done)
 		}()
-		timer := time.NewTimer(exitTime)
-		defer timer.Stop()
-		select {
-		case <-done:
-		case <-timer.C:
-			yolk.Kernel.Log("the disks could not be unmounted within 5 s; the program ends without that")
+		ticks := time.NewTicker(patience)
+		defer ticks.Stop()
+		for last := int64(-1); ; {
+			select {
+			case <-done:
+				return
+			case <-ticks.C:
+			}
+			now := answered.Load()
+			if now == last {
+				yolk.Kernel.Log("the disks do not answer and cannot be unmounted; the program ends without that")
+				return
+			}
+			last = now
 		}
 	})
 }
@@ -129,6 +144,7 @@ func unmountInTime() {
 // unmountAll writes everything back and marks the disks clean, when the program
 // ends.
 func unmountAll() {
+	mounting.Lock() // and for good
 	for i := len(mounted) - 1; i >= 0; i-- {
 		if e := mounted[i].Unmount(); e != 0 {
 			yolk.Kernel.Log("unmounting " + nameOf(mounted[i]) + ": " + e.Error() + "; what was not synced before may be lost")

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/diskimage"
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
+)
+
+const diskHelp = `Usage: yolk disk create [-size SIZE] [-from DIR] [-label NAME] [-force] [-json] FILE
+       yolk disk check FILE
+
+create makes a disk for yolk run -disk: FILE with an ext4 file system, which Linux
+mounts as well (mount -o loop). FILE is sparse: it takes the room of what is
+written to it.
+
+    -size SIZE     such as 512M or 20G (default 1G, or more if the files need it)
+    -from DIR      put a copy of the folder's content on it; everything belongs to root
+    -label NAME    the file system's name, up to 16 bytes
+    -force         replace FILE, with all that is on it
+    -json          print what was made as JSON
+
+check looks for damage and changes nothing. It runs e2fsck of e2fsprogs.
+
+Examples:
+    yolk disk create -size 1G data.img
+    yolk run -disk data.img:/data ./app
+    yolk disk create -from ./rootfs root.img
+    yolk run -disk root.img:/ -disk data.img:/var/lib/app app.elf
+    yolk run -disk data.img:/data:ro ./report
+    yolk disk check data.img
+`
+
+func diskCommand(ctx context.Context, args []string) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "create":
+			return diskCreate(args[1:])
+		case "check":
+			return diskCheck(ctx, args[1:])
+		}
+	}
+	return usage("disk", "want create or check; yolk disk -h explains")
+}
+
+// parseDiskCreate reads the flags of yolk disk create, which may stand before or
+// after FILE.
+func parseDiskCreate(args []string) (o diskimage.Options, asJSON bool, err error) {
+	set := flag.NewFlagSet("create", flag.ContinueOnError)
+	set.SetOutput(discard{})
+	set.Func("size", "", func(s string) (err error) { o.Size, err = parseSize(s); return })
+	set.StringVar(&o.From, "from", "", "")
+	set.StringVar(&o.Label, "label", "", "")
+	set.BoolVar(&o.Force, "force", false, "")
+	set.BoolVar(&asJSON, "json", false, "")
+	for {
+		if err := set.Parse(args); err != nil {
+			return o, false, err
+		}
+		if set.NArg() == 0 {
+			break
+		}
+		if o.File != "" {
+			return o, false, fmt.Errorf("%s is one file too many", set.Arg(0))
+		}
+		o.File, args = set.Arg(0), set.Args()[1:]
+	}
+	switch {
+	case o.File == "":
+		return o, false, errors.New("name the file, as in yolk disk create -size 1G data.img")
+	case o.Size != 0 && o.Size < diskimage.MinSize:
+		return o, false, fmt.Errorf("-size: a disk has %d MiB or more", diskimage.MinSize>>20)
+	case len(o.Label) > 16:
+		return o, false, errors.New("-label: a name has 16 bytes at most")
+	}
+	return o, asJSON, nil
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+func diskCreate(args []string) int {
+	o, asJSON, err := parseDiskCreate(args)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(diskHelp)
+		return 0
+	}
+	if err != nil {
+		return usage("disk create", "%v; yolk disk -h explains", err)
+	}
+	what := "making " + o.File
+	if o.From != "" {
+		what += " of " + o.From
+	}
+	step := ui.Begin(os.Stderr, what)
+	o.Skipped = func(path string, why error) { fmt.Fprintf(step, "yolk: %s is left out: %v\n", path, why) }
+	r, err := diskimage.Create(o)
+	step.End()
+	if err != nil {
+		return fail("disk create", err)
+	}
+	if asJSON {
+		e := json.NewEncoder(os.Stdout)
+		e.SetIndent("", "\t")
+		e.Encode(r)
+		return 0
+	}
+	fmt.Printf("%s: ext4, %d MiB, %d MiB free; use it with yolk run -disk %s:/data\n", r.File, r.Size>>20, r.Free>>20, r.File)
+	return 0
+}
+
+// diskCheck runs e2fsck, whose statuses are those of e2fsck(8): 4 and more mean
+// damage or worse.
+func diskCheck(ctx context.Context, args []string) int {
+	if len(args) != 1 || strings.HasPrefix(args[0], "-") {
+		return usage("disk check", "name one disk, as in yolk disk check data.img")
+	}
+	path, err := exec.LookPath("e2fsck")
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/e2fsck"); err != nil {
+			return fail("disk check", errors.New("e2fsck is not installed: apt-get install e2fsprogs"))
+		}
+	}
+	file, err := filepath.Abs(args[0])
+	if err == nil {
+		_, err = os.Stat(file)
+	}
+	if err != nil {
+		return fail("disk check", err)
+	}
+	cmd := exec.CommandContext(ctx, path, "-fn", file)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return exitOf(cmd.Run(), "disk check")
+}
