@@ -29,6 +29,7 @@ const (
 	roGdtCsum       = 0x10
 	roDirNlink      = 0x20
 	roExtraIsize    = 0x40
+	roBigalloc      = 0x200
 	roMetadataCsum  = 0x400
 	roReadonly      = 0x1000
 	roOrphanPresent = 0x10000

@@ -38,7 +38,7 @@ func (fs *FS) countFree() {
 		blocks += int64(fs.descFree(g.desc))
 		inodes += int64(fs.descInodes(g.desc))
 	}
-	fs.space.free.Store(blocks)
+	fs.space.free.Store(blocks << fs.clusterBits)
 	fs.freeInode.Store(inodes)
 }
 
@@ -189,12 +189,13 @@ func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	return phys, 0
 }
 
-// aheadMost is how many blocks are kept for a growing file: 2 MiB of 4 KiB blocks.
-const aheadMost = 512
+// aheadMost is how many bytes are kept at most for a growing file.
+const aheadMost = 8 << 20
 
-// takeAhead takes up to want blocks for a file that grows at its end, from its
-// window if the window goes on at goal, and makes a new window behind them.
-func (fs *FS) takeAhead(w *window, goal, want uint64, grows bool) (phys, n uint64, errno syscall.Errno) {
+// takeAhead takes up to want blocks for a file, from its window if the window goes
+// on at goal. Behind what it takes from elsewhere it makes a new window of up to
+// ahead blocks.
+func (fs *FS) takeAhead(w *window, goal, want, ahead uint64) (phys, n uint64, errno syscall.Errno) {
 	w.mu.Lock()
 	if w.n > 0 && w.phys == goal {
 		phys, n = w.phys, min(want, w.n)
@@ -209,8 +210,8 @@ func (fs *FS) takeAhead(w *window, goal, want uint64, grows bool) (phys, n uint6
 		fs.release(w)
 	}
 	extra := uint64(0)
-	if grows && fs.roomAhead() {
-		extra = min(aheadMost, want)
+	if fs.roomAhead() {
+		extra = min(ahead, aheadMost>>fs.blockBits)
 	}
 	fs.space.promised.Add(int64(extra))
 	phys, n, errno = fs.take(goal, want+extra)
@@ -230,7 +231,7 @@ func (fs *FS) takeAhead(w *window, goal, want uint64, grows bool) (phys, n uint6
 
 // roomAhead says whether there is so much space that files may keep some.
 func (fs *FS) roomAhead() bool {
-	return fs.space.free.Load()-fs.space.promised.Load() > int64(fs.blocks/16)+2*aheadMost
+	return fs.space.free.Load()-fs.space.promised.Load() > int64(fs.blocks/16+2*aheadMost>>fs.blockBits)
 }
 
 // keep makes n blocks, taken before, a file's window.

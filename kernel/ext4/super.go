@@ -92,6 +92,7 @@ type geometry struct {
 
 	blockSize     int
 	blockBits     uint
+	clusterBits   uint // bigalloc: log2 of the blocks that a bit stands for
 	blocks        uint64
 	firstData     uint64 // 1 with blocks of 1024 bytes, otherwise 0
 	reserved      uint64 // blocks for the superuser
@@ -179,6 +180,9 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 	}
 	g.blockBits = 10 + uint(log)
 	g.blockSize = 1 << g.blockBits
+	if cluster := le.Uint32(sb[sLogClusterSize:]); g.hasRO(roBigalloc) && cluster > log && cluster-log <= 16 {
+		g.clusterBits = uint(cluster - log)
+	}
 	g.blocks = uint64(le.Uint32(sb[sBlocksLo:]))
 	g.reserved = uint64(le.Uint32(sb[sReservedLo:]))
 	if g.hasIncompat(incompat64bit) {
@@ -196,7 +200,7 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 		return mountError("first data block is wrong; run e2fsck")
 	case g.blocks <= g.firstData+8:
 		return mountError("superblock: too few blocks; run e2fsck")
-	case g.blocksPer < 8 || g.blocksPer > uint32(8*g.blockSize) || g.blocksPer%8 != 0:
+	case g.blocksPer < 8 || g.blocksPer > uint32(8*g.blockSize)<<g.clusterBits || g.blocksPer%8 != 0:
 		return mountError("superblock: blocks per group are wrong; run e2fsck")
 	}
 	if g.reserved > g.blocks/2 {
@@ -307,7 +311,7 @@ func isPower(n, base uint32) bool {
 // descBlock is where block k of the group descriptors lies.
 func (g *geometry) descBlock(k uint32) uint64 {
 	if !g.hasIncompat(incompatMetaBG) || k < g.firstMetaBG {
-		return g.firstData + 1 + uint64(k)
+		return superOffset>>g.blockBits + 1 + uint64(k)
 	}
 	n := k * g.descsPer
 	start := g.groupStart(n)
@@ -326,6 +330,9 @@ func (g *geometry) baseMeta(n uint32) uint32 {
 	count := uint32(0)
 	if g.hasSuper(n) {
 		count = 1
+	}
+	if n == 0 && g.firstData == 0 && g.blockSize == 1024 {
+		count++ // bigalloc counts from block 0, the superblock is in block 1
 	}
 	if !g.hasIncompat(incompatMetaBG) || n/g.descsPer < g.firstMetaBG {
 		if count > 0 {

@@ -170,13 +170,11 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, errno
 		i.fs.unclaim(int64(promised))
 		return nil, errno
 	}
-	i.mu.RLock()
-	grows := first > 0 && (first+n)<<i.fs.blockBits >= i.size
-	i.mu.RUnlock()
+	ahead := i.aheadOf(first, n)
 	for _, m := range list {
 		for m.phys == 0 && m.n > 0 {
 			goal := i.goal(m.logical, pieces)
-			phys, got, errno := i.fs.takeAhead(&i.ahead, goal, m.n, grows)
+			phys, got, errno := i.fs.takeAhead(&i.ahead, goal, m.n, ahead)
 			if errno != 0 {
 				i.fs.unclaim(int64(holes))
 				i.untake(pieces)
@@ -191,6 +189,18 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, errno
 		}
 	}
 	return pieces, 0
+}
+
+// aheadOf is how many blocks to keep behind a write: as many as the file has, if it
+// grows at its end. The first write of a file keeps none, so that small files lie
+// close together.
+func (i *Inode) aheadOf(first, n uint64) uint64 {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if first == 0 || (first+n)<<i.fs.blockBits < i.size {
+		return 0
+	}
+	return first + n
 }
 
 // goal is where block l of the file should lie: behind the block before it, or

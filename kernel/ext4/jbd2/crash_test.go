@@ -25,6 +25,14 @@ func cuts() int {
 	return 40
 }
 
+// shorter is a quarter of n with -short.
+func shorter(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}
+
 // entry is one event in the life of a block: the model that a disk after a power
 // cut is compared with.
 type entry struct {
@@ -336,7 +344,7 @@ func TestCrash(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(format), uint64(goroutines)))
 				j := open(t, cfg)
 				w := newWorkload(j, rec, 1000, 150, r)
-				w.run(t, goroutines, 240/goroutines)
+				w.run(t, goroutines, shorter(240)/goroutines)
 				if goroutines == 1 {
 					j.Checkpoint()
 					w.run(t, 1, 10)
@@ -409,7 +417,7 @@ func TestCrashLikeE2fsck(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	j := open(t, cfg)
 	w := newWorkload(j, rec, cfg.Blocks-400, 399, r)
-	w.run(t, 3, 100)
+	w.run(t, 3, shorter(100))
 	seen, n := 0, 0
 	w.crash(t, cfg, r, cuts(), []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random}, func(disk *blocktest.Memory) {
 		if n++; n%10 != 0 {

@@ -86,7 +86,7 @@ func TestCommitAndReplay(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(format), uint64(bs)))
 				j := open(t, cfg)
 				want := map[uint64][]byte{}
-				for range 300 { // several times around the log
+				for range shorter(300) { // several times around the log
 					h := begin(t, j, 8)
 					for range 1 + r.IntN(8) {
 						n := 1000 + r.Uint64N(200)
@@ -140,7 +140,7 @@ func TestE2fsckReplaysOurs(t *testing.T) {
 		r := rand.New(rand.NewPCG(uint64(i), 9))
 		j := open(t, cfg)
 		free := cfg.Blocks - 100
-		for range 200 {
+		for range shorter(200) {
 			h := begin(t, j, 30)
 			for range r.IntN(30) {
 				set(t, h, free+r.Uint64N(90), random(r))
