@@ -174,8 +174,9 @@ func (c *Cache) shrink(n int) bool {
 			c.hand = 0
 		}
 		if ch := c.chunks[c.hand]; ch != nil {
-			freed += ch.evict(c.m)
-			if ch.valid == 0 {
+			n, none := ch.evict(c.m)
+			freed += n
+			if none {
 				empty = append(empty, ch)
 			}
 		}

@@ -89,17 +89,17 @@ func run(set uint64) (lo, hi int) {
 func (c *chunk) offset(i int) int64 { return c.index*chunkSize + int64(i)*PageSize }
 
 // evict frees clean pages if nobody uses the chunk, and it was not used since the
-// last look; it returns how many. Cache.mu is held.
-func (c *chunk) evict(m Machine) int {
+// last look. It returns how many, and whether none is left. Cache.mu is held.
+func (c *chunk) evict(m Machine) (n int, none bool) {
 	if atomic.SwapUint32(&c.recent, 0) != 0 || !c.mu.TryLock() {
-		return 0
+		return 0, false
 	}
 	c.pin()
 	free := c.valid &^ c.keep
 	c.valid &^= free
-	n := c.give(m, free)
+	n, none = c.give(m, free), c.valid == 0
 	c.unlock()
-	return n
+	return n, none
 }
 
 // give frees the pages of a set, which are not valid any more. The chunk is

@@ -107,7 +107,9 @@ type fakeFile struct {
 	writes   int
 }
 
-func newBacking() *fakeFile { return &fakeFile{reserved: map[int64]bool{}, stored: map[int64]bool{}, room: 1 << 30} }
+func newBacking() *fakeFile {
+	return &fakeFile{reserved: map[int64]bool{}, stored: map[int64]bool{}, room: 1 << 30}
+}
 
 func (f *fakeFile) BlockSize() int { return 1024 }
 

@@ -146,7 +146,7 @@ func (h *host) runAll(ctx context.Context, o *options, pkgs []string) ([]row, er
 			failed <- err
 		}()
 	}
-	for i := range pkgs {
+	for _, i := range longestFirst(pkgs) {
 		next <- i
 	}
 	close(next)
@@ -155,6 +155,23 @@ func (h *host) runAll(ctx context.Context, o *options, pkgs []string) ([]row, er
 		errs = append(errs, <-failed)
 	}
 	return rows, errors.Join(errs...)
+}
+
+// longestFirst returns the indexes of packages, those first that take minutes: the
+// others fill the gaps beside them.
+func longestFirst(pkgs []string) []int {
+	order := make([]int, 0, len(pkgs))
+	for i, p := range pkgs {
+		if slices.Contains(slow, p) {
+			order = append(order, i)
+		}
+	}
+	for i, p := range pkgs {
+		if !slices.Contains(slow, p) {
+			order = append(order, i)
+		}
+	}
+	return order
 }
 
 // one runs one package. An error is one of the host's; what the package does

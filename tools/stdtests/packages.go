@@ -21,6 +21,9 @@ var sample = []string{
 	"runtime/trace", "sort", "strconv", "strings", "sync", "sync/atomic", "syscall", "testing/synctest", "time",
 }
 
+// slow are packages that take minutes, the slowest first.
+var slow = []string{"runtime", "runtime/pprof", "net/http", "time", "crypto/tls", "os", "internal/poll"}
+
 // withTests lists import paths of packages that have tests.
 const withTests = "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}"
 

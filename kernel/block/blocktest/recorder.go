@@ -1,7 +1,6 @@
 package blocktest
 
 import (
-	"slices"
 	"sync"
 	"syscall"
 
@@ -73,7 +72,7 @@ func (r *Recorder) during(e event, end kind, do func() syscall.Errno) syscall.Er
 }
 
 func (r *Recorder) WriteAt(bufs [][]byte, off int64) syscall.Errno {
-	e := event{kind: writeBegins, off: off, data: slices.Concat(bufs...)}
+	e := event{kind: writeBegins, off: off, data: gather(bufs)}
 	if errno := check(r, off, int64(len(e.data))); errno != 0 {
 		return errno
 	}
@@ -97,4 +96,15 @@ func (r *Recorder) Discard(off, n int64) syscall.Errno {
 		return errno
 	}
 	return r.during(event{kind: writeBegins, off: off, n: n, fill: 0xd5}, writeEnds, func() syscall.Errno { return r.Device.Discard(off, n) })
+}
+
+// gather returns what bufs hold, in one piece.
+func gather(bufs [][]byte) []byte {
+	p := make([]byte, total(bufs))
+	at := 0
+	for _, b := range bufs {
+		transfer(p[at:], b)
+		at += len(b)
+	}
+	return p
 }
