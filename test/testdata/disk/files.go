@@ -121,6 +121,27 @@ func tree(args []string) {
 	}))
 }
 
+// fillUp writes to a file until there is no room, and removes it.
+func fillUp(args []string) {
+	name := filepath.Join(args[0], "large")
+	f, err := os.Create(name)
+	check(err)
+	n, piece := 0, text("large", 300_000)
+	for err == nil {
+		_, err = f.WriteAt(piece, int64(n)*300_000)
+		n++
+	}
+	fmt.Println(err)
+	check(f.Sync())
+	b, err := os.ReadFile(name)
+	check(err)
+	if n < 20 || !strings.HasPrefix(string(b[19*300_000:]), string(piece)) {
+		wrong("after %d pieces the file has %d bytes", n, len(b))
+	}
+	check(f.Close())
+	check(os.Remove(name))
+}
+
 // show prints lines of files that begin with a word, as FILE:WORD.
 func show(args []string) {
 	for _, a := range args {
