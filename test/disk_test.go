@@ -194,8 +194,8 @@ func TestDiskFiles(t *testing.T) {
 	}
 }
 
-// However a program ends in order, nothing is lost and the disk is clean. A panic
-// or a fault is the loss of what was not synced, as one of power is.
+// However a program ends, nothing is lost and the disk is clean. A fatal error of
+// the runtime alone is the loss of what was not synced, as one of power is.
 func TestDiskEnds(t *testing.T) {
 	for how, want := range map[string]struct {
 		status int
@@ -203,7 +203,7 @@ func TestDiskEnds(t *testing.T) {
 		lost   bool
 	}{
 		"exit": {status: 7}, "reboot": {}, "signal": {status: 128 + 15, signal: syscall.SIGTERM}, "handled": {signal: syscall.SIGTERM},
-		"panic": {status: 2, lost: true}, "fault": {status: 2, lost: true},
+		"panic": {status: 2}, "fault": {status: 2}, "goroutine": {status: 2}, "fatal": {status: 2, lost: true},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()

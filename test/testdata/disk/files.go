@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -53,6 +54,13 @@ func finish(how string) {
 		panic("as the test wants it")
 	case "fault":
 		*(*int)(nil) = 1
+	case "goroutine": // while others are at work
+		go func() { panic("as the test wants it") }()
+		for i := 0; ; i++ {
+			check(os.WriteFile("/tmp/other", text("other", i%10_000), 0o644))
+		}
+	case "fatal":
+		new(sync.Mutex).Unlock()
 	case "signal":
 		select {} // the test sends one
 	case "handled":
