@@ -194,8 +194,8 @@ func TestDiskFiles(t *testing.T) {
 	}
 }
 
-// However a program ends in order, nothing is lost and the disk is clean. A panic
-// or a fault is the loss of what was not synced, as one of power is.
+// However a program ends, nothing is lost and the disk is clean. A fatal error of
+// the runtime alone is the loss of what was not synced, as one of power is.
 func TestDiskEnds(t *testing.T) {
 	for how, want := range map[string]struct {
 		status int
@@ -203,7 +203,7 @@ func TestDiskEnds(t *testing.T) {
 		lost   bool
 	}{
 		"exit": {status: 7}, "reboot": {}, "signal": {status: 128 + 15, signal: syscall.SIGTERM}, "handled": {signal: syscall.SIGTERM},
-		"panic": {status: 2, lost: true}, "fault": {status: 2, lost: true},
+		"panic": {status: 2}, "fault": {status: 2}, "goroutine": {status: 2}, "fatal": {status: 2, lost: true},
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
@@ -263,6 +263,30 @@ func TestDiskRoot(t *testing.T) {
 	wantRight(t, got)
 	wantClean(t, name)
 	wantRight(t, runDisk(t, []string{"-disk", name + ":/mnt/x y:ro"}, "read", "/mnt/x y"))
+}
+
+// What yolk disk create copies to a disk, the guest finds there.
+func TestDiskCreate(t *testing.T) {
+	t.Parallel()
+	dir, name := t.TempDir(), filepath.Join(t.TempDir(), "made.img")
+	want := []string{"done\n"}
+	for i, path := range []string{"a", "sub/b", "sub/deep/c d"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755)
+		data := strings.Repeat(path, i*i*50_000)
+		write(t, dir, path, data)
+		want = append(want, fmt.Sprintf("/data/%s %d %x\n", path, len(data), sha256.Sum256([]byte(data))))
+	}
+	if got := vm.Yolk(t, vm.Options{}, "disk", "create", "-size", "32M", "-from", dir, name); got.Status != 0 {
+		t.Fatalf("yolk disk create: %+v", got)
+	}
+	wantRight(t, runDisk(t, []string{"-disk", name + ":/data:ro"}, "tree", "/data"), want...)
+	got := runDisk(t, []string{"-disk", name + ":/data"}, "fill", "/data")
+	wantRight(t, got, "no space left on device\n")
+	wantClean(t, name)
+	wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, "tree", "/data"), want...)
+	if got := vm.Yolk(t, vm.Options{}, "disk", "check", name); got.Status != 0 {
+		t.Errorf("yolk disk check: %+v", got)
+	}
 }
 
 // What cannot be mounted ends the program with the reason and what to do.

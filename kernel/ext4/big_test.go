@@ -26,6 +26,9 @@ func TestModelSeeds(t *testing.T) {
 
 func TestLargeDirectory(t *testing.T) {
 	const count = 100000
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	for _, args := range [][]string{{"-b", "1024", "-O", "large_dir"}, {"-b", "4096"}} {
 		disk := load(t, mkfs(t, "200M", append(args, "-N", "110000")...))
 		f := mount(t, disk, Options{})

@@ -636,10 +636,8 @@ func runModel(t *testing.T, disk *blocktest.Memory, seed uint64, batches, steps 
 }
 
 func TestModel(t *testing.T) {
-	for name, args := range layouts {
-		t.Run(name, func(t *testing.T) {
-			disk := load(t, mkfs(t, "64M", append([]string{"-N", "8000"}, args...)...))
-			runModel(t, disk, 1, 4, 400)
-		})
-	}
+	each(t, func(t *testing.T, args []string) {
+		disk := load(t, mkfs(t, "64M", append([]string{"-N", "8000"}, args...)...))
+		runModel(t, disk, 1, 4, 400)
+	})
 }

@@ -70,6 +70,9 @@ func TestChangeBlockMaps(t *testing.T) {
 }
 
 func TestManySubdirectories(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short")
+	}
 	disk := load(t, mkfs(t, "128M", "-b", "1024", "-N", "70000"))
 	f := mount(t, disk, Options{})
 	d := create(t, root(t, f), "d", typeDir|0o755)
@@ -220,4 +223,48 @@ func TestContiguous(t *testing.T) {
 		}
 	}
 	unmountAfter(t, f, disk, append(files, r)...)
+}
+
+// TestReadDirWhileChanging inserts and removes names while a reader goes on: what
+// was there all the time comes exactly once, also where one block becomes an index.
+func TestReadDirWhileChanging(t *testing.T) {
+	for _, count := range []int{10, 300, 3000} {
+		disk := load(t, mkfs(t, "32M", "-b", "1024", "-N", "16000"))
+		f := mount(t, disk, Options{})
+		d := create(t, root(t, f), "d", typeDir|0o755)
+		for k := range count {
+			create(t, d, "stays"+strconv.Itoa(k), typeReg|0o644).Put()
+			create(t, d, "goes"+strconv.Itoa(k), typeReg|0o644).Put()
+		}
+		seen := map[string]int{}
+		pos, round := int64(0), 0
+		for more := true; more; round++ {
+			n := 0
+			more = false
+			ok(t, d.ReadDir(pos, func(name string, ino, kind uint32, next int64) bool {
+				if more = n == 7; more {
+					return false
+				}
+				n++
+				pos = next
+				seen[name]++
+				return true
+			}))
+			for k := range 4 {
+				create(t, d, fmt.Sprintf("comes%d-%d", round, k), typeReg|0o644).Put()
+			}
+			d.Unlink("goes" + strconv.Itoa(round))
+		}
+		for k := range count {
+			if n := seen["stays"+strconv.Itoa(k)]; n != 1 {
+				t.Errorf("%d names: stays%d came %d times", count, k, n)
+			}
+		}
+		for name, n := range seen {
+			if n != 1 {
+				t.Errorf("%d names: %s came %d times", count, name, n)
+			}
+		}
+		unmountAfter(t, f, disk, d)
+	}
 }

@@ -120,28 +120,35 @@ var layouts = map[string][]string{
 	"tea":        {"-E", "hash_seed=6a7d0fe2-7b7d-4b6c-8f0e-9d6ba4a0b6a1"},
 }
 
+// each runs a test on every layout, with -short on two.
+func each(t *testing.T, f func(t *testing.T, args []string)) {
+	for name, args := range layouts {
+		if !testing.Short() || name == "default" || name == "1k" {
+			t.Run(name, func(t *testing.T) { f(t, args) })
+		}
+	}
+}
+
 func TestRead(t *testing.T) {
 	dir := tree(t)
-	for name, args := range layouts {
-		t.Run(name, func(t *testing.T) {
-			path := mkfs(t, "64M", append(args, "-d", dir)...)
-			f := mount(t, device(t, path, true), Options{})
+	each(t, func(t *testing.T, args []string) {
+		path := mkfs(t, "64M", append(args, "-d", dir)...)
+		f := mount(t, device(t, path, true), Options{})
+		compare(t, f, dir)
+		unmount(t, f)
+		for _, hash := range []string{"half_md4", "tea", "legacy"} {
+			tool(t, "tune2fs", "-E", "hash_alg="+hash, path)
+			tool(t, "e2fsck", "-fyD", path) // makes the indexes
+			f = mount(t, device(t, path, true), Options{ReadOnly: true})
+			many := walk(t, f, "many")
+			if many.Attr().Flags&flagIndex == 0 {
+				t.Error("no index")
+			}
+			many.Put()
 			compare(t, f, dir)
 			unmount(t, f)
-			for _, hash := range []string{"half_md4", "tea", "legacy"} {
-				tool(t, "tune2fs", "-E", "hash_alg="+hash, path)
-				tool(t, "e2fsck", "-fyD", path) // makes the indexes
-				f = mount(t, device(t, path, true), Options{ReadOnly: true})
-				many := walk(t, f, "many")
-				if many.Attr().Flags&flagIndex == 0 {
-					t.Error("no index")
-				}
-				many.Put()
-				compare(t, f, dir)
-				unmount(t, f)
-			}
-		})
-	}
+		}
+	})
 }
 
 func TestReadBlockMaps(t *testing.T) {

@@ -200,7 +200,8 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 		return mountError("first data block is wrong; run e2fsck")
 	case g.blocks <= g.firstData+8:
 		return mountError("superblock: too few blocks; run e2fsck")
-	case g.blocksPer < 8 || g.blocksPer > uint32(8*g.blockSize)<<g.clusterBits || g.blocksPer%8 != 0:
+	case g.blocksPer < 256 || // mke2fs makes none smaller
+		g.blocksPer > uint32(8*g.blockSize)<<g.clusterBits || g.blocksPer%8 != 0:
 		return mountError("superblock: blocks per group are wrong; run e2fsck")
 	}
 	if g.reserved > g.blocks/2 {

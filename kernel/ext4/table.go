@@ -112,6 +112,7 @@ func (i *Inode) drop() bool {
 	if i.ahead.held() {
 		fs.release(&i.ahead)
 	}
+	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
 	if s.inodes[i.ino] == i {
 		delete(s.inodes, i.ino)
 	}

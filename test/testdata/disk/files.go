@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -53,6 +54,13 @@ func finish(how string) {
 		panic("as the test wants it")
 	case "fault":
 		*(*int)(nil) = 1
+	case "goroutine": // while others are at work
+		go func() { panic("as the test wants it") }()
+		for i := 0; ; i++ {
+			check(os.WriteFile("/tmp/other", text("other", i%10_000), 0o644))
+		}
+	case "fatal":
+		new(sync.Mutex).Unlock()
 	case "signal":
 		select {} // the test sends one
 	case "handled":
@@ -119,6 +127,27 @@ func tree(args []string) {
 		fmt.Printf("%s %d %x\n", path, len(b), sha256.Sum256(b))
 		return err
 	}))
+}
+
+// fillUp writes to a file until there is no room, and removes it.
+func fillUp(args []string) {
+	name := filepath.Join(args[0], "large")
+	f, err := os.Create(name)
+	check(err)
+	n, piece := 0, text("large", 300_000)
+	for err == nil {
+		_, err = f.WriteAt(piece, int64(n)*300_000)
+		n++
+	}
+	fmt.Println(err)
+	check(f.Sync())
+	b, err := os.ReadFile(name)
+	check(err)
+	if n < 20 || !strings.HasPrefix(string(b[19*300_000:]), string(piece)) {
+		wrong("after %d pieces the file has %d bytes", n, len(b))
+	}
+	check(f.Close())
+	check(os.Remove(name))
 }
 
 // show prints lines of files that begin with a word, as FILE:WORD.

@@ -10,7 +10,7 @@ import (
 
 var cases = map[string]func(args []string){
 	"info": info, "pattern": pattern, "stress": stress, "readonly": readOnly, "wait": wait,
-	"write": writeFiles, "read": readFiles, "tree": tree, "show": show, "change": change,
+	"write": writeFiles, "read": readFiles, "tree": tree, "fill": fillUp, "show": show, "change": change,
 }
 
 func main() {

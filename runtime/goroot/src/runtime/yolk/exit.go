@@ -17,14 +17,15 @@ var (
 
 // BeforeExit says what has to happen before the machine ends: when main returns,
 // in os.Exit and reboot(2), before a signal from outside that the program does not
-// handle, and when mounting fails. (A panic, a fatal error of the runtime or a
-// fault end the machine at once, as a loss of power does.) f may be called several
-// times, and must return soon. BeforeExit is called once, at start.
+// handle, when a panic is not recovered, and when mounting fails. (A fatal error
+// of the runtime ends the machine at once, as a loss of power does.) f may be called
+// several times, and must return soon. BeforeExit is called once, at start.
 func BeforeExit(f func()) {
 	beforeExit = func() {
 		ending.Store(true)
 		f()
 	}
+	setPanicHook(beforeExit)
 	exithook.Add(exithook.Hook{F: beforeExit, RunOnFailure: true})
 }
 

@@ -96,6 +96,9 @@ func exit(status int)
 //go:linkname signalWanted
 func signalWanted(sig uint32) bool
 
+//go:linkname setPanicHook
+func setPanicHook(f func())
+
 //go:linkname commandLine
 func commandLine() string
 
