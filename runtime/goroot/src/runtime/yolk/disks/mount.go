@@ -109,8 +109,12 @@ func (k *disk) mount(path string) (why string) {
 	return ""
 }
 
-// patience is how long the end of a program waits for a disk that answers nothing.
-const patience = 5 * time.Second
+// patience is how long the end of a program waits for disks that answer nothing, and
+// mostPatience how long for those that do: a tenth of the RAM may have to be written.
+const (
+	patience     = 5 * time.Second
+	mostPatience = 2 * time.Minute
+)
 
 var unmountOnce sync.Once
 
@@ -125,6 +129,7 @@ func unmountInTime() {
 		}()
 		ticks := time.NewTicker(patience)
 		defer ticks.Stop()
+		begin := time.Now()
 		for last := int64(-1); ; {
 			select {
 			case <-done:
@@ -134,6 +139,10 @@ func unmountInTime() {
 			now := answered.Load()
 			if now == last {
 				yolk.Kernel.Log("the disks do not answer and cannot be unmounted; the program ends without that")
+				return
+			}
+			if time.Since(begin) >= mostPatience {
+				yolk.Kernel.Log("the disks are not unmounted after 2 minutes; the program ends without that")
 				return
 			}
 			last = now
