@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
@@ -310,5 +311,42 @@ func TestFreedWaits(t *testing.T) {
 	}
 	if seen == 0 || seen == rec.Len()+1-start {
 		t.Fatal("the removal was never or always durable")
+	}
+}
+
+// TestTruncateCut cuts the power while a large file of few extents is truncated and
+// transactions commit all the time.
+func TestTruncateCut(t *testing.T) {
+	rec := blocktest.NewRecorder(load(t, mkfs(t, "96M", "-b", "1024", "-N", "1024", "-O", "sparse_super2,^resize_inode")))
+	f := mount(t, rec, Options{})
+	i := create(t, root(t, f), "a", typeReg|0o644)
+	ok(t, i.WriteData([][]byte{make([]byte, 70<<20)}, 0, 70<<20))
+	if d := i.depth(); d != 0 {
+		t.Fatal("the file has a tree of depth ", d)
+	}
+	ok(t, f.Sync())
+	start := rec.Len()
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for !done.Load() {
+			f.j.CommitAll()
+		}
+	})
+	ok(t, i.Truncate(5000))
+	done.Store(true)
+	wg.Wait()
+	c := rec.Crash()
+	step := max(1, (rec.Len()-start)/12)
+	for at := start; at <= rec.Len(); at += step {
+		c.To(at)
+		disk := c.Disk(blocktest.Nothing, nil)
+		// e2fsck replays the journal and goes on with the orphans, as Linux does.
+		path := save(t, disk)
+		if out, code := tool(t, "e2fsck", "-p", path); code > 1 {
+			t.Fatalf("cut at %d: %s", at, out)
+		}
+		fsck(t, path)
+		checkCut(t, fmt.Sprint("cut at ", at), disk, nil)
 	}
 }

@@ -218,9 +218,11 @@ func (fs *FS) startWriting() error {
 		fs.opt.Log("ext4: errors were found on this file system before; run e2fsck")
 	}
 	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])|incompatRecover)
+	ro := le.Uint32(sb[sRoCompat:]) | roLargeFile // files may become larger than 2 GiB
 	if fs.orphanFile != 0 {
-		le.PutUint32(sb[sRoCompat:], le.Uint32(sb[sRoCompat:])|roOrphanPresent)
+		ro |= roOrphanPresent
 	}
+	le.PutUint32(sb[sRoCompat:], ro)
 	le.PutUint16(sb[sMountCount:], le.Uint16(sb[sMountCount:])+1)
 	now := fs.opt.Now() / 1e9
 	le.PutUint32(sb[sMountTime:], uint32(now))

@@ -48,7 +48,9 @@ func (i *Inode) resize(size, first uint64) syscall.Errno {
 // shrink frees the blocks from block first on. If that takes more than one handle
 // the inode is an orphan meanwhile, so that a mount after a crash goes on.
 func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
-	orphan := i.depth() > 0 && !i.onOrphans
+	// Four extents of no more than a group's blocks together fit into one handle.
+	many := i.depth() > 0 || i.blocks>>(i.fs.blockBits-9) > uint64(i.fs.blocksPer)
+	orphan := many && !i.onOrphans
 	if orphan {
 		if errno := i.addOrphan(o); errno != 0 {
 			return errno
