@@ -47,6 +47,8 @@ type Kernel struct {
 	locks     lockTable
 	inotify   inotifyState
 	maps      mapTable
+	mapCalls  *mapCalls   // nil until EnableMappers
+	xattrs    *xattrCalls // nil until EnableXattrs
 	sockets   socketRegistry
 	proc      processState
 

@@ -45,16 +45,6 @@ type mapTable struct {
 	list []fileMapping
 }
 
-// Mapper is a File of which the machine can show the pages.
-type Mapper interface {
-	// Map is mmap(2) of the file: n is a multiple of the page size, off too.
-	Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno)
-	// Retain counts one more mapping, part of one that was split.
-	Retain()
-	// Unmap uncounts a mapping, whose addresses are unmapped already.
-	Unmap()
-}
-
 type fileMapping struct {
 	addr, size uintptr
 	desc       *Description // with a reference
@@ -70,8 +60,8 @@ type fileMapping struct {
 // sysMmap is mmap(2).
 func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.N[3]&mapAnonymous != 0 {
-		if a.N[3]&mapFixed != 0 && k.maps.showsPages(a.N[0], a.N[1]) {
-			k.maps.removePages(a.N[0], (a.N[1]+pageSize-1)&^(pageSize-1)) // it is replaced
+		if c := k.mapCalls; c != nil && a.N[3]&mapFixed != 0 {
+			c.replace(k, a.N[0], a.N[1])
 		}
 		return k.m.Syscall(syscall.SYS_MMAP, a)
 	}
@@ -101,73 +91,13 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if shared && a.N[2]&syscall.PROT_WRITE != 0 && !d.writable() {
 		return 0, syscall.EACCES
 	}
-	if m, ok := d.file.(Mapper); ok {
-		return k.mapPages(d, m, &a, size, off)
+	if m, ok := d.file.(Mapper); ok && k.mapCalls != nil {
+		return k.mapCalls.mmap(k, d, m, &a, size, off)
 	}
 	if o, ok := d.file.(*tmpOpen); ok && shared && a.N[3]&(mapFixed|mapNoReplace) == 0 {
 		return k.mapArena(d, o.f, size, off)
 	}
 	return k.mapCopy(d, &a, size, off, shared)
-}
-
-// mapPages maps part of a disk's file.
-func (k *Kernel) mapPages(d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno) {
-	size = (size + pageSize - 1) &^ (pageSize - 1)
-	flags := a.N[3]
-	if flags&mapFixed != 0 && a.N[0]%pageSize == 0 {
-		k.maps.removePages(a.N[0], size) // what lies there is replaced
-	}
-	addr, e := m.Map(a.N[0], size, off, a.N[2], flags)
-	if e != 0 {
-		return 0, e
-	}
-	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags, prot: a.N[2]})
-	return addr, 0
-}
-
-// removePages takes the range off the list of mappings that show pages. They are
-// unmapped, or about to be.
-func (t *mapTable) removePages(addr, size uintptr) {
-	t.mu.Lock()
-	var keep, gone []fileMapping
-	for _, m := range t.list {
-		start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
-		if m.shows == nil || start >= end {
-			keep = append(keep, m)
-			continue
-		}
-		parts := 0
-		for _, part := range [2][2]uintptr{{m.addr, start}, {end, m.addr + m.size}} {
-			if part[0] < part[1] {
-				rest := m
-				rest.addr, rest.size = part[0], part[1]-part[0]
-				rest.off += int64(part[0] - m.addr)
-				keep = append(keep, rest)
-				if parts++; parts == 2 {
-					m.shows.Retain()
-					m.desc.IncRef()
-				}
-			}
-		}
-		if parts == 0 {
-			gone = append(gone, m)
-		}
-	}
-	t.list = keep
-	t.mu.Unlock()
-	for i := range gone {
-		gone[i].shows.Unmap()
-		gone[i].desc.DecRef()
-	}
-}
-
-// showsPages tells whether a range touches a mapping of a disk's file.
-func (t *mapTable) showsPages(addr, size uintptr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	i := t.overlaps(addr, size)
-	return i >= 0 && t.list[i].shows != nil
 }
 
 // mapArena maps part of a tmpfs file.
@@ -394,10 +324,10 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if addr%pageSize != 0 || size == 0 || addr+size < addr {
 		return 0, syscall.EINVAL
 	}
-	if k.maps.showsPages(addr, size) {
+	if c := k.mapCalls; c != nil && k.maps.showsPages(addr, size) {
 		// The machine first: what was stored until then is the file's.
 		r, e := k.m.Syscall(syscall.SYS_MUNMAP, a)
-		k.maps.removePages(addr, size)
+		c.replace(k, addr, size)
 		return r, e
 	}
 	if !k.maps.remove(addr, size) {
@@ -479,8 +409,8 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if flags&^(async|invalidate|sync) != 0 || flags&(async|sync) == async|sync || a.N[0]%pageSize != 0 {
 		return 0, syscall.EINVAL
 	}
-	if files := k.maps.touched(a.N[0], a.N[1]); len(files) > 0 {
-		return 0, syncMapped(files, flags&sync != 0)
+	if c := k.mapCalls; c != nil && k.maps.showsPages(a.N[0], a.N[1]) {
+		return 0, c.msync(k, a.N[0], a.N[1], flags&sync != 0)
 	}
 	k.maps.mu.Lock()
 	defer k.maps.mu.Unlock()
@@ -494,35 +424,6 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 	}
 	return 0, 0
-}
-
-// touched returns what is mapped of disks' files in a range, with references.
-func (t *mapTable) touched(addr, size uintptr) []*Description {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var list []*Description
-	for i := range t.list {
-		m := &t.list[i]
-		if m.shows != nil && m.addr < addr+size && addr < m.addr+m.size {
-			m.desc.IncRef()
-			list = append(list, m.desc)
-		}
-	}
-	return list
-}
-
-// syncMapped is msync(2) of files; without wait there is nothing to do, as on
-// Linux: stores are seen by the write-back as they are.
-func syncMapped(files []*Description, wait bool) (first syscall.Errno) {
-	for _, d := range files {
-		if s, ok := d.file.(Syncer); ok && wait {
-			if e := s.Sync(true); e != 0 && first == 0 {
-				first = e
-			}
-		}
-		d.DecRef()
-	}
-	return first
 }
 
 // inArena says whether a range touches a file's own memory.
@@ -551,30 +452,16 @@ func sysMprotect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if k.maps.inArena(a.N[0], a.N[1]) && a.N[2]&syscall.PROT_EXEC == 0 {
 		return 0, 0
 	}
-	if a.N[2]&syscall.PROT_WRITE != 0 && k.maps.sealed(a.N[0], a.N[1]) {
+	if k.mapCalls != nil && a.N[2]&syscall.PROT_WRITE != 0 && k.mapCalls.sealed(k, a.N[0], a.N[1]) {
 		return 0, syscall.EACCES
 	}
 	return k.m.Syscall(syscall.SYS_MPROTECT, a)
 }
 
-// sealed tells whether a range has a shared mapping of a disk's file that was not
-// opened for writing.
-func (t *mapTable) sealed(addr, size uintptr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.list {
-		m := &t.list[i]
-		if m.shows != nil && m.addr < addr+size && addr < m.addr+m.size && m.flags&mapTypeMask != mapPrivate && !m.desc.writable() {
-			return true
-		}
-	}
-	return false
-}
-
 // sysMremap is mremap(2). A shared file mapping grows in place, into its arena.
 func sysMremap(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if k.maps.showsPages(a.N[0], a.N[1]) {
-		return k.remapPages(&a)
+	if c := k.mapCalls; c != nil && k.maps.showsPages(a.N[0], a.N[1]) {
+		return c.mremap(k, &a)
 	}
 	k.maps.mu.Lock()
 	defer k.maps.mu.Unlock()
@@ -594,48 +481,6 @@ func sysMremap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	m.size = newSize
 	return m.addr, 0
-}
-
-// remapPages is mremap(2) of one mapping of a disk's file: it shrinks in place, and
-// grows elsewhere. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
-func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
-	const mayMove = 1
-	addr, flags := a.N[0], a.N[3]
-	oldSize := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
-	newSize := (a.N[2] + pageSize - 1) &^ (pageSize - 1)
-	if addr%pageSize != 0 || newSize == 0 || flags&^mayMove != 0 {
-		return 0, syscall.EINVAL
-	}
-	k.maps.mu.Lock()
-	var m fileMapping
-	if i := k.maps.match(addr, oldSize); i >= 0 {
-		m = k.maps.list[i]
-	}
-	if m.shows == nil || m.addr > addr || m.addr+m.size < addr+oldSize {
-		k.maps.mu.Unlock()
-		return 0, syscall.EFAULT
-	}
-	m.desc.IncRef()
-	k.maps.mu.Unlock()
-	defer m.desc.DecRef()
-	unmap := func(addr, size uintptr) {
-		sysMunmap(k, Args{N: [6]uintptr{addr, size}})
-	}
-	if newSize <= oldSize {
-		if newSize < oldSize {
-			unmap(addr+newSize, oldSize-newSize)
-		}
-		return addr, 0
-	}
-	if flags&mayMove == 0 {
-		return 0, syscall.ENOMEM
-	}
-	args := Args{N: [6]uintptr{0, newSize, m.prot, m.flags &^ (mapFixed | mapNoReplace)}}
-	to, e := k.mapPages(m.desc, m.shows, &args, newSize, m.off+int64(addr-m.addr))
-	if e == 0 {
-		unmap(addr, oldSize)
-	}
-	return to, e
 }
 
 // sysMincore is mincore(2): everything is in memory.

@@ -14,6 +14,31 @@ const (
 	xattrListMax = 64 << 10
 )
 
+// xattrCalls are the calls, in images that can have disks.
+type xattrCalls [4]func(k *Kernel, a *Args, how xattrPath) (uintptr, syscall.Errno)
+
+// Indexes of xattrCalls.
+const (
+	xattrGet = iota
+	xattrSet
+	xattrList
+	xattrRemove
+)
+
+// EnableXattrs serves extended attributes of inodes that are Xattrs. A file system
+// that has them calls it when it is mounted.
+func (k *Kernel) EnableXattrs() {
+	k.xattrs = &xattrCalls{(*Kernel).getXattr, (*Kernel).setXattr, (*Kernel).listXattr, (*Kernel).removeXattr}
+}
+
+// xattr makes one of the calls.
+func (k *Kernel) xattr(a *Args, call int, how xattrPath) (uintptr, syscall.Errno) {
+	if k.xattrs == nil {
+		return 0, syscall.EOPNOTSUPP
+	}
+	return k.xattrs[call](k, a, how)
+}
+
 // Xattrs is an Inode with extended attributes. Names have their prefix ("user.x").
 type Xattrs interface {
 	// GetXattr returns a value: ENODATA if there is none.
@@ -180,19 +205,35 @@ func (k *Kernel) removeXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	return 0, x.RemoveXattr(name)
 }
 
-func sysSetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)   { return k.setXattr(&a, xattrFollow) }
-func sysLsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)  { return k.setXattr(&a, xattrNoFollow) }
-func sysFsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)  { return k.setXattr(&a, xattrFD) }
-func sysGetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)   { return k.getXattr(&a, xattrFollow) }
-func sysLgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)  { return k.getXattr(&a, xattrNoFollow) }
-func sysFgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno)  { return k.getXattr(&a, xattrFD) }
-func sysListxattr(k *Kernel, a Args) (uintptr, syscall.Errno)  { return k.listXattr(&a, xattrFollow) }
-func sysLlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.listXattr(&a, xattrNoFollow) }
-func sysFlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.listXattr(&a, xattrFD) }
+func sysSetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrSet, xattrFollow)
+}
+func sysLsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrSet, xattrNoFollow)
+}
+func sysFsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.xattr(&a, xattrSet, xattrFD) }
+func sysGetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrGet, xattrFollow)
+}
+func sysLgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrGet, xattrNoFollow)
+}
+func sysFgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.xattr(&a, xattrGet, xattrFD) }
+func sysListxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrList, xattrFollow)
+}
+func sysLlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrList, xattrNoFollow)
+}
+func sysFlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrList, xattrFD)
+}
 func sysRemovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.removeXattr(&a, xattrFollow)
 }
 func sysLremovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.removeXattr(&a, xattrNoFollow)
 }
-func sysFremovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.removeXattr(&a, xattrFD) }
+func sysFremovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.xattr(&a, xattrRemove, xattrFD)
+}

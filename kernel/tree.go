@@ -71,7 +71,9 @@ func (k *Kernel) SetFile(path string, read func() []byte) {
 			if r, ok := strings.CutPrefix(rest, "net/"); ok {
 				rest = "1/net/" + r
 			}
-			rest = strings.Replace(rest, "self/", "1/", 1)
+			if before, after, ok := strings.Cut(rest, "self/"); ok {
+				rest = before + "1/" + after
+			}
 			k.vfs.procFS.file(rest, 0o444, made, nil)
 		case "sys":
 			k.vfs.sysFS.file(rest, 0o444, made, nil)

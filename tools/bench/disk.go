@@ -121,7 +121,7 @@ func diskYolk(ctx context.Context, root, dir string) (*system, error) {
 	if _, err := command(ctx, root, nil, "go", "build", "-o", tool, "./tools/yolk"); err != nil {
 		return nil, err
 	}
-	if _, err := command(ctx, filepath.Join(root, "tools/bench/diskguest"), nil, tool, "build", "-o", image, "."); err != nil {
+	if _, err := command(ctx, filepath.Join(root, "tools/bench/diskguest"), nil, tool, "build", "-disk", "-o", image, "."); err != nil {
 		return nil, err
 	}
 	return &system{
