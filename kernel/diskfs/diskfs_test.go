@@ -251,3 +251,16 @@ func TestManyWriters(t *testing.T) {
 	}
 	m.check("unmount", m.fs.Unmount())
 }
+
+// A power cut can leave half of a superblock that was being written.
+func TestTornSuperblock(t *testing.T) {
+	d := mkfs(t, "24M")
+	sum := make([]byte, 512)
+	d.ReadAt([][]byte{sum}, 1536)
+	sum[0x3fc-512] ^= 0x55
+	d.WriteAt([][]byte{sum}, 1536)
+	m := mount(t, d, 2000)
+	m.create("file").Release()
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+}

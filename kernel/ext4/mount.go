@@ -205,6 +205,13 @@ func (fs *FS) start() error {
 	if errno := fs.loadGroups(); errno != 0 {
 		return mountError("group descriptors: " + errno.Error() + "; run e2fsck")
 	}
+	if g.torn {
+		// A power cut can leave half of a superblock that was being written. What
+		// changes in it while a disk is in use is counted anew or set at each
+		// mount; the rest has led to a journal and to group descriptors whose own
+		// checksums, seeded with the superblock's UUID, are right.
+		fs.opt.Log("ext4: the superblock's checksum is wrong, as after a power cut while it was written; all it leads to is right")
+	}
 	fs.countFree()
 	root, errno := fs.Root()
 	if errno != 0 {

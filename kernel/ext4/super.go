@@ -108,6 +108,7 @@ type geometry struct {
 	reservedGdt   uint32
 	firstMetaBG   uint32
 	backupGroups  [2]uint32
+	torn          bool // the superblock's checksum is wrong
 	itableBlocks  uint32
 	wantExtra     int
 	uuid          [16]byte
@@ -160,7 +161,7 @@ func parseSuper(sb []byte, size int64) (*geometry, error) {
 			return nil, mountError("checksum type " + strconv.Itoa(int(sb[sChecksumType])) + " is unknown")
 		}
 		if crc32c(^uint32(0), sb[:sChecksum]) != le.Uint32(sb[sChecksum:]) {
-			return nil, mountError("superblock checksum is wrong; run e2fsck")
+			g.torn = true
 		}
 	}
 	if bad := g.incompat &^ incompatSupported; bad != 0 {
