@@ -136,9 +136,12 @@ func TestRefusals(t *testing.T) {
 	ok(t, disk.ReadAt([][]byte{buf}, 1024))
 	buf[0x78] ^= 1
 	ok(t, disk.WriteAt([][]byte{buf}, 1024))
-	if _, err := Mount(disk, Options{}); err == nil || !strings.Contains(err.Error(), "checksum") {
-		t.Error("wrong checksum: ", err)
+	lines := ""
+	f, err := Mount(disk, Options{ReadOnly: true, Log: func(s string) { lines += s }})
+	if err != nil || !strings.Contains(lines, "checksum is wrong") {
+		t.Fatalf("wrong checksum: %v %q", err, lines)
 	}
+	unmount(t, f)
 }
 
 // TestErrors lets the device fail: every call ends with an errno, and nothing is

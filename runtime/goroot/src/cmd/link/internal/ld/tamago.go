@@ -169,9 +169,10 @@ func tamagoPhdrs(ctxt *Link) {
 // tamagoHide keeps out of the ELF symbol table what debuggers know by DWARF and
 // by the runtime's own tables, or not at all: data that has no name in any source
 // (type descriptors, itabs, dictionaries, parts of composite literals), 1% of an
-// image, and the functions of gVisor, which have no DWARF either, 2%. Tracebacks,
-// profiles and Delve go by pclntab, which has them. Nothing looks at Textp any
-// more when the program headers are made, but for the symbol table.
+// image, and the functions of the packages that have no DWARF either, 2%: the
+// machine's own and gVisor's. Tracebacks, profiles and Delve go by pclntab, which
+// has them. Nothing looks at Textp any more when the program headers are made, but
+// for the symbol table.
 func tamagoHide(ctxt *Link) {
 	ldr := ctxt.loader
 	for s := loader.Sym(1); s < loader.Sym(ldr.NSym()); s++ {
@@ -184,7 +185,7 @@ func tamagoHide(ctxt *Link) {
 		}
 	}
 	ctxt.Textp = slices.DeleteFunc(ctxt.Textp, func(s loader.Sym) bool {
-		return strings.HasPrefix(ldr.SymPkg(s), "gvisor/")
+		return bare(ldr.SymPkg(s))
 	})
 }
 
