@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk soak distance qemu toolchain clean
+.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults soak distance qemu toolchain clean
 
 all: $(YOLK)
 
@@ -62,6 +62,24 @@ std-tests-sample: qemu
 # yolk beside Linux on the same VMM, interleaved; prints medians and spread.
 bench: qemu toolchain
 	@$(GO) run ./tools/bench
+
+# Power cuts: crash images of a workload on a disk, each mounted and checked.
+# The tests of make test build 60.
+CASES ?= 2000
+SEED  ?= $(shell date +%s)
+powercut:
+	@$(GO) test ./kernel/diskfs -run TestPowerCut -timeout 0 -v -cases $(CASES) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
+	@$(GO) test ./kernel/ext4/jbd2 -run TestCrash -timeout 0 -crashes $$(($(CASES) / 12 + 1))
+
+# Fuzzing of what comes from disks, FUZZTIME each.
+FUZZTIME ?= 1m
+fuzz:
+	@for p in ext4 ext4/jbd2; do for t in $$(cd kernel/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
+		echo "$$p $$t"; $(GO) test ./kernel/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+
+# Device faults: errors, short lives, hangs, full disks.
+faults:
+	@$(GO) test ./kernel/ext4 ./kernel/ext4/jbd2 ./kernel/pagecache ./drivers/virtio/blk -run 'Err|Fail|Fault|Full|Hang|Stall|Refus' -count=$(or $(COUNT),1)
 
 # The disk of both, in the same way.
 bench-disk: qemu toolchain
