@@ -125,12 +125,23 @@ func (c *Cache) place(ch *chunk) (many bool) {
 	ch.place = n
 	if n < len(c.table) {
 		atomic.StoreUint64(&c.table[n], ch.address())
-		if n >= c.shown { // the machine looks at all of what it is shown
-			c.shown = min(2*n+64, len(c.table))
-			c.m.CacheTable(c.table[:c.shown])
+		if n >= c.shown {
+			c.show(min(2*n+64, len(c.table)))
 		}
 	}
 	return (len(c.chunks)-len(c.free))*pagesPerChunk > len(c.table)
+}
+
+// show makes the machine look at the first n places. It does so when it has no
+// memory left, so they must be resident. mu is held.
+func (c *Cache) show(n int) {
+	for i := c.shown; i < n; i++ {
+		if i >= len(c.chunks) {
+			atomic.StoreUint64(&c.table[i], 0)
+		}
+	}
+	c.shown = n
+	c.m.CacheTable(c.table[:n])
 }
 
 // leave takes a chunk, which has no pages, out of the table.
