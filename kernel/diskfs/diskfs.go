@@ -98,15 +98,7 @@ func (fs *FS) Sync() syscall.Errno {
 
 // writeBack writes the dirty pages of all files.
 func (fs *FS) writeBack() (first syscall.Errno) {
-	fs.mu.Lock()
-	list := make([]*node, 0, len(fs.nodes))
-	for _, w := range fs.nodes {
-		if n := w.Value(); n != nil {
-			list = append(list, n)
-		}
-	}
-	fs.mu.Unlock()
-	for _, n := range list {
+	for _, n := range fs.live() {
 		if f := n.pages.Load(); f != nil {
 			if e := f.SyncAll(); e != 0 && first == 0 {
 				first = e
@@ -116,9 +108,25 @@ func (fs *FS) writeBack() (first syscall.Errno) {
 	return first
 }
 
+// live returns the nodes that anybody has.
+func (fs *FS) live() []*node {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	list := make([]*node, 0, len(fs.nodes))
+	for _, w := range fs.nodes {
+		if n := w.Value(); n != nil {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
 // Unmount writes everything back and marks the disk clean. Files that are still
-// open return errors from then on.
+// open return errors from then on; those of them that have no name are freed.
 func (fs *FS) Unmount() syscall.Errno {
+	for _, n := range fs.live() {
+		n.abandon()
+	}
 	first := fs.writeBack()
 	if e := fs.disk.Unmount(); e != 0 && first == 0 {
 		first = e

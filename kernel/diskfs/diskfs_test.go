@@ -252,6 +252,19 @@ func TestManyWriters(t *testing.T) {
 	m.check("unmount", m.fs.Unmount())
 }
 
+// A file without a name that is open when the program ends leaves nothing behind.
+func TestUnmountUnlinked(t *testing.T) {
+	d := mkfs(t, "24M")
+	m := mount(t, d, 2000)
+	f := m.create("temporary")
+	f.Write(make([]byte, 100000), 0)
+	f.Sync(false)
+	m.check("remove", m.fs.Root().Remove("temporary", false))
+	f.Write(make([]byte, 100000), 200000)
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
+}
+
 // A power cut can leave half of a superblock that was being written.
 func TestTornSuperblock(t *testing.T) {
 	d := mkfs(t, "24M")

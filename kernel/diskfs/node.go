@@ -172,6 +172,18 @@ func (n *node) closed() {
 	n.freeIfUnused()
 }
 
+// abandon makes open files of n no users: the file system ends. A file that is
+// mapped stays, for the threads that still run: the next mount frees it.
+func (n *node) abandon() {
+	if f := n.pages.Load(); f != nil && f.Mapped() {
+		return
+	}
+	n.mu.Lock()
+	n.opens = 0
+	n.mu.Unlock()
+	n.freeIfUnused()
+}
+
 // freeIfUnused gives the inode's space back if no name and no open file is left.
 func (n *node) freeIfUnused() {
 	n.mu.Lock()

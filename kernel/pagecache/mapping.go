@@ -54,6 +54,13 @@ func (f *File) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, sy
 	return at, 0
 }
 
+// Mapped tells whether there are mappings.
+func (f *File) Mapped() bool {
+	f.cut.RLock()
+	defer f.cut.RUnlock()
+	return f.uses > 0
+}
+
 // Retain counts one more mapping: one was split in two.
 func (f *File) Retain() {
 	f.cut.Lock()
