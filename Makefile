@@ -71,11 +71,14 @@ powercut:
 	@$(GO) test ./kernel/diskfs -run TestPowerCut -timeout 0 -v -cases $(CASES) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
 	@$(GO) test ./kernel/ext4/jbd2 -run TestCrash -timeout 0 -crashes $$(($(CASES) / 12 + 1))
 
-# Fuzzing of what comes from disks, FUZZTIME each.
-FUZZTIME ?= 1m
+# Fuzzing of what comes from disks: FUZZTIME for each target, and then so many random
+# changes of each kind of metadata.
+FUZZTIME  ?= 1m
+MUTATIONS ?= 10000
 fuzz:
 	@for p in ext4 ext4/jbd2; do for t in $$(cd kernel/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
 		echo "$$p $$t"; $(GO) test ./kernel/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.
 faults:

@@ -143,6 +143,9 @@ func checkStale(t *testing.T, dir *Inode) error {
 // covered, and wants a sound disk with everything that fsync promised.
 func TestPowerCut(t *testing.T) {
 	cuts := 40
+	if testing.Short() {
+		cuts = 8
+	}
 	fmt.Sscan(os.Getenv("YOLK_CUTS"), &cuts)
 	for name, args := range map[string][]string{
 		"4k": {"-b", "4096"}, "1k": {"-b", "1024", "-O", "orphan_file"}, "nocsum": {"-b", "2048", "-O", "^metadata_csum"},

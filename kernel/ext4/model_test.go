@@ -638,6 +638,10 @@ func runModel(t *testing.T, disk *blocktest.Memory, seed uint64, batches, steps 
 func TestModel(t *testing.T) {
 	each(t, func(t *testing.T, args []string) {
 		disk := load(t, mkfs(t, "64M", append([]string{"-N", "8000"}, args...)...))
-		runModel(t, disk, 1, 4, 400)
+		rounds := 4
+		if testing.Short() {
+			rounds = 1
+		}
+		runModel(t, disk, 1, rounds, 400)
 	})
 }
