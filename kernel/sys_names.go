@@ -224,6 +224,7 @@ func (k *Kernel) removeName(dir *dentry, name string, slash, isDir bool) (*dentr
 	v.generation.Add(1)
 	delete(dir.children, name)
 	d.deleted = true
+	v.uncache(d)
 	v.mu.Unlock()
 	return d, 0
 }

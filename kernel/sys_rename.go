@@ -159,6 +159,7 @@ func (v *vfs) moved(r *rename) {
 			v.keep(r.from, r.target)
 		} else {
 			r.target.deleted = true
+			v.uncache(r.target)
 		}
 	}
 	r.old.parent, r.old.name = r.to, r.toName

@@ -140,7 +140,8 @@ type dentry struct {
 	mounted  *mount
 	deleted  bool
 	recent   bool // looked up since the clock came by
-	cached   bool // in vfs.cached
+	cached   bool // in vfs.cached, at place
+	place    int
 }
 
 // vfs is the tree of names.

@@ -13,7 +13,7 @@ func (v *vfs) cache(c *dentry) {
 	if c.cached {
 		return
 	}
-	c.cached, c.recent = true, true
+	c.cached, c.recent, c.place = true, true, len(v.cached)
 	v.cached = append(v.cached, c)
 	if v.most == 0 {
 		total, _ := v.k.m.Memory()
@@ -38,9 +38,19 @@ func (v *vfs) sweep() {
 	if held {
 		delete(c.parent.children, c.name)
 	}
+	v.uncache(c)
+}
+
+// uncache takes c, whose name its parent does not hold any more, from the clock. mu
+// is held.
+func (v *vfs) uncache(c *dentry) {
+	if !c.cached {
+		return
+	}
 	c.cached = false
 	last := len(v.cached) - 1
-	v.cached[v.hand] = v.cached[last]
+	moved := v.cached[last]
+	v.cached[c.place], moved.place = moved, c.place
 	v.cached[last] = nil
 	v.cached = v.cached[:last]
 }

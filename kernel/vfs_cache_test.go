@@ -28,6 +28,18 @@ func TestNamesAreForgotten(t *testing.T) {
 		fd := s.must(syscall.SYS_OPEN, fmt.Sprintf("/tmp/many/%d", i), syscall.O_RDONLY, 0)
 		s.must(syscall.SYS_CLOSE, fd)
 	}
+	before := len(v.cached)
+	for i := range 100 {
+		s.must(syscall.SYS_CLOSE, s.must(syscall.SYS_OPEN, "/tmp/many/short", syscall.O_CREAT|syscall.O_RDWR, 0o600))
+		if i%2 == 0 {
+			s.must(syscall.SYS_UNLINK, "/tmp/many/short")
+		} else {
+			s.must(syscall.SYS_RENAME, "/tmp/many/short", "/tmp/many/over")
+		}
+	}
+	if n := len(v.cached); n > before+2 {
+		t.Errorf("%d names are cached; %d before 100 were removed", n, before)
+	}
 	s.must(syscall.SYS_RENAME, "/tmp/many/open", "/tmp/many/renamed")
 	d, _ := s.k.fds.get(open)
 	defer d.DecRef()
