@@ -86,9 +86,6 @@ func New(m Machine) *Cache {
 	return c
 }
 
-// Dirty returns how many bytes wait to be written.
-func (c *Cache) Dirty() int64 { return c.dirty.Load() * PageSize }
-
 // pagesPerChunk is the least that chunks should hold on average: with many small
 // files, the oldest go although there is memory for their pages.
 const pagesPerChunk = 8

@@ -1,7 +1,6 @@
 package pagecache
 
 import (
-	"math/bits"
 	"syscall"
 	"unsafe"
 )
@@ -26,10 +25,8 @@ const (
 
 // Bits of a page that MappedFile returns.
 const (
-	pageResident = 1 << 0
-	pageDirty    = 1 << 1
-	pageNew      = 1 << 2
-	pageBits     = PageSize - 1
+	pageDirty = 1 << 1 // stored to
+	pageBits  = PageSize - 1
 )
 
 // Map maps n bytes of the file from off on, as mmap(2) with addr, prot and flags
@@ -253,19 +250,4 @@ func (f *File) collected(index, page uint64) {
 	// There may be no space for a hole: write-back will say so.
 	f.b.Reserve(off, PageSize)
 	c.soil(bit)
-}
-
-// Resident returns how many of the pages in a range are in memory.
-func (f *File) Resident(off, end int64) int {
-	n := 0
-	for off < end {
-		s := next(off, end)
-		if c := f.chunk(s.index, false); c != nil {
-			c.mu.RLock()
-			n += bits.OnesCount64(c.valid & mask(s.lo, s.hi))
-			c.mu.RUnlock()
-		}
-		off = s.index*chunkSize + int64(s.to)
-	}
-	return n
 }
