@@ -82,28 +82,6 @@ Transfer/sec:    184.40KB`
 	}
 }
 
-// The archive's reader is the real one, where there is one.
-func TestCpio(t *testing.T) {
-	var c cpio
-	c.directory("m")
-	c.file("m/order", 0o644, []byte("one\n"))
-	c.file("init", 0o755, []byte("#!"))
-	b := c.bytes()
-	if len(b)%4 != 0 || !bytes.HasPrefix(b, []byte("070701")) {
-		t.Errorf("the archive of %d bytes begins with %q", len(b), b[:6])
-	}
-	tool, err := exec.LookPath("cpio")
-	if err != nil {
-		t.Skip("no cpio on this host to read it back")
-	}
-	cmd := exec.Command(tool, "-tv")
-	cmd.Stdin = bytes.NewReader(b)
-	out, err := cmd.Output()
-	if err != nil || !strings.Contains(string(out), "m/order") || !strings.Contains(string(out), "-rwxr-xr-x") {
-		t.Errorf("cpio -tv = %s, %v", out, err)
-	}
-}
-
 // Both guests are started by the same arguments but for what they are.
 func TestArguments(t *testing.T) {
 	y := &system{Machine: "microvm,acpi=off", Kernel: "k"}
@@ -128,11 +106,5 @@ func TestSymbols(t *testing.T) {
 	symbols, err := readSymbols(file)
 	if err != nil || len(symbols) != 2+len(handlers) {
 		t.Errorf("%d of %d marks found: %v, %v", len(symbols), 2+len(handlers), symbols, err)
-	}
-}
-
-func TestKernelModuleDependencies(t *testing.T) {
-	if _, err := dependencies([]byte("not an object file")); err == nil {
-		t.Error("dependencies of garbage: no error")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/yolk-unikernel/yolk/tools/debian"
 )
 
 // The disk's part: both systems run tools/bench/diskguest on a copy of the same
@@ -31,9 +33,6 @@ var diskRows = []struct {
 	{"sqlitecommit", metric{"SQLite, transactions of one insert", "/s", "more"}},
 	{"sqliteinsert", metric{"SQLite, inserts in one transaction", "/s", "more"}},
 }
-
-// diskModules are what the Debian kernel needs for the disk.
-var diskModules = []string{"virtio_mmio", "virtio_blk", "ext4"}
 
 const (
 	diskSize = "1G"
@@ -134,11 +133,7 @@ func diskYolk(ctx context.Context, root, dir string) (*system, error) {
 
 // diskLinux builds it as the init of Debian's cloud kernel.
 func diskLinux(ctx context.Context, root, dir string) (*system, error) {
-	tree, err := debianKernel(ctx)
-	if err != nil {
-		return nil, err
-	}
-	kernel, err := findOne(tree, "vmlinuz-*")
+	kernel, err := debian.Find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -147,15 +142,15 @@ func diskLinux(ctx context.Context, root, dir string) (*system, error) {
 	if _, err := command(ctx, filepath.Join(root, "tools/bench/diskguest"), env, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", init, "."); err != nil {
 		return nil, err
 	}
-	if err := writeInitramfs(ctx, initrd, tree, init, diskModules); err != nil {
+	if err := kernel.WriteInitramfs(ctx, initrd, init, debian.DiskModules); err != nil {
 		return nil, err
 	}
 	return &system{
 		Name:    "linux",
 		Machine: "microvm,acpi=on,rtc=on,pit=on,pic=on",
-		Kernel:  kernel,
+		Kernel:  kernel.Image,
 		Initrd:  initrd,
-		Append:  "console=ttyS0 quiet panic=-1" + tscWords(),
+		Append:  "console=ttyS0 quiet panic=-1 reboot=t" + debian.TSCWords(),
 	}, nil
 }
 

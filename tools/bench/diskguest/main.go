@@ -13,6 +13,8 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite"
+
+	"github.com/yolk-unikernel/yolk/tools/debian/boot"
 )
 
 const (
@@ -21,7 +23,8 @@ const (
 )
 
 func main() {
-	start()
+	boot.Start()
+	boot.Mount(dir)
 	rows := []struct {
 		name string
 		do   func() (int, error)
@@ -46,7 +49,7 @@ func main() {
 		fmt.Printf("%s=%.1f\n", r.name, float64(n)/time.Since(began).Seconds())
 	}
 	fmt.Println("end")
-	finish()
+	boot.End(dir)
 }
 
 // coldSequential reads the first half of a file that no cache has.

@@ -5,13 +5,12 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"strings"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/tools/bench/guest/app"
+	"github.com/yolk-unikernel/yolk/tools/debian/boot"
 )
 
 // address is a struct ifreq with an address in it, flags one with flags.
@@ -53,32 +52,6 @@ func up(fd int, name string) error {
 	return ioctl(fd, syscall.SIOCSIFFLAGS, unsafe.Pointer(&r))
 }
 
-// console makes the kernel's console the standard files.
-func console() {
-	syscall.Mknod("/dev/console", syscall.S_IFCHR|0600, 5<<8|1)
-	fd, err := syscall.Open("/dev/console", syscall.O_RDWR, 0)
-	if err != nil {
-		return
-	}
-	for i := range 3 {
-		syscall.Dup2(fd, i)
-	}
-}
-
-func loadModule(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	const finitModule = 313
-	var noParameters [1]byte
-	if _, _, e := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(&noParameters)), 0); e != 0 {
-		return e
-	}
-	return nil
-}
-
 func network() {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
 	check("socket", err)
@@ -96,12 +69,7 @@ func network() {
 }
 
 func main() {
-	console()
-	order, err := os.ReadFile("/m/order")
-	check("modules", err)
-	for _, m := range strings.Fields(string(order)) {
-		check(m, loadModule("/m/"+m))
-	}
+	boot.Start()
 	network()
 	app.Main()
 	syscall.Reboot(syscall.LINUX_REBOOT_CMD_RESTART)

@@ -1,4 +1,4 @@
-package main
+package debian
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// tscWords returns what tells a Linux guest the frequency of its time stamp
+// TSCWords returns what tells a Linux guest the frequency of its time stamp
 // counter. TCG passes the host's through and has no CPUID leaf for it; without
 // these words the kernel would calibrate for a long time, and then distrust it.
-func tscWords() string {
+func TSCWords() string {
 	return fmt.Sprintf(" tsc_early_khz=%d tsc=reliable", tscKHz())
 }
 

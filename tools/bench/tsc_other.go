@@ -1,7 +1,0 @@
-//go:build !amd64
-
-package main
-
-// tscWords: on other hosts TCG's time stamp counter is not the host's, and the
-// guest must find out by itself.
-func tscWords() string { return "" }
