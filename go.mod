@@ -3,6 +3,7 @@ module github.com/yolk-unikernel/yolk
 go 1.26.3
 
 require (
+	github.com/erofs/go-erofs v0.3.1
 	github.com/google/go-cmp v0.7.0
 	github.com/google/pprof v0.0.0-20260906184651-6331bc6350fe
 	github.com/hugelgupf/p9 v0.3.0

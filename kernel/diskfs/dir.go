@@ -58,9 +58,10 @@ func (d *dir) Link(name string, target kernel.Inode) syscall.Errno {
 	if n == nil {
 		return syscall.EXDEV
 	}
-	if n.freed.Load() {
+	if n.opened() != 0 {
 		return syscall.ENOENT
 	}
+	defer n.closed()
 	return d.disk.Link(name, n.disk)
 }
 
@@ -171,8 +172,20 @@ func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Er
 		if name == "." || name == ".." {
 			return true
 		}
-		return emit(kernel.DirEntry{Name: name, Ino: uint64(ino), Type: kind, Next: next + firstEntry})
+		return emit(kernel.DirEntry{Name: name, Ino: uint64(ino), Type: typeOf(kind), Next: next + firstEntry})
 	})
+}
+
+// typeOf returns the S_IFMT bits of a file type in a directory entry; 0, which is
+// DT_UNKNOWN to the program, where the disk does not tell.
+func typeOf(kind uint32) uint32 {
+	types := [...]uint32{
+		0, syscall.S_IFREG, syscall.S_IFDIR, syscall.S_IFCHR, syscall.S_IFBLK, syscall.S_IFIFO, syscall.S_IFSOCK, syscall.S_IFLNK,
+	}
+	if kind >= uint32(len(types)) {
+		return 0
+	}
+	return types[kind]
 }
 
 // Extended attributes, as xattr(7).
@@ -182,6 +195,10 @@ func (n *node) GetXattr(name string) ([]byte, syscall.Errno) { return n.disk.Get
 
 // SetXattr sets it, with the flags of setxattr(2).
 func (n *node) SetXattr(name string, value []byte, flags int) syscall.Errno {
+	if e := n.opened(); e != 0 {
+		return e
+	}
+	defer n.closed()
 	return n.disk.SetXattr(name, value, flags)
 }
 
@@ -189,4 +206,10 @@ func (n *node) SetXattr(name string, value []byte, flags int) syscall.Errno {
 func (n *node) ListXattr() ([]string, syscall.Errno) { return n.disk.ListXattr() }
 
 // RemoveXattr removes an attribute.
-func (n *node) RemoveXattr(name string) syscall.Errno { return n.disk.RemoveXattr(name) }
+func (n *node) RemoveXattr(name string) syscall.Errno {
+	if e := n.opened(); e != 0 {
+		return e
+	}
+	defer n.closed()
+	return n.disk.RemoveXattr(name)
+}

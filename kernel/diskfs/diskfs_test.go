@@ -3,6 +3,7 @@ package diskfs
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -15,6 +16,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/block"
 	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
+	"github.com/yolk-unikernel/yolk/kernel/kerneltest"
 	"github.com/yolk-unikernel/yolk/kernel/pagecache"
 )
 
@@ -50,12 +52,12 @@ func fsck(t testing.TB, d *blocktest.Memory) {
 type mounted struct {
 	t  testing.TB
 	fs *FS
-	m  *hostMachine
+	m  *kerneltest.Machine
 }
 
 func mount(t testing.TB, d block.Device, pages int) *mounted {
 	t.Helper()
-	m := &hostMachine{most: pages}
+	m := kerneltest.New(pages)
 	fs, err := Mount(d, Options{Kernel: kernel.New(m, kernel.Options{}), Cache: pagecache.New(m), Dev: 77, Log: func(s string) { t.Log(s) }})
 	if err != nil {
 		t.Fatal(err)
@@ -114,6 +116,59 @@ func (m *mounted) read(path string) []byte {
 	n, e := f.Read(p, 0)
 	m.check("read "+path, e)
 	return p[:n]
+}
+
+// Directory entries tell the type of their file, which saves a program a stat.
+func TestEntryTypes(t *testing.T) {
+	m := mount(t, mkfs(t, "16M"), 500)
+	root := m.fs.Root()
+	want := map[string]uint32{"lost+found": syscall.S_IFDIR, "link": syscall.S_IFLNK}
+	_, e := root.Symlink("link", "to")
+	m.check("symlink", e)
+	for name, kind := range map[string]uint32{
+		"file": syscall.S_IFREG, "dir": syscall.S_IFDIR, "fifo": syscall.S_IFIFO, "socket": syscall.S_IFSOCK, "tty": syscall.S_IFCHR, "disk": syscall.S_IFBLK,
+	} {
+		_, e := root.Create(name, kind|0o600, 0x0501)
+		m.check("create "+name, e)
+		want[name] = kind
+	}
+	got := map[string]uint32{}
+	f, e := root.Open(syscall.O_RDONLY)
+	m.check("open", e)
+	m.check("list", f.(kernel.DirReader).ReadDir(0, func(d kernel.DirEntry) bool {
+		got[d.Name] = d.Type
+		return true
+	}))
+	f.Release()
+	if !maps.Equal(got, want) {
+		t.Errorf("types %x; want %x", got, want)
+	}
+}
+
+// An inode that is freed cannot be changed any more: its number is another file's.
+func TestFreedInodeIsLeftAlone(t *testing.T) {
+	d := mkfs(t, "16M")
+	m := mount(t, d, 500)
+	root := m.fs.Root()
+	m.create("f").Release()
+	i, e := root.Lookup("f")
+	m.check("lookup", e)
+	m.check("remove", root.Remove("f", false))
+	m.create("g").Release()
+	x := i.(kernel.Xattrs)
+	for what, e := range map[string]syscall.Errno{
+		"chmod":       i.SetAttr(kernel.AttrChange{Mask: kernel.AttrMode, Mode: 0o600}),
+		"truncate":    i.SetAttr(kernel.AttrChange{Mask: kernel.AttrSize, Size: 100}),
+		"setxattr":    x.SetXattr("user.x", []byte("y"), 0),
+		"removexattr": x.RemoveXattr("user.x"),
+		"link":        root.Link("h", i),
+	} {
+		if e != syscall.ESTALE && e != syscall.ENOENT {
+			t.Errorf("%s: %v; want ESTALE", what, e)
+		}
+	}
+	m.check("unmount", m.fs.Unmount())
+	fsck(t, d)
 }
 
 func TestWriteUnmountRead(t *testing.T) {

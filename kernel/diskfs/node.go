@@ -72,6 +72,10 @@ func (n *node) BirthTime() int64 { return n.disk.Attr().Crtime }
 
 // SetAttr changes what c names.
 func (n *node) SetAttr(c kernel.AttrChange) syscall.Errno {
+	if e := n.opened(); e != 0 {
+		return e
+	}
+	defer n.closed()
 	if c.Mask&kernel.AttrSize != 0 {
 		if n.kind != syscall.S_IFREG {
 			return syscall.EINVAL
@@ -153,7 +157,7 @@ func (n *node) truncate(size int64) syscall.Errno {
 	return n.cache().Truncate(size, func() syscall.Errno { return n.disk.Truncate(size) })
 }
 
-// opened counts an open file; ESTALE if the inode is gone.
+// opened counts an open file, or a change of the inode; ESTALE if the inode is gone.
 func (n *node) opened() syscall.Errno {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -201,10 +201,7 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 		g.held += int(n)
 		o.changedBlocks(g, b, int(n))
 		fs.space.deferred.Add(int64(n))
-		o.h.OnCommit(func() {
-			fs.giveBack(g, bit, n)
-			fs.space.deferred.Add(-int64(n))
-		})
+		o.h.OnCommit(func() { fs.afterFree(freed{g, bit, n}) })
 		return 0
 	})
 	if errno == 0 && meta {

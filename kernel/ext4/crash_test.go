@@ -174,7 +174,7 @@ func powerCut(t *testing.T, size string, args []string, cuts int) {
 	seed := uint64(1)
 	fmt.Sscan(os.Getenv("YOLK_SEED"), &seed)
 	rec := blocktest.NewRecorder(dirtyDisk(t, size, args))
-	f := mount(t, rec, Options{CacheBytes: 1 << 18})
+	f := mount(t, rec, Options{CacheBytes: 1 << 18, Discard: 4096})
 	var writers []*keep
 	for g := range 4 {
 		own := fmt.Sprint("keep", g)
@@ -232,7 +232,7 @@ func checkCut(t *testing.T, what string, disk *blocktest.Memory, marks []any) {
 // were removed, so that their blocks, which the log still has, hold data.
 func TestReuse(t *testing.T) {
 	rec := blocktest.NewRecorder(load(t, mkfs(t, "16M", "-b", "1024")))
-	f := mount(t, rec, Options{})
+	f := mount(t, rec, Options{Discard: 4096})
 	r := root(t, f)
 	for k := range 60 {
 		create(t, r, fmt.Sprint("dir", k), typeDir|0o755).Put()
@@ -280,7 +280,7 @@ func TestReuse(t *testing.T) {
 // TestFreedWaits: blocks of a file are not used again before its removal is durable.
 func TestFreedWaits(t *testing.T) {
 	rec := blocktest.NewRecorder(load(t, mkfs(t, "8M", "-b", "1024")))
-	f := mount(t, rec, Options{})
+	f := mount(t, rec, Options{Discard: 4096})
 	r := root(t, f)
 	a := create(t, r, "a", typeReg|0o644)
 	n := int64(0)

@@ -135,6 +135,10 @@ func (fs *FS) readInode(i *Inode) syscall.Errno {
 	defer b.Put()
 	i.raw = make([]byte, fs.inodeSize)
 	copy(i.raw, b.Data[off:])
+	// Who had the inode before may have changed it: fsync is to cover that too.
+	i.tid = fs.j.Newest()
+	i.dataTID = i.tid
+	i.overwritten.Store(true)
 	return i.decode()
 }
 

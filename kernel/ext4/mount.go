@@ -20,6 +20,9 @@ type Options struct {
 	Log func(string)
 	// CacheBytes bounds the metadata kept in memory; 4 MiB if zero.
 	CacheBytes int
+	// Discard is the shortest run of freed blocks that the device is told of, in
+	// bytes; 0: 256 KiB, less: none is.
+	Discard int64
 }
 
 // FS is a mounted file system.
@@ -34,11 +37,12 @@ type FS struct {
 	descBufs []*jbd2.Buffer
 	system   []span
 
-	space  space
-	loaded loadedGroups
-	table  table
-	late   lateInodes
-	rename sync.Mutex
+	space    space
+	discards discards
+	loaded   loadedGroups
+	table    table
+	late     lateInodes
+	rename   sync.Mutex
 
 	orphans   orphans
 	attrShare sync.Mutex // reference counts of shared blocks of attributes
@@ -59,7 +63,11 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	if opt.Log == nil {
 		opt.Log = func(string) {}
 	}
+	if opt.Discard == 0 {
+		opt.Discard = defaultDiscard
+	}
 	fs := &FS{dev: dev, opt: opt}
+	fs.discards.ended.L = &fs.discards.mu
 	fs.ro.Store(opt.ReadOnly || dev.ReadOnly())
 	sb, err := fs.readSuper()
 	if err != nil {
@@ -73,6 +81,7 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	}
 	if err := fs.start(); err != nil {
 		fs.j.Close()
+		fs.endDiscards()
 		return nil, err
 	}
 	return fs, nil

@@ -67,12 +67,13 @@ func (o *op) step(n int) syscall.Errno {
 	if errno := o.h.End(); errno != 0 {
 		return errno
 	}
+	// What was done is done: should the file system end now, nothing is half-way.
+	o.h, o.changed = nil, false
 	h, errno := o.fs.j.Begin(o.credits)
 	if errno != 0 {
-		o.h = nil
 		return errno
 	}
-	o.h, o.left, o.changed = h, o.credits-n, false
+	o.h, o.left = h, o.credits-n
 	return 0
 }
 

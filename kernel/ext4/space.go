@@ -12,7 +12,7 @@ import (
 type space struct {
 	free     atomic.Int64 // clear bits in the allocator's bitmaps
 	promised atomic.Int64 // of free: to dirty pages and to open changes
-	deferred atomic.Int64 // freed in transactions that are not durable
+	deferred atomic.Int64 // freed, and not durably or not yet discarded
 	ahead    atomic.Int64 // kept for what follows the end of files; not in free
 
 	mu      sync.Mutex
@@ -49,13 +49,15 @@ func (fs *FS) claim(n, margin int64) syscall.Errno {
 		return 0
 	}
 	fs.dropWindows()
+	deferred := fs.space.deferred.Load() // before free is looked at, where it goes to
 	if fs.tryClaim(n, margin) {
 		return 0
 	}
-	if fs.space.deferred.Load() > 0 {
+	if deferred > 0 {
 		if errno := fs.j.CommitAll(); errno != 0 {
 			return errno
 		}
+		fs.waitDiscards()
 		if fs.tryClaim(n, margin) {
 			return 0
 		}

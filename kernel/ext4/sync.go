@@ -108,11 +108,18 @@ func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
 // With dataOnly, as fdatasync(2), times need not be.
 func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	fs := i.fs
+	i.syncing.Lock()
+	defer i.syncing.Unlock()
+	// What is overwritten from here on is no transaction's to flush.
+	written := i.overwritten.Swap(false)
 	i.mu.Lock()
 	fresh := false
 	if i.lateTimes && !dataOnly && !fs.ro.Load() {
 		if errno := i.writeTimes(); errno != 0 {
 			i.mu.Unlock()
+			if written {
+				i.overwritten.Store(true)
+			}
 			return errno
 		}
 		fresh = true
@@ -122,15 +129,12 @@ func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 		tid = i.dataTID
 	}
 	i.mu.Unlock()
-	return i.flush(tid, fresh)
+	return i.flush(tid, written, fresh)
 }
 
-// flush commits a transaction and, unless it is so new that its commit flushes the
-// data too, the device.
-func (i *Inode) flush(tid uint64, fresh bool) syscall.Errno {
-	i.syncing.Lock()
-	defer i.syncing.Unlock()
-	written := i.overwritten.Swap(false)
+// flush commits a transaction and, if data was written in place, the device, unless
+// the transaction is so new that its commit flushes the data too. syncing is held.
+func (i *Inode) flush(tid uint64, written, fresh bool) syscall.Errno {
 	errno := syscall.Errno(0)
 	if tid != 0 {
 		errno = i.fs.j.Commit(tid)
@@ -254,6 +258,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	if fs.ro.Load() {
 		failed := fs.j.Err() != nil
 		fs.j.Close()
+		fs.endDiscards()
 		if failed {
 			return syscall.EIO
 		}
@@ -261,6 +266,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	}
 	fs.dropWindows()
 	errno := fs.Sync()
+	fs.waitDiscards()
 	if errno == 0 {
 		errno = fs.writeCounts()
 	}
@@ -269,6 +275,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	if e := fs.j.Close(); errno == 0 {
 		errno = e
 	}
+	fs.endDiscards()
 	if errno != 0 || fs.j.Err() != nil {
 		return syscall.EIO
 	}

@@ -13,6 +13,9 @@ import (
 // Ext4 is the name for ext2, ext3 and ext4, which differ by features alone.
 const Ext4 = "ext4"
 
+// EROFS is the read-only format of sealed images.
+const EROFS = "EROFS"
+
 // Names of what is no file system.
 const (
 	Empty      = "nothing" // the first bytes are all zero
@@ -30,7 +33,7 @@ var marks = []struct {
 	{1024 + 0x38, "\x53\xef", Ext4},
 	{0, "XFSB", "XFS"},
 	{0, "hsqs", "squashfs"},
-	{1024, "\xe2\xe1\xf5\xe0", "EROFS"},
+	{1024, "\xe2\xe1\xf5\xe0", EROFS},
 	{1024, "\x10\x20\xf5\xf2", "F2FS"},
 	{0x10040, "_BHRfS_M", "Btrfs"},
 	{0x8001, "CD001", "ISO 9660"},

@@ -3,38 +3,11 @@ package unixsock
 import (
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/kerneltest"
 )
-
-// fakeMachine is the machine below the kernel: nothing but a clock.
-type fakeMachine struct{}
-
-func (fakeMachine) SetPollable(int, bool)                                 {}
-func (fakeMachine) Waiting(int)                                           {}
-func (fakeMachine) Ready(int, kernel.Events)                              {}
-func (fakeMachine) Syscall(uintptr, kernel.Args) (uintptr, syscall.Errno) { return 0, syscall.ENOSYS }
-func (fakeMachine) ConsoleWrite([]byte)                                   {}
-func (fakeMachine) Random([]byte)                                         {}
-func (fakeMachine) Memory() (total, free uint64)                          { return 1 << 30, 1 << 30 }
-func (fakeMachine) CPU() int                                              { return 0 }
-func (fakeMachine) CPUs() (int, string)                                   { return 1, "fake" }
-func (fakeMachine) Busy(int) int64                                        { return 0 }
-func (fakeMachine) Stolen(int) int64                                      { return 0 }
-func (fakeMachine) LargePages() uint64                                    { return 0 }
-func (fakeMachine) Area(uintptr) (start, end, prot uintptr)               { return 0, 0, 0 }
-func (fakeMachine) CommandLine() string                                   { return "" }
-func (fakeMachine) InitialFiles() []byte                                  { return nil }
-func (fakeMachine) Nanotime() int64                                       { return time.Now().UnixNano() }
-func (fakeMachine) TakePages([]uint64, uint64) int                        { return 0 }
-func (fakeMachine) GivePages([]uint64)                                    {}
-func (fakeMachine) CacheTable([]uint64)                                   {}
-func (fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
-	return 0, syscall.ENODEV
-}
-func (fakeMachine) Exit(int) {}
 
 // guest makes system calls of a kernel with unix sockets.
 type guest struct {
@@ -43,7 +16,7 @@ type guest struct {
 }
 
 func newGuest(t *testing.T) guest {
-	k := kernel.New(fakeMachine{}, kernel.Options{})
+	k := kernel.New(kerneltest.New(1<<18), kernel.Options{})
 	f := New(k, func() syscall.Ucred { return syscall.Ucred{Pid: 1} })
 	k.RegisterSocketFamily(syscall.AF_UNIX, f.Socket)
 	k.RegisterSocketPair(syscall.AF_UNIX, f.Pair)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,24 +17,30 @@ import (
 )
 
 const diskHelp = `Usage: yolk disk create [-size SIZE] [-from DIR] [-label NAME] [-force] [-json] FILE
+       yolk disk create -type erofs -from DIR [-force] [-json] FILE
        yolk disk check FILE
 
 create makes a disk for yolk run -disk: FILE with an ext4 file system, which Linux
 mounts as well (mount -o loop). FILE is sparse: it takes the room of what is
-written to it.
+written to it. With -type erofs it makes a sealed image instead: read-only, and no
+larger than the files of the folder.
 
     -size SIZE     such as 512M or 20G (default 1G, or more if the files need it)
     -from DIR      put a copy of the folder's content on it; everything belongs to root
+    -type TYPE     ext4 (the default) or erofs
     -label NAME    the file system's name, up to 16 bytes
     -force         replace FILE, with all that is on it
     -json          print what was made as JSON
 
-check looks for damage and changes nothing. It runs e2fsck of e2fsprogs.
+check looks for damage and changes nothing. It runs e2fsck of e2fsprogs, or fsck.erofs
+of erofs-utils.
 
 Examples:
     yolk disk create -size 1G data.img
     yolk run -disk data.img:/data ./app
     yolk disk create -from ./rootfs root.img
+    yolk disk create -type erofs -from ./site site.img
+    yolk run -disk site.img:/site:ro ./app
     yolk run -disk root.img:/ -disk data.img:/var/lib/app app.elf
     yolk run -disk data.img:/data:ro ./report
     yolk disk check data.img
@@ -58,6 +65,7 @@ func parseDiskCreate(args []string) (o diskimage.Options, asJSON bool, err error
 	set.SetOutput(discard{})
 	set.Func("size", "", func(s string) (err error) { o.Size, err = parseSize(s); return })
 	set.StringVar(&o.From, "from", "", "")
+	set.StringVar(&o.Type, "type", diskimage.Ext4, "")
 	set.StringVar(&o.Label, "label", "", "")
 	set.BoolVar(&o.Force, "force", false, "")
 	set.BoolVar(&asJSON, "json", false, "")
@@ -76,6 +84,12 @@ func parseDiskCreate(args []string) (o diskimage.Options, asJSON bool, err error
 	switch {
 	case o.File == "":
 		return o, false, errors.New("name the file, as in yolk disk create -size 1G data.img")
+	case o.Type != diskimage.Ext4 && o.Type != diskimage.EROFS:
+		return o, false, fmt.Errorf("-type %s: want ext4 or erofs", o.Type)
+	case o.Type == diskimage.EROFS && o.From == "":
+		return o, false, errors.New("-type erofs seals the files of a folder: name it with -from DIR")
+	case o.Type == diskimage.EROFS && (o.Size != 0 || o.Label != ""):
+		return o, false, errors.New("-size and -label are for ext4: a sealed image has the size of its files, and no name")
 	case o.Size != 0 && o.Size < diskimage.MinSize:
 		return o, false, fmt.Errorf("-size: a disk has %d MiB or more", diskimage.MinSize>>20)
 	case len(o.Label) > 16:
@@ -114,30 +128,54 @@ func diskCreate(args []string) int {
 		e.Encode(r)
 		return 0
 	}
+	if r.Type == diskimage.EROFS {
+		fmt.Printf("%s: erofs, %d files, %d KiB; use it with yolk run -disk %s:/data:ro\n", r.File, r.Files, r.Size>>10, r.File)
+		return 0
+	}
 	fmt.Printf("%s: ext4, %d MiB, %d MiB free; use it with yolk run -disk %s:/data\n", r.File, r.Size>>20, r.Free>>20, r.File)
 	return 0
 }
 
-// diskCheck runs e2fsck, whose statuses are those of e2fsck(8): 4 and more mean
-// damage or worse.
+// diskCheck runs e2fsck(8), whose statuses of 4 and more mean damage or worse, or
+// fsck.erofs(1) for a sealed image.
 func diskCheck(ctx context.Context, args []string) int {
 	if len(args) != 1 || strings.HasPrefix(args[0], "-") {
 		return usage("disk check", "name one disk, as in yolk disk check data.img")
 	}
-	path, err := exec.LookPath("e2fsck")
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/e2fsck"); err != nil {
-			return fail("disk check", errors.New("e2fsck is not installed: apt-get install e2fsprogs"))
-		}
-	}
 	file, err := filepath.Abs(args[0])
-	if err == nil {
-		_, err = os.Stat(file)
-	}
 	if err != nil {
 		return fail("disk check", err)
 	}
-	cmd := exec.CommandContext(ctx, path, "-fn", file)
+	sealed, err := isEROFS(file)
+	if err != nil {
+		return fail("disk check", err)
+	}
+	tool, pack, flags := "e2fsck", "e2fsprogs", []string{"-fn"}
+	if sealed {
+		tool, pack, flags = "fsck.erofs", "erofs-utils", nil
+	}
+	path, err := exec.LookPath(tool)
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/" + tool); err != nil {
+			return fail("disk check", fmt.Errorf("%s is not installed: apt-get install %s", tool, pack))
+		}
+	}
+	cmd := exec.CommandContext(ctx, path, append(flags, file)...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	return exitOf(cmd.Run(), "disk check")
+}
+
+// isEROFS looks at the superblock's magic number.
+func isEROFS(file string) (bool, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var magic [4]byte
+	_, err = f.ReadAt(magic[:], 1024)
+	if err == io.EOF {
+		err = nil
+	}
+	return string(magic[:]) == "\xe2\xe1\xf5\xe0", err
 }

@@ -80,6 +80,13 @@ func (j *Journal) Begin(credits int) (*Handle, syscall.Errno) {
 	}
 }
 
+// Newest is the number of the last transaction that was begun, 0 if none was.
+func (j *Journal) Newest() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return max(j.next, 1) - 1
+}
+
 // push has a full transaction committed beside the next one.
 func (j *Journal) push(tx *transaction) {
 	if !tx.pushed {

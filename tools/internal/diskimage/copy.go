@@ -174,8 +174,23 @@ func (c *copier) attributes(path string, i *ext4.Inode, info fs.FileInfo) error 
 	return errOf(i.SetAttr(ext4.SetMode|ext4.SetAtime|ext4.SetMtime, ext4.Attr{Mode: sys.Mode, Atime: t, Mtime: t}))
 }
 
-// xattrs copies the extended attributes that mean the same elsewhere, xattr(7).
+// xattrs copies the extended attributes that mean the same elsewhere.
 func (c *copier) xattrs(path string, i *ext4.Inode) error {
+	return hostXattrs(path, func(name string, value []byte, err error) error {
+		if err == nil {
+			err = errOf(i.SetXattr(name, value, 0))
+		}
+		if err != nil && !errors.Is(err, syscall.ENOSPC) {
+			c.o.Skipped(path+": attribute "+name, err)
+			err = nil
+		}
+		return err
+	})
+}
+
+// hostXattrs calls f for the extended attributes of a file, xattr(7), that mean the
+// same elsewhere, each with its value or why that cannot be read.
+func hostXattrs(path string, f func(name string, value []byte, err error) error) error {
 	list := make([]byte, 64<<10)
 	n, err := syscall.Listxattr(path, list)
 	if err != nil {
@@ -187,14 +202,8 @@ func (c *copier) xattrs(path string, i *ext4.Inode) error {
 			continue
 		}
 		n, err := syscall.Getxattr(path, name, value)
-		if err == nil {
-			err = errOf(i.SetXattr(name, value[:n], 0))
-		}
-		if errors.Is(err, syscall.ENOSPC) {
+		if err := f(name, value[:max(n, 0)], err); err != nil {
 			return err
-		}
-		if err != nil {
-			c.o.Skipped(path+": attribute "+name, err)
 		}
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Package diskimage makes disks for guests: a sparse file with an ext4 file system
-// and, if wanted, a folder's files in it. The file system is written by
-// kernel/ext4, which a guest reads it with; nothing needs root. Start with
-// [Create].
+// and, if wanted, a folder's files in it, or a sealed image of a folder (EROFS). The
+// one is written by kernel/ext4, which a guest reads it with, the other by
+// github.com/erofs/go-erofs; nothing needs root. Start with [Create].
 package diskimage
 
 import (
@@ -19,9 +19,16 @@ import (
 // MinSize is the size of the smallest disk: less holds no journal.
 const MinSize = 16 << 20
 
+// File systems that disks can have.
+const (
+	Ext4  = "ext4"
+	EROFS = "erofs" // read-only, as large as the files of From
+)
+
 // Options say what to make.
 type Options struct {
 	File  string
+	Type  string // Ext4 or EROFS; "" is Ext4
 	Size  int64  // bytes; 0: what From needs and room to grow, at least 1 GiB
 	From  string // a folder whose files the disk gets, or ""
 	Label string
@@ -33,10 +40,11 @@ type Options struct {
 // Result says what was made.
 type Result struct {
 	File  string `json:"file"`
-	Size  int64  `json:"size"`  // bytes
-	Free  int64  `json:"free"`  // bytes for files
-	Files int    `json:"files"` // copied, directories included
-	UUID  string `json:"uuid"`
+	Type  string `json:"type"`
+	Size  int64  `json:"size"`           // bytes
+	Free  int64  `json:"free"`           // bytes for files, of Ext4
+	Files int    `json:"files"`          // copied, directories included
+	UUID  string `json:"uuid,omitempty"` // of Ext4
 }
 
 // Create makes a disk. The file appears when all is in it.
@@ -50,10 +58,15 @@ func Create(o Options) (Result, error) {
 	}
 	defer os.Remove(f.Name()) // it has another name by then
 	defer f.Close()
-	r, err := o.fill(f)
+	fill := o.fill
+	if o.Type == EROFS {
+		fill = o.seal
+	}
+	r, err := fill(f)
 	if err != nil {
 		return r, err
 	}
+	r.Type = o.Type
 	if err := f.Sync(); err != nil {
 		return r, err
 	}
@@ -101,6 +114,13 @@ func (o *Options) check() error {
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is no regular file; mkfs.ext4 makes file systems on devices", o.File)
 	}
+	if o.Skipped == nil {
+		o.Skipped = func(string, error) {}
+	}
+	if o.Type == EROFS {
+		return nil
+	}
+	o.Type = Ext4
 	if o.Size == 0 {
 		need, err := needs(o.From)
 		if err != nil {
@@ -110,9 +130,6 @@ func (o *Options) check() error {
 	}
 	if o.Size < MinSize {
 		return fmt.Errorf("a disk of %d bytes is too small for a journal; it takes %d MiB or more", o.Size, MinSize>>20)
-	}
-	if o.Skipped == nil {
-		o.Skipped = func(string, error) {}
 	}
 	return nil
 }
@@ -172,7 +189,7 @@ func (o *Options) fill(f *os.File) (Result, error) {
 	return r, err
 }
 
-// now is when a file was changed, in ns since 1970, kept within what ext4 can say.
+// clampTime returns when a file was changed, in ns since 1970, kept within what ext4 can say.
 func clampTime(t time.Time) int64 {
 	return min(max(t.Unix(), -1<<31), 1<<34-1<<31-1)*1e9 + int64(t.Nanosecond())
 }

@@ -4,29 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-)
 
-// e2fs runs a program of e2fsprogs, which must succeed.
-func e2fs(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
-			t.Skip(name + " is not installed: apt-get install e2fsprogs")
-		}
-	}
-	out, err := exec.Command(path, args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %q: %v\n%s", name, args, err, out)
-	}
-	return string(out)
-}
+	"github.com/yolk-unikernel/yolk/test/disks"
+)
 
 // What a folder holds, a disk made of it holds, as e2fsprogs sees it.
 func TestCreateFrom(t *testing.T) {
@@ -59,11 +44,11 @@ func TestCreateFrom(t *testing.T) {
 	if syscall.Stat(file, &st); st.Blocks*512 > 20<<20 {
 		t.Errorf("the file takes %d bytes of the host; it should be sparse", st.Blocks*512)
 	}
-	e2fs(t, "e2fsck", "-fn", file)
-	if s := e2fs(t, "dumpe2fs", "-h", file); !strings.Contains(s, "Filesystem volume name:   test\n") || !strings.Contains(s, r.UUID) || strings.Contains(s, "needs_recovery") {
+	disks.Run(t, "e2fsck", "-fn", file)
+	if s := disks.Run(t, "dumpe2fs", "-h", file); !strings.Contains(s, "Filesystem volume name:   test\n") || !strings.Contains(s, r.UUID) || strings.Contains(s, "needs_recovery") {
 		t.Errorf("dumpe2fs: %s", s)
 	}
-	e2fs(t, "debugfs", "-R", "rdump / "+out, file)
+	disks.Run(t, "debugfs", "-R", "rdump / "+out, file)
 	for _, name := range []string{"a", "b", "sub/b2", "sub/deep/large", "holes", "exact"} {
 		want, _ := os.ReadFile(filepath.Join(dir, name))
 		if got, err := os.ReadFile(filepath.Join(out, name)); err != nil || !bytes.Equal(got, want) {
@@ -80,7 +65,7 @@ func TestCreateFrom(t *testing.T) {
 		"/sub":        {"Type: directory"},
 		"/lost+found": {"Type: directory"},
 	} {
-		got := e2fs(t, "debugfs", "-R", "stat "+path, file)
+		got := disks.Run(t, "debugfs", "-R", "stat "+path, file)
 		for _, w := range want {
 			if !strings.Contains(got, w) {
 				t.Errorf("%s lacks %q:\n%s", path, w, got)
@@ -122,7 +107,7 @@ func TestCreateSize(t *testing.T) {
 	if err != nil || r.Size != 1<<30 || r.Free < 900<<20 || r.Files != 0 {
 		t.Errorf("%+v, %v; want 1 GiB", r, err)
 	}
-	e2fs(t, "e2fsck", "-fn", file)
+	disks.Run(t, "e2fsck", "-fn", file)
 	if _, err := Create(Options{File: file, Size: 32 << 20, Force: true}); err != nil {
 		t.Error(err)
 	}

@@ -22,7 +22,6 @@ import (
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/blk"
 	"github.com/yolk-unikernel/yolk/kernel"
-	"github.com/yolk-unikernel/yolk/kernel/diskfs"
 	"github.com/yolk-unikernel/yolk/kernel/rawdisk"
 )
 
@@ -49,7 +48,7 @@ type disk struct {
 	number uint64 // device number
 	lost   sync.Once
 
-	fs       *diskfs.FS // once it is mounted
+	fs       fileSystem // once it is mounted
 	readOnly bool       // so
 }
 

@@ -10,7 +10,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/diskfs"
+	"github.com/yolk-unikernel/yolk/kernel/erofs"
 	"github.com/yolk-unikernel/yolk/kernel/fsprobe"
 	"github.com/yolk-unikernel/yolk/kernel/pagecache"
 )
@@ -22,8 +24,15 @@ var cache *pagecache.Cache
 // is held by who changes that.
 var (
 	mounting sync.Mutex
-	mounted  []*diskfs.FS
+	mounted  []fileSystem
 )
+
+// fileSystem is what a disk can hold: diskfs.FS or erofs.FS.
+type fileSystem interface {
+	kernel.FileSystem
+	// Unmount writes everything back.
+	Unmount() syscall.Errno
+}
 
 // mount mounts the disk of a tag: it is a mounts.Mounter.
 func mount(tag, path string, readOnly bool) (is bool, why string) {
@@ -59,6 +68,9 @@ func find(tag string) *disk {
 // open opens the disk's file system unless it is open, and returns why it cannot
 // be.
 func (k *disk) open(readOnly bool) (why string) {
+	if k.fs != nil && k.fs.Type() == "erofs" {
+		return ""
+	}
 	readOnly = readOnly || k.ReadOnly()
 	if k.fs != nil {
 		if k.readOnly != readOnly {
@@ -66,13 +78,14 @@ func (k *disk) open(readOnly bool) (why string) {
 		}
 		return ""
 	}
-	switch kind, e := fsprobe.Probe(k); {
+	kind, e := fsprobe.Probe(k)
+	switch {
 	case e != 0:
 		return "cannot be read: " + e.Error()
 	case kind == fsprobe.Empty:
 		return "holds no file system; make one with yolk disk create, or with mkfs.ext4"
-	case kind != fsprobe.Ext4:
-		return "holds " + kind + "; what can be mounted is ext4: copy the files to a disk of yolk disk create -from DIR"
+	case kind != fsprobe.Ext4 && kind != fsprobe.EROFS:
+		return "holds " + kind + "; what can be mounted is ext4 or EROFS: copy the files to a disk of yolk disk create -from DIR"
 	}
 	if cache == nil {
 		cache = pagecache.New(yolk.Kernel.Machine())
@@ -80,10 +93,7 @@ func (k *disk) open(readOnly bool) (why string) {
 	if len(mounted) == 0 {
 		yolk.BeforeExit(unmountInTime)
 	}
-	fs, err := diskfs.Mount(k, diskfs.Options{
-		Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number,
-		Log: func(line string) { yolk.Kernel.Log(k.name + ": " + line) },
-	})
+	fs, err := k.read(kind, readOnly)
 	if err != nil {
 		return "cannot be mounted: " + err.Error()
 	}
@@ -92,12 +102,21 @@ func (k *disk) open(readOnly bool) (why string) {
 	return ""
 }
 
+// read makes a file system of what fsprobe found.
+func (k *disk) read(kind string, readOnly bool) (fileSystem, error) {
+	log := func(line string) { yolk.Kernel.Log(k.name + ": " + line) }
+	if kind == fsprobe.EROFS {
+		return erofs.Mount(k, erofs.Options{Kernel: yolk.Kernel, Cache: cache, Dev: k.number, Log: log})
+	}
+	return diskfs.Mount(k, diskfs.Options{Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number, Log: log})
+}
+
 // mount puts the disk's file system in the tree.
 func (k *disk) mount(path string) (why string) {
 	source := "/dev/" + k.name
 	if path == "/" {
 		if e := yolk.Kernel.MountRoot(k.fs, source); e == syscall.ENOENT {
-			return "a read-only root needs the directories dev, proc, sys and tmp; mount it once without ro"
+			return "a read-only root needs the directories dev, proc, sys and tmp: make them in the folder that the image is of, or mount the disk once without ro"
 		} else if e != 0 {
 			return e.Error()
 		}
@@ -161,7 +180,7 @@ func unmountAll() {
 	}
 }
 
-func nameOf(fs *diskfs.FS) string {
+func nameOf(fs fileSystem) string {
 	for _, k := range found {
 		if k.fs == fs {
 			return k.name

@@ -1,0 +1,120 @@
+package erofs
+
+import (
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// dir is a directory.
+type dir struct{ *node }
+
+var _ kernel.Directory = (*dir)(nil)
+
+// Lookup returns the inode of a name.
+func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
+	n, e := d.fs.node(path.Join(d.path, name))
+	if e != 0 {
+		return nil, e
+	}
+	return n.self, 0
+}
+
+// Changes are EROFS.
+func (d *dir) Create(string, uint32, uint64) (kernel.Inode, syscall.Errno) {
+	return nil, syscall.EROFS
+}
+func (d *dir) Symlink(string, string) (kernel.Inode, syscall.Errno) { return nil, syscall.EROFS }
+func (d *dir) Link(string, kernel.Inode) syscall.Errno              { return syscall.EROFS }
+func (d *dir) Remove(string, bool) syscall.Errno                    { return syscall.EROFS }
+func (d *dir) Rename(string, kernel.Directory, string, bool) syscall.Errno {
+	return syscall.EROFS
+}
+
+// Open opens the directory for reading.
+func (d *dir) Open(int) (kernel.File, syscall.Errno) { return &openDir{open: open{d.node}}, 0 }
+
+// openDir is an open directory. Its names are read at once: they do not change.
+type openDir struct {
+	open
+	mu      sync.Mutex
+	read    bool
+	entries []fs.DirEntry
+}
+
+var _ kernel.DirReader = (*openDir)(nil)
+
+// Read and Write: as read(2) and write(2) have it.
+func (o *openDir) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
+func (o *openDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+
+// SeekTo sets the position for getdents64(2).
+func (o *openDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	if whence > 2 { // SEEK_DATA, SEEK_HOLE
+		return 0, syscall.EINVAL
+	}
+	return kernel.Seek(off, whence, cur, 0)
+}
+
+// firstEntry is the kernel's position of a directory's first own entry.
+const firstEntry = 2
+
+// ReadDir lists the directory from a position on: places in the list of names.
+func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.load(); e != 0 {
+		return e
+	}
+	for i := max(pos-firstEntry, 0); i < int64(len(o.entries)); i++ {
+		entry, e := o.entry(o.entries[i])
+		if e != 0 {
+			return e
+		}
+		entry.Next = i + 1 + firstEntry
+		if !emit(entry) {
+			break
+		}
+	}
+	return 0
+}
+
+// load reads the names, once.
+func (o *openDir) load() syscall.Errno {
+	if o.read {
+		return 0
+	}
+	m := o.node.fs
+	o.entries = nil // of a try that failed
+	e := m.call(o.node.path, func() error {
+		list, err := m.image.ReadDir(o.node.path)
+		for _, entry := range list {
+			if name := entry.Name(); name == "" || strings.ContainsAny(name, "/\x00") {
+				m.opt.Log("/" + o.node.path + " has a name that is none; it is left out")
+				continue
+			}
+			o.entries = append(o.entries, entry)
+		}
+		return err
+	})
+	o.read = e == 0
+	return e
+}
+
+// entry is what getdents64(2) tells of a name. The inode's number is the library's
+// to know, which reads the inode for it.
+func (o *openDir) entry(from fs.DirEntry) (kernel.DirEntry, syscall.Errno) {
+	entry := kernel.DirEntry{Name: from.Name(), Type: modeOf(from.Type()) & syscall.S_IFMT}
+	e := o.node.fs.call(path.Join(o.node.path, from.Name()), func() error {
+		info, err := from.Info()
+		if err == nil {
+			entry.Ino = info.(interface{ Ino() uint64 }).Ino()
+		}
+		return err
+	})
+	return entry, e
+}
