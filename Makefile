@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults soak distance qemu toolchain clean
+.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
 
 all: $(YOLK)
 
@@ -38,10 +38,14 @@ run: qemu toolchain
 
 # Host tests with the race detector, then the tests that boot VMs, and one
 # summary of both.
-test: qemu
+test: qemu test-tools
 	@$(GO) vet ./...
 	@{ $(MAKE) --no-print-directory -s test-host; $(MAKE) --no-print-directory -s test-vm; } 2>&1 | \
 		$(GO) run ./tools/internal/testsum
+
+# What tests of file systems compare with. Without mkfs.erofs they say what they skip.
+test-tools:
+	@command -v mkfs.erofs >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends erofs-utils; }
 
 test-host:
 	@$(GO) test -json $(RACE) -short -timeout 8m $$($(GO) list ./... | grep -v /yolk/test) || true
@@ -71,13 +75,23 @@ powercut:
 	@$(GO) test ./kernel/diskfs -run TestPowerCut -timeout 0 -v -cases $(CASES) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
 	@$(GO) test ./kernel/ext4/jbd2 -run TestCrash -timeout 0 -crashes $$(($(CASES) / 12 + 1))
 
-# Fuzzing of what comes from disks: FUZZTIME for each target, and then so many random
+# Databases in VMs: power cuts and kills, and with databases-own the test suites that
+# they bring along (an hour or more; SUITES=bbolt,sqlite picks).
+KILLS  ?= 50
+SUITES ?= all
+databases: qemu
+	@$(GO) test ./test/databases -run 'TestPowerCuts|TestKills' -timeout 0 -v -cases $(CASES) -kills $(KILLS) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
+databases-own: qemu
+	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
+
+# Fuzzing of what comes from disks: FUZZTIME for each target (executions, or 10m as a
+# time, at whose end the go command may fail on its own account), and then so many random
 # changes of each kind of metadata.
-FUZZTIME  ?= 1m
+FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:
-	@for p in ext4 ext4/jbd2; do for t in $$(cd kernel/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
-		echo "$$p $$t"; $(GO) test ./kernel/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) || exit 1; done; done
+	@for p in ext4 ext4/jbd2 erofs; do for t in $$(cd kernel/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
+		echo "$$p $$t"; $(GO) test ./kernel/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.
@@ -94,6 +108,10 @@ FOR   ?= 30m
 STALL ?= 1s
 soak: qemu $(YOLK)
 	@$(YOLK) run -smp 4 -m 512M ./test/testdata/soak -for $(FOR) -stall $(STALL)
+
+# What a second CPU gives to hashing and sorting, on a host with two that are free.
+scaling: qemu $(YOLK)
+	@for i in 1 2 3; do for n in 1 2; do $(YOLK) run -accel tcg -smp $$n ./test/testdata/scaling; done; done
 
 # How far the port is from upstream Go.
 distance:

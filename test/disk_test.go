@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
+	"github.com/yolk-unikernel/yolk/test/disks"
+	"github.com/yolk-unikernel/yolk/test/nbd"
 	"github.com/yolk-unikernel/yolk/test/vm"
 )
 
@@ -83,17 +86,19 @@ func TestDiskReadOnly(t *testing.T) {
 func TestDiskStuck(t *testing.T) {
 	t.Parallel()
 	release := make(chan bool)
-	d := serveNBD(t, make([]byte, 16<<20), func(write bool, off uint64, n uint32) uint32 {
+	d := blocktest.NewFaulty(blocktest.NewMemory(16<<20, 512))
+	d.SetRule(func(r blocktest.Request) syscall.Errno {
 		switch {
-		case off == 2<<20:
+		case r.Kind == blocktest.Flush:
+		case r.Off == 2<<20:
 			<-release
-		case off == 3<<20 || write:
-			return uint32(syscall.EIO)
+		case r.Off == 3<<20 || r.Kind == blocktest.Write:
+			return syscall.EIO
 		}
 		return 0
 	})
 	m := vm.Start(t, vm.Options{
-		Flags: []string{"-tags", "yolkdisk", "-qemu-arg", "-drive", "-qemu-arg", "if=none,id=d,format=raw,werror=report,file=nbd:" + d.addr,
+		Flags: []string{"-tags", "yolkdisk", "-qemu-arg", "-drive", "-qemu-arg", "if=none,id=d,format=raw,werror=report,file=nbd:" + nbd.Serve(t, d),
 			"-qemu-arg", "-device", "-qemu-arg", "virtio-blk-device,drive=d"},
 		Target: disk, Args: []string{"wait", "/dev/vda", "1", "2", "3", "4"},
 	})
@@ -124,46 +129,6 @@ func TestDiskLargeBlocks(t *testing.T) {
 	}
 }
 
-// e2fs returns the output of a program of e2fsprogs, which ends with a status of
-// 0; without the program the test is skipped.
-func e2fs(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if path, err = exec.LookPath("/usr/sbin/" + name); err != nil {
-			t.Skip(name + " is not installed: apt-get install e2fsprogs")
-		}
-	}
-	out, err := exec.Command(path, args...).CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %q: %v\n%s", name, args, err, out)
-	}
-	return string(out)
-}
-
-// newFS makes a disk of size MiB with an empty ext4, or one with the files of dir.
-func newFS(t *testing.T, size int, args ...string) string {
-	t.Helper()
-	name := filepath.Join(t.TempDir(), "disk.img")
-	if err := os.WriteFile(name, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(name, int64(size)<<20); err != nil {
-		t.Fatal(err)
-	}
-	e2fs(t, "mkfs.ext4", append(append([]string{"-q"}, args...), name)...)
-	return name
-}
-
-// wantClean checks that a disk is consistent and that no journal waits for replay.
-func wantClean(t *testing.T, name string) {
-	t.Helper()
-	e2fs(t, "e2fsck", "-fn", name)
-	if s := e2fs(t, "dumpe2fs", "-h", name); strings.Contains(s, "needs_recovery") || !strings.Contains(s, "Filesystem state:         clean\n") {
-		t.Errorf("the disk is not clean:\n%s", s)
-	}
-}
-
 // What a program writes is there for others and for itself, the next time.
 func TestDiskFiles(t *testing.T) {
 	for _, tt := range []struct {
@@ -175,21 +140,21 @@ func TestDiskFiles(t *testing.T) {
 	} {
 		t.Run(tt.machine+"/"+tt.cpus, func(t *testing.T) {
 			t.Parallel()
-			name := newFS(t, 64, tt.options...)
+			name := disks.New(t, "64M", tt.options...)
 			flags := []string{"-machine", tt.machine, "-smp", tt.cpus, "-m", tt.memory, "-disk", name + ":/data"}
 			wantRight(t, runDisk(t, flags, "write", "/data", "return"))
-			wantClean(t, name)
-			if got := e2fs(t, "debugfs", "-R", "cat /synced", name); !strings.Contains(got, "synced has lines like this one\nsynced has") {
+			disks.WantClean(t, name)
+			if got := disks.Run(t, "debugfs", "-R", "cat /synced", name); !strings.Contains(got, "synced has lines like this one\nsynced has") {
 				t.Errorf("debugfs finds %.100q", got)
 			}
-			if got := e2fs(t, "debugfs", "-R", "stat /dir2/file25", name); !strings.Contains(got, "Size: 1000\n") {
+			if got := disks.Run(t, "debugfs", "-R", "stat /dir2/file25", name); !strings.Contains(got, "Size: 1000\n") {
 				t.Errorf("debugfs finds %s", got)
 			}
 			wantRight(t, runDisk(t, flags, "read", "/data"), "files 50\n")
 			flags[len(flags)-1] += ":ro"
 			got := runDisk(t, flags, "change", "/data")
 			wantRight(t, got, "write: open /data/new: read-only file system\n")
-			wantClean(t, name)
+			disks.WantClean(t, name)
 		})
 	}
 }
@@ -207,7 +172,7 @@ func TestDiskEnds(t *testing.T) {
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			name := newFS(t, 64)
+			name := disks.New(t, "64M")
 			m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", how}})
 			m.WaitFor("written\n")
 			if want.signal != 0 {
@@ -220,10 +185,10 @@ func TestDiskEnds(t *testing.T) {
 			if want.lost {
 				read = append(read, "synced")
 			} else {
-				wantClean(t, name)
+				disks.WantClean(t, name)
 			}
 			wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, read...))
-			wantClean(t, name)
+			disks.WantClean(t, name)
 		})
 	}
 }
@@ -232,14 +197,41 @@ func TestDiskEnds(t *testing.T) {
 // journal's replay leaves the disk consistent.
 func TestDiskKilled(t *testing.T) {
 	t.Parallel()
-	name := newFS(t, 64)
+	name := disks.New(t, "64M")
 	for range 2 {
 		m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "hang"}})
 		m.WaitFor("hanging\n")
 		m.Kill()
 		wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, "read", "/data", "synced"))
-		wantClean(t, name)
+		disks.WantClean(t, name)
 	}
+}
+
+// Large directories and files, many open files and many writers have room in a small
+// VM. DISK_ENTRIES=100000 makes the directory larger.
+func TestDiskLimits(t *testing.T) {
+	t.Parallel()
+	entries := os.Getenv("DISK_ENTRIES")
+	if entries == "" {
+		entries = "10000"
+	}
+	name := disks.New(t, "2048M") // with 131,072 inodes
+	got := runDisk(t, []string{"-smp", "2", "-m", "128M", "-disk", name + ":/data"}, "limits", "/data", entries)
+	wantRight(t, got, "entries "+entries+"\nsparse 107374182400 \"\\x00\\x00begin\\x00\\x00\"\nopen 1000\nwriters 64\n")
+	disks.WantClean(t, name)
+}
+
+// Blocks that no file needs any more are the host's again.
+func TestDiskShrinks(t *testing.T) {
+	t.Parallel()
+	name := disks.New(t, "64M")
+	flags := []string{"-disk", name + ":/data"}
+	wantRight(t, runDisk(t, flags, "fill", "/data"), "no space left on device\n")
+	var st syscall.Stat_t
+	if err := syscall.Stat(name, &st); err != nil || st.Blocks*512 > 20<<20 {
+		t.Errorf("the file was filled and emptied; it has %d bytes on the host, %v", st.Blocks*512, err)
+	}
+	disks.WantClean(t, name)
 }
 
 // A disk is the root: its own files, and what a system needs beside them.
@@ -250,18 +242,18 @@ func TestDiskRoot(t *testing.T) {
 		os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755)
 		write(t, dir, path, text)
 	}
-	name := newFS(t, 64, "-d", dir)
+	name := disks.New(t, "64M", "-d", dir)
 	for _, suffix := range []string{":/", ":/:ro"} {
 		got := runDisk(t, []string{"-disk", name + suffix, "-w", "/app"}, "show", "data:", "/etc/motd:", "/etc/hosts:", "/etc/hostname:", "/proc/self/stat:1",
 			"/etc/passwd:root", "/dev/null:", "/mnt/x:")
 		wantRight(t, got, "content\nwelcome\n10.1.2.3 own\nyolk\n1 (", "root:x:0:0:root:/root:/bin/sh\nopen /mnt/x: no such file or directory\n")
 		got = runDisk(t, []string{"-disk", name + suffix}, "change", "/tmp")
 		wantRight(t, got, "write: <nil>\nremove: <nil>\n")
-		wantClean(t, name)
+		disks.WantClean(t, name)
 	}
 	got := runDisk(t, []string{"-disk", name + ":/"}, "write", "/", "return")
 	wantRight(t, got)
-	wantClean(t, name)
+	disks.WantClean(t, name)
 	wantRight(t, runDisk(t, []string{"-disk", name + ":/mnt/x y:ro"}, "read", "/mnt/x y"))
 }
 
@@ -282,10 +274,42 @@ func TestDiskCreate(t *testing.T) {
 	wantRight(t, runDisk(t, []string{"-disk", name + ":/data:ro"}, "tree", "/data"), want...)
 	got := runDisk(t, []string{"-disk", name + ":/data"}, "fill", "/data")
 	wantRight(t, got, "no space left on device\n")
-	wantClean(t, name)
+	disks.WantClean(t, name)
 	wantRight(t, runDisk(t, []string{"-disk", name + ":/data"}, "tree", "/data"), want...)
 	if got := vm.Yolk(t, vm.Options{}, "disk", "check", name); got.Status != 0 {
 		t.Errorf("yolk disk check: %+v", got)
+	}
+}
+
+// A sealed image is read like a disk and cannot be changed; it may be the root.
+func TestDiskSealed(t *testing.T) {
+	t.Parallel()
+	dir, name := t.TempDir(), filepath.Join(t.TempDir(), "sealed.img")
+	want := []string{}
+	for i, path := range []string{"a", "sub/b", "sub/deep/c d"} {
+		os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755)
+		data := strings.Repeat(path, 10+i*i*50_000)
+		write(t, dir, path, data)
+		want = append(want, fmt.Sprintf("/data/%s %d %x\n", path, len(data), sha256.Sum256([]byte(data))))
+	}
+	for _, d := range []string{"dev", "proc", "sys", "tmp"} {
+		os.Mkdir(filepath.Join(dir, d), 0o755)
+	}
+	if got := vm.Yolk(t, vm.Options{}, "disk", "create", "-type", "erofs", "-from", dir, name); got.Status != 0 {
+		t.Fatalf("yolk disk create: %+v", got)
+	}
+	before, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{":/data", ":/data:ro"} {
+		wantRight(t, runDisk(t, []string{"-disk", name + suffix}, "tree", "/data"), want...)
+		wantRight(t, runDisk(t, []string{"-disk", name + suffix}, "change", "/data"), "write: open /data/new: read-only file system\n")
+	}
+	wantRight(t, runDisk(t, []string{"-disk", name + ":/"}, "show", "/a:", "/proc/self/stat:1"), "a", "1 (")
+	wantRight(t, runDisk(t, []string{"-disk", name + ":/"}, "change", "/tmp"), "write: <nil>\nremove: <nil>\n")
+	if after, err := os.ReadFile(name); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the image has changed, %v", err)
 	}
 }
 
@@ -295,22 +319,22 @@ func TestDiskFails(t *testing.T) {
 	empty, noise := filepath.Join(t.TempDir(), "empty.img"), filepath.Join(t.TempDir(), "xfs.img")
 	os.WriteFile(empty, make([]byte, 1<<20), 0o644)
 	os.WriteFile(noise, append([]byte("XFSB"), make([]byte, 1<<20-4)...), 0o644)
-	good := newFS(t, 16)
+	good := disks.New(t, "16M")
 	for _, tt := range []struct {
 		flags []string
 		want  string
 	}{
 		{[]string{"-disk", empty + ":/data"}, "yolk: mounting disk0 on /data: vda holds no file system; make one with yolk disk create"},
-		{[]string{"-disk", noise + ":/data"}, "yolk: mounting disk0 on /data: vda holds XFS; what can be mounted is ext4"},
+		{[]string{"-disk", noise + ":/data"}, "yolk: mounting disk0 on /data: vda holds XFS; what can be mounted is ext4 or EROFS"},
 		{[]string{"-disk", good + ":/etc/hosts"}, "yolk: mounting disk0 on /etc/hosts: not a directory; it must be a folder"},
-		{[]string{"-disk", good + ":/:ro"}, "yolk: mounting disk0 on /: a read-only root needs the directories dev, proc, sys and tmp; mount it once without ro"},
+		{[]string{"-disk", good + ":/:ro"}, "yolk: mounting disk0 on /: a read-only root needs the directories dev, proc, sys and tmp: make them in the folder that the image is of, or mount the disk once without ro"},
 	} {
 		got := runDisk(t, tt.flags, "tree", "/data")
 		if !strings.HasPrefix(got.Stdout, tt.want) || got.Status != 1 {
 			t.Errorf("%q: %+v; want status 1 and %q", tt.flags, got, tt.want)
 		}
 	}
-	wantClean(t, good)
+	disks.WantClean(t, good)
 }
 
 // An image without disks that is promised one says how to build it.
@@ -329,7 +353,7 @@ func TestDiskNotBuiltIn(t *testing.T) {
 // Two VMs cannot have one disk, and the second is told so.
 func TestDiskInUse(t *testing.T) {
 	t.Parallel()
-	name := newFS(t, 64)
+	name := disks.New(t, "64M")
 	m := vm.Start(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "hang"}})
 	m.WaitFor("hanging\n")
 	got := runDisk(t, []string{"-disk", name + ":/data"}, "tree", "/data")
@@ -341,20 +365,21 @@ func TestDiskInUse(t *testing.T) {
 // A disk that does not answer any more does not keep a program from its end.
 func TestDiskStuckAtEnd(t *testing.T) {
 	t.Parallel()
-	name := newFS(t, 64)
+	name := disks.New(t, "64M")
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var stuck atomic.Bool
-	d := serveNBD(t, data, func(write bool, off uint64, n uint32) uint32 {
-		if stuck.Load() && write {
+	d := blocktest.NewFaulty(blocktest.FromBytes(data, 512))
+	d.SetRule(func(r blocktest.Request) syscall.Errno {
+		if stuck.Load() && r.Kind == blocktest.Write {
 			select {}
 		}
 		return 0
 	})
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-disk", name + ":/data"}, Target: disk, Args: []string{"write", "/data", "later"}}).Stdout
-	cmd := exec.Command("timeout", "120", "sh", "-c", strings.Replace(line, "file="+name, "file=nbd:"+d.addr, 1))
+	cmd := exec.Command("timeout", "120", "sh", "-c", strings.Replace(line, "file="+name, "file=nbd:"+nbd.Serve(t, d), 1))
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()

@@ -3,6 +3,7 @@ package test
 import (
 	"testing"
 
+	"github.com/yolk-unikernel/yolk/test/disks"
 	"github.com/yolk-unikernel/yolk/test/vm"
 )
 
@@ -12,14 +13,14 @@ func TestMappedFiles(t *testing.T) {
 	for _, cpus := range []string{"1", "4"} {
 		t.Run(cpus, func(t *testing.T) {
 			t.Parallel()
-			image := newFS(t, 512)
+			image := disks.New(t, "512M")
 			got := vm.Run(t, vm.Options{
 				Flags:  []string{"-smp", cpus, "-m", "96M", "-disk", image + ":/data"},
 				Target: "./test/testdata/mapfile",
 				Args:   []string{"/data"},
 			})
 			wantOutput(t, got, 0, "fine\n")
-			wantClean(t, image)
+			disks.WantClean(t, image)
 		})
 	}
 }

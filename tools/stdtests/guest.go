@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
+	"github.com/yolk-unikernel/yolk/tools/internal/diskimage"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 )
@@ -34,7 +34,11 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 		return outcome{}, err
 	}
 	defer os.RemoveAll(dir)
-	bin, err := build(ctx, h.patched, h.gocache, "tamago", pkg, dir)
+	var flags []string
+	if o.disk {
+		flags = append(flags, "-tags=yolkdisk")
+	}
+	bin, err := build(ctx, h.patched, h.gocache, "tamago", pkg, dir, flags...)
 	if err != nil {
 		return outcome{End: "does not build", Tail: err.Error()}, ctx.Err()
 	}
@@ -46,7 +50,14 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Net: qemu.NetUser,
 		Kernel: bin, Initrd: initrd, Append: h.commandLine(o, pkg),
 	}
-	name := filepath.Join(h.dir, fmt.Sprintf("smp%d", o.cpus), flat(pkg)+".out")
+	if o.disk {
+		disk := qemu.Disk{Host: filepath.Join(dir, "disk.img"), Guest: diskPath}
+		if _, err := diskimage.Create(diskimage.Options{File: disk.Host, Size: diskSize}); err != nil {
+			return outcome{}, err
+		}
+		cfg.Disks = append(cfg.Disks, disk)
+	}
+	name := filepath.Join(h.dir, o.kind(), flat(pkg)+".out")
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return outcome{}, err
 	}
@@ -57,6 +68,12 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 	defer console.Close()
 	return boot(ctx, cfg, console, o.timeout)
 }
+
+// With -disk tests have an ext4 disk for their temporary files.
+const (
+	diskPath = "/disk"
+	diskSize = 4 << 30 // sparse
+)
 
 // boot runs the VM to its end, or for at most bound, and returns what the tests
 // did. All that they print goes to the file, too.
@@ -110,6 +127,11 @@ func (h *host) commandLine(o *options, pkg string) string {
 	}
 	l.Add("cwd", folder)
 	l.Add("env.PWD", folder)
+	if o.disk {
+		key, value := qemu.Disk{Guest: diskPath}.Word(0)
+		l.Add(key, value)
+		l.Add("env.TMPDIR", diskPath)
+	}
 	return l.String()
 }
 

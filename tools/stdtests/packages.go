@@ -80,9 +80,10 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 // build makes a package's test binary in dir with the go command of goroot. It
 // does not vet: for the standard library go test asks for more than the port's
 // assembly satisfies.
-func build(ctx context.Context, goroot, gocache, goos, pkg, dir string) (string, error) {
+func build(ctx context.Context, goroot, gocache, goos, pkg, dir string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".test")
-	cmd := exec.CommandContext(ctx, filepath.Join(goroot, "bin", "go"), "test", "-c", "-vet=off", "-o", bin, ".")
+	args := append([]string{"test", "-c", "-vet=off", "-o", bin}, flags...)
+	cmd := exec.CommandContext(ctx, filepath.Join(goroot, "bin", "go"), append(args, ".")...)
 	cmd.Dir = filepath.Join(goroot, "src", pkg)
 	cmd.Env = append(os.Environ(), "GOROOT=", "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GOOS="+goos, "GOARCH=amd64", "GOFLAGS=", "PWD="+cmd.Dir)
 	if gocache != "" {

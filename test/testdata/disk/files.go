@@ -40,6 +40,7 @@ func writeFiles(args []string) {
 	_, err = f.Write(text("synced", 123_456))
 	check(err)
 	check(f.Sync())
+	check(f.Close())
 	finish(end)
 }
 
