@@ -99,7 +99,11 @@ func TestCommitAndReplay(t *testing.T) {
 						}
 					}
 				}
-				j.CommitAll()
+				for j.CommitAll(); emptied(j); j.CommitAll() {
+					h := begin(t, j, 1)
+					set(t, h, 1000, func(p []byte) { random(r)(p); want[1000] = bytes.Clone(p) })
+					h.End()
+				}
 				cfg.Device = dev.Clone()
 				check := func(j *Journal, replayed bool) {
 					t.Helper()
@@ -128,6 +132,17 @@ func TestCommitAndReplay(t *testing.T) {
 			})
 		}
 	}
+}
+
+// emptied waits until nothing is written home in the background and reports
+// whether that left nothing to replay.
+func emptied(j *Journal) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for j.homing {
+		j.changed.Wait()
+	}
+	return j.used == 0
 }
 
 // What this package writes, e2fsck replays, and to the same image.
