@@ -42,6 +42,7 @@ type Queue struct {
 	shared
 	t        Transport
 	index    int
+	rings    Rings
 	size     uint16
 	eventIdx bool
 
@@ -101,6 +102,7 @@ func NewQueue(t Transport, mem Memory, features uint64, index, max int) (*Queue,
 	if features&FeatureIndirectDesc != 0 {
 		q.tables.init(mem, size, IndirectMax)
 	}
+	q.rings = rings
 	q.DisableInterrupts()
 	if err := t.SetQueue(index, rings); err != nil {
 		return nil, err
@@ -110,6 +112,13 @@ func NewQueue(t Transport, mem Memory, features uint64, index, max int) (*Queue,
 
 // Size returns the number of entries.
 func (q *Queue) Size() int { return int(q.size) }
+
+// Rings returns where the queue lies, and Index its number. Who writes there must
+// be the only one who uses the queue.
+func (q *Queue) Rings() Rings { return q.rings }
+
+// Index returns the number of the queue.
+func (q *Queue) Index() int { return q.index }
 
 // SetIndirectMax changes how many segments fit in an indirect table: n, rounded
 // up to a power of two, at most 256. It is called before the first Add.

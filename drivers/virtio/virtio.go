@@ -73,6 +73,8 @@ type Transport interface {
 	SetQueue(i int, r Rings) error
 	// Notify tells the device that queue i has new available buffers.
 	Notify(i int)
+	// Doorbell returns what Notify(i) does.
+	Doorbell(i int) Doorbell
 	// Acknowledge tells why the device interrupted, and takes the interrupt
 	// back where the transport has a register for that.
 	Acknowledge() Cause
@@ -82,6 +84,17 @@ type Transport interface {
 	// ConfigGeneration changes whenever Config may have changed (§2.5.1); it
 	// is constant on a legacy device.
 	ConfigGeneration() uint32
+}
+
+// A Doorbell is where and how a transport tells a device of new buffers, for who
+// serves a queue without a Queue: see Queue.Rings.
+type Doorbell struct {
+	Registers Registers
+	Offset    uintptr // where to write the number of the queue,
+	Width     int     // in 2 or 4 bytes
+	// Status is the offset of a register with the causes of the interrupt, and of one
+	// behind it to take them back (§4.2.2); 0 if interrupts need no answer.
+	Status uintptr
 }
 
 // DeviceType is a virtio device type (§5).

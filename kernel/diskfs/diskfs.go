@@ -25,6 +25,7 @@ type Options struct {
 	Cache    *pagecache.Cache
 	ReadOnly bool
 	Dev      uint64            // st_dev of its files
+	Reader   uintptr           // pagecache.Placer
 	Log      func(line string) // what is wrong on the disk
 }
 

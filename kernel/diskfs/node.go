@@ -150,6 +150,36 @@ func (b backing) NextData(off int64) (start, end int64, e syscall.Errno) {
 	return start, end, e
 }
 
+// Reader is the machine's way to the disk.
+func (b backing) Reader() uintptr { return b.n.fs.opt.Reader }
+
+// Runs lists the written extents, as far as they are whole pages. What the end of the
+// file has in its last page is not: the machine would show what lies behind it.
+func (b backing) Runs() (list []pagecache.Run, errno syscall.Errno) {
+	const most = 1024
+	for off, end := int64(0), b.n.disk.Attr().Size/pagecache.PageSize*pagecache.PageSize; off < end; {
+		extents, e := b.n.disk.Extents(off, end-off, most)
+		if e != 0 {
+			return nil, e
+		}
+		for _, x := range extents {
+			skip := -x.Offset & (pagecache.PageSize - 1)
+			pages := (min(x.Length, end-x.Offset) - skip) / pagecache.PageSize
+			if x.Physical != 0 && !x.Unwritten && pages > 0 {
+				list = append(list, pagecache.Run{
+					First: uintptr((x.Offset + skip) / pagecache.PageSize), Pages: uintptr(pages),
+					Sector: uintptr((x.Physical + skip) / 512),
+				})
+			}
+			off = x.Offset + x.Length
+		}
+		if len(extents) == 0 {
+			break
+		}
+	}
+	return list, 0
+}
+
 func (n *node) truncate(size int64) syscall.Errno {
 	if n.fs.ReadOnly() {
 		return syscall.EROFS

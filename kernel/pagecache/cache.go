@@ -193,7 +193,18 @@ func (c *Cache) shrink(n int) bool {
 	for _, ch := range empty {
 		ch.f.forgetIfEmpty(ch)
 	}
-	return freed > 0
+	return freed > 0 || c.reclaim(n)
+}
+
+// reclaim makes the machine take about n clean pages of mapped files out of memory.
+func (c *Cache) reclaim(n int) (any bool) {
+	for ; n > 0; n -= chunkPages {
+		if r, e := c.m.MappedFile(opReclaim, 0, &[5]uintptr{}); e != 0 || r == 0 {
+			break
+		}
+		any = true
+	}
+	return any
 }
 
 // flusher writes back what has been dirty for a while, and when much is. Its

@@ -16,8 +16,10 @@ type chunk struct {
 	pins   uint32
 	recent uint32
 	valid  uint64 // pages that are there and have the file's content
-	keep   uint64 // of those, what is dirty, being written or mapped
+	keep   uint64 // of those, what is dirty or being written
 	page   [chunkPages]uint64
+	file   uintptr // File.mapped: the machine may have pages of it in mappings
+	first  uintptr // index of the first page in the file
 
 	f     *File
 	index int64
@@ -95,7 +97,10 @@ func (c *chunk) evict(m Machine) (n int, none bool) {
 		return 0, false
 	}
 	c.pin()
-	free := c.valid &^ c.keep
+	free := uint64(0)
+	if c.file == 0 { // else the pages are the machine's to evict: opReclaim
+		free = c.valid &^ c.keep
+	}
 	c.valid &^= free
 	n, none = c.give(m, free), c.valid == 0
 	c.unlock()
@@ -202,7 +207,4 @@ func (c *chunk) wash(set uint64) {
 // settle computes keep anew. The chunk is locked.
 func (c *chunk) settle() {
 	c.keep = c.dirty | c.writing
-	if c.f.mapped != 0 {
-		c.keep = c.valid
-	}
 }

@@ -33,6 +33,7 @@ type File struct {
 	ahead  readAhead
 	mapped uintptr // the machine's handle while there are mappings: mapping.go
 	uses   int     // how many
+	runs   []Run   // what the machine can read by itself: runs.go
 }
 
 // NewFile returns the cache of a file of the given size.
@@ -52,7 +53,7 @@ func (f *File) chunk(index int64, make bool) *chunk {
 	defer f.mu.Unlock()
 	c := f.chunks[index]
 	if c == nil && make {
-		c = &chunk{f: f, index: index}
+		c = &chunk{f: f, index: index, file: f.mapped, first: uintptr(index) * chunkPages}
 		f.chunks[index] = c
 		f.c.enter(c)
 	}

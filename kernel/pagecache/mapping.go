@@ -6,10 +6,12 @@ import (
 )
 
 // Mappings. The machine half of package runtime serves the faults of a mapping
-// with pages that are shown to it here (machine_files.go there). A fault cannot
-// wait for a device: what a mapped range has on the device is read when it is
-// mapped, and stays in memory until the last mapping of the file goes. Holes
-// cost nothing until they are stored to.
+// with pages that are shown to it here (machine_files.go there). No Go code can run
+// for a fault: what is missing the machine reads by itself, if it has a way to the
+// device and the file lies there in whole pages (runs.go), and such pages it takes
+// back when memory is short. Anything else that a mapped range has is read when it is
+// mapped, and stays until the last mapping of the file goes. Holes cost nothing until
+// they are used.
 
 // Operations of Machine.MappedFile.
 const (
@@ -21,6 +23,10 @@ const (
 	opSize
 	opCollect
 	opReach
+	opRuns
+	_ // two for who drives the device
+	_
+	opReclaim
 )
 
 // Bits of a page that MappedFile returns.
@@ -77,7 +83,7 @@ func (f *File) Unmap() {
 func (f *File) startMapping(end int64) syscall.Errno {
 	pages := uintptr(end+PageSize-1) / PageSize
 	if f.mapped == 0 {
-		h, e := f.c.m.MappedFile(opNew, 0, &[5]uintptr{})
+		h, e := f.c.m.MappedFile(opNew, 0, &[5]uintptr{f.reader()})
 		if e != 0 || h == 0 {
 			return max(e, syscall.ENOMEM)
 		}
@@ -87,11 +93,15 @@ func (f *File) startMapping(end int64) syscall.Errno {
 	first := f.uses == 1
 	f.resizeMapping(f.size.Load())
 	pages = max(pages, uintptr(f.size.Load()+PageSize-1)/PageSize)
-	if _, e := f.c.m.MappedFile(opReach, f.mapped, &[5]uintptr{pages}); e != 0 {
+	grown, e := f.c.m.MappedFile(opReach, f.mapped, &[5]uintptr{pages})
+	if e == 0 && first {
+		e = f.findRuns()
+	}
+	if e != 0 {
 		f.endMapping()
 		return e
 	}
-	if first {
+	if first || grown != 0 {
 		f.showAll()
 	}
 	return 0
@@ -103,11 +113,11 @@ func (f *File) endMapping() {
 	if f.uses--; f.uses > 0 {
 		return
 	}
-	f.collectLocked(0, maxOffset)
+	f.collectPages(0, maxOffset, true)
 	h := f.mapped
-	f.mapped = 0
+	f.mapped, f.runs = 0, nil
+	f.eachChunk(func(c *chunk) { c.file = 0 })
 	f.c.m.MappedFile(opFree, h, &[5]uintptr{})
-	f.eachChunk(func(c *chunk) { c.settle() })
 	if f.dirty.Load() > 0 {
 		f.c.flush.note(f)
 	}
@@ -116,12 +126,12 @@ func (f *File) endMapping() {
 // showAll enters the pages there are into the machine's table.
 func (f *File) showAll() {
 	f.eachChunk(func(c *chunk) {
+		c.file = f.mapped
 		for set := c.valid; set != 0; {
 			lo, hi := run(set)
 			f.show(c, lo, hi)
 			set &^= mask(lo, hi)
 		}
-		c.settle()
 	})
 }
 
@@ -139,8 +149,8 @@ func (f *File) eachChunk(fn func(c *chunk)) {
 	}
 }
 
-// show enters pages that have just become valid. Where a mapping has made a page
-// for a hole in the meantime, that one is the file's. The chunk is locked.
+// show enters pages that have just become valid. Where the machine has made or read
+// a page in the meantime, that one is the file's. The chunk is locked.
 func (f *File) show(c *chunk, lo, hi int) {
 	if f.mapped == 0 {
 		return
@@ -153,10 +163,10 @@ func (f *File) show(c *chunk, lo, hi int) {
 			c.page[i] = page
 		}
 	}
-	c.keep |= mask(lo, hi)
 }
 
-// load reads what the file has in [off, end) but not its holes.
+// load reads what the file has in [off, end), but neither its holes nor what the
+// machine can read.
 func (f *File) load(off, end int64) syscall.Errno {
 	for off < end {
 		start, stop, e := f.b.NextData(off)
@@ -165,12 +175,14 @@ func (f *File) load(off, end int64) syscall.Errno {
 		}
 		for at := max(start, off) / PageSize * PageSize; at < min(stop, end); {
 			s := next(at, min(stop, end))
-			c := f.chunk(s.index, true)
-			c.lock()
-			e := c.fill(mask(s.lo, s.hi))
-			c.unlock()
-			if e != 0 {
-				return e
+			if need := mask(s.lo, s.hi) &^ f.placed(s.index); need != 0 {
+				c := f.chunk(s.index, true)
+				c.lock()
+				e := c.fill(need)
+				c.unlock()
+				if e != 0 {
+					return e
+				}
 			}
 			at = s.index*chunkSize + int64(s.to)
 		}
@@ -194,7 +206,8 @@ func (f *File) unmapRange(off, end int64) {
 	if f.mapped == 0 {
 		return
 	}
-	f.collectLocked(off, end) // pages of holes become the chunk's, which frees them
+	f.collectLocked(off, end)
+	f.clipRuns(off, end)
 	first := uintptr(off+PageSize-1) / PageSize
 	last := ^uintptr(0) >> 1
 	if end < maxOffset-PageSize {
@@ -211,16 +224,24 @@ func (f *File) collect(off, end int64) {
 }
 
 // collectLocked is collect with cut held.
-func (f *File) collectLocked(off, end int64) {
+func (f *File) collectLocked(off, end int64) { f.collectPages(off, end, false) }
+
+// collectPages is collectLocked; all means that pages which the machine has made or
+// read become the chunks' too.
+func (f *File) collectPages(off, end int64, all bool) {
 	if f.mapped == 0 {
 		return
+	}
+	new := uintptr(0)
+	if all {
+		new = 1
 	}
 	f.c.collectMu.Lock()
 	defer f.c.collectMu.Unlock()
 	out := &f.c.collected
 	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
 	for {
-		n, _ := f.c.m.MappedFile(opCollect, f.mapped, &[5]uintptr{first, last, uintptr(unsafe.Pointer(out)), chunkPages})
+		n, _ := f.c.m.MappedFile(opCollect, f.mapped, &[5]uintptr{first, last, uintptr(unsafe.Pointer(out)), chunkPages, new})
 		for i := range n {
 			f.collected(out[2*i], out[2*i+1])
 		}
@@ -242,7 +263,6 @@ func (f *File) collected(index, page uint64) {
 	if c.valid&bit == 0 {
 		c.page[i] = page &^ pageBits
 		c.valid |= bit
-		c.keep |= bit
 	}
 	if page&pageDirty == 0 || c.dirty&bit != 0 {
 		return

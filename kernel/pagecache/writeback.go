@@ -87,6 +87,7 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 		c.unlock()
 	}
 	first := f.writeRuns(list)
+	f.placeWritten(list)
 	for _, c := range list {
 		c.lock()
 		c.writing = 0
@@ -94,6 +95,20 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 		c.unlock()
 	}
 	return first
+}
+
+// placeWritten tells the machine where pages lie that had no place before they were
+// written: from now on they can be evicted. If it does not work, they stay.
+func (f *File) placeWritten(list []*chunk) {
+	if f.mapped == 0 {
+		return
+	}
+	for _, c := range list {
+		if c.writing&^f.placed(c.index) != 0 {
+			f.findRuns()
+			return
+		}
+	}
 }
 
 // writeRuns writes runs of pages that are being written. Those that fail are

@@ -72,9 +72,13 @@ type Options struct {
 	Without   uint64 // features not to use
 	Queues    int    // most queues for requests of any CPU (1)
 	QueueSize int    // most entries of a queue (128): parts in flight
-	// Reserve sets one more queue aside, for requests submitted to
-	// ReservedQueue alone. A device that has only one cannot: Info.Reserved.
+	// Reserve sets one more queue aside, which the driver does not use: see
+	// Device.Reserved. A device that has only one cannot: Info.Reserved.
 	Reserve bool
+	// Ended, if not nil, is told that the device has ended: the reserved queue gets
+	// no answers any more. virtio.ErrReset means that the device may not have let go
+	// of the memory that was given to it there.
+	Ended func(err error)
 
 	// Resized, if not nil, is told the new capacity in bytes when it changed.
 	Resized func(capacity int64)
@@ -102,13 +106,14 @@ type Device struct {
 	info     Info
 	capacity atomic.Int64 // bytes
 
-	queues   []*queue // for all
-	reserved *queue   // or nil
+	queues   []*queue      // for all
+	reserved *virtio.Queue // or nil
 	turn     atomic.Uint32
 
 	life    virtio.Lifecycle // its lock protects what follows
 	resized bool             // Options.Resized is owed
 	lost    list             // requests that the end of the device ended
+	ended   error            // Options.Ended is owed
 
 	idleMu sync.Mutex
 	idle   []*waiter // of ReadAt and its kin
@@ -177,18 +182,23 @@ func (d *Device) startQueues(have int) error {
 	}
 	n = min(n, have)
 	for i := range n {
+		if d.opt.Reserve && i > 0 && i == n-1 {
+			vq, err := virtio.NewQueue(d.life.Transport, d.mem, d.features, i, d.opt.QueueSize)
+			d.reserved = vq
+			return err
+		}
 		q, err := d.newQueue(i)
 		if err != nil {
 			return err
 		}
-		if d.opt.Reserve && i > 0 && i == n-1 {
-			d.reserved = q
-		} else {
-			d.queues = append(d.queues, q)
-		}
+		d.queues = append(d.queues, q)
 	}
 	return nil
 }
+
+// Reserved returns the queue of Options.Reserve, nil if there is none. Its number is
+// Info.Queues. Nobody has used it, and the driver handles no interrupt for it.
+func (d *Device) Reserved() *virtio.Queue { return d.reserved }
 
 // Info returns what the device is and can do.
 func (d *Device) Info() Info {
@@ -214,20 +224,13 @@ func (d *Device) HandleInterrupt() error {
 	for _, q := range d.queues {
 		q.handle()
 	}
-	if d.reserved != nil {
-		d.reserved.handle()
-	}
 	return d.Err()
 }
 
 // HandleQueue handles an interrupt that is for one queue alone (a message of its
-// own on PCI). The reserved queue has the number Info.Queues.
+// own on PCI).
 func (d *Device) HandleQueue(i int) error {
-	q := d.reserved
-	if i < len(d.queues) {
-		q = d.queues[i]
-	}
-	q.handle()
+	d.queues[i].handle()
 	return d.Err()
 }
 
@@ -281,16 +284,17 @@ func (d *Device) abort(err error) {
 	for _, q := range d.queues {
 		q.abort(err, &d.lost)
 	}
-	if d.reserved != nil {
-		d.reserved.abort(err, &d.lost)
-	}
+	d.ended = err
 }
 
 // finishLost completes what abort has gathered.
 func (d *Device) finishLost() {
 	d.life.Lock()
-	lost := d.lost
-	d.lost = list{}
+	lost, ended := d.lost, d.ended
+	d.lost, d.ended = list{}, nil
 	d.life.Unlock()
+	if ended != nil && d.opt.Ended != nil {
+		d.opt.Ended(ended)
+	}
 	lost.finish()
 }

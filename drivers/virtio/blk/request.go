@@ -35,14 +35,10 @@ const (
 	ErrOp          = virtio.Error("virtio-blk: unknown operation")
 	ErrPieces      = virtio.Error("virtio-blk: one block lies in more pieces of memory than the device takes")
 	ErrIDSize      = virtio.Error("virtio-blk: the serial number needs one buffer of 20 bytes")
-	ErrNoReserved  = virtio.Error("virtio-blk: no queue is reserved (Options.Reserve, Info.Reserved)")
 )
 
-// Queues that Submit knows beside the CPUs' numbers.
-const (
-	AnyQueue      = -1 // the queues take turns
-	ReservedQueue = -2 // the one of Options.Reserve
-)
+// AnyQueue is what Submit knows beside the CPUs' numbers: the queues take turns.
+const AnyQueue = -1
 
 // A Request asks the device for one operation. Between Submit and the call of
 // Done it belongs to the driver; then it may be used again.
@@ -74,17 +70,13 @@ type Request struct {
 	stalled bool     // Options.Stalled was told
 }
 
-// Submit starts requests on the queue of a CPU, or AnyQueue or ReservedQueue,
-// and notifies the device once for all. It does not block. Requests that cannot
+// Submit starts requests on the queue of a CPU, or AnyQueue, and notifies the device once for all. It does not block. Requests that cannot
 // be carried out are done when it returns.
 func (d *Device) Submit(cpu int, reqs ...*Request) {
 	var start, done list
 	q := d.queueOf(cpu)
 	for _, r := range reqs {
 		wait, err := d.prepare(r)
-		if q == nil {
-			wait, err = false, ErrNoReserved
-		}
 		if !wait && err == nil {
 			err = d.Err()
 		}
@@ -100,13 +92,10 @@ func (d *Device) Submit(cpu int, reqs ...*Request) {
 	done.finish()
 }
 
-// queueOf chooses a queue; nil if there is none.
+// queueOf chooses a queue.
 func (d *Device) queueOf(cpu int) *queue {
-	switch {
-	case cpu >= 0:
+	if cpu >= 0 {
 		return d.queues[cpu%len(d.queues)]
-	case cpu == ReservedQueue:
-		return d.reserved
 	}
 	return d.queues[int(d.turn.Add(1)%uint32(len(d.queues)))]
 }

@@ -233,10 +233,6 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%s: the device was asked", name)
 		}
 	}
-	r := blk.Request{Buffers: [][]byte{buf}, Done: func(*blk.Request) {}}
-	if d.Submit(blk.ReservedQueue, &r); !errors.Is(r.Err, blk.ErrNoReserved) {
-		t.Errorf("Submit to the reserved queue = %v; want %v", r.Err, blk.ErrNoReserved)
-	}
 }
 
 // An error of one part is the request's, and the device goes on.
@@ -367,8 +363,8 @@ func TestQueueChoice(t *testing.T) {
 		"by CPU":           {3, blk.Options{Queues: 3}, 3, false, []int{0, 1, 2, 4, 5}, []int{1, 2, 2}},
 		"in turn":          {3, blk.Options{Queues: 3}, 3, false, []int{-1, -1, -1, -1, -1, -1}, []int{2, 2, 2}},
 		"fewer than there": {4, blk.Options{Queues: 2}, 2, false, []int{0, 1, 2, 3}, []int{2, 2, 0, 0}},
-		"reserved":         {3, blk.Options{Queues: 2, Reserve: true}, 2, true, []int{0, 1, 2, 3, -1, -1, -2}, []int{3, 3, 1}},
-		"reserved of two":  {2, blk.Options{Queues: 4, Reserve: true}, 1, true, []int{0, 1, 2, -1, -2, -2}, []int{4, 2}},
+		"reserved":         {3, blk.Options{Queues: 2, Reserve: true}, 2, true, []int{0, 1, 2, 3, -1, -1}, []int{3, 3, 0}},
+		"reserved of two":  {2, blk.Options{Queues: 4, Reserve: true}, 1, true, []int{0, 1, 2, -1}, []int{4, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := configuration()
@@ -392,12 +388,11 @@ func TestQueueChoice(t *testing.T) {
 				}
 			}
 			d.Serve()
-			n := tt.queues
-			if tt.reserved {
-				n++
-			}
-			for i := range n {
+			for i := range tt.queues {
 				d.HandleQueue(i)
+			}
+			if q := d.Reserved(); (q != nil) != tt.reserved || q != nil && q.Index() != tt.queues {
+				t.Errorf("Reserved() = %v; want one: %v", q, tt.reserved)
 			}
 			if done != len(tt.cpus) {
 				t.Errorf("%d requests done; want %d", done, len(tt.cpus))
@@ -429,7 +424,7 @@ func TestConcurrent(t *testing.T) {
 		out, in := d.mem.Buffer(100*g, 40<<10), d.mem.Buffer(50*g, 40<<10)
 		wg.Go(func() {
 			rnd := rand.New(rand.NewPCG(3, uint64(g)))
-			cpu := []int{0, 1, blk.AnyQueue, blk.ReservedQueue}[g%4]
+			cpu := []int{0, 1, 2, blk.AnyQueue}[g%4]
 			for range rounds {
 				n := (1 + rnd.IntN(80)) * 512
 				at := int64(g*region + rnd.IntN(100)*512)

@@ -162,6 +162,11 @@ func (d *Device) write64(off uintptr, v uint64) {
 // Notify notifies the device of queue i.
 func (d *Device) Notify(i int) { d.regs.Write32(regQueueNotify, uint32(i)) }
 
+// Doorbell returns what Notify does.
+func (d *Device) Doorbell(int) virtio.Doorbell {
+	return virtio.Doorbell{Registers: d.regs, Offset: regQueueNotify, Width: 4, Status: regInterruptStatus}
+}
+
 // Acknowledge reads why the device interrupted and lowers its interrupt line.
 // It must precede looking at the rings: what the device does after this
 // raises the line again.

@@ -89,6 +89,11 @@ func (d *Device) write64(off uintptr, v uint64) {
 // Notify notifies the device of queue i.
 func (d *Device) Notify(i int) { d.notify.Write16(uintptr(d.notifyAt[i]), uint16(i)) }
 
+// Doorbell returns what Notify(i) does.
+func (d *Device) Doorbell(i int) virtio.Doorbell {
+	return virtio.Doorbell{Registers: d.notify, Offset: uintptr(d.notifyAt[i]), Width: 2}
+}
+
 // Acknowledge tells why the device interrupted. An INTx line falls when the
 // ISR register is read. An MSI-X message says itself what it is for: message 0
 // has a handler of its own, so here it was a queue, unless one message serves

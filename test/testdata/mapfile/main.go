@@ -1,5 +1,6 @@
-// Mapfile maps files of the folder that its argument names and checks that
+// Mapfile maps files of the folder that its first argument names and checks that
 // mappings, read and write agree, and that what lies behind a file's end faults.
+// The second argument is the name of one check.
 package main
 
 import (
@@ -18,13 +19,21 @@ var dir string
 
 func main() {
 	dir = os.Args[1]
+	only := ""
+	if len(os.Args) > 2 {
+		only = os.Args[2]
+	}
 	for _, t := range []struct {
 		name string
 		do   func() error
 	}{
 		{"shared", shared}, {"holes", holes}, {"private", private}, {"two", two}, {"truncated", truncated},
 		{"protected", protected}, {"part", part}, {"remap", remap}, {"large", large}, {"reopened", reopened},
+		{"beyond", beyond},
 	} {
+		if only != "" && t.name != only {
+			continue
+		}
 		if err := t.do(); err != nil {
 			fmt.Printf("%s: %v\n", t.name, err)
 			os.Exit(1)

@@ -99,5 +99,14 @@ func (c *Config) disk(i int) []string {
 	if d.ReadOnly {
 		drive += ",readonly=on"
 	}
-	return []string{"-drive", drive, "-device", c.virtio("blk", ",drive="+DiskTag(i)+",serial="+DiskTag(i))}
+	return []string{"-drive", drive, "-device", c.virtio("blk", fmt.Sprintf(",drive=%[1]s,serial=%[1]s,num-queues=%[2]d", DiskTag(i), c.diskQueues()))}
+}
+
+// diskQueues is how many queues a disk has: one for each CPU, where each can have an
+// interrupt of its own, and one over which the guest reads pages of mapped files.
+func (c *Config) diskQueues() int {
+	if c.Machine == "microvm" {
+		return 2
+	}
+	return min(c.CPUs, 4) + 1
 }

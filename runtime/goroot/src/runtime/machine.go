@@ -134,6 +134,10 @@ type machState struct {
 	rsdp  uintptr
 	hooks machHooks
 	held  machHeld
+
+	readers *machReader // of disks
+	reads   uintptr     // requests that they made
+	nested  int         // how deep exceptions in the machine half are nested
 }
 
 type machRange struct{ start, end uintptr }

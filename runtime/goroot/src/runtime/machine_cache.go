@@ -20,8 +20,10 @@ type machCached struct {
 	pins   uint32
 	recent uint32     // used since reclaim looked last
 	valid  uint64     // pages that are there, a bit each
-	keep   uint64     // of those, what must stay: not on the device, or mapped
+	keep   uint64     // of those, what must stay: not on the device
 	page   [64]uint64 // their addresses in the direct map
+	file   *machFile  // what shows them, if the file is mapped
+	first  uintptr    // which of its pages is the first
 }
 
 // machPageCache is what the machine half knows of the cache.
@@ -30,6 +32,8 @@ type machPageCache struct {
 	size  uintptr // places
 	hand  uintptr // where reclaim goes on
 	pages uintptr // taken and not given back
+	files *machFile
+	set   uint64 // of 64 pages: an argument of findUsedPage and unmapPageOf
 }
 
 // takePages stores the addresses of up to n pages at out, as long as more than
@@ -55,15 +59,31 @@ func (m *machFrames) givePages(p, n uintptr) {
 	mach.cache.pages -= n
 }
 
-// reclaim takes pages of the cache that nobody uses back into the free memory:
-// all of one part of a file, preferably one that was not used lately.
+// reclaim takes pages that nobody uses back into the free memory: all of one part of
+// a file, preferably one that was not used lately.
 func (c *machPageCache) reclaim() bool {
-	for tries := 2 * c.size; tries > 0; tries-- {
+	return c.reclaimCached(true) || c.reclaimNew(true) || c.reclaimCached(false) || c.reclaimNew(false)
+}
+
+// reclaimCached looks at the parts of the kernel's cache; gentle spares those that
+// were used lately.
+func (c *machPageCache) reclaimCached(gentle bool) bool {
+	for tries := c.size; tries > 0; tries-- {
 		p := load64(c.table + min(c.hand, c.size-1)*8)
 		if c.hand++; c.hand >= c.size {
 			c.hand = 0
 		}
-		if p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), tries > c.size) {
+		if p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), gentle) {
+			return true
+		}
+	}
+	return false
+}
+
+// reclaimNew looks at the pages of mapped files that the kernel does not know.
+func (c *machPageCache) reclaimNew(gentle bool) bool {
+	for f := c.files; f != nil; f = f.next {
+		if mach.mem.evictNew(f, gentle) {
 			return true
 		}
 	}
@@ -80,6 +100,9 @@ func (c *machPageCache) take(p *machCached, gentle bool) bool {
 		return false
 	}
 	free := p.valid &^ p.keep
+	if p.file != nil {
+		free = mach.mem.evict(p.file, p.first, mach.mem.readable(p.file, p.first, free), gentle)
+	}
 	for set := free; set != 0; set &= set - 1 {
 		mach.mem.freeFrame(uintptr(p.page[sys.TrailingZeros64(set)]) - directMap)
 		c.pages--
@@ -87,4 +110,98 @@ func (c *machPageCache) take(p *machCached, gentle bool) bool {
 	p.valid &^= free
 	atomic.Store(&p.pins, 0)
 	return free != 0
+}
+
+// readable returns those pages of a set, of 64 from first on, that were not stored to
+// through a mapping and can be read again.
+func (m *machMem) readable(f *machFile, first uintptr, set uint64) uint64 {
+	for left := set; left != 0; left &= left - 1 {
+		i := uintptr(sys.TrailingZeros64(left))
+		if p := m.present(f, first+i); p != nil && *p&fileDirty != 0 || !f.placed(first+i) {
+			set &^= 1 << i
+		}
+	}
+	return set
+}
+
+// evict takes those pages of a set, of 64 from first on, out of all mappings of the
+// file and out of its table that, if gentle, were not used lately. It returns which;
+// their frames are the caller's.
+func (m *machMem) evict(f *machFile, first uintptr, set uint64, gentle bool) uint64 {
+	c := &mach.cache
+	if f.held || set == 0 {
+		return 0
+	}
+	if gentle {
+		c.set = 0
+		m.forEachMapping(f, first, first+64, findUsedPage)
+		set &^= c.set
+	}
+	if c.set = set; set == 0 {
+		return 0
+	}
+	m.changeMappings(f, first, first+64, unmapPageOf)
+	for left := set; left != 0; left &= left - 1 {
+		if p := m.present(f, first+uintptr(sys.TrailingZeros64(left))); p != nil {
+			*p = 0
+		}
+	}
+	return set
+}
+
+const pteAccessed = 1 << 5
+
+// findUsedPage notes which pages were used since the last look.
+func findUsedPage(m *machMem, va uintptr, e *uint64, start uintptr) {
+	if *e&pteAccessed != 0 && *e&pteFile != 0 {
+		mach.cache.set |= 1 << ((va - start) / machPage)
+		*e &^= pteAccessed
+	}
+}
+
+func unmapPageOf(m *machMem, va uintptr, e *uint64, start uintptr) {
+	if mach.cache.set>>((va-start)/machPage)&1 != 0 && *e&pteFile != 0 {
+		*e = 0
+	}
+}
+
+// evictNew frees up to 64 pages that the kernel does not know: read here, or made for
+// holes, and not stored to.
+func (m *machMem) evictNew(f *machFile, gentle bool) bool {
+	const perTable = machPage / 8 // entries in a page of the table
+	for left := min(f.pages, f.size) + perTable; left > 0; {
+		first := f.hand
+		if first >= min(f.pages, f.size) {
+			first = 0
+		}
+		if m.present(f, first) == nil {
+			f.hand = first + perTable
+			left -= min(left, perTable)
+			continue
+		}
+		f.hand = first + 64
+		left -= min(left, 64)
+		if m.freeNew(f, first, gentle) {
+			return true
+		}
+	}
+	return false
+}
+
+// freeNew frees those of the 64 pages from first on.
+func (m *machMem) freeNew(f *machFile, first uintptr, gentle bool) bool {
+	var frame [64]uintptr
+	set := uint64(0)
+	for i := range uintptr(64) {
+		if p := f.page(first + i); p != nil && *p&fileNew != 0 && *p&fileDirty == 0 {
+			set |= 1 << i
+			frame[i] = *p & pteAddr
+		}
+	}
+	set = m.evict(f, first, set, gentle)
+	for left := set; left != 0; left &= left - 1 {
+		m.freeFrame(frame[sys.TrailingZeros64(left)])
+		mach.cache.pages--
+	}
+	return set != 0
 }

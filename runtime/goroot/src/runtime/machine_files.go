@@ -10,18 +10,86 @@ import (
 // Mappings of files. The page cache of the kernel above owns the pages of a
 // file; a machFile knows those that mappings may see. A mapping is an area
 // with a file: its faults find the page here, and note the first store to it, so
-// that the kernel knows what to write back. The kernel makes resident what the
-// file has on its device before it maps a range: what is missing here, below the
-// end of the file, is a hole, and a page of zeroes is made for it.
+// that the kernel knows what to write back. A page that is missing, below the end of
+// the file, is read if the kernel has told where the device has it (fileRun), else it
+// is a hole, and a page of zeroes is made for it: what has another place, the kernel
+// makes resident before it maps a range. Pages that can be read again are taken back
+// when there is no other memory (machine_cache.go).
 
 // machFile is what the mappings of one file have in common. It lies in a page
 // of its own.
 type machFile struct {
-	_     sys.NotInHeap
-	table uintptr   // filePage of each page of the file, by index; mapped on demand
-	size  uintptr   // entries in table
-	pages uintptr   // of the file; beyond them is SIGBUS
-	dirty machRange // pages outside of it are neither dirty nor new
+	_      sys.NotInHeap
+	next   *machFile   // of all
+	table  uintptr     // filePage of each page of the file, by index; mapped on demand
+	size   uintptr     // entries in table
+	pages  uintptr     // of the file; beyond them is SIGBUS
+	dirty  machRange   // pages outside of it are not dirty
+	reader *machReader // or nil
+	runs   uintptr     // of fileRun, in order
+	nrun   uintptr
+	hand   uintptr // where evictNew goes on
+	held   bool    // in the midst of a change: no page may go
+}
+
+// fileRun is a part of a file that lies on the device as it is.
+type fileRun struct {
+	_      sys.NotInHeap
+	first  uintptr // page of the file
+	n      uintptr // pages
+	sector uintptr // of 512 bytes
+}
+
+// Runs lie behind the machFile as long as they fit there.
+const (
+	runsAt     = 256
+	runSize    = unsafe.Sizeof(fileRun{})
+	inlineRuns = (machPage - runsAt) / runSize
+)
+
+// place returns where the device has page index: its sector, and how many pages lie
+// there from it on; 0, 0 if that is not known.
+func (f *machFile) place(index uintptr) (sector, n uintptr) {
+	lo, hi := uintptr(0), f.nrun
+	for lo < hi { // the first run that ends behind index
+		mid := (lo + hi) / 2
+		if r := (*fileRun)(unsafe.Pointer(f.runs + mid*runSize)); r.first+r.n <= index {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if lo == f.nrun {
+		return 0, 0
+	}
+	r := (*fileRun)(unsafe.Pointer(f.runs + lo*runSize))
+	if index < r.first {
+		return 0, 0
+	}
+	return r.sector + (index-r.first)*(machPage/512), r.first + r.n - index
+}
+
+// placed reports whether page index can be read.
+func (f *machFile) placed(index uintptr) bool {
+	_, n := f.place(index)
+	return n != 0
+}
+
+// setRuns replaces the runs by the n at from.
+func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
+	old, oldSize := f.runs, f.nrun*runSize
+	to := uintptr(unsafe.Pointer(f)) + runsAt
+	if n > inlineRuns {
+		if to = m.mmap(0, n*runSize, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE); to > machErr(4096) {
+			return false
+		}
+	}
+	memmove(unsafe.Pointer(to), unsafe.Pointer(from), n*runSize)
+	f.runs, f.nrun = to, n
+	if oldSize > inlineRuns*runSize {
+		m.munmap(old, oldSize)
+	}
+	return true
 }
 
 // soil widens the range of pages that may be dirty.
@@ -38,7 +106,8 @@ func (f *machFile) soil(index uintptr) {
 const (
 	fileResident = 1 << 0
 	fileDirty    = 1 << 1 // stored to since collect
-	fileNew      = 1 << 2 // made for a hole, and the kernel does not know yet
+	fileNew      = 1 << 2 // made or read here, and the kernel does not know yet
+	fileReading  = 1 << 3 // not there yet: the rest is the mark of a machRead
 )
 
 const (
@@ -55,19 +124,34 @@ const (
 // minFileTable is how many pages a table has room for at first: 4 GiB of file.
 const minFileTable = 1 << 20
 
-// newFile makes a machFile; 0 if there is no memory.
-func (m *machMem) newFile() uintptr {
-	f := m.contiguous(machPage)
-	if f == 0 {
+// newFile makes a machFile whose pages a reader can read, or none; 0 if there is no
+// memory.
+func (m *machMem) newFile(r *machReader) uintptr {
+	p := m.contiguous(machPage)
+	if p == 0 {
 		return 0
 	}
-	return f + directMap
+	f := (*machFile)(unsafe.Pointer(p + directMap))
+	f.reader = r
+	f.next = mach.cache.files
+	mach.cache.files = f
+	return p + directMap
 }
 
 // dropFile frees a machFile that no area names, and pages that the kernel has
 // not taken.
 func (m *machMem) dropFile(f *machFile) {
 	m.cutFile(f, 0)
+	m.setRuns(f, 0, 0)
+	if f.reader != nil {
+		f.reader.forget(f)
+	}
+	for p := &mach.cache.files; *p != nil; p = &(*p).next {
+		if *p == f {
+			*p = f.next
+			break
+		}
+	}
 	if f.table != 0 {
 		m.munmap(f.table, f.size*8)
 	}
@@ -80,6 +164,17 @@ func (f *machFile) page(index uintptr) *uintptr {
 		return nil
 	}
 	return (*uintptr)(unsafe.Pointer(f.table + index*8))
+}
+
+// present is page for an entry that may never have been used: nil then.
+func (m *machMem) present(f *machFile, index uintptr) *uintptr {
+	if index >= f.size {
+		return nil
+	}
+	if e := m.entry(f.table+index*8, false); e == nil || *e&ptePresent == 0 {
+		return nil
+	}
+	return f.page(index)
 }
 
 // reach makes the table large enough for n pages.
@@ -136,7 +231,8 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	f, prot := a.file, a.prot
 	index := a.first + (va-a.start)/machPage
 	p := f.page(index)
-	if p == nil || index >= f.pages {
+	if t := thisCPU().cur; p == nil || index >= f.pages || t.lostPage == va {
+		t.lostPage = 0
 		return false
 	}
 	store := code&2 != 0
@@ -154,16 +250,16 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 		*e = *e&pteAddr | protBits(prot)
 		return true
 	}
-	if *p == 0 {
-		if !m.fillHole(p) {
-			machOutOfMemory()
-		}
-		f.soil(index)
+	switch {
+	case *p&fileReading != 0, *p == 0 && f.placed(index):
+		return m.waitPage(f, index, p)
+	case *p == 0 && !m.fillHole(p):
+		machOutOfMemory()
 	}
 	phys := *p & pteAddr
 	switch {
 	case prot&areaPrivate != 0 && store:
-		return m.copyPage(va, e, phys, protBits(prot))
+		return m.copyPage(va, e, p, protBits(prot))
 	case prot&areaPrivate != 0:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
 	case store:
@@ -195,18 +291,23 @@ func (m *machMem) fillHole(p *uintptr) bool {
 		return false
 	}
 	zeroPage(phys + directMap)
-	*p = phys | fileResident | fileNew | fileDirty
+	*p = phys | fileResident | fileNew
 	mach.cache.pages++
 	return true
 }
 
-// copyPage gives the mapping at va a page of its own with the same content.
-func (m *machMem) copyPage(va uintptr, e *uint64, from uintptr, bits uint64) bool {
+// copyPage gives the mapping at va a page of its own with the content of the page
+// whose entry is p.
+func (m *machMem) copyPage(va uintptr, e *uint64, p *uintptr, bits uint64) bool {
 	phys := m.frame()
 	if phys == 0 {
 		machOutOfMemory()
 	}
-	memmove(unsafe.Pointer(phys+directMap), unsafe.Pointer(from+directMap), machPage)
+	if *p == 0 { // that frame was it: the next fault has it read again
+		m.freeFrame(phys)
+		return true
+	}
+	memmove(unsafe.Pointer(phys+directMap), unsafe.Pointer(*p&pteAddr+directMap), machPage)
 	seen := *e&ptePresent != 0
 	*e = uint64(phys) | bits
 	invlpg(va)
@@ -217,9 +318,9 @@ func (m *machMem) copyPage(va uintptr, e *uint64, from uintptr, bits uint64) boo
 }
 
 // forEachMapping calls fn for the page table entries of a file's pages in [first,
-// end), in all its mappings, and makes the change seen on all CPUs.
-func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) {
-	n := 0
+// end), in all its mappings; its argument is the address that page first would
+// have. It returns how many there were: others' TLBs are the caller's.
+func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) (n int) {
 	for i := 0; i < m.narea; i++ {
 		a := m.areaAt(i)
 		if a.file != f {
@@ -227,10 +328,15 @@ func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) {
 		}
 		lo, hi := max(a.first, first), min(a.first+(a.end-a.start)/machPage, end)
 		if lo < hi {
-			n += m.forEachPage(a.start+(lo-a.first)*machPage, a.start+(hi-a.first)*machPage, fn, 0)
+			n += m.forEachPage(a.start+(lo-a.first)*machPage, a.start+(hi-a.first)*machPage, fn, a.start+(first-a.first)*machPage)
 		}
 	}
-	if n > 0 && mach.smp.online > 1 {
+	return n
+}
+
+// changeMappings is forEachMapping, and makes the change seen on all CPUs.
+func (m *machMem) changeMappings(f *machFile, first, end uintptr, fn pageFunc) {
+	if m.forEachMapping(f, first, end, fn) > 0 && mach.smp.online > 1 {
 		mach.smp.flushTLB()
 	}
 }
@@ -255,7 +361,7 @@ func (m *machMem) fileInstall(f *machFile, index, page uintptr) uintptr {
 	if p == nil {
 		return 0
 	}
-	if *p != 0 {
+	if *p != 0 && *p&fileReading == 0 {
 		had := *p
 		*p &^= fileNew // the caller takes it
 		return had&^pteMask + directMap | had&pteMask
@@ -271,7 +377,7 @@ const pteMask = machPage - 1
 // fileDrop takes the pages in [first, end) from all mappings; those that the
 // kernel did not know are freed. Copies of private mappings stay.
 func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
-	m.forEachMapping(f, first, end, unmapFilePage)
+	m.changeMappings(f, first, end, unmapFilePage)
 	for i := first; i < min(end, f.size); i++ {
 		if i%(machPage/8) == 0 {
 			// The table itself is mapped on demand: skip what was never used.
@@ -298,13 +404,17 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 }
 
 // fileCollect stores indexes and pages (as fileInstall returns them) of up to n
-// pages in [first, end) that were stored to since the last time, or are new, at
-// out, pairs of 8 bytes, and returns how many. What it returns is clean and
-// write-protected then.
-func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
+// pages in [first, end) that were stored to since the last time at out, pairs of 8
+// bytes, and returns how many. What it returns is clean and write-protected then.
+// all means those too that are new.
+func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	found := uintptr(0)
 	whole := first <= f.dirty.start && f.dirty.end <= end
-	first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
+	if all {
+		end = min(end, f.size)
+	} else {
+		first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
+	}
 	from := first
 	for i := first; i < end && found < n; i++ {
 		if i%(machPage/8) == 0 {
@@ -314,7 +424,7 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
 			}
 		}
 		p := f.page(i)
-		if *p&(fileDirty|fileNew) == 0 {
+		if *p&fileDirty == 0 && (!all || *p&fileNew == 0) {
 			continue
 		}
 		if found == 0 {
@@ -333,7 +443,7 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr) uintptr {
 		f.dirty.start = first
 	}
 	if found > 0 {
-		m.forEachMapping(f, from, first, cleanFilePage)
+		m.changeMappings(f, from, first, cleanFilePage)
 	}
 	return found
 }
@@ -348,17 +458,45 @@ const (
 	fileOpSize
 	fileOpCollect
 	fileOpReach
+	fileOpRuns
+	fileOpReader
+	fileOpReaderEnd
+	fileOpReclaim
 )
 
 // machFileOp serves the kernel's calls about mappings of files.
 func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
 	m := &mach.mem
-	f := (*machFile)(unsafe.Pointer(file))
 	switch op {
 	case fileOpNew:
-		return m.newFile()
-	case fileOpFree:
+		return m.newFile((*machReader)(unsafe.Pointer(a[0])))
+	case fileOpReader:
+		return newReader((*machReaderSpec)(unsafe.Pointer(a[0])))
+	case fileOpReaderEnd:
+		(*machReader)(unsafe.Pointer(file)).end(a[0] != 0)
+		return 0
+	case fileOpReclaim:
+		if mach.cache.reclaim() {
+			return 1
+		}
+		return 0
+	}
+	f := (*machFile)(unsafe.Pointer(file))
+	if op == fileOpFree {
 		m.dropFile(f)
+		return 0
+	}
+	f.held = true
+	r := f.serve(op, a)
+	f.held = false
+	return r
+}
+
+// serve makes a call about one file. What it touches may have to be made resident,
+// and that may evict pages, but of other files only.
+func (f *machFile) serve(op uintptr, a *[5]uintptr) uintptr {
+	m := &mach.mem
+	switch op {
 	case fileOpMap:
 		return m.mapFile(f, a[0], a[1], a[2], a[3], a[4])
 	case fileOpInstall:
@@ -368,9 +506,17 @@ func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
 	case fileOpSize:
 		m.cutFile(f, a[0])
 	case fileOpCollect:
-		return m.fileCollect(f, a[0], a[1], a[2], a[3])
+		return m.fileCollect(f, a[0], a[1], a[2], a[3], a[4] != 0)
 	case fileOpReach:
+		if a[0] <= f.size {
+			return 0
+		}
 		if !m.reach(f, a[0]) {
+			return machErr(_ENOMEM)
+		}
+		return 1 // it reaches farther now
+	case fileOpRuns:
+		if !m.setRuns(f, a[0], a[1]) {
 			return machErr(_ENOMEM)
 		}
 	}

@@ -172,9 +172,13 @@ func machTrap() {
 		apicWrite(apicEOI, 0)
 	case v >= vectorDevice:
 		apicWrite(apicEOI, 0)
-		mach.poll.interrupt(int(v - vectorDevice))
+		if mach.readers == nil || !readerInterrupt(uintptr(v-vectorDevice)) {
+			mach.poll.interrupt(int(v - vectorDevice))
+		}
 	case v == 14 && mach.mem.pageFault(uintptr(t.cr2), uintptr(t.trapErr)):
-		return // nothing else can have changed
+		if t.state == threadRunning {
+			return // nothing else can have changed
+		}
 	case v == vectorNMI:
 		sendProcessSignal(_SIGQUIT)
 	case v == 8:
@@ -204,7 +208,10 @@ func machLeave() {
 //
 //go:nowritebarrierrec
 func machNested(vector, code, cr2, ip, sp uintptr) {
-	if vector == 14 && mach.mem.pageFault(cr2, code) {
+	mach.nested++
+	served := vector == 14 && mach.mem.pageFault(cr2, code)
+	mach.nested--
+	if served {
 		return
 	}
 	if vector == vectorNMI {

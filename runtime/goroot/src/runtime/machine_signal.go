@@ -59,7 +59,7 @@ func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
 	t.info[sig] = machSigInfo{code, addr}
 	here := thisCPU()
 	switch {
-	case t.mask&sigBit(sig) != 0:
+	case t.mask&sigBit(sig) != 0 || t.state == threadPage:
 	case t.state != threadRunning:
 		t.ax = uint64(machErr(_EINTR))
 		mach.sched.ready(t, true)

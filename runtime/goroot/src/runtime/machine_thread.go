@@ -28,8 +28,9 @@ type machThread struct {
 	ran      int64       // how long it ran (ns), since its CPU's since aside
 	deadline int64       // when a timed wait ends (nanotime); 0: never
 	timer    *machCPU    // whose timer keeps the deadline
-	wait     uintptr     // futex address, or where to put epoll events
+	wait     uintptr     // futex address, where to put epoll events, or mark of a machRead
 	waitMax  int         // how many events fit
+	lostPage uintptr     // of a file: it could not be read
 	next     *machThread // run queue
 	all      *machThread // every thread
 
@@ -54,6 +55,7 @@ const (
 	threadSleep
 	threadPoll
 	threadDevice
+	threadPage // of a file, from a disk: no signal ends that
 	threadDead
 )
 

@@ -13,6 +13,9 @@ type Interrupt struct {
 	pd     unsafe.Pointer
 }
 
+// firstDevice is the vector of the first (vectorDevice in package runtime).
+const firstDevice = 33
+
 // NewInterrupt takes a vector of this CPU; nil if none is left.
 func NewInterrupt() *Interrupt {
 	v, pd := interrupt()

@@ -3,6 +3,7 @@
 package yolk
 
 import (
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -178,6 +179,48 @@ func (machine) CacheTable(table []uint64)                { cacheTable(table) }
 func (machine) MappedFile(op int, f uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
 	r, errno := file(op, f, a)
 	return r, syscall.Errno(errno)
+}
+
+// Reader describes a queue of a disk over which the machine reads pages of mapped
+// files by itself: machReaderSpec in package runtime. Addresses are physical, but for
+// those of registers.
+type Reader struct {
+	Size              uintptr // entries
+	Desc, Avail, Used uintptr
+	Bell, BellWidth   uintptr // the register that notifies, and its bytes
+	Index             uintptr // number of the queue
+	Status            uintptr // InterruptStatus of virtio-mmio, or 0
+	Interrupt         uintptr // set by NewReader
+	Own               uintptr // not 0: the interrupt is for this queue alone
+	Legacy            uintptr // not 0: a legacy device
+}
+
+// Operations of file for readers; the others are kernel/pagecache's.
+const (
+	opReader    = 9
+	opReaderEnd = 10
+)
+
+// NewReader makes the machine read over a queue whose interrupt is irq, and returns
+// its handle; 0 if it cannot.
+func NewReader(r *Reader, irq *Interrupt) uintptr {
+	r.Interrupt = uintptr(irq.vector - firstDevice)
+	h, errno := file(opReader, 0, &[5]uintptr{uintptr(unsafe.Pointer(r))})
+	runtime.KeepAlive(r)
+	if errno != 0 {
+		return 0
+	}
+	return h
+}
+
+// EndReader says that the device has ended; leaky, that it may still write to memory
+// that it was given.
+func EndReader(h uintptr, leaky bool) {
+	var a [5]uintptr
+	if leaky {
+		a[0] = 1
+	}
+	file(opReaderEnd, h, &a)
 }
 
 func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/blk"
+	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/rawdisk"
 )
@@ -43,9 +44,10 @@ func start() {
 // disk is one of the machine's disks.
 type disk struct {
 	*blk.Disk
-	name   string // vda
-	serial string // what the host calls it, or ""
-	number uint64 // device number
+	name   string  // vda
+	serial string  // what the host calls it, or ""
+	number uint64  // device number
+	reader uintptr // the machine's handle of its own queue, or 0
 	lost   sync.Once
 
 	fs       fileSystem // once it is mounted
@@ -72,15 +74,16 @@ const maxQueues = 4
 // add starts a disk and makes its node in /dev.
 func add(d *devices.Device) error {
 	n := min(yolk.CPUs(), maxQueues)
-	t, irqs, err := d.OpenQueues(n)
+	t, irqs, err := d.OpenQueues(n + 1) // one is the machine's: see newReader
 	if err != nil {
 		return err
 	}
 	k := &disk{name: name(len(found))}
-	dev, err := blk.New(t, devices.DMA{}, blk.Options{Queues: n, Stalled: k.stalled})
+	dev, err := blk.New(t, devices.DMA{}, blk.Options{Queues: n, Reserve: true, Ended: k.ended, Stalled: k.stalled})
 	if err != nil {
 		return err
 	}
+	k.reader = newReader(dev, t, irqs)
 	k.serve(dev, irqs)
 	if k.serial, err = dev.ID(); err != nil {
 		return err
@@ -92,6 +95,42 @@ func add(d *devices.Device) error {
 	k.addNode(len(found))
 	found = append(found, k)
 	return nil
+}
+
+// newReader leaves the reserved queue of a disk to the machine, which reads pages of
+// mapped files over it; 0 if there is none, or its interrupts cannot be told.
+func newReader(dev *blk.Device, t virtio.Transport, irqs []*yolk.Interrupt) uintptr {
+	q := dev.Reserved()
+	if q == nil {
+		return 0
+	}
+	bell, rings := t.Doorbell(q.Index()), q.Rings()
+	regs, ok := bell.Registers.(yolk.Registers)
+	if p, isPCI := t.(*virtiopci.Device); !ok || isPCI && p.Vectors() == 0 {
+		return 0 // an INTx line cannot be taken back for one queue alone
+	}
+	r := yolk.Reader{
+		Size: uintptr(rings.Size), Desc: uintptr(rings.Desc), Avail: uintptr(rings.Avail), Used: uintptr(rings.Used),
+		Bell: uintptr(regs) + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
+	}
+	if bell.Status != 0 {
+		r.Status = uintptr(regs) + bell.Status
+	}
+	if t.Legacy() {
+		r.Legacy = 1
+	}
+	i := min(1+q.Index(), len(irqs)-1) // virtio/pci.Open
+	if i == 1+q.Index() {
+		r.Own = 1
+	}
+	return yolk.NewReader(&r, irqs[i])
+}
+
+// ended is told that the device has ended.
+func (k *disk) ended(err error) {
+	if k.reader != 0 {
+		yolk.EndReader(k.reader, err == virtio.ErrReset)
+	}
 }
 
 // answered counts the requests that the disks have answered.

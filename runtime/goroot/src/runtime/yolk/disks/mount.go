@@ -108,7 +108,7 @@ func (k *disk) read(kind string, readOnly bool) (fileSystem, error) {
 	if kind == fsprobe.EROFS {
 		return erofs.Mount(k, erofs.Options{Kernel: yolk.Kernel, Cache: cache, Dev: k.number, Log: log})
 	}
-	return diskfs.Mount(k, diskfs.Options{Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number, Log: log})
+	return diskfs.Mount(k, diskfs.Options{Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number, Reader: k.reader, Log: log})
 }
 
 // mount puts the disk's file system in the tree.

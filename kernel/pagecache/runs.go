@@ -1,0 +1,87 @@
+package pagecache
+
+import (
+	"runtime"
+	"sort"
+	"syscall"
+	"unsafe"
+)
+
+// A Run is a part of a file that lies on its device as it is, in whole pages. The
+// machine knows it in this form (fileRun in machine_files.go).
+type Run struct {
+	First  uintptr // page of the file
+	Pages  uintptr
+	Sector uintptr // of 512 bytes
+}
+
+// A Placer is a Backing that can tell where the device has its file. What it has told
+// stays true until WriteData makes it more, or Truncate and Punch make it less.
+type Placer interface {
+	// Reader is the machine's handle for the device; 0 if it has no way to it.
+	Reader() uintptr
+	// Runs lists what of the file can be read from the device, in order.
+	Runs() ([]Run, syscall.Errno)
+}
+
+// reader returns the machine's handle for the device of f, or 0.
+func (f *File) reader() uintptr {
+	if p, ok := f.b.(Placer); ok {
+		return p.Reader()
+	}
+	return 0
+}
+
+// findRuns tells the machine what it can read. cut is held to write, or busy is
+// held.
+func (f *File) findRuns() syscall.Errno {
+	if f.mapped == 0 || f.reader() == 0 {
+		return 0
+	}
+	runs, e := f.b.(Placer).Runs()
+	if e != 0 {
+		return e
+	}
+	return f.setRuns(runs)
+}
+
+func (f *File) setRuns(runs []Run) syscall.Errno {
+	_, e := f.c.m.MappedFile(opRuns, f.mapped, &[5]uintptr{uintptr(unsafe.Pointer(unsafe.SliceData(runs))), uintptr(len(runs))})
+	runtime.KeepAlive(runs)
+	if e == 0 {
+		f.runs = runs
+	}
+	return e
+}
+
+// placed returns which pages of a chunk the machine can read.
+func (f *File) placed(index int64) (set uint64) {
+	first := uintptr(index) * chunkPages
+	i := sort.Search(len(f.runs), func(i int) bool { return f.runs[i].First+f.runs[i].Pages > first })
+	for ; i < len(f.runs) && f.runs[i].First < first+chunkPages; i++ {
+		r := &f.runs[i]
+		set |= mask(int(max(r.First, first)-first), int(min(r.First+r.Pages, first+chunkPages)-first))
+	}
+	return set
+}
+
+// clipRuns takes the pages that [off, end) touches out of what the machine can read:
+// they are about to be freed. cut is held.
+func (f *File) clipRuns(off, end int64) {
+	if len(f.runs) == 0 {
+		return
+	}
+	first, last := uintptr(off/PageSize), uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
+	var list []Run
+	for _, r := range f.runs {
+		if n := min(r.First+r.Pages, first); n > r.First {
+			list = append(list, Run{r.First, n - r.First, r.Sector})
+		}
+		if at := max(r.First, last); at < r.First+r.Pages {
+			list = append(list, Run{at, r.First + r.Pages - at, r.Sector + (at-r.First)*(PageSize/512)})
+		}
+	}
+	if f.setRuns(list) != 0 {
+		f.setRuns(nil) // needs no memory
+	}
+}

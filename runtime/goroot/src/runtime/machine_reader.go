@@ -1,0 +1,287 @@
+//go:build tamago
+
+package runtime
+
+import (
+	"internal/runtime/atomic"
+	"internal/runtime/sys"
+	"unsafe"
+)
+
+// Pages of files that a fault finds missing are read here, over a virtqueue of the
+// disk that its driver has set up and does not use itself. The thread that waits
+// for a page may hold its P, locks of the kernel above, anything: so no Go code
+// takes part. A thread whose read fails gets SIGBUS.
+//
+// virtio 1.2 §2.7 (split virtqueues), §5.2.6 (requests of block devices).
+
+const (
+	readPages   = 16 // of one request at most: 64 KiB
+	readSlots   = 7  // requests at once
+	readDescs   = readPages + 2
+	readHeaders = 2048 // offset of the requests' headers in the reader's page
+	headerSize  = 32   // each: 16 bytes of header, the status
+
+	// What is read takes the place of other pages when less than this part of the
+	// RAM is free: the kernel's cache leaves as much.
+	readFloor = 16
+
+	descNext  = 1
+	descWrite = 2
+)
+
+// machReader is one such queue. It lies at the beginning of a page.
+type machReader struct {
+	_       sys.NotInHeap
+	next    *machReader
+	spec    machReaderSpec
+	slots   int    // requests that fit
+	avail   uint16 // requests made
+	seen    uint16 // requests answered
+	busy    int    // requests under way
+	dead    bool
+	leaky   bool    // the device may write to frames that it was given, for ever
+	lastBad uintptr // the mark of the last one that failed
+	slot    [readSlots]machRead
+}
+
+// machReaderSpec is what the driver tells of a queue.
+type machReaderSpec struct {
+	size              uintptr // entries
+	desc, avail, used uintptr // physical addresses
+	bell, bellWidth   uintptr // where to notify (virtual), in 2 or 4 bytes
+	index             uintptr // what to write there
+	isr               uintptr // virtio-mmio: InterruptStatus, InterruptACK follows; else 0
+	interrupt         uintptr // number of the device interrupt
+	own               uintptr // not 0: it is for this queue alone
+	legacy            uintptr // not 0: lengths of answers mean nothing
+}
+
+// machRead is one request.
+type machRead struct {
+	file  *machFile // nil if it was freed meanwhile
+	first uintptr   // page of the file
+	n     uintptr   // pages, 0 if the slot is free
+	mark  uintptr   // what their entries hold until they are there
+	frame [readPages]uintptr
+}
+
+// newReader makes a reader; 0 if there is no memory or the queue is too small.
+func newReader(spec *machReaderSpec) uintptr {
+	if unsafe.Sizeof(machReader{}) > readHeaders {
+		machFatal("machReader is too large", unsafe.Sizeof(machReader{}))
+	}
+	p := mach.mem.contiguous(machPage)
+	slots := min(int(spec.size/readDescs), readSlots)
+	if p == 0 || slots == 0 {
+		return 0
+	}
+	r := (*machReader)(unsafe.Pointer(p + directMap))
+	r.spec, r.slots = *spec, slots
+	r.spec.desc += directMap
+	r.spec.avail += directMap
+	r.spec.used += directMap
+	r.next = mach.readers
+	mach.readers = r
+	r.await()
+	return p + directMap
+}
+
+// start begins to read page index of f and those behind it that are missing too.
+// false: nothing can be begun now.
+func (r *machReader) start(f *machFile, index uintptr) bool {
+	s := 0
+	for ; s < r.slots && r.slot[s].n != 0; s++ {
+	}
+	if s == r.slots {
+		return false
+	}
+	if mach.mem.free < mach.mem.total/readFloor {
+		mach.cache.reclaim()
+	}
+	frame := mach.mem.frame()
+	if frame == 0 {
+		machOutOfMemory()
+	}
+	q := &r.slot[s]
+	mach.reads++
+	q.file, q.first, q.mark = f, index, mach.reads<<12|fileReading
+	sector, most := f.place(index)
+	most = min(most, readPages, f.pages-index)
+	for {
+		*f.page(index + q.n) = q.mark
+		q.frame[q.n] = frame
+		q.n++
+		if q.n == most || mach.mem.free < readPages*machPage || *f.page(index + q.n) != 0 {
+			break
+		}
+		if frame = mach.mem.frame(); frame == 0 {
+			break
+		}
+	}
+	r.submit(uintptr(s), sector)
+	return true
+}
+
+// submit gives the device the request of a slot.
+func (r *machReader) submit(s, sector uintptr) {
+	q := &r.slot[s]
+	header := uintptr(unsafe.Pointer(r)) + readHeaders + s*headerSize
+	store64(header, 0) // VIRTIO_BLK_T_IN
+	store64(header+8, uint64(sector))
+	store32(header+16, 0xff) // the status, which the device replaces
+	d := s * readDescs
+	r.describe(d, header-directMap, 16, descNext)
+	for i := range q.n {
+		r.describe(d+1+i, q.frame[i], machPage, descNext|descWrite)
+	}
+	r.describe(d+1+q.n, header+16-directMap, 1, descWrite)
+	*(*uint16)(unsafe.Pointer(r.spec.avail + 4 + uintptr(r.avail)%r.spec.size*2)) = uint16(d)
+	r.avail++
+	r.busy++
+	// If the line is up because of another queue, the device could not raise it
+	// for this one. That other interrupt is recorded already.
+	r.acknowledge()
+	atomic.Store((*uint32)(unsafe.Pointer(r.spec.avail)), uint32(r.avail)<<16)
+	if r.spec.bellWidth == 2 {
+		*(*uint16)(unsafe.Pointer(r.spec.bell)) = uint16(r.spec.index)
+	} else {
+		store32(r.spec.bell, uint32(r.spec.index))
+	}
+}
+
+// describe writes descriptor d, of which the next one is d+1.
+func (r *machReader) describe(d, phys, n, flags uintptr) {
+	at := r.spec.desc + d*16
+	store64(at, uint64(phys))
+	store64(at+8, uint64(n|flags<<32|(d+1)<<48))
+}
+
+// acknowledge lowers the line of a virtio-mmio device (virtio 1.2 §4.2.2).
+func (r *machReader) acknowledge() {
+	if isr := r.spec.isr; isr != 0 && load32(isr)&1 != 0 {
+		store32(isr+4, 1)
+	}
+}
+
+// await asks for an interrupt at the next answer. It is a full barrier: an answer
+// from before is seen afterwards.
+func (r *machReader) await() {
+	event := r.spec.avail + 4 + 2*r.spec.size // used_event, and padding
+	atomic.Xchg((*uint32)(unsafe.Pointer(event)), uint32(r.seen))
+}
+
+// complete takes what the device has answered.
+func (r *machReader) complete() {
+	for !r.dead {
+		used := uint16(atomic.Load((*uint32)(unsafe.Pointer(r.spec.used))) >> 16)
+		if used == r.seen {
+			return
+		}
+		e := r.spec.used + 4 + uintptr(r.seen)%r.spec.size*8
+		id, written := uintptr(load32(e)), uintptr(load32(e+4))
+		r.seen++
+		r.await()
+		s := id / readDescs
+		if id%readDescs != 0 || s >= uintptr(r.slots) || r.slot[s].n == 0 {
+			r.end(true) // a request that it does not hold
+			return
+		}
+		status := *(*uint8)(unsafe.Pointer(uintptr(unsafe.Pointer(r)) + readHeaders + s*headerSize + 16))
+		whole := r.spec.legacy != 0 || written == r.slot[s].n*machPage+1
+		r.answer(&r.slot[s], status == 0 && whole)
+	}
+}
+
+// answer enters the pages of a request where they are still wanted, and wakes who
+// waits for them.
+func (r *machReader) answer(q *machRead, good bool) {
+	for i := range q.n {
+		var p *uintptr
+		if q.file != nil {
+			p = q.file.page(q.first + i)
+		}
+		switch {
+		case p != nil && *p == q.mark && good:
+			*p = q.frame[i] | fileResident | fileNew
+			mach.cache.pages++
+			continue
+		case p != nil && *p == q.mark:
+			*p = 0
+		}
+		if !r.leaky {
+			mach.mem.freeFrame(q.frame[i])
+		}
+	}
+	q.n = 0
+	r.busy--
+	if !good {
+		r.lastBad = q.mark
+	}
+	for t := mach.sched.threads; t != nil; t = t.all {
+		if t.state != threadPage || t.wait != q.mark && t.wait != 0 {
+			continue
+		}
+		if !good && t.wait != 0 {
+			t.lostPage = uintptr(t.cr2) &^ (machPage - 1)
+		}
+		mach.sched.ready(t, true)
+	}
+}
+
+// end ends the requests of a device that is lost; leaky says that it may go on
+// writing.
+func (r *machReader) end(leaky bool) {
+	r.dead, r.leaky = true, leaky
+	for i := range r.slot {
+		if q := &r.slot[i]; q.n != 0 {
+			r.answer(q, false)
+		}
+	}
+}
+
+// forget says that a file goes.
+func (r *machReader) forget(f *machFile) {
+	for i := range r.slot {
+		if r.slot[i].file == f {
+			r.slot[i].file = nil
+		}
+	}
+}
+
+// readerInterrupt serves the interrupt of a device if a reader has it, and reports
+// whether it is the reader's alone.
+func readerInterrupt(n uintptr) (own bool) {
+	for r := mach.readers; r != nil; r = r.next {
+		if r.spec.interrupt != n {
+			continue
+		}
+		own = own || r.spec.own != 0
+		if r.busy > 0 {
+			r.acknowledge()
+			r.complete()
+		}
+	}
+	return own
+}
+
+// waitPage makes the current thread wait for a page that is missing, whose entry is
+// p; false: it cannot be read.
+func (m *machMem) waitPage(f *machFile, index uintptr, p *uintptr) bool {
+	r := f.reader
+	if *p == 0 && (r.dead || !r.start(f, index) && r.busy == 0) {
+		return false
+	}
+	mark := *p // 0: all slots are taken
+	if mach.nested == 0 {
+		thisCPU().cur.wait = mark
+		mach.sched.block(threadPage, 0)
+		return true
+	}
+	// An access of the machine half itself cannot wait for an interrupt.
+	for *p == mark && (mark != 0 || r.busy == r.slots) {
+		machPause()
+		r.complete()
+	}
+	return *p != 0 || mark == 0 || r.lastBad != mark
+}
