@@ -59,6 +59,9 @@ type Cache struct {
 	dirtyLimit  int64        // writers wait for write-back above it
 	dirtyEnough int64        // write-back begins
 
+	mappedMu sync.Mutex
+	mapped   map[*File]struct{} // those with mappings
+
 	mu     sync.Mutex
 	table  []uint64 // the machine's view: addresses of chunks; nil until the first chunk
 	shown  int      // places that the machine knows
@@ -77,7 +80,7 @@ type Cache struct {
 // New makes a cache. It takes no memory yet.
 func New(m Machine) *Cache {
 	total, _ := m.Memory()
-	c := &Cache{m: m, floor: max(total/16, 1<<20)}
+	c := &Cache{m: m, floor: max(total/16, 1<<20), mapped: make(map[*File]struct{})}
 	// At most a tenth of the RAM waits to be written (Linux: dirty_ratio is 20 %
 	// of what is available).
 	c.dirtyLimit = max(int64(total/10/PageSize), 4*chunkPages)
@@ -158,7 +161,7 @@ func (c *Cache) leave(ch *chunk) {
 func (c *Cache) take(dst []uint64) syscall.Errno {
 	n := c.m.TakePages(dst, c.floor)
 	for tries := 0; n < len(dst); tries++ {
-		if tries == 8 || !c.shrink(max(len(dst)-n, chunkPages)) {
+		if tries == 8 || !c.shrink(c.missing()+max(len(dst)-n, chunkPages)) {
 			n += c.m.TakePages(dst[n:], c.floor/4)
 			break
 		}
@@ -169,6 +172,12 @@ func (c *Cache) take(dst []uint64) syscall.Errno {
 	}
 	c.m.GivePages(dst[:n])
 	return syscall.ENOMEM
+}
+
+// missing is how many pages have to be freed before any can be taken.
+func (c *Cache) missing() int {
+	_, free := c.m.Memory()
+	return int((c.floor - min(free, c.floor)) / PageSize)
 }
 
 // shrink frees about n clean pages, by a clock over the chunks, and reports
@@ -193,18 +202,12 @@ func (c *Cache) shrink(n int) bool {
 	for _, ch := range empty {
 		ch.f.forgetIfEmpty(ch)
 	}
-	return freed > 0 || c.reclaim(n)
-}
-
-// reclaim makes the machine take about n clean pages of mapped files out of memory.
-func (c *Cache) reclaim(n int) (any bool) {
-	for ; n > 0; n -= chunkPages {
-		if r, e := c.m.MappedFile(opReclaim, 0, &[5]uintptr{}); e != 0 || r == 0 {
-			break
+	if freed < n { // those of mapped files are the machine's to evict
+		if r, e := c.m.MappedFile(opReclaim, 0, &[5]uintptr{uintptr(n - freed)}); e == 0 {
+			freed += int(r)
 		}
-		any = true
 	}
-	return any
+	return freed > 0
 }
 
 // flusher writes back what has been dirty for a while, and when much is. Its
@@ -269,8 +272,9 @@ func (w *flusher) run() {
 	clear(w.files)
 	w.mu.Unlock()
 	for _, f := range list {
-		f.writeBack(0, maxOffset)
+		f.SyncAll()
 	}
+	stored, n := w.c.stored() // while others were written
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy = false
@@ -280,6 +284,49 @@ func (w *flusher) run() {
 		}
 	}
 	if len(w.files) > 0 {
+		w.timer = time.AfterFunc(flushAfter, w.expired)
+	}
+	w.noteStores(stored, n)
+}
+
+// ServeStores writes back what mappings have stored, in time. The machine tells by an
+// interrupt that they do: wait returns after each. It returns when wait fails.
+func (c *Cache) ServeStores(interrupt uintptr, wait func() error) {
+	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(c.dirtyLimit)})
+	for wait() == nil {
+		list, n := c.stored()
+		c.flush.mu.Lock()
+		c.flush.noteStores(list, n)
+		c.flush.mu.Unlock()
+	}
+}
+
+// stored returns how many pages mappings have stored to, and the files that these may
+// belong to.
+func (c *Cache) stored() (list []*File, n int64) {
+	r, e := c.m.MappedFile(opStores, 0, &[5]uintptr{})
+	if e != 0 || r == 0 {
+		return nil, 0
+	}
+	c.mappedMu.Lock()
+	defer c.mappedMu.Unlock()
+	for f := range c.mapped {
+		list = append(list, f)
+	}
+	return list, int64(r)
+}
+
+// noteStores is note for files whose mappings were stored to, n pages in all. mu is
+// held.
+func (w *flusher) noteStores(list []*File, n int64) {
+	for _, f := range list {
+		w.files[f] = struct{}{}
+	}
+	switch {
+	case w.busy || n == 0:
+	case n >= w.c.dirtyEnough:
+		w.start()
+	case w.timer == nil:
 		w.timer = time.AfterFunc(flushAfter, w.expired)
 	}
 }

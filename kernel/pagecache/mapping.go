@@ -27,6 +27,9 @@ const (
 	_ // two for who drives the device
 	_
 	opReclaim
+	opLock
+	opNotice
+	opStores
 )
 
 // Bits of a page that MappedFile returns.
@@ -88,6 +91,9 @@ func (f *File) startMapping(end int64) syscall.Errno {
 			return max(e, syscall.ENOMEM)
 		}
 		f.mapped = h
+		f.c.mappedMu.Lock()
+		f.c.mapped[f] = struct{}{}
+		f.c.mappedMu.Unlock()
 	}
 	f.uses++
 	first := f.uses == 1
@@ -114,6 +120,9 @@ func (f *File) endMapping() {
 		return
 	}
 	f.collectPages(0, maxOffset, true)
+	f.c.mappedMu.Lock()
+	delete(f.c.mapped, f)
+	f.c.mappedMu.Unlock()
 	h := f.mapped
 	f.mapped, f.runs = 0, nil
 	f.eachChunk(func(c *chunk) { c.file = 0 })
@@ -238,6 +247,9 @@ func (f *File) collectPages(off, end int64, all bool) {
 	}
 	f.c.collectMu.Lock()
 	defer f.c.collectMu.Unlock()
+	// What is collected is clean to the machine, and not yet dirty here.
+	f.c.m.MappedFile(opLock, f.mapped, &[5]uintptr{1})
+	defer f.c.m.MappedFile(opLock, f.mapped, &[5]uintptr{})
 	out := &f.c.collected
 	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
 	for {

@@ -68,6 +68,10 @@ func beyond() error {
 			return err
 		}
 	}
+	for i := range versions { // stores to more pages than there are
+		versions[i]++
+		mark(m[i*page:], i, versions[i])
+	}
 	for i := range versions {
 		if err := marked(m[i*page:], i, versions[i]); err != nil {
 			return fmt.Errorf("at the end: %w", err)

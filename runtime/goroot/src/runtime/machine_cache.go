@@ -34,6 +34,40 @@ type machPageCache struct {
 	pages uintptr // taken and not given back
 	files *machFile
 	set   uint64 // of 64 pages: an argument of findUsedPage and unmapPageOf
+
+	stores machStores
+}
+
+// machStores are the pages that mappings have stored to since they were collected.
+// The kernel has to write them back in time, and cannot know of them.
+type machStores struct {
+	pages  uintptr
+	device uintptr // the interrupt that tells it,
+	enough uintptr // at the first page, and at so many; 0: never
+	limit  uintptr // stores wait when there are so many
+	due    bool    // the interrupt is
+}
+
+// storeDelay is how long (ns) a store waits if there are too many: longer than the
+// 10 ms after which sysmon has the goroutine give its P to who writes them back.
+const storeDelay = 25e6
+
+// mayStore counts one more page; false if the current thread has to wait first,
+// which it does then.
+func (c *machPageCache) mayStore() bool {
+	s := &c.stores
+	t := thisCPU().cur
+	if s.enough != 0 && s.pages >= s.limit && mach.nested == 0 && !t.delayed {
+		t.delayed = true
+		t.wait = ^uintptr(0) // no machRead's mark
+		mach.sched.block(threadPage, machNow()+storeDelay)
+		return false
+	}
+	t.delayed = false
+	if s.pages++; s.enough != 0 && (s.pages == 1 || s.pages == s.enough) {
+		s.due = true
+	}
+	return true
 }
 
 // takePages stores the addresses of up to n pages at out, as long as more than
@@ -63,6 +97,14 @@ func (m *machFrames) givePages(p, n uintptr) {
 // a file, preferably one that was not used lately.
 func (c *machPageCache) reclaim() bool {
 	return c.reclaimCached(true) || c.reclaimNew(true) || c.reclaimCached(false) || c.reclaimNew(false)
+}
+
+// reclaimMost takes about n pages back, and returns how many.
+func (c *machPageCache) reclaimMost(n uintptr) uintptr {
+	before := c.pages
+	for before-c.pages < n && c.reclaim() {
+	}
+	return before - c.pages
 }
 
 // reclaimCached looks at the parts of the kernel's cache; gentle spares those that
@@ -129,7 +171,7 @@ func (m *machMem) readable(f *machFile, first uintptr, set uint64) uint64 {
 // their frames are the caller's.
 func (m *machMem) evict(f *machFile, first uintptr, set uint64, gentle bool) uint64 {
 	c := &mach.cache
-	if f.held || set == 0 {
+	if f.held || f.locked || set == 0 {
 		return 0
 	}
 	if gentle {

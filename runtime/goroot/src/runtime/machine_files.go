@@ -30,6 +30,7 @@ type machFile struct {
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
+	locked bool    // so says the kernel
 }
 
 // fileRun is a part of a file that lies on the device as it is.
@@ -263,6 +264,9 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	case prot&areaPrivate != 0:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
 	case store:
+		if *p&fileDirty == 0 && !mach.cache.mayStore() {
+			return true // later
+		}
 		*p |= fileDirty
 		f.soil(index)
 		*e = uint64(phys) | protBits(prot) | pteFile
@@ -391,6 +395,9 @@ func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
 			m.freeFrame(*p & pteAddr)
 			mach.cache.pages--
 		}
+		if *p&fileDirty != 0 {
+			mach.cache.stores.pages--
+		}
 		*p = 0
 	}
 }
@@ -432,6 +439,9 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool)
 		}
 		store64(out+found*16, uint64(i))
 		store64(out+found*16+8, uint64(*p&^pteMask+directMap|*p&pteMask))
+		if *p&fileDirty != 0 {
+			mach.cache.stores.pages--
+		}
 		*p &^= fileDirty | fileNew
 		found++
 		first = i + 1
@@ -462,6 +472,9 @@ const (
 	fileOpReader
 	fileOpReaderEnd
 	fileOpReclaim
+	fileOpLock
+	fileOpNotice
+	fileOpStores
 )
 
 // machFileOp serves the kernel's calls about mappings of files.
@@ -475,11 +488,13 @@ func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
 	case fileOpReaderEnd:
 		(*machReader)(unsafe.Pointer(file)).end(a[0] != 0)
 		return 0
-	case fileOpReclaim:
-		if mach.cache.reclaim() {
-			return 1
-		}
+	case fileOpNotice:
+		mach.cache.stores.device, mach.cache.stores.enough, mach.cache.stores.limit = a[0], a[1], a[2]
 		return 0
+	case fileOpStores:
+		return mach.cache.stores.pages
+	case fileOpReclaim:
+		return mach.cache.reclaimMost(a[0])
 	}
 	f := (*machFile)(unsafe.Pointer(file))
 	if op == fileOpFree {
@@ -515,6 +530,8 @@ func (f *machFile) serve(op uintptr, a *[5]uintptr) uintptr {
 			return machErr(_ENOMEM)
 		}
 		return 1 // it reaches farther now
+	case fileOpLock:
+		f.locked = a[0] != 0
 	case fileOpRuns:
 		if !m.setRuns(f, a[0], a[1]) {
 			return machErr(_ENOMEM)

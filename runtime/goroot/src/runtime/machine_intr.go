@@ -176,7 +176,10 @@ func machTrap() {
 			mach.poll.interrupt(int(v - vectorDevice))
 		}
 	case v == 14 && mach.mem.pageFault(uintptr(t.cr2), uintptr(t.trapErr)):
-		if t.state == threadRunning {
+		if mach.cache.stores.due {
+			mach.cache.stores.due = false
+			mach.poll.interrupt(int(mach.cache.stores.device))
+		} else if t.state == threadRunning {
 			return // nothing else can have changed
 		}
 	case v == vectorNMI:

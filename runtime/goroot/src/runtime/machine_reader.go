@@ -96,8 +96,7 @@ func (r *machReader) start(f *machFile, index uintptr) bool {
 	if s == r.slots {
 		return false
 	}
-	if mach.mem.free < mach.mem.total/readFloor {
-		mach.cache.reclaim()
+	for mach.mem.free < mach.mem.total/readFloor && mach.cache.reclaim() {
 	}
 	frame := mach.mem.frame()
 	if frame == 0 {

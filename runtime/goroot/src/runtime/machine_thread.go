@@ -31,6 +31,7 @@ type machThread struct {
 	wait     uintptr     // futex address, where to put epoll events, or mark of a machRead
 	waitMax  int         // how many events fit
 	lostPage uintptr     // of a file: it could not be read
+	delayed  bool        // its store to a file has waited
 	next     *machThread // run queue
 	all      *machThread // every thread
 
@@ -301,6 +302,7 @@ func (s *machSched) expire(c *machCPU, now int64) {
 		switch t.state {
 		case threadFutex:
 			t.ax = uint64(machErr(110))
+		case threadPage: // a store: it has no result
 		default: // sleep ends, epoll_wait has no events
 			t.ax = 0
 		}

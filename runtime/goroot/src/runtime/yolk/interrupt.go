@@ -28,6 +28,9 @@ func NewInterrupt() *Interrupt {
 // Vector returns the number that the device is to send.
 func (i *Interrupt) Vector() uint32 { return uint32(i.vector) }
 
+// Device returns the number by which the machine knows it.
+func (i *Interrupt) Device() uintptr { return uintptr(i.vector - firstDevice) }
+
 // Wait returns once the interrupt has come since it returned last.
 func (i *Interrupt) Wait() error {
 	waitInterrupt(i.pd)

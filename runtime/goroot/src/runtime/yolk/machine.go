@@ -204,7 +204,7 @@ const (
 // NewReader makes the machine read over a queue whose interrupt is irq, and returns
 // its handle; 0 if it cannot.
 func NewReader(r *Reader, irq *Interrupt) uintptr {
-	r.Interrupt = uintptr(irq.vector - firstDevice)
+	r.Interrupt = irq.Device()
 	h, errno := file(opReader, 0, &[5]uintptr{uintptr(unsafe.Pointer(r))})
 	runtime.KeepAlive(r)
 	if errno != 0 {

@@ -89,6 +89,9 @@ func (k *disk) open(readOnly bool) (why string) {
 	}
 	if cache == nil {
 		cache = pagecache.New(yolk.Kernel.Machine())
+		if irq := yolk.NewInterrupt(); irq != nil {
+			go cache.ServeStores(irq.Device(), irq.Wait)
+		}
 	}
 	if len(mounted) == 0 {
 		yolk.BeforeExit(unmountInTime)
