@@ -292,7 +292,7 @@ func (w *flusher) run() {
 // ServeStores writes back what mappings have stored, in time. The machine tells by an
 // interrupt that they do: wait returns after each. It returns when wait fails.
 func (c *Cache) ServeStores(interrupt uintptr, wait func() error) {
-	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(c.dirtyLimit)})
+	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(2 * c.dirtyLimit)})
 	for wait() == nil {
 		list, n := c.stored()
 		c.flush.mu.Lock()

@@ -27,7 +27,7 @@ const (
 	_ // two for who drives the device
 	_
 	opReclaim
-	opLock
+	opCollected
 	opNotice
 	opStores
 )
@@ -247,9 +247,9 @@ func (f *File) collectPages(off, end int64, all bool) {
 	}
 	f.c.collectMu.Lock()
 	defer f.c.collectMu.Unlock()
-	// What is collected is clean to the machine, and not yet dirty here.
-	f.c.m.MappedFile(opLock, f.mapped, &[5]uintptr{1})
-	defer f.c.m.MappedFile(opLock, f.mapped, &[5]uintptr{})
+	// What is collected is clean to the machine, and not yet dirty here: until the
+	// next call it is not evicted.
+	defer f.c.m.MappedFile(opCollected, f.mapped, &[5]uintptr{})
 	out := &f.c.collected
 	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
 	for {

@@ -28,12 +28,13 @@ type machCached struct {
 
 // machPageCache is what the machine half knows of the cache.
 type machPageCache struct {
-	table uintptr // of addresses of machCached, or 0 for a free place
-	size  uintptr // places
-	hand  uintptr // where reclaim goes on
-	pages uintptr // taken and not given back
-	files *machFile
-	set   uint64 // of 64 pages: an argument of findUsedPage and unmapPageOf
+	table uintptr   // of addresses of machCached, or 0 for a free place
+	size  uintptr   // places
+	hand  uintptr   // where reclaim goes on,
+	pages uintptr   // taken and not given back
+	file  *machFile // and behind the table's end
+	files *machFile // all that are mapped
+	set   uint64    // of 64 pages: an argument of findUsedPage and unmapPageOf
 
 	stores machStores
 }
@@ -94,9 +95,40 @@ func (m *machFrames) givePages(p, n uintptr) {
 }
 
 // reclaim takes pages that nobody uses back into the free memory: all of one part of
-// a file, preferably one that was not used lately.
+// a file, preferably one that was not used lately. It is a clock that goes over the
+// parts of the kernel's cache, then over mapped files, whose pages the kernel may not
+// know.
 func (c *machPageCache) reclaim() bool {
-	return c.reclaimCached(true) || c.reclaimNew(true) || c.reclaimCached(false) || c.reclaimNew(false)
+	for turns := 0; turns < 3; { // what is left of one, a whole one, one that spares nothing
+		freed, end := c.step(turns < 2)
+		if freed {
+			return true
+		}
+		if end {
+			turns++
+		}
+	}
+	return false
+}
+
+// step looks at the next part; gentle spares what was used lately. end says that a
+// turn of the clock is complete.
+func (c *machPageCache) step(gentle bool) (freed, end bool) {
+	if c.hand < c.size {
+		p := load64(c.table + c.hand*8)
+		c.hand++
+		return p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), gentle), false
+	}
+	f := c.file
+	switch {
+	case f == nil:
+		c.hand, c.file = 0, c.files
+		return false, true
+	case f.hand >= min(f.pages, f.size):
+		f.hand, c.file = 0, f.next
+		return false, false
+	}
+	return mach.mem.evictNew(f, gentle), false
 }
 
 // reclaimMost takes about n pages back, and returns how many.
@@ -105,31 +137,6 @@ func (c *machPageCache) reclaimMost(n uintptr) uintptr {
 	for before-c.pages < n && c.reclaim() {
 	}
 	return before - c.pages
-}
-
-// reclaimCached looks at the parts of the kernel's cache; gentle spares those that
-// were used lately.
-func (c *machPageCache) reclaimCached(gentle bool) bool {
-	for tries := c.size; tries > 0; tries-- {
-		p := load64(c.table + min(c.hand, c.size-1)*8)
-		if c.hand++; c.hand >= c.size {
-			c.hand = 0
-		}
-		if p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), gentle) {
-			return true
-		}
-	}
-	return false
-}
-
-// reclaimNew looks at the pages of mapped files that the kernel does not know.
-func (c *machPageCache) reclaimNew(gentle bool) bool {
-	for f := c.files; f != nil; f = f.next {
-		if mach.mem.evictNew(f, gentle) {
-			return true
-		}
-	}
-	return false
 }
 
 // take frees the pages of one part; gentle spares it if it was used lately.
@@ -159,7 +166,7 @@ func (c *machPageCache) take(p *machCached, gentle bool) bool {
 func (m *machMem) readable(f *machFile, first uintptr, set uint64) uint64 {
 	for left := set; left != 0; left &= left - 1 {
 		i := uintptr(sys.TrailingZeros64(left))
-		if p := m.present(f, first+i); p != nil && *p&fileDirty != 0 || !f.placed(first+i) {
+		if p := m.present(f, first+i); p != nil && *p&(fileDirty|fileCollected) != 0 || !f.placed(first+i) {
 			set &^= 1 << i
 		}
 	}
@@ -171,7 +178,7 @@ func (m *machMem) readable(f *machFile, first uintptr, set uint64) uint64 {
 // their frames are the caller's.
 func (m *machMem) evict(f *machFile, first uintptr, set uint64, gentle bool) uint64 {
 	c := &mach.cache
-	if f.held || f.locked || set == 0 {
+	if f.held || set == 0 {
 		return 0
 	}
 	if gentle {
@@ -207,27 +214,17 @@ func unmapPageOf(m *machMem, va uintptr, e *uint64, start uintptr) {
 	}
 }
 
-// evictNew frees up to 64 pages that the kernel does not know: read here, or made for
+// evictNew frees the next pages that the kernel does not know: read here, or made for
 // holes, and not stored to.
 func (m *machMem) evictNew(f *machFile, gentle bool) bool {
 	const perTable = machPage / 8 // entries in a page of the table
-	for left := min(f.pages, f.size) + perTable; left > 0; {
-		first := f.hand
-		if first >= min(f.pages, f.size) {
-			first = 0
-		}
-		if m.present(f, first) == nil {
-			f.hand = first + perTable
-			left -= min(left, perTable)
-			continue
-		}
-		f.hand = first + 64
-		left -= min(left, 64)
-		if m.freeNew(f, first, gentle) {
-			return true
-		}
+	first := f.hand
+	if m.present(f, first) == nil {
+		f.hand = (first/perTable + 1) * perTable
+		return false
 	}
-	return false
+	f.hand += 64
+	return m.freeNew(f, first, gentle)
 }
 
 // freeNew frees those of the 64 pages from first on.

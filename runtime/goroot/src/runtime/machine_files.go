@@ -30,7 +30,8 @@ type machFile struct {
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
-	locked bool    // so says the kernel
+
+	collected machRange // pages outside of it are not fileCollected
 }
 
 // fileRun is a part of a file that lies on the device as it is.
@@ -109,6 +110,9 @@ const (
 	fileDirty    = 1 << 1 // stored to since collect
 	fileNew      = 1 << 2 // made or read here, and the kernel does not know yet
 	fileReading  = 1 << 3 // not there yet: the rest is the mark of a machRead
+	// The kernel has just been told of a store and does not yet keep the page for
+	// that reason.
+	fileCollected = 1 << 4
 )
 
 const (
@@ -146,6 +150,9 @@ func (m *machMem) dropFile(f *machFile) {
 	m.setRuns(f, 0, 0)
 	if f.reader != nil {
 		f.reader.forget(f)
+	}
+	if mach.cache.file == f {
+		mach.cache.file = f.next
 	}
 	for p := &mach.cache.files; *p != nil; p = &(*p).next {
 		if *p == f {
@@ -412,9 +419,10 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 
 // fileCollect stores indexes and pages (as fileInstall returns them) of up to n
 // pages in [first, end) that were stored to since the last time at out, pairs of 8
-// bytes, and returns how many. What it returns is clean and write-protected then.
-// all means those too that are new.
+// bytes, and returns how many. What it returns is clean and write-protected then, and
+// cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
+	m.endCollect(f)
 	found := uintptr(0)
 	whole := first <= f.dirty.start && f.dirty.end <= end
 	if all {
@@ -442,7 +450,7 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool)
 		if *p&fileDirty != 0 {
 			mach.cache.stores.pages--
 		}
-		*p &^= fileDirty | fileNew
+		*p = *p&^(fileDirty|fileNew) | fileCollected
 		found++
 		first = i + 1
 	}
@@ -452,10 +460,21 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool)
 	case whole:
 		f.dirty.start = first
 	}
+	f.collected = machRange{from, first}
 	if found > 0 {
 		m.changeMappings(f, from, first, cleanFilePage)
 	}
 	return found
+}
+
+// endCollect says that the kernel keeps what the last fileCollect has returned.
+func (m *machMem) endCollect(f *machFile) {
+	for i := f.collected.start; i < f.collected.end; i++ {
+		if p := m.present(f, i); p != nil {
+			*p &^= fileCollected
+		}
+	}
+	f.collected = machRange{}
 }
 
 // Operations of nrFile.
@@ -472,7 +491,7 @@ const (
 	fileOpReader
 	fileOpReaderEnd
 	fileOpReclaim
-	fileOpLock
+	fileOpCollected
 	fileOpNotice
 	fileOpStores
 )
@@ -530,8 +549,8 @@ func (f *machFile) serve(op uintptr, a *[5]uintptr) uintptr {
 			return machErr(_ENOMEM)
 		}
 		return 1 // it reaches farther now
-	case fileOpLock:
-		f.locked = a[0] != 0
+	case fileOpCollected:
+		m.endCollect(f)
 	case fileOpRuns:
 		if !m.setRuns(f, a[0], a[1]) {
 			return machErr(_ENOMEM)
