@@ -11,10 +11,11 @@ const (
 	maxMapRuns   = 300
 )
 
-// needExtents converts a file with a block map. Caller holds i.grow.
+// needExtents converts a file with a block map. Caller holds i.data, so that the file
+// stays what it is, and i.grow. ESTALE: it is gone.
 func (i *Inode) needExtents() syscall.Errno {
 	i.mu.RLock()
-	done := i.extents()
+	done := i.extents() && !i.gone
 	i.mu.RUnlock()
 	if done {
 		return 0
@@ -26,6 +27,9 @@ func (i *Inode) needExtents() syscall.Errno {
 
 // toExtents is needExtents for a caller that holds i.mu.
 func (i *Inode) toExtents() syscall.Errno {
+	if i.gone {
+		return syscall.ESTALE
+	}
 	if i.extents() {
 		return 0
 	}

@@ -339,11 +339,16 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	return o.end(errno)
 }
 
-// free1 frees an inode that has no links and no references.
+// free1 frees an inode that has no links and no references. Goroutines may use it
+// all the same when the file system ends with open files: i.data waits for those that
+// write to its blocks, and the others find it gone.
 func (fs *FS) free1(i *Inode) {
+	i.data.Lock()
+	defer i.data.Unlock()
+	i.mu.Lock()
+	i.gone = true
 	fs.release(&i.ahead)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	i.mu.Lock()
 	o, errno := fs.beginPromised(80, insertBlocks)
 	if errno == 0 {
 		errno = o.end(i.freeAll(o))

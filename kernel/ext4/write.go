@@ -32,7 +32,12 @@ func (i *Inode) Reserve(off, n int64) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	list, errno := i.maps(first, end-first)
+	i.mu.RLock() // free1 takes promises back with i.mu held
+	defer i.mu.RUnlock()
+	if i.gone {
+		return syscall.ESTALE
+	}
+	list, errno := i.mapsLocked(first, end-first)
 	if errno != 0 {
 		return errno
 	}
