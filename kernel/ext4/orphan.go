@@ -320,7 +320,7 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 			return errno
 		}
 	}
-	o, errno := fs.beginPromised(80, insertBlocks)
+	o, errno := fs.beginPromised(80, 0)
 	if errno != 0 {
 		return errno
 	}
@@ -349,7 +349,7 @@ func (fs *FS) free1(i *Inode) {
 	i.gone = true
 	fs.release(&i.ahead)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	o, errno := fs.beginPromised(80, insertBlocks)
+	o, errno := fs.beginPromised(80, 0)
 	if errno == 0 {
 		errno = o.end(i.freeAll(o))
 	}

@@ -84,7 +84,11 @@ func (fs *FS) unclaim(n int64) {
 	}
 }
 
-// margin is what data leaves to metadata: blocks of extent trees and directories.
+// margin is how many free blocks promises to data leave. Changes of metadata leave
+// half of them (begin), and so does data without a promise: pages that a mapping has
+// made dirty, whose writer cannot be told any more. That half is for the extent trees
+// of promised data (beginPromised), which would fail if anything else took the last
+// blocks.
 func (fs *FS) margin() int64 { return int64(min(fs.blocks/50, 1024)) }
 
 // take takes up to want blocks in memory, all of them claimed before: at goal, or

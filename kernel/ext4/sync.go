@@ -99,7 +99,7 @@ func (i *Inode) writeTimes() syscall.Errno {
 }
 
 // beginPromised is begin for a change that makes promises true or frees space: it
-// may use what is kept for that.
+// may use what is kept for that (FS.margin).
 func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
 	return fs.beginMargin(credits, blocks, 0)
 }

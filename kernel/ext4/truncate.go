@@ -35,7 +35,7 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 // resize journals a new size and frees the blocks from block first on. Caller
 // holds i.mu.
 func (i *Inode) resize(size, first uint64) syscall.Errno {
-	o, errno := i.fs.beginPromised(80, insertBlocks)
+	o, errno := i.fs.beginPromised(80, 0)
 	if errno != 0 {
 		return errno
 	}

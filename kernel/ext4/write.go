@@ -171,7 +171,7 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, errno
 		i.fs.unclaim(int64(promised - holes))
 		promised = holes
 	}
-	if errno := i.fs.claim(int64(holes-promised), 0); errno != 0 {
+	if errno := i.fs.claim(int64(holes-promised), i.fs.margin()/2); errno != 0 {
 		i.fs.unclaim(int64(promised))
 		return nil, errno
 	}
