@@ -315,7 +315,7 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	defer i.Put()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.kind() == typeReg && i.extents() {
+	if i.kind() == typeReg {
 		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); errno != 0 {
 			return errno
 		}
@@ -324,8 +324,8 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	if i.extents() {
-		errno = i.remove(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits, maxLogical)
+	if i.kind() == typeReg {
+		errno = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
 	}
 	if errno == 0 {
 		errno = i.next(o, 4)
@@ -396,10 +396,7 @@ func (i *Inode) freeContent(o *op) syscall.Errno {
 	default:
 		return 0
 	}
-	if i.extents() {
-		return i.remove(o, 0, maxLogical)
-	}
-	return i.freeMap(o)
+	return i.cut(o, 0)
 }
 
 func (i *Inode) attrBlocks() uint64 {
