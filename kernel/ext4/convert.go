@@ -1,6 +1,9 @@
 package ext4
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+)
 
 // A file with a block map becomes an extent tree before its map changes in another
 // way than being cut off. That is one transaction, so the map's own blocks and pieces
@@ -58,14 +61,21 @@ func (i *Inode) toExtents() syscall.Errno {
 	return o.end(i.writeData(o))
 }
 
-// readMap lists a map's pieces and its own blocks.
+// readMap lists a map's pieces and its own blocks, those first: few of them have few
+// pieces.
 func (i *Inode) readMap() (runs []mapping, blocks []uint64, errno syscall.Errno) {
+	for level := 1; level <= 3; level++ {
+		blocks, errno = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		if errno != 0 {
+			return nil, nil, errno
+		}
+	}
 	end := uint64(maxLogical)
 	for l := uint64(0); l < end; {
 		if _, _, ok := i.fs.indirectWay(l); !ok {
 			break
 		}
-		m, errno := i.lookupIndirect(l, maxExtent)
+		m, errno := i.lookup(l, end-l)
 		if errno != 0 {
 			return nil, nil, errno
 		}
@@ -81,12 +91,6 @@ func (i *Inode) readMap() (runs []mapping, blocks []uint64, errno syscall.Errno)
 			return nil, nil, syscall.EOPNOTSUPP
 		}
 	}
-	for level := 1; level <= 3; level++ {
-		blocks, errno = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
-		if errno != 0 {
-			return nil, nil, errno
-		}
-	}
 	return runs, blocks, 0
 }
 
@@ -97,6 +101,9 @@ func (i *Inode) mapBlocks(list []uint64, block uint64, level int) ([]uint64, sys
 	}
 	if len(list) >= maxMapBlocks {
 		return nil, syscall.EOPNOTSUPP
+	}
+	if !i.fs.usable(block, 1) || slices.Contains(list, block) {
+		return nil, i.fs.corrupt("block map of inode", uint64(i.ino))
 	}
 	list = append(list, block)
 	if level == 1 {

@@ -3,6 +3,7 @@ package ext4
 import (
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
@@ -85,4 +86,53 @@ func TestTruncateMap(t *testing.T) {
 	i.Put()
 	unmount(t, f)
 	fsck(t, save(t, disk))
+}
+
+// A damaged map leads from all its slots to the same blocks. Nobody follows each way
+// through it: holes are passed by whole blocks of the map, and data by those too where
+// only its end is looked for.
+func TestMapInCircles(t *testing.T) {
+	for _, data := range []bool{false, true} {
+		disk, _ := mapFile(t)
+		f := mount(t, disk, Options{})
+		i := walk(t, f, "file")
+		b3 := le.Uint32(i.block[4*(directBlocks+2):])
+		b2 := le.Uint32(i.block[4*(directBlocks+1):])
+		b1 := le.Uint32(i.block[4*directBlocks:])
+		b0 := uint32(0)
+		if data {
+			b0 = le.Uint32(i.block[:])
+		}
+		clear(i.block[:4*(directBlocks+2)])
+		i.size = 16 << 30
+		for block, v := range map[uint32]uint32{b3: b2, b2: b1, b1: b0} {
+			b, errno := f.j.Get(uint64(block))
+			ok(t, errno)
+			for k := 0; k < len(b.Data); k += 4 {
+				le.PutUint32(b.Data[k:], v)
+			}
+			b.Put()
+		}
+		steps := 0
+		for l, end := uint64(0), i.size>>f.blockBits; l < end; steps++ {
+			m, errno := i.lookupIndirect(l, end-l, true)
+			ok(t, errno)
+			l += m.n
+		}
+		if steps > 256*256+10 {
+			t.Errorf("data %v: %d steps to the end of the file", data, steps)
+		}
+		if !data {
+			if off, errno := i.SeekData(0); errno != syscall.ENXIO {
+				t.Errorf("SeekData = %d, %v", off, errno)
+			}
+		} else if off, errno := i.SeekHole(100 << 20); errno != 0 || off != int64(i.size) {
+			t.Errorf("SeekHole = %d, %v", off, errno)
+		}
+		if errno := i.toExtents(); errno != syscall.EIO {
+			t.Errorf("conversion: %v, want EIO", errno)
+		}
+		i.Put()
+		unmount(t, f)
+	}
 }
