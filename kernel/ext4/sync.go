@@ -8,6 +8,8 @@ import (
 
 // lateInodes have times in memory that no transaction has seen. Each is referenced.
 type lateInodes struct {
+	writing sync.Mutex // held while a set is journalled: who finds none waits for that
+
 	mu    sync.Mutex
 	set   map[*Inode]struct{}
 	timer *time.Timer // nil: not armed
@@ -71,6 +73,8 @@ func (fs *FS) notLate(i *Inode) {
 // writeLate journals the times of all inodes that have new ones.
 func (fs *FS) writeLate() (errno syscall.Errno) {
 	l := &fs.late
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	set := l.set
 	l.set = nil

@@ -53,3 +53,33 @@ func TestUnmountBesideChange(t *testing.T) {
 	unmount(t, f)
 	fsck(t, save(t, disk))
 }
+
+// Sync, and Unmount, waits for the times that another Sync is about to journal.
+func TestSyncBesideSync(t *testing.T) {
+	f := mount(t, load(t, mkfs(t, "16M")), Options{})
+	r := root(t, f)
+	i := create(t, r, "file", typeReg|0o644)
+	ok(t, i.SetAttr(SetMtime, Attr{Mtime: 1e9}))
+	i.mu.Lock()
+	first, second := make(chan syscall.Errno, 1), make(chan syscall.Errno, 1)
+	go func() { first <- f.Sync() }()
+	for taken := false; !taken; time.Sleep(time.Millisecond) {
+		f.late.mu.Lock()
+		taken = f.late.set == nil
+		f.late.mu.Unlock()
+	}
+	go func() { second <- f.Sync() }()
+	select {
+	case <-second:
+		t.Error("Sync returned before the times were written")
+	case <-time.After(50 * time.Millisecond):
+	}
+	i.mu.Unlock()
+	ok(t, <-first)
+	if !t.Failed() {
+		ok(t, <-second)
+	}
+	i.Put()
+	r.Put()
+	unmount(t, f)
+}
