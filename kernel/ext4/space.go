@@ -16,10 +16,11 @@ type space struct {
 	ahead    atomic.Int64 // kept for what follows the end of files; not in free
 
 	mu      sync.Mutex
-	windows map[*window]struct{} // windows with blocks
+	windows map[*window]struct{} // all windows with blocks
 }
 
-// window is a run of blocks kept in memory for one file's next blocks.
+// window is a run of blocks kept in memory for one file's next blocks. It gets and
+// loses them together with its place in space.windows: space.mu is taken inside mu.
 type window struct {
 	mu      sync.Mutex
 	phys, n uint64
@@ -244,24 +245,24 @@ func (fs *FS) roomAhead() bool {
 func (fs *FS) keep(w *window, phys, n uint64) {
 	s := &fs.space
 	s.ahead.Add(int64(n))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.phys, w.n = phys, n
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.windows == nil {
 		s.windows = map[*window]struct{}{}
 	}
 	s.windows[w] = struct{}{}
-	s.mu.Unlock()
-	w.mu.Lock()
-	w.phys, w.n = phys, n
-	w.mu.Unlock()
 }
 
 // release gives a window's blocks back.
 func (fs *FS) release(w *window) {
 	s := &fs.space
+	w.mu.Lock()
 	s.mu.Lock()
 	delete(s.windows, w)
 	s.mu.Unlock()
-	w.mu.Lock()
 	phys, n := w.phys, w.n
 	w.n = 0
 	w.mu.Unlock()
