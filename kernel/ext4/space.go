@@ -191,6 +191,9 @@ func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	}
 	o.claimed--
 	if errno := o.use(phys, 1); errno != 0 {
+		if !o.changed {
+			o.fs.untake(phys, 1)
+		}
 		return 0, errno
 	}
 	return phys, 0

@@ -274,6 +274,9 @@ func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
 		return 0, errno
 	}
 	errno = o.use(phys, n)
+	if errno != 0 && !o.changed {
+		fs.untake(phys, n)
+	}
 	if errno == 0 {
 		i.blocks += n << (fs.blockBits - 9)
 		errno = i.insert(o, mapping{m.logical, phys, n, true})

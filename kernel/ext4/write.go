@@ -246,23 +246,28 @@ func (i *Inode) record(pieces []piece, size uint64) syscall.Errno {
 		i.untake(pieces)
 		return errno
 	}
-	return o.end(i.recordIn(o, pieces, size))
+	rest, errno := i.recordIn(o, pieces, size)
+	if errno != 0 && !o.changed { // otherwise the journal ends
+		i.untake(rest)
+	}
+	return o.end(errno)
 }
 
-func (i *Inode) recordIn(o *op, pieces []piece, size uint64) syscall.Errno {
+// recordIn is record in an open change; rest is what it has not recorded if it fails.
+func (i *Inode) recordIn(o *op, pieces []piece, size uint64) (rest []piece, errno syscall.Errno) {
 	fs := i.fs
-	for _, p := range pieces {
+	for k, p := range pieces {
 		if !p.fresh && !p.unwritten {
 			continue
 		}
 		if errno := i.next(o, i.pieceCost(p)); errno != 0 {
-			return errno
+			return pieces[k:], errno
 		}
 		for m := p.mapping; m.n > 0; {
 			part := m
 			part.n = min(m.n, maxExtent)
 			if errno := i.recordPiece(o, part, p.fresh); errno != 0 {
-				return errno
+				return pieces[k:], errno
 			}
 			m.logical, m.phys, m.n = m.logical+part.n, m.phys+part.n, m.n-part.n
 		}
@@ -270,7 +275,7 @@ func (i *Inode) recordIn(o *op, pieces []piece, size uint64) syscall.Errno {
 		i.size = max(i.size, min(size, (p.logical+p.n)<<fs.blockBits))
 	}
 	i.size = max(i.size, size)
-	return i.writeData(o)
+	return nil, i.writeData(o)
 }
 
 func (i *Inode) pieceCost(p piece) int {
