@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"math/rand/v2"
 	"os"
 	"strconv"
 	"syscall"
@@ -134,5 +135,41 @@ func TestMapInCircles(t *testing.T) {
 		}
 		i.Put()
 		unmount(t, f)
+	}
+}
+
+// Whatever a map and its inode say, nothing panics and nothing goes on forever.
+func TestDamagedMaps(t *testing.T) {
+	disk, _ := mapFile(t)
+	f := mount(t, disk.Clone(), Options{})
+	i := walk(t, f, "file")
+	table, _ := f.locate(i.ino)
+	g := &regions{disk: disk, blocks: []uint64{table}}
+	for level := 1; level <= 3; level++ {
+		list, errno := i.mapBlocks(nil, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		ok(t, errno)
+		g.blocks = append(g.blocks, list...)
+	}
+	i.Put()
+	unmount(t, f)
+	for k := range uint64(200) {
+		r := rand.New(rand.NewPCG(1, k))
+		f, err := Mount(g.mutate(mutations(g, r)), Options{CacheBytes: 1 << 18})
+		if err != nil {
+			continue
+		}
+		if i, errno := f.Inode(12); errno == 0 {
+			i.SeekData(r.Int64N(1 << 30))
+			i.SeekHole(r.Int64N(1 << 30))
+			i.ReadData([][]byte{make([]byte, 8192)}, r.Int64N(1<<16)<<10)
+			i.Truncate(r.Int64N(80 << 20))
+			i.WriteData([][]byte{make([]byte, 4096)}, r.Int64N(1<<16)<<10, 0)
+			i.Truncate(r.Int64N(1 << 20))
+			i.Put()
+		}
+		dir := root(t, f)
+		dir.Unlink("file")
+		dir.Put()
+		f.Unmount()
 	}
 }
