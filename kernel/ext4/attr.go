@@ -67,6 +67,9 @@ func (i *Inode) SetAttr(mask AttrMask, a Attr) syscall.Errno {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.gone {
+		return syscall.ESTALE
+	}
 	if mask&(SetMode|SetUID|SetGID) == 0 {
 		i.take(mask, a)
 		i.late()

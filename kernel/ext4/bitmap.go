@@ -150,7 +150,8 @@ func (fs *FS) pieces(phys, n uint64, f func(g *group, bit, n uint32) syscall.Err
 }
 
 // use journals that blocks, taken in memory before, belong to a file. Two buffers
-// per group.
+// per group. If it fails and the change has not changed anything, the caller gives
+// the blocks back.
 func (o *op) use(phys, n uint64) syscall.Errno {
 	fs := o.fs
 	return fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {

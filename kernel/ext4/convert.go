@@ -1,20 +1,25 @@
 package ext4
 
-import "syscall"
+import (
+	"slices"
+	"syscall"
+)
 
-// A file with a block map becomes an extent tree before its map changes. That is
-// one transaction, so the map's own blocks and pieces are bounded: a file with
-// more, about 128 MiB with blocks of 4 KiB or a very scattered one, is read and
-// overwritten, and other changes fail with EOPNOTSUPP; a copy of it has extents.
+// A file with a block map becomes an extent tree before its map changes in another
+// way than being cut off. That is one transaction, so the map's own blocks and pieces
+// are bounded: a file with more, about 128 MiB with blocks of 4 KiB or a very
+// scattered one, is read, overwritten and made shorter, and other changes fail with
+// EOPNOTSUPP; a copy of it has extents.
 const (
 	maxMapBlocks = 32
 	maxMapRuns   = 300
 )
 
-// needExtents converts a file with a block map. Caller holds i.grow.
+// needExtents converts a file with a block map. Caller holds i.data, so that the file
+// stays what it is, and i.grow. ESTALE: it is gone.
 func (i *Inode) needExtents() syscall.Errno {
 	i.mu.RLock()
-	done := i.extents()
+	done := i.extents() && !i.gone
 	i.mu.RUnlock()
 	if done {
 		return 0
@@ -26,6 +31,9 @@ func (i *Inode) needExtents() syscall.Errno {
 
 // toExtents is needExtents for a caller that holds i.mu.
 func (i *Inode) toExtents() syscall.Errno {
+	if i.gone {
+		return syscall.ESTALE
+	}
 	if i.extents() {
 		return 0
 	}
@@ -53,14 +61,21 @@ func (i *Inode) toExtents() syscall.Errno {
 	return o.end(i.writeData(o))
 }
 
-// readMap lists a map's pieces and its own blocks.
+// readMap lists a map's pieces and its own blocks, those first: few of them have few
+// pieces.
 func (i *Inode) readMap() (runs []mapping, blocks []uint64, errno syscall.Errno) {
+	for level := 1; level <= 3; level++ {
+		blocks, errno = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		if errno != 0 {
+			return nil, nil, errno
+		}
+	}
 	end := uint64(maxLogical)
 	for l := uint64(0); l < end; {
 		if _, _, ok := i.fs.indirectWay(l); !ok {
 			break
 		}
-		m, errno := i.lookupIndirect(l, maxExtent)
+		m, errno := i.lookup(l, end-l)
 		if errno != 0 {
 			return nil, nil, errno
 		}
@@ -76,12 +91,6 @@ func (i *Inode) readMap() (runs []mapping, blocks []uint64, errno syscall.Errno)
 			return nil, nil, syscall.EOPNOTSUPP
 		}
 	}
-	for level := 1; level <= 3; level++ {
-		blocks, errno = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
-		if errno != 0 {
-			return nil, nil, errno
-		}
-	}
 	return runs, blocks, 0
 }
 
@@ -92,6 +101,9 @@ func (i *Inode) mapBlocks(list []uint64, block uint64, level int) ([]uint64, sys
 	}
 	if len(list) >= maxMapBlocks {
 		return nil, syscall.EOPNOTSUPP
+	}
+	if !i.fs.usable(block, 1) || slices.Contains(list, block) {
+		return nil, i.fs.corrupt("block map of inode", uint64(i.ino))
 	}
 	list = append(list, block)
 	if level == 1 {
@@ -110,33 +122,47 @@ func (i *Inode) mapBlocks(list []uint64, block uint64, level int) ([]uint64, sys
 	return list, 0
 }
 
-// freeMap frees all blocks of a file with a map, in as many handles as it needs.
-func (i *Inode) freeMap(o *op) syscall.Errno {
+// freeMap frees the blocks of a file with a map from block first on, in as many
+// handles as it needs.
+func (i *Inode) freeMap(o *op, first uint64) syscall.Errno {
 	touch := func() { o.changed = true }
-	for level := 3; level > 0; level-- {
-		slot := i.block[4*(directBlocks+level-1):][:4]
-		if errno := i.freeSlots(o, slot, touch, level); errno != 0 {
+	per := uint64(i.fs.blockSize / 4)
+	starts := [...]uint64{0, directBlocks, directBlocks + per, directBlocks + per + per*per}
+	for level := 3; level >= 0; level-- {
+		slots := i.block[:4*directBlocks]
+		if level > 0 {
+			slots = i.block[4*(directBlocks+level-1):][:4]
+		}
+		if errno := i.freeSlots(o, slots, touch, level, first-min(first, starts[level])); errno != 0 {
 			return errno
 		}
 	}
-	return i.freeSlots(o, i.block[:4*directBlocks], touch, 0)
+	return 0
 }
 
 // freeSlots frees what slots name, from the last on, and clears them in the same
-// handle; level is how many levels of map lie between a slot and data.
-func (i *Inode) freeSlots(o *op, slots []byte, touch func(), level int) syscall.Errno {
+// handle; level is how many levels of map lie between a slot and data. The first keep
+// blocks of data stay.
+func (i *Inode) freeSlots(o *op, slots []byte, touch func(), level int, keep uint64) syscall.Errno {
+	span := uint64(1) << (level * int(i.fs.blockBits-2)) // blocks of a slot
 	for k := len(slots) - 4; k >= 0; k -= 4 {
-		v := uint64(le.Uint32(slots[k:]))
+		v, at := uint64(le.Uint32(slots[k:])), uint64(k/4)*span
+		if at+span <= keep {
+			break
+		}
 		if v == 0 {
 			continue
 		}
 		n := uint64(1)
 		if level > 0 {
-			if errno := i.freeBelow(o, v, level); errno != 0 {
+			if errno := i.freeBelow(o, v, level, keep-min(keep, at)); errno != 0 {
 				return errno
 			}
+			if at < keep {
+				break
+			}
 		} else {
-			for k >= 4 && uint64(le.Uint32(slots[k-4:]))+1 == v && v > 1 {
+			for uint64(k/4) > keep && uint64(le.Uint32(slots[k-4:]))+1 == v && v > 1 {
 				k, v, n = k-4, v-1, n+1
 			}
 		}
@@ -153,7 +179,7 @@ func (i *Inode) freeSlots(o *op, slots []byte, touch func(), level int) syscall.
 	return 0
 }
 
-func (i *Inode) freeBelow(o *op, block uint64, level int) syscall.Errno {
+func (i *Inode) freeBelow(o *op, block uint64, level int, keep uint64) syscall.Errno {
 	if !i.fs.usable(block, 1) {
 		return i.fs.corrupt("block map of inode", uint64(i.ino))
 	}
@@ -162,5 +188,5 @@ func (i *Inode) freeBelow(o *op, block uint64, level int) syscall.Errno {
 		return errno
 	}
 	defer b.Put()
-	return i.freeSlots(o, b.Data, func() { o.dirty(b, nil) }, level-1)
+	return i.freeSlots(o, b.Data, func() { o.dirty(b, nil) }, level-1, keep)
 }

@@ -16,7 +16,8 @@
 // Locks, in the order in which they are taken:
 //
 //	FS.rename       one rename between two directories at a time
-//	Inode.data      shared by reads and writes of data, exclusive for truncation
+//	FS.late.writing one Sync at a time journals times
+//	Inode.data      shared by reads and writes of data, exclusive where blocks are freed
 //	Inode.grow      one writer that allocates at a time
 //	Inode.mu        names, size, extents and attributes; a directory before the
 //	                inodes in it, otherwise by inode number

@@ -230,7 +230,7 @@ func (p *path) after() uint64 {
 // hole's. Caller holds i.mu.
 func (i *Inode) lookup(l, n uint64) (mapping, syscall.Errno) {
 	if !i.extents() {
-		return i.lookupIndirect(l, n)
+		return i.lookupIndirect(l, n, false)
 	}
 	if l >= maxLogical {
 		return mapping{logical: l, n: n}, 0

@@ -218,7 +218,8 @@ func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 
 // removeLast takes away the last piece of what is mapped from lo up to hi, at most
 // a group's size; done: nothing is mapped there any more. With free its blocks are
-// freed. removeCost buffers, insertBlocks blocks once per range.
+// freed. removeCost buffers; insertBlocks blocks if it cuts an extent in two, which
+// a range does once.
 func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, errno syscall.Errno) {
 	p, errno := i.find(hi - 1)
 	if errno != 0 {
@@ -319,7 +320,9 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 }
 
 // remove takes away everything from lo up to hi and frees it, in as many handles
-// as it needs: after each the inode is written.
+// as it needs: after each the inode is written. insertBlocks blocks if something
+// mapped lies behind hi, whose extent may have to be split; otherwise none, so that
+// files can be removed when the disk is full.
 func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 	for {
 		if errno := i.next(o, i.removeCost()); errno != 0 {

@@ -33,8 +33,13 @@ func (fs *FS) indirectWay(l uint64) (way [4]int, levels int, ok bool) {
 	return way, 0, false
 }
 
-// lookupIndirect is lookup for a map of blocks.
-func (i *Inode) lookupIndirect(l, n uint64) (mapping, syscall.Errno) {
+// lookupIndirect is lookup for a map of blocks. With scattered a piece goes on also
+// where its blocks do not lie behind each other on the disk.
+//
+// A damaged map may lead from all its slots to the same few blocks, and then seems to
+// have 10^9 of them. So a hole, and a scattered piece, goes on to the end of the map's
+// block that it is found in: a walk through all takes 10^6 steps at most.
+func (i *Inode) lookupIndirect(l, n uint64, scattered bool) (mapping, syscall.Errno) {
 	fs := i.fs
 	way, levels, ok := fs.indirectWay(l)
 	if !ok {
@@ -50,6 +55,9 @@ func (i *Inode) lookupIndirect(l, n uint64) (mapping, syscall.Errno) {
 		v := uint64(le.Uint32(slots[4*at:]))
 		if v == 0 {
 			covered := uint64(1)
+			if k > 0 || levels == 0 { // otherwise the next slot is of another level
+				covered = emptySlots(slots, at)
+			}
 			for range levels - k {
 				covered *= per
 			}
@@ -59,7 +67,7 @@ func (i *Inode) lookupIndirect(l, n uint64) (mapping, syscall.Errno) {
 			return mapping{}, fs.corrupt("block map of inode", uint64(i.ino))
 		}
 		if k == levels {
-			return i.runOf(slots, at, l, n), 0
+			return i.runOf(slots, at, l, n, scattered), 0
 		}
 		b, errno := fs.j.Get(v)
 		if errno != 0 {
@@ -79,11 +87,20 @@ func (i *Inode) below(way [4]int, k, levels int) uint64 {
 	return off
 }
 
-// runOf collects neighbours that lie behind each other on the disk.
-func (i *Inode) runOf(slots []byte, at int, l, n uint64) mapping {
+// emptySlots counts the empty slots from one on.
+func emptySlots(slots []byte, at int) (n uint64) {
+	for k := 4 * at; k < len(slots) && le.Uint32(slots[k:]) == 0; k += 4 {
+		n++
+	}
+	return n
+}
+
+// runOf collects neighbours that lie behind each other on the disk, or anywhere.
+func (i *Inode) runOf(slots []byte, at int, l, n uint64, scattered bool) mapping {
 	m := mapping{logical: l, phys: uint64(le.Uint32(slots[4*at:])), n: 1}
 	for k := at + 1; m.n < n && 4*k+4 <= len(slots); k++ {
-		if v := uint64(le.Uint32(slots[4*k:])); v != m.phys+m.n || !i.fs.usable(v, 1) {
+		v := uint64(le.Uint32(slots[4*k:]))
+		if v == 0 || !scattered && (v != m.phys+m.n || !i.fs.usable(v, 1)) {
 			break
 		}
 		m.n++

@@ -80,6 +80,8 @@ type Inode struct {
 	grow sync.Mutex
 	mu   sync.RWMutex
 
+	gone bool // freed: changes are ESTALE, whoever still has it; set with data held too
+
 	ftype                       uint16 // type bits of mode; never changes
 	mode                        uint16
 	uid, gid                    uint32

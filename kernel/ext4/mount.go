@@ -210,6 +210,9 @@ func (fs *FS) start() error {
 	if err != nil {
 		return err
 	}
+	if field := g.differs(fs.geometry); field != "" {
+		return mountError("superblock: the journal brings back another " + field + "; run e2fsck -f")
+	}
 	fs.geometry = g
 	if errno := fs.loadGroups(); errno != 0 {
 		return mountError("group descriptors: " + errno.Error() + "; run e2fsck")

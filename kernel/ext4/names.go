@@ -263,11 +263,18 @@ func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
 	return c.orDrop(o.end(errno))
 }
 
-// Link gives a file another name. EPERM: it is a directory. EMLINK, EEXIST, ENOSPC.
+// Link gives a file another name. EPERM: it is a directory. ESTALE: it is gone.
+// EMLINK, EEXIST, ENOSPC.
 func (i *Inode) Link(name string, c *Inode) syscall.Errno {
 	if c.isDir() {
 		return syscall.EPERM
 	}
+	// The caller's reference may be the last one and going: from then on the file is
+	// freed, and a name would lead to nothing.
+	if !c.hold() {
+		return syscall.ESTALE
+	}
+	defer c.Put()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	need, errno := i.mayAdd(name)

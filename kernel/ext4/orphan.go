@@ -315,17 +315,17 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	defer i.Put()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.kind() == typeReg && i.extents() {
+	if i.kind() == typeReg {
 		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); errno != 0 {
 			return errno
 		}
 	}
-	o, errno := fs.beginPromised(80, insertBlocks)
+	o, errno := fs.beginPromised(80, 0)
 	if errno != 0 {
 		return errno
 	}
-	if i.extents() {
-		errno = i.remove(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits, maxLogical)
+	if i.kind() == typeReg {
+		errno = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
 	}
 	if errno == 0 {
 		errno = i.next(o, 4)
@@ -339,12 +339,17 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	return o.end(errno)
 }
 
-// free1 frees an inode that has no links and no references.
+// free1 frees an inode that has no links and no references. Goroutines may use it
+// all the same when the file system ends with open files: i.data waits for those that
+// write to its blocks, and the others find it gone.
 func (fs *FS) free1(i *Inode) {
+	i.data.Lock()
+	defer i.data.Unlock()
+	i.mu.Lock()
+	i.gone = true
 	fs.release(&i.ahead)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	i.mu.Lock()
-	o, errno := fs.beginPromised(80, insertBlocks)
+	o, errno := fs.beginPromised(80, 0)
 	if errno == 0 {
 		errno = o.end(i.freeAll(o))
 	}
@@ -391,10 +396,7 @@ func (i *Inode) freeContent(o *op) syscall.Errno {
 	default:
 		return 0
 	}
-	if i.extents() {
-		return i.remove(o, 0, maxLogical)
-	}
-	return i.freeMap(o)
+	return i.cut(o, 0)
 }
 
 func (i *Inode) attrBlocks() uint64 {

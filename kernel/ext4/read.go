@@ -148,10 +148,14 @@ func (i *Inode) seek(off int64, data bool) (int64, syscall.Errno) {
 	if off < 0 || uint64(off) >= i.size {
 		return 0, syscall.ENXIO
 	}
+	lookup := i.lookup
+	if !i.extents() {
+		lookup = func(l, n uint64) (mapping, syscall.Errno) { return i.lookupIndirect(l, n, true) }
+	}
 	bits := i.fs.blockBits
 	end := (i.size + uint64(i.fs.blockSize) - 1) >> bits
 	for l := uint64(off) >> bits; l < end; {
-		m, errno := i.lookup(l, end-l)
+		m, errno := lookup(l, end-l)
 		if errno != 0 {
 			return 0, errno
 		}

@@ -16,10 +16,11 @@ type space struct {
 	ahead    atomic.Int64 // kept for what follows the end of files; not in free
 
 	mu      sync.Mutex
-	windows map[*window]struct{} // windows with blocks
+	windows map[*window]struct{} // all windows with blocks
 }
 
-// window is a run of blocks kept in memory for one file's next blocks.
+// window is a run of blocks kept in memory for one file's next blocks. It gets and
+// loses them together with its place in space.windows: space.mu is taken inside mu.
 type window struct {
 	mu      sync.Mutex
 	phys, n uint64
@@ -84,7 +85,11 @@ func (fs *FS) unclaim(n int64) {
 	}
 }
 
-// margin is what data leaves to metadata: blocks of extent trees and directories.
+// margin is how many free blocks promises to data leave. Changes of metadata leave
+// half of them (begin), and so does data without a promise: pages that a mapping has
+// made dirty, whose writer cannot be told any more. That half is for the extent trees
+// of promised data (beginPromised), which would fail if anything else took the last
+// blocks.
 func (fs *FS) margin() int64 { return int64(min(fs.blocks/50, 1024)) }
 
 // take takes up to want blocks in memory, all of them claimed before: at goal, or
@@ -186,6 +191,9 @@ func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	}
 	o.claimed--
 	if errno := o.use(phys, 1); errno != 0 {
+		if !o.changed {
+			o.fs.untake(phys, 1)
+		}
 		return 0, errno
 	}
 	return phys, 0
@@ -240,24 +248,24 @@ func (fs *FS) roomAhead() bool {
 func (fs *FS) keep(w *window, phys, n uint64) {
 	s := &fs.space
 	s.ahead.Add(int64(n))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.phys, w.n = phys, n
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.windows == nil {
 		s.windows = map[*window]struct{}{}
 	}
 	s.windows[w] = struct{}{}
-	s.mu.Unlock()
-	w.mu.Lock()
-	w.phys, w.n = phys, n
-	w.mu.Unlock()
 }
 
 // release gives a window's blocks back.
 func (fs *FS) release(w *window) {
 	s := &fs.space
+	w.mu.Lock()
 	s.mu.Lock()
 	delete(s.windows, w)
 	s.mu.Unlock()
-	w.mu.Lock()
 	phys, n := w.phys, w.n
 	w.n = 0
 	w.mu.Unlock()

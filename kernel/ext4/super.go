@@ -284,6 +284,47 @@ func (g *geometry) parseRest(sb []byte) error {
 	return nil
 }
 
+// differs names the first thing in which two superblocks of one file system differ
+// although nothing changes it while a file system is in use; "": they do not. With the
+// old one the journal was found and its cache made. An online resize by Linux that a
+// crash has left in the journal is refused, too.
+func (g *geometry) differs(old *geometry) string {
+	const (
+		compat = compatHasJournal | compatResizeInode | compatSparseSuper2 | compatOrphanFile
+		// Linux sets these when the first file needs them.
+		ro = roLargeFile | roDirNlink | roExtraIsize | roOrphanPresent
+	)
+	for _, f := range [...]struct {
+		name     string
+		new, old uint64
+	}{
+		{"set of incompat features", uint64(g.incompat &^ incompatRecover), uint64(old.incompat &^ incompatRecover)},
+		{"set of ro_compat features", uint64(g.ro &^ ro), uint64(old.ro &^ ro)},
+		{"set of compat features", uint64(g.compat & compat), uint64(old.compat & compat)},
+		{"block size", uint64(g.blockBits), uint64(old.blockBits)},
+		{"cluster size", uint64(g.clusterBits), uint64(old.clusterBits)},
+		{"number of blocks", g.blocks, old.blocks},
+		{"first data block", g.firstData, old.firstData},
+		{"number of blocks per group", uint64(g.blocksPer), uint64(old.blocksPer)},
+		{"number of inodes per group", uint64(g.inodesPer), uint64(old.inodesPer)},
+		{"number of inodes", uint64(g.inodes), uint64(old.inodes)},
+		{"inode size", uint64(g.inodeSize), uint64(old.inodeSize)},
+		{"first inode", uint64(g.firstIno), uint64(old.firstIno)},
+		{"size of group descriptors", uint64(g.descSize), uint64(old.descSize)},
+		{"number of reserved descriptor blocks", uint64(g.reservedGdt), uint64(old.reservedGdt)},
+		{"first meta group", uint64(g.firstMetaBG), uint64(old.firstMetaBG)},
+		{"first backup group", uint64(g.backupGroups[0]), uint64(old.backupGroups[0])},
+		{"second backup group", uint64(g.backupGroups[1]), uint64(old.backupGroups[1])},
+		{"journal inode", uint64(g.journalInode), uint64(old.journalInode)},
+		{"orphan file", uint64(g.orphanFile), uint64(old.orphanFile)},
+	} {
+		if f.new != f.old {
+			return f.name
+		}
+	}
+	return ""
+}
+
 func sealSuper(g *geometry, sb []byte) {
 	if g.metaCsum {
 		le.PutUint32(sb[sChecksum:], crc32c(^uint32(0), sb[:sChecksum]))

@@ -8,6 +8,8 @@ import (
 
 // lateInodes have times in memory that no transaction has seen. Each is referenced.
 type lateInodes struct {
+	writing sync.Mutex // held while a set is journalled: who finds none waits for that
+
 	mu    sync.Mutex
 	set   map[*Inode]struct{}
 	timer *time.Timer // nil: not armed
@@ -71,6 +73,8 @@ func (fs *FS) notLate(i *Inode) {
 // writeLate journals the times of all inodes that have new ones.
 func (fs *FS) writeLate() (errno syscall.Errno) {
 	l := &fs.late
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
 	set := l.set
 	l.set = nil
@@ -99,7 +103,7 @@ func (i *Inode) writeTimes() syscall.Errno {
 }
 
 // beginPromised is begin for a change that makes promises true or frees space: it
-// may use what is kept for that.
+// may use what is kept for that (FS.margin).
 func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
 	return fs.beginMargin(credits, blocks, 0)
 }
@@ -206,10 +210,6 @@ func (fs *FS) putCounts(sb []byte, blocks uint64, inodes uint32) {
 		le.PutUint32(sb[sFreeBlocksHi:], uint32(blocks>>32))
 	}
 	le.PutUint32(sb[sFreeInodes:], inodes)
-	fs.putWriteTime(sb)
-}
-
-func (fs *FS) putWriteTime(sb []byte) {
 	now := fs.opt.Now() / 1e9
 	le.PutUint32(sb[sWriteTime:], uint32(now))
 	sb[sWriteTimeHi] = byte(now >> 32)
@@ -250,9 +250,9 @@ func (fs *FS) storeSuper() syscall.Errno {
 	return fs.dev.Flush()
 }
 
-// Unmount writes everything to its place and marks the disk as clean. Nothing may
-// be called afterwards, and nothing may run meanwhile. EIO: the disk is not clean;
-// its next mount replays the journal.
+// Unmount writes everything to its place and marks the disk as clean. Changes that
+// are under way are part of that, or EROFS as all later ones. EIO: the disk is not
+// clean; its next mount replays the journal.
 func (fs *FS) Unmount() syscall.Errno {
 	fs.late.stop()
 	if fs.ro.Load() {
@@ -267,10 +267,6 @@ func (fs *FS) Unmount() syscall.Errno {
 	fs.dropWindows()
 	errno := fs.Sync()
 	fs.waitDiscards()
-	if errno == 0 {
-		errno = fs.writeCounts()
-	}
-	empty := fs.orphans.empty()
 	fs.ro.Store(true)
 	if e := fs.j.Close(); errno == 0 {
 		errno = e
@@ -279,12 +275,14 @@ func (fs *FS) Unmount() syscall.Errno {
 	if errno != 0 || fs.j.Err() != nil {
 		return syscall.EIO
 	}
+	// Only now nothing changes any more: the journal has waited for open handles.
 	sb := fs.super()
 	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])&^incompatRecover)
-	if empty {
+	if fs.orphans.empty() {
 		le.PutUint32(sb[sRoCompat:], le.Uint32(sb[sRoCompat:])&^roOrphanPresent)
 	}
-	fs.putWriteTime(sb)
+	blocks, inodes := fs.counts()
+	fs.putCounts(sb, blocks, inodes)
 	return fs.storeSuper()
 }
 

@@ -87,6 +87,18 @@ func (i *Inode) Ref() {
 	s.Unlock()
 }
 
+// hold is Ref where the last reference may be going meanwhile; false: it has gone.
+func (i *Inode) hold() bool {
+	s := &i.fs.table[i.ino%uint32(len(i.fs.table))]
+	s.Lock()
+	defer s.Unlock()
+	if i.refs == 0 {
+		return false
+	}
+	i.refs++
+	return true
+}
+
 // Put gives a reference back. The last one of a file without links frees it.
 func (i *Inode) Put() {
 	if i.drop() {

@@ -217,3 +217,13 @@ func same(t testing.TB, what string, got, want []byte) {
 		t.Fatalf("%s: %d bytes, want %d; first difference at %d", what, len(got), len(want), k)
 	}
 }
+
+// image puts data into a file of the host, for debugfs.
+func image(t testing.TB, data []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "content")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -19,11 +19,16 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 	i.grow.Lock()
 	defer i.grow.Unlock()
 	fs.release(&i.ahead)
-	if errno := i.needExtents(); errno != 0 {
-		return errno
-	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.gone {
+		return syscall.ESTALE
+	}
+	if uint64(size) > i.size { // a map does not reach as far as extents
+		if errno := i.toExtents(); errno != 0 {
+			return errno
+		}
+	}
 	if errno := i.zeroPart(min(i.size, uint64(size)), uint64(fs.blockSize)); errno != 0 {
 		return errno
 	}
@@ -35,7 +40,7 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 // resize journals a new size and frees the blocks from block first on. Caller
 // holds i.mu.
 func (i *Inode) resize(size, first uint64) syscall.Errno {
-	o, errno := i.fs.beginPromised(80, insertBlocks)
+	o, errno := i.fs.beginPromised(80, 0)
 	if errno != 0 {
 		return errno
 	}
@@ -49,7 +54,7 @@ func (i *Inode) resize(size, first uint64) syscall.Errno {
 // the inode is an orphan meanwhile, so that a mount after a crash goes on.
 func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
 	// Four extents of no more than a group's blocks together fit into one handle.
-	many := i.depth() > 0 || i.blocks>>(i.fs.blockBits-9) > uint64(i.fs.blocksPer)
+	many := !i.extents() || i.depth() > 0 || i.blocks>>(i.fs.blockBits-9) > uint64(i.fs.blocksPer)
 	orphan := many && !i.onOrphans
 	if orphan {
 		if errno := i.addOrphan(o); errno != 0 {
@@ -60,7 +65,7 @@ func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
 		}
 		o.left -= 4
 	}
-	if errno := i.remove(o, first, maxLogical); errno != 0 {
+	if errno := i.cut(o, first); errno != 0 {
 		return errno
 	}
 	if orphan {
@@ -72,6 +77,14 @@ func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
 		}
 	}
 	return i.writeData(o)
+}
+
+// cut frees the blocks from block first on, in as many handles as it needs.
+func (i *Inode) cut(o *op, first uint64) syscall.Errno {
+	if i.extents() {
+		return i.remove(o, first, maxLogical)
+	}
+	return i.freeMap(o, first)
 }
 
 // zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if
@@ -261,6 +274,9 @@ func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
 		return 0, errno
 	}
 	errno = o.use(phys, n)
+	if errno != 0 && !o.changed {
+		fs.untake(phys, n)
+	}
 	if errno == 0 {
 		i.blocks += n << (fs.blockBits - 9)
 		errno = i.insert(o, mapping{m.logical, phys, n, true})

@@ -32,7 +32,12 @@ func (i *Inode) Reserve(off, n int64) syscall.Errno {
 	if errno != 0 {
 		return errno
 	}
-	list, errno := i.maps(first, end-first)
+	i.mu.RLock() // free1 takes promises back with i.mu held
+	defer i.mu.RUnlock()
+	if i.gone {
+		return syscall.ESTALE
+	}
+	list, errno := i.mapsLocked(first, end-first)
 	if errno != 0 {
 		return errno
 	}
@@ -166,7 +171,7 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, errno
 		i.fs.unclaim(int64(promised - holes))
 		promised = holes
 	}
-	if errno := i.fs.claim(int64(holes-promised), 0); errno != 0 {
+	if errno := i.fs.claim(int64(holes-promised), i.fs.margin()/2); errno != 0 {
 		i.fs.unclaim(int64(promised))
 		return nil, errno
 	}
@@ -241,23 +246,28 @@ func (i *Inode) record(pieces []piece, size uint64) syscall.Errno {
 		i.untake(pieces)
 		return errno
 	}
-	return o.end(i.recordIn(o, pieces, size))
+	rest, errno := i.recordIn(o, pieces, size)
+	if errno != 0 && !o.changed { // otherwise the journal ends
+		i.untake(rest)
+	}
+	return o.end(errno)
 }
 
-func (i *Inode) recordIn(o *op, pieces []piece, size uint64) syscall.Errno {
+// recordIn is record in an open change; rest is what it has not recorded if it fails.
+func (i *Inode) recordIn(o *op, pieces []piece, size uint64) (rest []piece, errno syscall.Errno) {
 	fs := i.fs
-	for _, p := range pieces {
+	for k, p := range pieces {
 		if !p.fresh && !p.unwritten {
 			continue
 		}
 		if errno := i.next(o, i.pieceCost(p)); errno != 0 {
-			return errno
+			return pieces[k:], errno
 		}
 		for m := p.mapping; m.n > 0; {
 			part := m
 			part.n = min(m.n, maxExtent)
 			if errno := i.recordPiece(o, part, p.fresh); errno != 0 {
-				return errno
+				return pieces[k:], errno
 			}
 			m.logical, m.phys, m.n = m.logical+part.n, m.phys+part.n, m.n-part.n
 		}
@@ -265,7 +275,7 @@ func (i *Inode) recordIn(o *op, pieces []piece, size uint64) syscall.Errno {
 		i.size = max(i.size, min(size, (p.logical+p.n)<<fs.blockBits))
 	}
 	i.size = max(i.size, size)
-	return i.writeData(o)
+	return nil, i.writeData(o)
 }
 
 func (i *Inode) pieceCost(p piece) int {

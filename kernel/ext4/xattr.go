@@ -217,6 +217,9 @@ func (i *Inode) changeAttr(name string, value []byte, set bool, flags int) sysca
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.gone {
+		return syscall.ESTALE
+	}
 	list, errno := i.attributes()
 	if errno != 0 {
 		return errno

@@ -447,7 +447,7 @@ func TestFastCommits(t *testing.T) {
 		fast := make([]byte, 1024)
 		binary.LittleEndian.PutUint16(fast, fastHead)
 		binary.LittleEndian.PutUint32(fast[8:], tid)
-		if e := j.log.write([][]byte{fast}, 128-16); e != 0 {
+		if e := j.log.write([][]byte{fast}, 128-16+1); e != 0 {
 			t.Fatal(e)
 		}
 		_, err := Open(cfg)

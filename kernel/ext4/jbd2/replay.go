@@ -153,13 +153,15 @@ func (j *Journal) fetch(block uint64, p []byte) syscall.Errno {
 // Values of fast commits, which are little-endian: fs/ext4/fast_commit.h.
 const fastHead = 9
 
-// refuseFast looks whether fast commits follow the last transaction.
+// refuseFast looks whether fast commits follow the last transaction. Their area is
+// the end of the journal, and its first block is left out: j_fc_first is j_last + 1
+// (journal_load_superblock in fs/jbd2/journal.c, and e2fsck/journal.c).
 func (j *Journal) refuseFast(sequence uint32) error {
-	if j.super.fast == 0 {
+	if j.super.fast < 2 {
 		return nil
 	}
 	p := make([]byte, j.cfg.BlockSize)
-	if e := j.log.read([][]byte{p}, j.super.end); e != 0 {
+	if e := j.log.read([][]byte{p}, j.super.end+1); e != 0 {
 		return &Error{"reading the journal's area of fast commits: " + e.Error()}
 	}
 	// tag, length, features, transaction

@@ -2,6 +2,7 @@ package jbd2
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -131,6 +132,60 @@ func checkReplay(t *testing.T, path string) {
 	if s := run(t, "dumpe2fs", "-h", out); !strings.Contains(s, "Journal start:            0") {
 		t.Errorf("after the replay dumpe2fs says\n%s", s)
 	}
+}
+
+// A journal is refused exactly if e2fsck finds a fast commit in it to replay: in the
+// second block of the area, of the transaction behind the last one. It takes away the
+// name of inode 11 here, lost+found, for which e2fsck then makes another.
+func TestFastCommitsLikeE2fsck(t *testing.T) {
+	for _, c := range []struct{ at, behind uint32 }{{0, 0}, {1, 0}, {1, 1}, {2, 0}} {
+		path := mkfs(t, "-b", "1024", "-O", "fast_commit", "-J", "size=4")
+		setRecover(t, path)
+		cfg, dev := imageConfig(t, path)
+		cfg.Log = nil
+		raw := make([]byte, 1024)
+		at := int64(cfg.Journal[0].Physical) * 1024
+		dev.ReadAt([][]byte{raw}, at)
+		s := super{raw: raw}
+		s.put(superIncompat, s.get(superIncompat)|incompatFastCommit) // Linux does that when it mounts
+		dev.WriteAt([][]byte{raw}, at)
+		j := open(t, cfg)
+		change(t, j, 1, cfg.Blocks-10)
+		if e := j.log.write([][]byte{unlinkCommit(j.sequence + c.behind)}, j.super.end+c.at); e != 0 {
+			t.Fatal(e)
+		}
+		out := filepath.Join(t.TempDir(), "replayed")
+		if err := os.WriteFile(out, replayed(t, dev.Bytes()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := !strings.Contains(run(t, "debugfs", "-R", "ls /", out), " 11 ")
+		if want != (c.at == 1 && c.behind == 0) {
+			t.Errorf("%+v: e2fsck has replayed it: %v", c, want)
+		}
+		_, err := Open(cfg)
+		if refused := err != nil && strings.Contains(err.Error(), "fast_commit"); refused != want {
+			t.Errorf("%+v: Open: %v; e2fsck has replayed it: %v", c, err, want)
+		}
+	}
+}
+
+// unlinkCommit is a fast commit that removes /lost+found: tags with their lengths,
+// EXT4_FC_TAG_HEAD, _UNLINK and _TAIL of fs/ext4/fast_commit.h.
+func unlinkCommit(tid uint32) []byte {
+	le := binary.LittleEndian
+	put := func(p []byte, tag, n uint16, values ...uint32) []byte {
+		p = le.AppendUint16(le.AppendUint16(p, tag), n)
+		for _, v := range values {
+			p = le.AppendUint32(p, v)
+		}
+		return p
+	}
+	const name = "lost+found"
+	p := put(nil, fastHead, 8, 0, tid)
+	p = append(put(p, 5, uint16(8+len(name)), 2, 11), name...)
+	p = put(p, 8, uint16(1024-len(p)-4), tid)
+	p = le.AppendUint32(p, crc32c(0, p))
+	return append(p, make([]byte, 1024-len(p))...)
 }
 
 // Journals with the checksums of old kernels (compatChecksum), which nothing of

@@ -10,7 +10,7 @@ type super struct {
 	raw   []byte // the whole block
 	first uint32 // first block of the log
 	end   uint32 // behind its last block, without the area of fast commits
-	fast  uint32 // blocks of that area, from end on
+	fast  uint32 // blocks of that area, from end on; the first is never used
 }
 
 const known = incompatRevoke | incompat64bit | incompatAsyncCommit | incompatCsumV2 | incompatCsumV3 | incompatFastCommit
