@@ -1,9 +1,18 @@
 package test
 
 import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
 	"github.com/yolk-unikernel/yolk/test/disks"
+	"github.com/yolk-unikernel/yolk/test/nbd"
 	"github.com/yolk-unikernel/yolk/test/vm"
 )
 
@@ -15,12 +24,42 @@ func TestMappedFiles(t *testing.T) {
 			t.Parallel()
 			image := disks.New(t, "512M")
 			got := vm.Run(t, vm.Options{
-				Flags:  []string{"-smp", cpus, "-m", "96M", "-disk", image + ":/data"},
+				Flags:  []string{"-smp", cpus, "-m", "64M", "-disk", image + ":/data"},
 				Target: "./test/testdata/mapfile",
 				Args:   []string{"/data"},
 			})
 			wantOutput(t, got, 0, "fine\n")
 			disks.WantClean(t, image)
 		})
+	}
+}
+
+// An access to a page that the device cannot read is a fault at its address; the pages
+// around it are read.
+func TestMappedReadError(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var content bytes.Buffer
+	for i := range 60 {
+		fmt.Fprintf(&content, "page %d of the file", i)
+		content.Write(make([]byte, 4096*(i+1)-content.Len()))
+	}
+	if err := os.WriteFile(filepath.Join(dir, "broken"), content.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	name := disks.New(t, "64M", "-b", "4096", "-d", dir)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad := int64(bytes.Index(data, []byte("page 21 of the file")))
+	d := blocktest.NewFaulty(blocktest.FromBytes(data, 512))
+	d.SetRule(blocktest.FailRange(blocktest.Read, bad, 4096, syscall.EIO))
+	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-disk", name + ":/data:ro"}, Target: "./test/testdata/mapfile", Args: []string{"/data", "broken"}}).Stdout
+	line = strings.Replace(line, "file="+name, "file=nbd:"+nbd.Serve(t, d), 1)
+	out, err := exec.Command("timeout", "120", "sh", "-c", line).Output()
+	// isa-debug-exit: twice the program's status and one.
+	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
+		t.Errorf("%v, %q; want status 1", err, out)
 	}
 }

@@ -239,7 +239,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	f, prot := a.file, a.prot
 	index := a.first + (va-a.start)/machPage
 	p := f.page(index)
-	if t := thisCPU().cur; p == nil || index >= f.pages || t.lostPage == va {
+	if t := thisCPU().cur; p == nil || index >= f.pages || t.lostPage == va && !t.alone {
 		t.lostPage = 0
 		return false
 	}

@@ -107,6 +107,10 @@ func (r *machReader) start(f *machFile, index uintptr) bool {
 	q.file, q.first, q.mark = f, index, mach.reads<<12|fileReading
 	sector, most := f.place(index)
 	most = min(most, readPages, f.pages-index)
+	if t := thisCPU().cur; t.alone {
+		most = 1
+		t.lostPage, t.alone = 0, false
+	}
 	for {
 		*f.page(index + q.n) = q.mark
 		q.frame[q.n] = frame
@@ -212,6 +216,7 @@ func (r *machReader) answer(q *machRead, good bool) {
 			mach.mem.freeFrame(q.frame[i])
 		}
 	}
+	n := q.n
 	q.n = 0
 	r.busy--
 	if !good {
@@ -222,7 +227,7 @@ func (r *machReader) answer(q *machRead, good bool) {
 			continue
 		}
 		if !good && t.wait != 0 {
-			t.lostPage = uintptr(t.cr2) &^ (machPage - 1)
+			t.lostPage, t.alone = uintptr(t.cr2)&^(machPage-1), n > 1
 		}
 		mach.sched.ready(t, true)
 	}

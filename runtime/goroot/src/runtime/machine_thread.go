@@ -30,7 +30,8 @@ type machThread struct {
 	timer    *machCPU    // whose timer keeps the deadline
 	wait     uintptr     // futex address, where to put epoll events, or mark of a machRead
 	waitMax  int         // how many events fit
-	lostPage uintptr     // of a file: it could not be read
+	lostPage uintptr     // of a file: it could not be read,
+	alone    bool        // with its neighbours: to be read without them
 	delayed  bool        // its store to a file has waited
 	next     *machThread // run queue
 	all      *machThread // every thread
