@@ -36,7 +36,7 @@ type memoryUser struct {
 
 // memoryUsers tells what RAM is used for. Address space that has no pages yet
 // counts too where the runtime keeps no better account.
-func memoryUsers() [7]memoryUser {
+func memoryUsers() [8]memoryUser {
 	var heap, stacks, work int64
 	for i := range memstats.heapStats.stats {
 		s := &memstats.heapStats.stats[i]
@@ -52,9 +52,11 @@ func memoryUsers() [7]memoryUser {
 	heap -= files // which lie in it
 	lent := int64(mach.mem.lent)
 	cache := int64(mach.cache.pages * machPage)
-	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - stacks - work - files - cache
-	return [7]memoryUser{
+	idle := int64(gcController.heapFree.load()) // and resident
+	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - idle - stacks - work - files - cache
+	return [8]memoryUser{
 		{"Go heap", heap},
+		{"Go heap, free", idle},
 		{"files in memory", files},
 		{"files of disks, mapped or not yet written", cache},
 		{"goroutine stacks", stacks},
