@@ -23,6 +23,7 @@ type File struct {
 	dirty atomic.Int64 // pages
 
 	failures atomic.Int64 // of write-back
+	gone     bool         // nothing is below any more: Discard. Changed with write and cut held
 
 	mu     sync.Mutex
 	chunks map[int64]*chunk
@@ -161,6 +162,9 @@ func (f *File) Append(p []byte) (n int, end int64, e syscall.Errno) {
 }
 
 func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
+	if f.gone {
+		return 0, syscall.ESTALE
+	}
 	f.cut.RLock()
 	defer f.cut.RUnlock()
 	if off > f.size.Load() {

@@ -7,6 +7,9 @@ import "syscall"
 func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
+	if f.gone {
+		return syscall.ESTALE
+	}
 	f.cut.Lock()
 	defer f.cut.Unlock()
 	old := f.size.Load()
@@ -26,6 +29,9 @@ func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
+	if f.gone {
+		return syscall.ESTALE
+	}
 	end = min(end, f.size.Load())
 	first, last := (off+PageSize-1)/PageSize*PageSize, end/PageSize*PageSize
 	if end == f.size.Load() {
@@ -48,20 +54,33 @@ func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) s
 	return lower(first, last)
 }
 
-// Discard forgets all, written or not: the file has no name and no user.
+// Discard forgets all, written or not: the file below is given back, and what is
+// there may be another's. Whoever still has the file reads nothing; changes are
+// ESTALE, and stores to a mapping SIGBUS.
 func (f *File) Discard() {
+	f.write.Lock()
+	defer f.write.Unlock()
 	f.cut.Lock()
 	defer f.cut.Unlock()
-	f.drop(0, maxOffset)
-	f.size.Store(0)
+	f.gone = true
+	f.empty()
 }
 
 // Release writes back what is dirty and forgets all. The file has no user; it may
 // be used again.
 func (f *File) Release() syscall.Errno {
 	e := f.SyncAll()
-	f.Discard()
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	f.empty()
 	return e
+}
+
+// empty forgets the content. cut is held.
+func (f *File) empty() {
+	f.drop(0, maxOffset)
+	f.size.Store(0)
+	f.resizeMapping(0)
 }
 
 // drop forgets the bytes [off, end), where end is a page's or the file's; a page
