@@ -168,9 +168,7 @@ func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 	f.cut.RLock()
 	defer f.cut.RUnlock()
 	if off > f.size.Load() {
-		if e := f.clearTail(); e != 0 {
-			return 0, e
-		}
+		f.clearTail()
 	}
 	n := 0
 	for n < len(p) {
