@@ -7,6 +7,21 @@ import "syscall"
 func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
+	return f.truncate(size, lower)
+}
+
+// Extend is Truncate of a file that is shorter than size.
+func (f *File) Extend(size int64, lower func() syscall.Errno) syscall.Errno {
+	f.write.Lock()
+	defer f.write.Unlock()
+	if size <= f.size.Load() {
+		return 0
+	}
+	return f.truncate(size, lower)
+}
+
+// truncate is Truncate with write held.
+func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	if f.gone {
 		return syscall.ESTALE
 	}
