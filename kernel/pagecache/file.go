@@ -114,6 +114,9 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 		c.runlock()
 		c.lock()
 		e := c.fill(f.ahead.widen(f, s.index, need))
+		if e != 0 {
+			e = c.fill(need) // what is wrong may lie in what nobody asked for
+		}
 		if e == 0 {
 			c.copyOut(p, s.from, s.to)
 		}
