@@ -198,12 +198,14 @@ func (f *File) forgetIfEmpty(c *chunk) {
 }
 
 // clearTail makes the last page's bytes behind the end of the file zero: a
-// mapping may have stored there. The file is about to grow.
+// mapping may have stored there, also into a page that it has made for a hole, which
+// collectLocked finds. The file is about to grow. cut is held.
 func (f *File) clearTail() {
 	size := f.size.Load()
 	if size%PageSize == 0 {
 		return
 	}
+	f.collectLocked(size, size+1)
 	if c := f.chunk(size/chunkSize, false); c != nil {
 		c.lock()
 		c.clearBehind(size)

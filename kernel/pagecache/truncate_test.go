@@ -56,3 +56,29 @@ func TestRefusedTruncate(t *testing.T) {
 		}
 	}
 }
+
+// What a mapping stores behind the end, into the hole that the last page is,
+// does not appear when the file grows.
+func TestStoreBehindEnd(t *testing.T) {
+	for what, grow := range map[string]func(f *File) syscall.Errno{
+		"truncate": func(f *File) syscall.Errno {
+			return f.Truncate(3*PageSize, func() syscall.Errno { return 0 })
+		},
+		"write": func(f *File) syscall.Errno { _, e := f.WriteAt([]byte("end"), 3*PageSize-3); return e },
+	} {
+		m := newMappingMachine(600)
+		f := New(m).NewFile(newBacking(), 1000)
+		if _, e := f.Map(0, PageSize, 0, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); e != 0 {
+			t.Fatal("map:", e)
+		}
+		m.store(f, "kept", 996)
+		m.store(f, "behind", 1000)
+		if e := grow(f); e != 0 {
+			t.Fatal(what, e)
+		}
+		p := make([]byte, 10)
+		if f.ReadAt(p, 996); string(p) != "kept\x00\x00\x00\x00\x00\x00" {
+			t.Errorf("%s: %q", what, p)
+		}
+	}
+}
