@@ -82,17 +82,17 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		a.N[4] = ^uintptr(0)
 		return k.m.Syscall(syscall.SYS_MMAP, a)
 	}
-	if _, ok := d.file.(Resizer); !ok {
-		if _, ok := d.file.(*bytesFile); !ok {
-			return 0, syscall.ENODEV
-		}
-	}
 	shared := a.N[3]&mapTypeMask == mapShared || a.N[3]&mapTypeMask == mapValidate
 	if shared && a.N[2]&syscall.PROT_WRITE != 0 && !d.writable() {
 		return 0, syscall.EACCES
 	}
 	if m, ok := d.file.(Mapper); ok && k.mapCalls != nil {
 		return k.mapCalls.mmap(k, d, m, &a, size, off)
+	}
+	if _, ok := d.file.(Resizer); !ok {
+		if _, ok := d.file.(*bytesFile); !ok {
+			return 0, syscall.ENODEV
+		}
 	}
 	if o, ok := d.file.(*tmpOpen); ok && shared && a.N[3]&(mapFixed|mapNoReplace) == 0 {
 		return k.mapArena(d, o.f, size, off)
