@@ -47,7 +47,7 @@ func (k *Kernel) mapPages(d *Description, m Mapper, a *Args, size uintptr, off i
 		return 0, e
 	}
 	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags, prot: a.N[2]})
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags})
 	return addr, 0
 }
 
@@ -151,7 +151,9 @@ func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno)
 }
 
 // remapPages is mremap(2) of one mapping of a disk's file: it shrinks in place, and
-// grows elsewhere. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
+// grows elsewhere. A private mapping does not grow (ENOMEM): the pages that were
+// stored to are its own, and the machine cannot move them. Programs remap shared
+// mappings and anonymous memory. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
 func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 	const mayMove = 1
 	addr, flags := a.N[0], a.N[3]
@@ -160,17 +162,10 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 	if addr%pageSize != 0 || newSize == 0 || flags&^mayMove != 0 {
 		return 0, syscall.EINVAL
 	}
-	k.maps.mu.Lock()
-	var m fileMapping
-	if i := k.maps.match(addr, oldSize); i >= 0 {
-		m = k.maps.list[i]
-	}
-	if m.shows == nil || m.addr > addr || m.addr+m.size < addr+oldSize {
-		k.maps.mu.Unlock()
+	m, ok := k.maps.covering(addr, oldSize)
+	if !ok {
 		return 0, syscall.EFAULT
 	}
-	m.desc.IncRef()
-	k.maps.mu.Unlock()
 	defer m.desc.DecRef()
 	unmap := func(addr, size uintptr) {
 		sysMunmap(k, Args{N: [6]uintptr{addr, size}})
@@ -181,15 +176,45 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 		}
 		return addr, 0
 	}
-	if flags&mayMove == 0 {
+	if flags&mayMove == 0 || m.flags&mapTypeMask == mapPrivate {
 		return 0, syscall.ENOMEM
 	}
-	args := Args{N: [6]uintptr{0, newSize, m.prot, m.flags &^ (mapFixed | mapNoReplace)}}
+	prot, ok := k.protection(addr, oldSize)
+	if !ok {
+		return 0, syscall.EFAULT
+	}
+	args := Args{N: [6]uintptr{0, newSize, prot, m.flags &^ (mapFixed | mapNoReplace)}}
 	to, e := k.mapPages(m.desc, m.shows, &args, newSize, m.off+int64(addr-m.addr))
 	if e == 0 {
 		unmap(addr, oldSize)
 	}
 	return to, e
+}
+
+// covering returns the mapping of a disk's file that has all of a range, with a
+// reference.
+func (t *mapTable) covering(addr, size uintptr) (m fileMapping, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.list {
+		if m.showsIn(addr, size) && m.addr <= addr && addr+size <= m.addr+m.size {
+			m.desc.IncRef()
+			return m, true
+		}
+	}
+	return m, false
+}
+
+// protection returns the PROT_ bits of a range, if they are the same everywhere.
+func (k *Kernel) protection(addr, size uintptr) (prot uintptr, ok bool) {
+	for at := addr; at < addr+size; {
+		start, end, p := k.m.Area(at)
+		if end == 0 || start > at || at != addr && p != prot {
+			return 0, false
+		}
+		prot, at = p, end
+	}
+	return prot, true
 }
 
 // sealed tells whether a range has a shared mapping of a disk's file that was not

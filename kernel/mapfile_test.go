@@ -1,7 +1,10 @@
 package kernel
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -22,6 +25,25 @@ func (m *mapMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
 		m.after(nr, a)
 	}
 	return r, e
+}
+
+// Area finds the host's mapping.
+func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) {
+	list, _ := os.ReadFile("/proc/self/maps")
+	for line := range strings.Lines(string(list)) {
+		var bits string
+		fmt.Sscanf(line, "%x-%x %s", &start, &end, &bits)
+		if end <= addr {
+			continue
+		}
+		for i, c := range "rwx" {
+			if rune(bits[i]) == c {
+				prot |= 1 << i
+			}
+		}
+		return start, end, prot
+	}
+	return 0, 0, 0
 }
 
 // mapped is a file whose pages mappings show: a memfd of the host. It has no
@@ -237,5 +259,46 @@ func TestRangeOfMappings(t *testing.T) {
 	}
 	if i := slices.IndexFunc(s.k.maps.list, func(m fileMapping) bool { return m.addr-uintptr(at) < 2*pageSize }); i >= 0 {
 		t.Errorf("%+v is left", s.k.maps.list[i])
+	}
+}
+
+// A mapping that moves to grow keeps its protection and all its stores, or stays.
+func TestRemapPages(t *testing.T) {
+	s, m := mapSystem(t)
+	a := newMapped(t, 4)
+	fa := s.openMapped(a, syscall.O_RDWR)
+	mremap := func(at int) (int, syscall.Errno) {
+		const mayMove = 1
+		return s.call(syscall.SYS_MREMAP, at, 2*pageSize, 4*pageSize, mayMove)
+	}
+	for _, prot := range [][2]int{{rw, syscall.PROT_READ}, {syscall.PROT_READ, rw}} {
+		at := s.must(syscall.SYS_MMAP, 0, 2*pageSize, prot[0], mapShared, fa, 0)
+		s.must(syscall.SYS_MPROTECT, at, 2*pageSize, prot[1])
+		to, e := mremap(at)
+		if e != 0 || a.uses != 1 {
+			t.Fatalf("mremap: %v, mapped %d times", e, a.uses)
+		}
+		if _, _, got := m.Area(uintptr(to)); got != uintptr(prot[1]) {
+			t.Errorf("protection %d; want %d", got, prot[1])
+		}
+		if got := sliceAt(uintptr(to), 4*pageSize)[3*pageSize]; got != 4 {
+			t.Errorf("the last page shows %d", got)
+		}
+		s.must(syscall.SYS_MUNMAP, to, 4*pageSize)
+	}
+
+	at := int(s.mmap(0, 2, 0, fa))
+	s.must(syscall.SYS_MPROTECT, at, pageSize, syscall.PROT_READ)
+	if _, e := mremap(at); e != syscall.EFAULT || a.uses != 1 {
+		t.Errorf("mremap of two protections: %v, mapped %d times; want EFAULT", e, a.uses)
+	}
+	s.must(syscall.SYS_MUNMAP, at, 2*pageSize)
+
+	at = s.must(syscall.SYS_MMAP, 0, 2*pageSize, rw, mapPrivate, fa, 0)
+	sliceAt(uintptr(at), pageSize)[0] = 99
+	if to, e := mremap(at); e != syscall.ENOMEM {
+		t.Errorf("mremap of a private mapping: %v, its store is %d; want ENOMEM", e, sliceAt(uintptr(to), pageSize)[0])
+	} else if sliceAt(uintptr(at), pageSize)[0] != 99 || a.uses != 1 {
+		t.Error("the private mapping is gone")
 	}
 }

@@ -51,7 +51,6 @@ type fileMapping struct {
 	off        int64
 	shows      Mapper  // not nil: the pages of a disk's file
 	flags      uintptr // of mmap(2), for mremap(2)
-	prot       uintptr
 	// arena: the memory belongs to the file; else it is a copy, which is
 	// written back if dirty.
 	arena, dirty bool
