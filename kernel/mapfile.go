@@ -7,22 +7,24 @@ import "syscall"
 
 // mapCalls are what the system calls do for mappings that show a file's pages.
 type mapCalls struct {
-	mmap    func(k *Kernel, d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno)
-	replace func(k *Kernel, addr, size uintptr)
-	msync   func(k *Kernel, addr, size uintptr, wait bool) syscall.Errno
-	mremap  func(k *Kernel, a *Args) (uintptr, syscall.Errno)
-	sealed  func(k *Kernel, addr, size uintptr) bool
+	mmap   func(k *Kernel, d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno)
+	detach func(k *Kernel, addr, size uintptr) []fileMapping
+	ended  func(k *Kernel, gone []fileMapping, e syscall.Errno)
+	msync  func(k *Kernel, addr, size uintptr, wait bool) syscall.Errno
+	mremap func(k *Kernel, a *Args) (uintptr, syscall.Errno)
+	sealed func(k *Kernel, addr, size uintptr) bool
 }
 
 // EnableMappers makes mmap(2) of a Mapper show its pages. A file system that has
 // such files calls it when it is mounted.
 func (k *Kernel) EnableMappers() {
 	k.mapCalls = &mapCalls{
-		mmap:    (*Kernel).mapPages,
-		replace: func(k *Kernel, addr, size uintptr) { k.maps.removePages(addr, (size+pageSize-1)&^(pageSize-1)) },
-		msync:   (*Kernel).syncMapped,
-		mremap:  (*Kernel).remapPages,
-		sealed:  func(k *Kernel, addr, size uintptr) bool { return k.maps.sealed(addr, size) },
+		mmap:   (*Kernel).mapPages,
+		detach: func(k *Kernel, addr, size uintptr) []fileMapping { return k.maps.detach(addr, size) },
+		ended:  func(k *Kernel, gone []fileMapping, e syscall.Errno) { k.maps.ended(gone, e) },
+		msync:  (*Kernel).syncMapped,
+		mremap: (*Kernel).remapPages,
+		sealed: func(k *Kernel, addr, size uintptr) bool { return k.maps.sealed(addr, size) },
 	}
 }
 
@@ -40,51 +42,62 @@ type Mapper interface {
 func (k *Kernel) mapPages(d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno) {
 	size = (size + pageSize - 1) &^ (pageSize - 1)
 	flags := a.N[3]
-	if flags&mapFixed != 0 && a.N[0]%pageSize == 0 {
-		k.maps.removePages(a.N[0], size) // what lies there is replaced
-	}
-	addr, e := m.Map(a.N[0], size, off, a.N[2], flags)
+	addr, e := k.replacing(a, func() (uintptr, syscall.Errno) { return m.Map(a.N[0], size, off, a.N[2], flags) })
 	if e != 0 {
 		return 0, e
 	}
 	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags, prot: a.N[2]})
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags})
 	return addr, 0
 }
 
-// removePages takes the range off the list of mappings that show pages. They are
-// unmapped, or about to be.
-func (t *mapTable) removePages(addr, size uintptr) {
+// detach takes the range off the list of mappings that show pages, before their
+// addresses are unmapped: another mapping may have them the moment they are. What it
+// returns still counts as mapped, for the machine shows it until then; ended ends it.
+func (t *mapTable) detach(addr, size uintptr) (gone []fileMapping) {
+	size = (size + pageSize - 1) &^ (pageSize - 1)
 	t.mu.Lock()
-	var keep, gone []fileMapping
+	defer t.mu.Unlock()
+	var rest []fileMapping
+	keep := t.list[:0]
 	for _, m := range t.list {
-		start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
-		if m.shows == nil || start >= end {
+		if !m.showsIn(addr, size) {
 			keep = append(keep, m)
 			continue
 		}
-		parts := 0
-		for _, part := range [2][2]uintptr{{m.addr, start}, {end, m.addr + m.size}} {
-			if part[0] < part[1] {
-				rest := m
-				rest.addr, rest.size = part[0], part[1]-part[0]
-				rest.off += int64(part[0] - m.addr)
-				keep = append(keep, rest)
-				if parts++; parts == 2 {
-					m.shows.Retain()
-					m.desc.IncRef()
-				}
+		cut := m.part(addr, addr+size)
+		gone = append(gone, cut)
+		for _, r := range [2]fileMapping{m.part(m.addr, cut.addr), m.part(cut.addr+cut.size, m.addr+m.size)} {
+			if r.size > 0 {
+				r.shows.Retain()
+				r.desc.IncRef()
+				rest = append(rest, r)
 			}
 		}
-		if parts == 0 {
-			gone = append(gone, m)
-		}
 	}
-	t.list = keep
-	t.mu.Unlock()
-	for i := range gone {
-		gone[i].shows.Unmap()
-		gone[i].desc.DecRef()
+	clear(t.list[len(keep):])
+	t.list = append(keep, rest...)
+	return gone
+}
+
+// part returns the part of m that lies in a range; its size may be 0.
+func (m fileMapping) part(start, end uintptr) fileMapping {
+	start, end = max(start, m.addr), min(end, m.addr+m.size)
+	m.off += int64(start - m.addr)
+	m.addr, m.size = start, max(end, start)-start
+	return m
+}
+
+// ended uncounts mappings of detach whose addresses are unmapped; after an error
+// they are not, and come back.
+func (t *mapTable) ended(gone []fileMapping, e syscall.Errno) {
+	for _, m := range gone {
+		if e != 0 {
+			t.add(m)
+			continue
+		}
+		m.shows.Unmap()
+		m.desc.DecRef()
 	}
 }
 
@@ -92,8 +105,17 @@ func (t *mapTable) removePages(addr, size uintptr) {
 func (t *mapTable) showsPages(addr, size uintptr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	i := t.overlaps(addr, size)
-	return i >= 0 && t.list[i].shows != nil
+	for i := range t.list {
+		if t.list[i].showsIn(addr, size) {
+			return true
+		}
+	}
+	return false
+}
+
+// showsIn tells whether m is of a disk's file and has a byte in the range.
+func (m *fileMapping) showsIn(addr, size uintptr) bool {
+	return m.shows != nil && m.addr < addr+size && addr < m.addr+m.size
 }
 
 // touched returns what is mapped of disks' files in a range, with references.
@@ -103,7 +125,7 @@ func (t *mapTable) touched(addr, size uintptr) []*Description {
 	var list []*Description
 	for i := range t.list {
 		m := &t.list[i]
-		if m.shows != nil && m.addr < addr+size && addr < m.addr+m.size {
+		if m.showsIn(addr, size) {
 			m.desc.IncRef()
 			list = append(list, m.desc)
 		}
@@ -114,8 +136,11 @@ func (t *mapTable) touched(addr, size uintptr) []*Description {
 // syncMapped is msync(2) of files; without wait there is nothing to do, as on
 // Linux: stores are seen by the write-back as they are.
 func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno) {
+	if !wait {
+		return 0
+	}
 	for _, d := range k.maps.touched(addr, size) {
-		if s, ok := d.file.(Syncer); ok && wait {
+		if s, ok := d.file.(Syncer); ok {
 			if e := s.Sync(true); e != 0 && first == 0 {
 				first = e
 			}
@@ -126,7 +151,9 @@ func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno)
 }
 
 // remapPages is mremap(2) of one mapping of a disk's file: it shrinks in place, and
-// grows elsewhere. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
+// grows elsewhere. A private mapping does not grow (ENOMEM): the pages that were
+// stored to are its own, and the machine cannot move them. Programs remap shared
+// mappings and anonymous memory. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
 func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 	const mayMove = 1
 	addr, flags := a.N[0], a.N[3]
@@ -135,17 +162,10 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 	if addr%pageSize != 0 || newSize == 0 || flags&^mayMove != 0 {
 		return 0, syscall.EINVAL
 	}
-	k.maps.mu.Lock()
-	var m fileMapping
-	if i := k.maps.match(addr, oldSize); i >= 0 {
-		m = k.maps.list[i]
-	}
-	if m.shows == nil || m.addr > addr || m.addr+m.size < addr+oldSize {
-		k.maps.mu.Unlock()
+	m, ok := k.maps.covering(addr, oldSize)
+	if !ok {
 		return 0, syscall.EFAULT
 	}
-	m.desc.IncRef()
-	k.maps.mu.Unlock()
 	defer m.desc.DecRef()
 	unmap := func(addr, size uintptr) {
 		sysMunmap(k, Args{N: [6]uintptr{addr, size}})
@@ -156,15 +176,45 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 		}
 		return addr, 0
 	}
-	if flags&mayMove == 0 {
+	if flags&mayMove == 0 || m.flags&mapTypeMask == mapPrivate {
 		return 0, syscall.ENOMEM
 	}
-	args := Args{N: [6]uintptr{0, newSize, m.prot, m.flags &^ (mapFixed | mapNoReplace)}}
+	prot, ok := k.protection(addr, oldSize)
+	if !ok {
+		return 0, syscall.EFAULT
+	}
+	args := Args{N: [6]uintptr{0, newSize, prot, m.flags &^ (mapFixed | mapNoReplace)}}
 	to, e := k.mapPages(m.desc, m.shows, &args, newSize, m.off+int64(addr-m.addr))
 	if e == 0 {
 		unmap(addr, oldSize)
 	}
 	return to, e
+}
+
+// covering returns the mapping of a disk's file that has all of a range, with a
+// reference.
+func (t *mapTable) covering(addr, size uintptr) (m fileMapping, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, m := range t.list {
+		if m.showsIn(addr, size) && m.addr <= addr && addr+size <= m.addr+m.size {
+			m.desc.IncRef()
+			return m, true
+		}
+	}
+	return m, false
+}
+
+// protection returns the PROT_ bits of a range, if they are the same everywhere.
+func (k *Kernel) protection(addr, size uintptr) (prot uintptr, ok bool) {
+	for at := addr; at < addr+size; {
+		start, end, p := k.m.Area(at)
+		if end == 0 || start > at || at != addr && p != prot {
+			return 0, false
+		}
+		prot, at = p, end
+	}
+	return prot, true
 }
 
 // sealed tells whether a range has a shared mapping of a disk's file that was not
@@ -174,7 +224,7 @@ func (t *mapTable) sealed(addr, size uintptr) bool {
 	defer t.mu.Unlock()
 	for i := range t.list {
 		m := &t.list[i]
-		if m.shows != nil && m.addr < addr+size && addr < m.addr+m.size && m.flags&mapTypeMask != mapPrivate && !m.desc.writable() {
+		if m.showsIn(addr, size) && m.flags&mapTypeMask != mapPrivate && !m.desc.writable() {
 			return true
 		}
 	}

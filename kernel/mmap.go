@@ -51,7 +51,6 @@ type fileMapping struct {
 	off        int64
 	shows      Mapper  // not nil: the pages of a disk's file
 	flags      uintptr // of mmap(2), for mremap(2)
-	prot       uintptr
 	// arena: the memory belongs to the file; else it is a copy, which is
 	// written back if dirty.
 	arena, dirty bool
@@ -60,10 +59,7 @@ type fileMapping struct {
 // sysMmap is mmap(2).
 func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.N[3]&mapAnonymous != 0 {
-		if c := k.mapCalls; c != nil && a.N[3]&mapFixed != 0 {
-			c.replace(k, a.N[0], a.N[1])
-		}
-		return k.m.Syscall(syscall.SYS_MMAP, a)
+		return k.mapAnonymous(a)
 	}
 	d, e := k.get(&a, 4)
 	if e != 0 {
@@ -80,12 +76,7 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if dev, ok := d.file.(*device); ok && dev.kind == devZero {
 		a.N[3] |= mapAnonymous
 		a.N[4] = ^uintptr(0)
-		return k.m.Syscall(syscall.SYS_MMAP, a)
-	}
-	if _, ok := d.file.(Resizer); !ok {
-		if _, ok := d.file.(*bytesFile); !ok {
-			return 0, syscall.ENODEV
-		}
+		return k.mapAnonymous(a)
 	}
 	shared := a.N[3]&mapTypeMask == mapShared || a.N[3]&mapTypeMask == mapValidate
 	if shared && a.N[2]&syscall.PROT_WRITE != 0 && !d.writable() {
@@ -94,10 +85,35 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if m, ok := d.file.(Mapper); ok && k.mapCalls != nil {
 		return k.mapCalls.mmap(k, d, m, &a, size, off)
 	}
+	if _, ok := d.file.(Resizer); !ok {
+		if _, ok := d.file.(*bytesFile); !ok {
+			return 0, syscall.ENODEV
+		}
+	}
 	if o, ok := d.file.(*tmpOpen); ok && shared && a.N[3]&(mapFixed|mapNoReplace) == 0 {
 		return k.mapArena(d, o.f, size, off)
 	}
 	return k.mapCopy(d, &a, size, off, shared)
+}
+
+// mapAnonymous maps the machine's memory.
+func (k *Kernel) mapAnonymous(a Args) (uintptr, syscall.Errno) {
+	return k.replacing(&a, func() (uintptr, syscall.Errno) { return k.m.Syscall(syscall.SYS_MMAP, a) })
+}
+
+// replacing makes a mapping by do, over what MAP_FIXED replaces of disks' files.
+// That counts as mapped until it is replaced: the machine shows its pages. If do
+// fails it has replaced nothing, since the machine makes room last. (Linux may have
+// unmapped what was there.)
+func (k *Kernel) replacing(a *Args, do func() (uintptr, syscall.Errno)) (uintptr, syscall.Errno) {
+	c := k.mapCalls
+	if c == nil || a.N[3]&mapFixed == 0 {
+		return do()
+	}
+	gone := c.detach(k, a.N[0], a.N[1])
+	addr, e := do()
+	c.ended(k, gone, e)
+	return addr, e
 }
 
 // mapArena maps part of a tmpfs file.
@@ -218,7 +234,7 @@ func (k *Kernel) zeroMemory(b []byte) {
 func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, shared bool) (uintptr, syscall.Errno) {
 	flags := a.N[3]&(mapFixed|mapNoReplace) | mapPrivate | mapAnonymous
 	prot := a.N[2]
-	addr, e := k.m.Syscall(syscall.SYS_MMAP, Args{N: [6]uintptr{
+	addr, e := k.mapAnonymous(Args{N: [6]uintptr{
 		a.N[0], size, syscall.PROT_READ | syscall.PROT_WRITE, flags, ^uintptr(0), 0,
 	}})
 	if e != 0 {
@@ -324,16 +340,22 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if addr%pageSize != 0 || size == 0 || addr+size < addr {
 		return 0, syscall.EINVAL
 	}
-	if c := k.mapCalls; c != nil && k.maps.showsPages(addr, size) {
-		// The machine first: what was stored until then is the file's.
-		r, e := k.m.Syscall(syscall.SYS_MUNMAP, a)
-		c.replace(k, addr, size)
-		return r, e
+	var gone []fileMapping
+	if k.mapCalls != nil {
+		gone = k.mapCalls.detach(k, addr, size)
 	}
+	var e syscall.Errno
 	if !k.maps.remove(addr, size) {
-		return k.m.Syscall(syscall.SYS_MUNMAP, a)
+		_, e = k.m.Syscall(syscall.SYS_MUNMAP, a)
+	} else {
+		for _, m := range gone { // beside an arena, which stays
+			k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{m.addr, m.size}})
+		}
 	}
-	return 0, 0
+	if gone != nil {
+		k.mapCalls.ended(k, gone, e)
+	}
+	return 0, e
 }
 
 // remove takes one mapping off the list; true means that its memory stays,
@@ -409,8 +431,9 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if flags&^(async|invalidate|sync) != 0 || flags&(async|sync) == async|sync || a.N[0]%pageSize != 0 {
 		return 0, syscall.EINVAL
 	}
-	if c := k.mapCalls; c != nil && k.maps.showsPages(a.N[0], a.N[1]) {
-		return 0, c.msync(k, a.N[0], a.N[1], flags&sync != 0)
+	var first syscall.Errno
+	if c := k.mapCalls; c != nil {
+		first = c.msync(k, a.N[0], a.N[1], flags&sync != 0)
 	}
 	k.maps.mu.Lock()
 	defer k.maps.mu.Unlock()
@@ -423,7 +446,7 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 			}
 		}
 	}
-	return 0, 0
+	return 0, first
 }
 
 // inArena says whether a range touches a file's own memory.

@@ -362,14 +362,14 @@ func sysFadvise64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysReadahead is readahead(2): a no-op on regular files.
+// sysReadahead is readahead(2): a no-op on regular files and block devices.
 func sysReadahead(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.getReadable(&a, 0)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
-	if _, ok := d.file.(Resizer); !ok {
+	if t := fileType(d.file); t != syscall.S_IFREG && t != syscall.S_IFBLK {
 		return 0, syscall.EINVAL
 	}
 	return 0, 0

@@ -115,14 +115,22 @@ func copyRangeTypes(in, out *Description) syscall.Errno {
 		return syscall.EBADF
 	}
 	for _, d := range [2]*Description{in, out} {
-		if _, ok := d.file.(Resizer); !ok {
-			if _, ok := d.file.(DirReader); ok {
-				return syscall.EISDIR
-			}
+		switch fileType(d.file) {
+		case syscall.S_IFREG:
+		case syscall.S_IFDIR:
+			return syscall.EISDIR
+		default:
 			return syscall.EINVAL
 		}
 	}
 	return 0
+}
+
+// fileType returns the S_IFMT bits.
+func fileType(f File) uint32 {
+	var st syscall.Stat_t
+	f.Stat(&st)
+	return st.Mode & syscall.S_IFMT
 }
 
 func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) (uintptr, syscall.Errno) {

@@ -34,44 +34,58 @@ func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, sy
 	return count(k.fds.install(d, 0, flags&syscall.O_CLOEXEC != 0))
 }
 
+// opening is one try to open a path.
+type opening struct {
+	links int     // followed so far
+	found *dentry // what the path led to, if it was to be opened
+}
+
 // openPath opens p as open(2) does. A file that is removed or replaced between
 // its being found and opened is ESTALE: then the name is looked up again, so
-// that a reader beside a rename(2) finds the old or the new file.
+// that a reader beside a rename(2) finds the old or the new file. If that leads to
+// the same file, it was not its name that did: /proc/self/fd/N of an O_PATH
+// descriptor does so.
 func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
+	var last Inode
 	for {
-		d, e := k.openOnce(start, p, flags, mode)
-		if e != syscall.ESTALE {
+		var o opening
+		d, e := k.openOnce(start, p, flags, mode, &o)
+		if e != syscall.ESTALE || o.found == nil || o.found.mnt.fs.Volatile() {
 			return d, e
 		}
+		if o.found.inode == last {
+			return nil, syscall.ENOENT
+		}
+		last = o.found.inode
+		k.vfs.settle(o.found)
 	}
 }
 
-func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
+func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
 	if flags&oPath != 0 {
 		flags &= oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
 	}
-	links := 0
 	if flags&oTmpfile == oTmpfile {
-		return k.openUnnamed(start, p, flags, mode, &links)
+		return k.openUnnamed(start, p, flags, mode, o)
 	}
 	if flags&syscall.O_CREAT != 0 {
 		if flags&syscall.O_DIRECTORY != 0 {
 			return nil, syscall.EINVAL // Linux 6.4
 		}
-		return k.openCreate(start, p, flags, mode, &links)
+		return k.openCreate(start, p, flags, mode, o)
 	}
-	d, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &links)
+	d, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &o.links)
 	if e != 0 {
 		return nil, e
 	}
-	return k.openDentry(d, flags)
+	return k.openDentry(d, flags, o)
 }
 
 // openCreate opens p with O_CREAT. A dangling symbolic link at its end is
 // followed and its target made (unless O_EXCL).
-func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, links *int) (*Description, syscall.Errno) {
+func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
 	for {
-		dir, name, slash, e := k.vfs.resolveParent(start, p, links)
+		dir, name, slash, e := k.vfs.resolveParent(start, p, &o.links)
 		if e != 0 {
 			return nil, e
 		}
@@ -93,12 +107,12 @@ func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, lin
 			return nil, syscall.EEXIST
 		}
 		if d.inode.Type() != syscall.S_IFLNK {
-			return k.openDentry(d, flags)
+			return k.openDentry(d, flags, o)
 		}
 		if flags&syscall.O_NOFOLLOW != 0 {
 			return nil, syscall.ELOOP
 		}
-		if *links++; *links > maxLinks {
+		if o.links++; o.links > maxLinks {
 			return nil, syscall.ELOOP
 		}
 		if m, ok := d.inode.(magicLink); ok {
@@ -106,7 +120,7 @@ func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, lin
 			if e != 0 {
 				return nil, e
 			}
-			return k.openDentry(t, flags)
+			return k.openDentry(t, flags, o)
 		}
 		if p, e = d.inode.(Symlink).Readlink(); e != 0 {
 			return nil, e
@@ -180,7 +194,8 @@ func (k *Kernel) describe(d *dentry, f File, flags int) *Description {
 }
 
 // openDentry opens an existing object.
-func (k *Kernel) openDentry(d *dentry, flags int) (*Description, syscall.Errno) {
+func (k *Kernel) openDentry(d *dentry, flags int, o *opening) (*Description, syscall.Errno) {
+	o.found = d
 	kind := d.inode.Type()
 	if flags&syscall.O_DIRECTORY != 0 && kind != syscall.S_IFDIR {
 		return nil, syscall.ENOTDIR
@@ -235,11 +250,11 @@ func (fs *tmpfs) Unnamed(_ Inode, mode uint32) (Inode, syscall.Errno) {
 }
 
 // openUnnamed is open(2) with O_TMPFILE.
-func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, links *int) (*Description, syscall.Errno) {
+func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
 	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
 		return nil, syscall.EINVAL
 	}
-	dir, e := k.vfs.resolve(start, p, true, links)
+	dir, e := k.vfs.resolve(start, p, true, &o.links)
 	if e != 0 {
 		return nil, e
 	}

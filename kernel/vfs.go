@@ -186,9 +186,14 @@ func newDentry(inode Inode, mnt *mount, parent *dentry, name string) *dentry {
 	return &dentry{inode: inode, mnt: mnt, parent: parent, name: name}
 }
 
-// child returns the dentry of name in d, across a mount.
+// child returns the dentry of name in d, across a mount. A directory that is removed
+// has none: its inode may be free, or another's.
 func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
 	v.mu.Lock()
+	if d.deleted {
+		v.mu.Unlock()
+		return nil, syscall.ENOENT
+	}
 	c := d.children[name]
 	if c != nil {
 		c.recent = true

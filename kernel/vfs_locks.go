@@ -27,6 +27,17 @@ func (v *vfs) lockNames(d *dentry) (unlock func()) {
 	return mu.Unlock
 }
 
+// settle waits for those who change the name of d, or what it means, just now: a
+// file system does so before the dentries do.
+func (v *vfs) settle(d *dentry) {
+	v.mu.Lock()
+	dir := d.parent
+	v.mu.Unlock()
+	if dir != nil {
+		v.lockNames(dir)()
+	}
+}
+
 // lockBelow is lockNames of a directory in a locked one, if it is a directory and
 // has a lock of its own.
 func (v *vfs) lockBelow(d *dentry, locked ...*dentry) (unlock func()) {

@@ -11,13 +11,25 @@ type dir struct{ *node }
 
 var _ kernel.Directory = (*dir)(nil)
 
-// Lookup returns the inode of a name.
+// Lookup returns the inode of a name. A file that loses its last name between its
+// being found and having a node may have been freed with its pages, those that were
+// not written back too: its name is another's then, and looked up again.
 func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
-	i, e := d.disk.Lookup(name)
-	if e != 0 {
-		return nil, e
+	for range 100 {
+		i, e := d.disk.Lookup(name)
+		if e == syscall.ESTALE { // the directory itself is gone
+			e = syscall.ENOENT
+		}
+		if e != 0 {
+			return nil, e
+		}
+		n := d.fs.node(i)
+		if n.disk.Attr().Nlink > 0 {
+			return n.self, 0
+		}
+		n.freeIfUnused()
 	}
-	return d.fs.node(i).self, 0
+	return nil, syscall.EIO // the name of a file that has no links: the disk is damaged
 }
 
 // Create makes an object. A set-group-ID directory hands on its group (inode(7)).

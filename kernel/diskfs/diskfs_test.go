@@ -320,6 +320,52 @@ func TestUnmountUnlinked(t *testing.T) {
 	fsck(t, d)
 }
 
+// Goroutines that still write to such a file when the disk is unmounted change
+// nothing of it: its inode is free.
+func TestUnmountBesideWriters(t *testing.T) {
+	for range 4 {
+		d := mkfs(t, "64M")
+		m := mount(t, d, 2000)
+		var files []*file
+		var writers sync.WaitGroup
+		for i := range 4 {
+			name := fmt.Sprint(i)
+			f := m.create(name)
+			m.check("remove", m.fs.Root().Remove(name, false))
+			files = append(files, f)
+		}
+		started := make(chan struct{}, len(files))
+		for _, f := range files {
+			writers.Go(func() {
+				p := make([]byte, 8192)
+				for i := range int64(1000) { // no page twice: the disk reads them meanwhile
+					if i == 10 {
+						started <- struct{}{}
+					}
+					if _, e := f.Write(p, i*int64(len(p))); e != 0 {
+						return
+					}
+				}
+			})
+		}
+		for range files {
+			<-started
+		}
+		m.check("unmount", m.fs.Unmount())
+		writers.Wait()
+		for what, e := range map[string]syscall.Errno{
+			"write": second(files[0].Write([]byte("x"), 0)), "truncate": files[0].Truncate(100), "chmod": files[0].node.SetAttr(kernel.AttrChange{Mask: kernel.AttrMode}),
+		} {
+			if e == 0 {
+				t.Errorf("%s of a file that is gone: no error", what)
+			}
+		}
+		fsck(t, d)
+	}
+}
+
+func second(_ int, e syscall.Errno) syscall.Errno { return e }
+
 // A power cut can leave half of a superblock that was being written.
 func TestTornSuperblock(t *testing.T) {
 	d := mkfs(t, "24M")

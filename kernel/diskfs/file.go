@@ -127,14 +127,19 @@ func (o *file) written(n int, e syscall.Errno) (int, syscall.Errno) {
 	if n == 0 {
 		return n, e
 	}
-	now := time.Now().UnixNano()
-	o.node.disk.SetAttr(ext4.SetMtime|ext4.SetCtime, ext4.Attr{Mtime: now, Ctime: now})
+	o.node.modified()
 	if o.flags&(syscall.O_SYNC|syscall.O_DSYNC) != 0 {
 		if e := o.node.sync(o.flags&syscall.O_SYNC != syscall.O_SYNC); e != 0 {
 			return 0, e
 		}
 	}
 	return n, e
+}
+
+// modified sets the times of a change of the content.
+func (n *node) modified() {
+	now := time.Now().UnixNano()
+	n.disk.SetAttr(ext4.SetMtime|ext4.SetCtime, ext4.Attr{Mtime: now, Ctime: now})
 }
 
 // Truncate is ftruncate(2).
@@ -166,25 +171,27 @@ func (o *file) Allocate(mode int, off, n int64) syscall.Errno {
 		if e := disk.Allocate(off, n, true); e != 0 {
 			return e
 		}
+		o.node.modified()
 	case fallocPunchHole:
 		if !keep {
 			return syscall.EOPNOTSUPP
 		}
 		return o.punch(off, off+n, disk.Punch)
 	case fallocZeroRange:
-		if e := o.punch(off, off+n, disk.Zero); e != 0 {
+		// Space first: without it nothing changes.
+		if e := disk.Allocate(off, n, true); e != 0 {
 			return e
 		}
-		if e := disk.Allocate(off, n, true); e != 0 {
+		if e := o.punch(off, off+n, disk.Zero); e != 0 {
 			return e
 		}
 	default:
 		return syscall.EOPNOTSUPP
 	}
-	if keep || off+n <= o.f.Size() {
+	if keep {
 		return 0
 	}
-	return o.node.truncate(off + n)
+	return o.f.Extend(off+n, func() syscall.Errno { return disk.Allocate(off, n, false) })
 }
 
 func (o *file) punch(off, end int64, lower func(off, n int64) syscall.Errno) syscall.Errno {

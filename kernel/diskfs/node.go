@@ -113,6 +113,9 @@ func (n *node) cache() *pagecache.File {
 		return f
 	}
 	f := n.fs.opt.Cache.NewFile(backing{n, n.fs.disk.Stat().BlockSize}, n.disk.Attr().Size)
+	if n.freed.Load() {
+		f.Discard()
+	}
 	n.pages.Store(f)
 	return f
 }

@@ -41,6 +41,7 @@ func (m *FS) node(path string) (*node, syscall.Errno) {
 	if e != 0 {
 		return nil, e
 	}
+	nameACLs(st.Xattrs)
 	n := &node{fs: m, path: path, stat: st, mode: modeOf(st.Mode)}
 	n.kind = n.mode & syscall.S_IFMT
 	switch n.kind {
@@ -131,6 +132,18 @@ func (n *node) size() int64 { return max(n.stat.Size, 0) }
 func (n *node) SetAttr(kernel.AttrChange) syscall.Errno { return syscall.EROFS }
 
 // Extended attributes, as xattr(7).
+
+// nameACLs gives access control lists the names of xattr(7). The format has a number
+// for the whole of such a name, which the library takes for that of a prefix, with a
+// dot.
+func nameACLs(attrs map[string]string) {
+	for _, name := range [...]string{"system.posix_acl_access", "system.posix_acl_default"} {
+		if v, ok := attrs[name+"."]; ok {
+			delete(attrs, name+".")
+			attrs[name] = v
+		}
+	}
+}
 
 // GetXattr returns the value of an attribute.
 func (n *node) GetXattr(name string) ([]byte, syscall.Errno) {

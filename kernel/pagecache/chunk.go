@@ -154,13 +154,20 @@ func (c *chunk) fillRun(lo, hi int) syscall.Errno {
 }
 
 // blank makes the pages of need valid without a look at the file: their content
-// is about to be written. The chunk is locked.
+// is about to be written. If there is no memory for all of them, none is: pages of
+// zeroes would hide what the file has. The chunk is locked.
 func (c *chunk) blank(need uint64) syscall.Errno {
-	for need &^= c.valid; need != 0; {
+	if need &^= c.valid; need == 0 {
+		return 0
+	}
+	var room [chunkPages]uint64
+	pages := room[:bits.OnesCount64(need)]
+	if e := c.f.c.take(pages); e != 0 {
+		return e
+	}
+	for need != 0 {
 		lo, hi := run(need)
-		if e := c.f.c.take(c.page[lo:hi]); e != 0 {
-			return e
-		}
+		pages = pages[copy(c.page[lo:hi], pages):]
 		for _, p := range c.page[lo:hi] {
 			clear(pageBytes(p))
 		}

@@ -23,6 +23,7 @@ type File struct {
 	dirty atomic.Int64 // pages
 
 	failures atomic.Int64 // of write-back
+	gone     bool         // nothing is below any more: Discard. Changed with write and cut held
 
 	mu     sync.Mutex
 	chunks map[int64]*chunk
@@ -114,6 +115,9 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 		c.runlock()
 		c.lock()
 		e := c.fill(f.ahead.widen(f, s.index, need))
+		if e != 0 {
+			e = c.fill(need) // what is wrong may lie in what nobody asked for
+		}
 		if e == 0 {
 			c.copyOut(p, s.from, s.to)
 		}
@@ -162,12 +166,13 @@ func (f *File) Append(p []byte) (n int, end int64, e syscall.Errno) {
 }
 
 func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
+	if f.gone {
+		return 0, syscall.ESTALE
+	}
 	f.cut.RLock()
 	defer f.cut.RUnlock()
 	if off > f.size.Load() {
-		if e := f.clearTail(); e != 0 {
-			return 0, e
-		}
+		f.clearTail()
 	}
 	n := 0
 	for n < len(p) {

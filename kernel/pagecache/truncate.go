@@ -2,22 +2,72 @@ package pagecache
 
 import "syscall"
 
-// Truncate sets the size. lower does so in the file below; it runs while nobody
-// reads, writes or writes back.
+// Truncate sets the size. lower does so in the file below, while nobody reads,
+// writes or writes back.
 func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
+	return f.truncate(size, lower)
+}
+
+// Extend is Truncate of a file that is shorter than size.
+func (f *File) Extend(size int64, lower func() syscall.Errno) syscall.Errno {
+	f.write.Lock()
+	defer f.write.Unlock()
+	if size <= f.size.Load() {
+		return 0
+	}
+	return f.truncate(size, lower)
+}
+
+// truncate is Truncate with write held.
+func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
+	if f.gone {
+		return syscall.ESTALE
+	}
 	f.cut.Lock()
 	defer f.cut.Unlock()
-	old := f.size.Load()
-	if size < old {
-		f.drop(size, maxOffset)
-	} else if e := f.clearTail(); e != 0 {
-		return e
+	if size < f.size.Load() {
+		if e := f.cutOut(size, maxOffset, lower); e != 0 {
+			return e
+		}
+	} else {
+		if e := lower(); e != 0 {
+			return e
+		}
+		f.clearTail()
 	}
 	f.size.Store(size)
 	f.resizeMapping(size)
-	return lower()
+	return 0
+}
+
+// cutOut forgets the bytes [off, end) once lower has freed them below. It may fail:
+// then nothing is lost. cut is held.
+//
+// lower finds dirty pages in the range, and gives up the space that they were
+// promised. Nobody writes them back meanwhile, because cut is held, and drop has
+// nothing left to give back. Mappings lose the range first, so that the machine shows
+// nothing of what is being freed; what they store meanwhile, into pages of zeroes,
+// goes in both cases.
+func (f *File) cutOut(off, end int64, lower func() syscall.Errno) syscall.Errno {
+	f.unmapRange(off, end)
+	if e := lower(); e != 0 {
+		f.mapAgain(off, end)
+		return e
+	}
+	f.drop(off, end)
+	return 0
+}
+
+// mapAgain gives mappings the pages of [off, end) back.
+func (f *File) mapAgain(off, end int64) {
+	if f.mapped == 0 {
+		return
+	}
+	first, last := uintptr(off+PageSize-1)/PageSize, uintptr(min(end, f.size.Load())+PageSize-1)/PageSize
+	f.c.m.MappedFile(opDrop, f.mapped, &[5]uintptr{first, last})
+	f.showAll()
 }
 
 // Punch makes a range read as zeroes: whole pages are dropped, what is left of
@@ -26,6 +76,9 @@ func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
+	if f.gone {
+		return syscall.ESTALE
+	}
 	end = min(end, f.size.Load())
 	first, last := (off+PageSize-1)/PageSize*PageSize, end/PageSize*PageSize
 	if end == f.size.Load() {
@@ -44,24 +97,36 @@ func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) s
 	}
 	f.cut.Lock()
 	defer f.cut.Unlock()
-	f.drop(first, last)
-	return lower(first, last)
+	return f.cutOut(first, last, func() syscall.Errno { return lower(first, last) })
 }
 
-// Discard forgets all, written or not: the file has no name and no user.
+// Discard forgets all, written or not: the file below is given back, and what is
+// there may be another's. Whoever still has the file reads nothing; changes are
+// ESTALE, and stores to a mapping SIGBUS.
 func (f *File) Discard() {
+	f.write.Lock()
+	defer f.write.Unlock()
 	f.cut.Lock()
 	defer f.cut.Unlock()
-	f.drop(0, maxOffset)
-	f.size.Store(0)
+	f.gone = true
+	f.empty()
 }
 
 // Release writes back what is dirty and forgets all. The file has no user; it may
 // be used again.
 func (f *File) Release() syscall.Errno {
 	e := f.SyncAll()
-	f.Discard()
+	f.cut.Lock()
+	defer f.cut.Unlock()
+	f.empty()
 	return e
+}
+
+// empty forgets the content. cut is held.
+func (f *File) empty() {
+	f.drop(0, maxOffset)
+	f.size.Store(0)
+	f.resizeMapping(0)
 }
 
 // drop forgets the bytes [off, end), where end is a page's or the file's; a page
@@ -133,20 +198,19 @@ func (f *File) forgetIfEmpty(c *chunk) {
 }
 
 // clearTail makes the last page's bytes behind the end of the file zero: a
-// mapping may have stored there. The file is about to grow.
-func (f *File) clearTail() syscall.Errno {
+// mapping may have stored there, also into a page that it has made for a hole, which
+// collectLocked finds. The file is about to grow. cut is held.
+func (f *File) clearTail() {
 	size := f.size.Load()
 	if size%PageSize == 0 {
-		return 0
+		return
 	}
-	c := f.chunk(size/chunkSize, false)
-	if c == nil {
-		return 0
+	f.collectLocked(size, size+1)
+	if c := f.chunk(size/chunkSize, false); c != nil {
+		c.lock()
+		c.clearBehind(size)
+		c.unlock()
 	}
-	c.lock()
-	defer c.unlock()
-	c.clearBehind(size)
-	return 0
 }
 
 // clearBehind clears what the last page of a file of that size has behind its end,

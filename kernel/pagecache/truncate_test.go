@@ -1,0 +1,84 @@
+package pagecache
+
+import (
+	"syscall"
+	"testing"
+)
+
+// What the file below refuses to cut off, or to make a hole of, is still there,
+// written back or not. While it is asked, no mapping shows that.
+func TestRefusedTruncate(t *testing.T) {
+	for what, change := range map[string]func(f *File, lower func() syscall.Errno) syscall.Errno{
+		"truncate": func(f *File, lower func() syscall.Errno) syscall.Errno { return f.Truncate(100, lower) },
+		"punch": func(f *File, lower func() syscall.Errno) syscall.Errno {
+			return f.Punch(PageSize, 4*PageSize, func(int64, int64) syscall.Errno { return lower() })
+		},
+		"grow": func(f *File, lower func() syscall.Errno) syscall.Errno {
+			return f.Truncate(100*PageSize, func() syscall.Errno { return syscall.EIO })
+		},
+	} {
+		m := newMappingMachine(600)
+		b := content(5)
+		f := New(m).NewFile(b, 5*PageSize)
+		f.WriteAt([]byte("dirty"), 2*PageSize)
+		if _, e := f.Map(0, 5*PageSize, 0, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); e != 0 {
+			t.Fatal("map:", e)
+		}
+		m.store(f, "stored", 3*PageSize)
+		e := change(f, func() syscall.Errno {
+			for i := range m.files[f.mapped].page {
+				if i == 1 || i == 2 || i == 3 {
+					t.Errorf("%s: page %d is mapped while it is freed", what, i)
+				}
+			}
+			m.store(f, "lost", PageSize)
+			return syscall.EIO
+		})
+		if e != syscall.EIO || f.Size() != 5*PageSize {
+			t.Errorf("%s: %v, size %d; want EIO, %d", what, e, f.Size(), 5*PageSize)
+		}
+		if !m.store(f, "again", 4*PageSize) {
+			t.Errorf("%s: the mapping is cut off", what)
+		}
+		f.Unmap()
+		f.SyncAll()
+		for off, want := range map[int64]string{
+			0: "\x01", PageSize: "\x02", 2 * PageSize: "dirty", 3 * PageSize: "stored", 4 * PageSize: "again", 5*PageSize - 1: "\x05",
+		} {
+			p := make([]byte, len(want))
+			if f.ReadAt(p, off); string(p) != want || string(b.data[off:][:len(want)]) != want {
+				t.Errorf("%s: at %d %q is read and %q stored; want %q", what, off, p, b.data[off:][:len(want)], want)
+			}
+		}
+		f.Release()
+		if total, free := m.Memory(); total != free {
+			t.Errorf("%s: %d pages are lost", what, (total-free)/PageSize)
+		}
+	}
+}
+
+// What a mapping stores behind the end, into the hole that the last page is,
+// does not appear when the file grows.
+func TestStoreBehindEnd(t *testing.T) {
+	for what, grow := range map[string]func(f *File) syscall.Errno{
+		"truncate": func(f *File) syscall.Errno {
+			return f.Truncate(3*PageSize, func() syscall.Errno { return 0 })
+		},
+		"write": func(f *File) syscall.Errno { _, e := f.WriteAt([]byte("end"), 3*PageSize-3); return e },
+	} {
+		m := newMappingMachine(600)
+		f := New(m).NewFile(newBacking(), 1000)
+		if _, e := f.Map(0, PageSize, 0, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); e != 0 {
+			t.Fatal("map:", e)
+		}
+		m.store(f, "kept", 996)
+		m.store(f, "behind", 1000)
+		if e := grow(f); e != 0 {
+			t.Fatal(what, e)
+		}
+		p := make([]byte, 10)
+		if f.ReadAt(p, 996); string(p) != "kept\x00\x00\x00\x00\x00\x00" {
+			t.Errorf("%s: %q", what, p)
+		}
+	}
+}
