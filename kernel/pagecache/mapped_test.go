@@ -1,6 +1,7 @@
 package pagecache
 
 import (
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -21,6 +22,7 @@ type mappingMachine struct {
 type mappedFile struct {
 	page  map[uintptr]uintptr // by index: address and bits
 	pages uintptr             // of the file
+	runs  []Run
 }
 
 func newMappingMachine(pages int) *mappingMachine {
@@ -58,6 +60,8 @@ func (m *mappingMachine) MappedFile(op int, file uintptr, a *[5]uintptr) (uintpt
 		f.pages = a[0]
 	case opCollect:
 		return f.collect(a), 0
+	case opRuns:
+		f.runs = slices.Clone(unsafe.Slice((*Run)(*(*unsafe.Pointer)(unsafe.Pointer(&a[0]))), a[1]))
 	}
 	return 0, 0
 }
@@ -78,7 +82,7 @@ func (f *mappedFile) drop(m *mappingMachine, first, end uintptr) {
 func (f *mappedFile) collect(a *[5]uintptr) (n uintptr) {
 	out := unsafe.Slice((*uint64)(*(*unsafe.Pointer)(unsafe.Pointer(&a[2]))), 2*a[3])
 	for i := a[0]; i < min(a[1], f.pages) && n < a[3]; i++ {
-		if p := f.page[i]; p&(pageDirty|fileNew) != 0 {
+		if p := f.page[i]; p&pageDirty != 0 || a[4] != 0 && p&fileNew != 0 {
 			out[2*n], out[2*n+1] = uint64(i), uint64(p)
 			f.page[i] = p &^ (pageDirty | fileNew)
 			n++
@@ -87,25 +91,49 @@ func (f *mappedFile) collect(a *[5]uintptr) (n uintptr) {
 	return n
 }
 
-// store stores p at off of a mapped file as a program does, within a page; false
-// is SIGBUS.
-func (m *mappingMachine) store(f *File, p string, off int64) bool {
+// fault returns the page at off of a mapped file as a program sees it: nil is SIGBUS.
+// What is missing is read from the device if it has a place there.
+func (m *mappingMachine) fault(f *File, off int64) []byte {
 	frame := make([]uint64, 1)
 	m.TakePages(frame, 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	t, i := m.files[f.mapped], uintptr(off/PageSize)
-	if i >= t.pages {
+	if i >= t.pages || t.page[i] != 0 {
 		m.free = append(m.free, frame...)
+	} else {
+		p := pageBytes(frame[0])
+		clear(p)
+		if slices.ContainsFunc(t.runs, func(r Run) bool { return r.First <= i && i < r.First+r.Pages }) {
+			f.b.ReadData([][]byte{p}, int64(i)*PageSize)
+		}
+		t.page[i] = uintptr(frame[0]) | filePresent | fileNew
+	}
+	if i >= t.pages {
+		return nil
+	}
+	return pageBytes(uint64(t.page[i] &^ pageBits))
+}
+
+// store stores p at off of a mapped file as a program does, within a page; false
+// is SIGBUS.
+func (m *mappingMachine) store(f *File, p string, off int64) bool {
+	page := m.fault(f, off)
+	if page == nil {
 		return false
 	}
-	if t.page[i] == 0 {
-		clear(pageBytes(frame[0]))
-		t.page[i] = uintptr(frame[0]) | filePresent | fileNew
-	} else {
-		m.free = append(m.free, frame...)
-	}
-	t.page[i] |= pageDirty
-	copy(pageBytes(uint64(t.page[i] &^ pageBits))[off%PageSize:], p)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.files[f.mapped].page[uintptr(off/PageSize)] |= pageDirty
+	copy(page[off%PageSize:], p)
 	return true
+}
+
+// placed is a fakeFile on a device that the machine can read.
+type placed struct{ *fakeFile }
+
+func (placed) Reader() uintptr { return 1 }
+
+func (p placed) Runs() ([]Run, syscall.Errno) {
+	return []Run{{0, uintptr(len(p.data) / PageSize), 0}}, 0
 }

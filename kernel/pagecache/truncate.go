@@ -28,6 +28,9 @@ func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.cut.Lock()
 	defer f.cut.Unlock()
 	if size < f.size.Load() {
+		if e := f.ownPage(size); e != 0 {
+			return e
+		}
 		if e := f.cutOut(size, maxOffset, lower); e != 0 {
 			return e
 		}
@@ -40,6 +43,20 @@ func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.size.Store(size)
 	f.resizeMapping(size)
 	return 0
+}
+
+// ownPage makes the page resident that off is in the middle of: the machine may have
+// it alone, or could read it on demand, and its end is about to be cleared. cut is
+// held.
+func (f *File) ownPage(off int64) syscall.Errno {
+	if f.mapped == 0 || off%PageSize == 0 {
+		return 0
+	}
+	i := int(off % chunkSize / PageSize)
+	c := f.chunk(off/chunkSize, true)
+	c.lock()
+	defer c.unlock()
+	return c.fill(mask(i, i+1))
 }
 
 // cutOut forgets the bytes [off, end) once lower has freed them below. It may fail:
@@ -67,6 +84,7 @@ func (f *File) mapAgain(off, end int64) {
 	}
 	first, last := uintptr(off+PageSize-1)/PageSize, uintptr(min(end, f.size.Load())+PageSize-1)/PageSize
 	f.c.m.MappedFile(opDrop, f.mapped, &[5]uintptr{first, last})
+	f.findRuns()
 	f.showAll()
 }
 

@@ -1,6 +1,7 @@
 package pagecache
 
 import (
+	"bytes"
 	"syscall"
 	"testing"
 )
@@ -79,6 +80,46 @@ func TestStoreBehindEnd(t *testing.T) {
 		p := make([]byte, 10)
 		if f.ReadAt(p, 996); string(p) != "kept\x00\x00\x00\x00\x00\x00" {
 			t.Errorf("%s: %q", what, p)
+		}
+	}
+}
+
+// A mapping of a file that the machine reads shows what is left of it after a
+// truncate, or all of it if that fails.
+func TestTruncatePlaced(t *testing.T) {
+	for _, loaded := range []bool{false, true} {
+		for _, fail := range []syscall.Errno{0, syscall.EIO} {
+			m := newMappingMachine(600)
+			b := content(5)
+			f := New(m).NewFile(placed{b}, 5*PageSize)
+			if _, e := f.Map(0, 5*PageSize, 0, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED); e != 0 {
+				t.Fatal("map:", e)
+			}
+			const cut = 2*PageSize + 100
+			if loaded {
+				m.fault(f, cut)
+				m.fault(f, cut+PageSize)
+			}
+			f.Truncate(cut, func() syscall.Errno {
+				if fail == 0 {
+					b.data = append(b.data[:cut:cut], make([]byte, PageSize-100)...)
+				}
+				return fail
+			})
+			last, rest := []byte{3}, make([]byte, PageSize-100)
+			if fail != 0 {
+				rest = bytes.Repeat(last, PageSize-100)
+			}
+			if p := m.fault(f, cut); !bytes.Equal(p[:100], bytes.Repeat(last, 100)) || !bytes.Equal(p[100:], rest) {
+				t.Errorf("loaded %v, %v: the last page begins with %d and ends with %d", loaded, fail, p[0], p[PageSize-1])
+			}
+			if p := m.fault(f, 4*PageSize); fail == 0 && p != nil || fail != 0 && (p == nil || p[0] != 5) {
+				t.Errorf("loaded %v, %v: behind the end %d bytes are shown", loaded, fail, len(p))
+			}
+			f.Truncate(5*PageSize, func() syscall.Errno { return 0 })
+			if p := m.fault(f, cut); !bytes.Equal(p[100:], rest) {
+				t.Errorf("loaded %v, %v: what was cut off is back", loaded, fail)
+			}
 		}
 	}
 }
