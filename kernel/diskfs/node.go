@@ -209,12 +209,8 @@ func (n *node) closed() {
 	n.freeIfUnused()
 }
 
-// abandon makes open files of n no users: the file system ends. A file that is
-// mapped stays, for the threads that still run: the next mount frees it.
+// abandon makes open files and mappings of n no users: the file system ends.
 func (n *node) abandon() {
-	if f := n.pages.Load(); f != nil && f.Mapped() {
-		return
-	}
 	n.mu.Lock()
 	n.opens = 0
 	n.mu.Unlock()

@@ -60,13 +60,6 @@ func (f *File) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, sy
 	return at, 0
 }
 
-// Mapped tells whether there are mappings.
-func (f *File) Mapped() bool {
-	f.cut.RLock()
-	defer f.cut.RUnlock()
-	return f.uses > 0
-}
-
 // Retain counts one more mapping: one was split in two.
 func (f *File) Retain() {
 	f.cut.Lock()
@@ -127,6 +120,9 @@ func (f *File) endMapping() {
 	f.mapped, f.runs = 0, nil
 	f.eachChunk(func(c *chunk) { c.file = 0 })
 	f.c.m.MappedFile(opFree, h, &[5]uintptr{})
+	if f.gone {
+		f.empty()
+	}
 	if f.dirty.Load() > 0 {
 		f.c.flush.note(f)
 	}

@@ -120,14 +120,17 @@ func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) s
 
 // Discard forgets all, written or not: the file below is given back, and what is
 // there may be another's. Whoever still has the file reads nothing; changes are
-// ESTALE, and stores to a mapping SIGBUS.
+// ESTALE. What is mapped stays as it is until then, and what is stored goes nowhere:
+// the machine is about to end, and its threads still run.
 func (f *File) Discard() {
 	f.write.Lock()
 	defer f.write.Unlock()
 	f.cut.Lock()
 	defer f.cut.Unlock()
 	f.gone = true
-	f.empty()
+	if f.uses == 0 {
+		f.empty()
+	}
 }
 
 // Release writes back what is dirty and forgets all. The file has no user; it may

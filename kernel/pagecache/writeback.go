@@ -36,7 +36,7 @@ func (f *File) writeBack(off, end int64) syscall.Errno {
 
 // writeDirty writes the dirty pages of a range. cut is held.
 func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
-	if f.dirty.Load() == 0 {
+	if f.dirty.Load() == 0 || f.gone {
 		return 0
 	}
 	list := f.dirtyChunks(off, end)

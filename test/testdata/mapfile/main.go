@@ -29,7 +29,7 @@ func main() {
 	}{
 		{"shared", shared}, {"holes", holes}, {"private", private}, {"two", two}, {"truncated", truncated},
 		{"protected", protected}, {"part", part}, {"remap", remap}, {"large", large}, {"reopened", reopened},
-		{"beyond", beyond},
+		{"beyond", beyond}, {"left", left},
 	} {
 		check(t.name, t.do)
 	}
@@ -361,4 +361,18 @@ func reopened() error {
 		return fmt.Errorf("%v, %q", err, b[page:page+5])
 	}
 	return nil
+}
+
+// left leaves a file without a name mapped, and stored to, when the program ends.
+func left() error {
+	f, err := create("left", 300*page)
+	if err != nil {
+		return err
+	}
+	m, err := mapFile(f, 0, 300*page, rw, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	copy(m[20*page:], "stored")
+	return os.Remove(f.Name())
 }
