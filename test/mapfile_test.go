@@ -34,20 +34,36 @@ func TestMappedFiles(t *testing.T) {
 	}
 }
 
-// An access to a page that the device cannot read is a fault at its address; the pages
-// around it are read.
-func TestMappedReadError(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
+// stampedFile makes a folder with a file of 60 pages.
+func stampedFile(t *testing.T) (dir string) {
+	dir = t.TempDir()
 	var content bytes.Buffer
 	for i := range 60 {
 		fmt.Fprintf(&content, "page %d of the file", i)
 		content.Write(make([]byte, 4096*(i+1)-content.Len()))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "broken"), content.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "pages"), content.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	name := disks.New(t, "64M", "-b", "4096", "-d", dir)
+	return dir
+}
+
+// Files of sealed images are mapped, too.
+func TestMappedSealed(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "sealed.img")
+	if got := vm.Yolk(t, vm.Options{}, "disk", "create", "-type", "erofs", "-from", stampedFile(t), name); got.Status != 0 {
+		t.Fatalf("yolk disk create: %+v", got)
+	}
+	got := vm.Run(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: "./test/testdata/mapfile", Args: []string{"/data", "whole"}})
+	wantOutput(t, got, 0, "")
+}
+
+// An access to a page that the device cannot read is a fault at its address; the pages
+// around it are read.
+func TestMappedReadError(t *testing.T) {
+	t.Parallel()
+	name := disks.New(t, "64M", "-b", "4096", "-d", stampedFile(t))
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)

@@ -21,7 +21,10 @@ type content struct {
 	ends   []int64 // in the file, of each range
 }
 
-var _ pagecache.Backing = (*content)(nil)
+var (
+	_ pagecache.Backing = (*content)(nil)
+	_ pagecache.Placer  = (*content)(nil)
+)
 
 func newContent(fs *FS, ranges []format.DataRange) *content {
 	c := &content{fs: fs, ranges: ranges, ends: make([]int64, len(ranges))}
@@ -116,6 +119,25 @@ func (c *content) NextData(off int64) (start, end int64, e syscall.Errno) {
 		}
 	}
 	return -1, 0, 0
+}
+
+// Reader is the machine's way to the disk.
+func (c *content) Reader() uintptr { return c.fs.opt.Reader }
+
+// Runs lists what lies on the device in whole pages.
+func (c *content) Runs() (list []pagecache.Run, _ syscall.Errno) {
+	for i, r := range c.ranges {
+		start := c.ends[i] - r.Size
+		skip := -start & (pagecache.PageSize - 1)
+		at, pages := r.Offset+skip, (r.Size-skip)/pagecache.PageSize
+		if r.Offset == hole || pages <= 0 || at%int64(c.fs.dev.BlockSize()) != 0 || at > c.fs.dev.Size()-pages*pagecache.PageSize {
+			continue
+		}
+		list = append(list, pagecache.Run{
+			First: uintptr((start + skip) / pagecache.PageSize), Pages: uintptr(pages), Sector: uintptr(at / 512),
+		})
+	}
+	return list, 0
 }
 
 // seek is lseek(2) with SEEK_DATA or SEEK_HOLE, for an off inside of the file.

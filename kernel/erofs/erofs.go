@@ -30,6 +30,7 @@ type Options struct {
 	Kernel *kernel.Kernel
 	Cache  *pagecache.Cache
 	Dev    uint64            // st_dev of its files
+	Reader uintptr           // pagecache.Placer
 	Log    func(line string) // what is wrong in the image
 }
 

@@ -1,6 +1,7 @@
 // Mapfile maps files of the folder that its first argument names and checks that
 // mappings, read and write agree, and that what lies behind a file's end faults.
-// With a second argument it reads a file of which the device has lost a page.
+// With a second argument it reads one that the host has made; "broken" says that the
+// device cannot read one of its pages.
 package main
 
 import (
@@ -20,7 +21,7 @@ var dir string
 func main() {
 	dir = os.Args[1]
 	if len(os.Args) > 2 {
-		check("broken", broken)
+		check("pages", func() error { return pages(os.Args[2] == "broken") })
 		return
 	}
 	for _, t := range []struct {

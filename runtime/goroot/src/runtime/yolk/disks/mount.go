@@ -109,7 +109,7 @@ func (k *disk) open(readOnly bool) (why string) {
 func (k *disk) read(kind string, readOnly bool) (fileSystem, error) {
 	log := func(line string) { yolk.Kernel.Log(k.name + ": " + line) }
 	if kind == fsprobe.EROFS {
-		return erofs.Mount(k, erofs.Options{Kernel: yolk.Kernel, Cache: cache, Dev: k.number, Log: log})
+		return erofs.Mount(k, erofs.Options{Kernel: yolk.Kernel, Cache: cache, Dev: k.number, Reader: k.reader, Log: log})
 	}
 	return diskfs.Mount(k, diskfs.Options{Kernel: yolk.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number, Reader: k.reader, Log: log})
 }
