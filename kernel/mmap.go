@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"sync"
 	"syscall"
 )
@@ -241,16 +242,9 @@ func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, share
 		return 0, e
 	}
 	b := sliceAt(addr, int(size))
-	for n := 0; n < len(b); {
-		m, e := d.file.Read(b[n:], off+int64(n))
-		if e != 0 {
-			k.unmap(b)
-			return 0, e
-		}
-		if m == 0 {
-			break
-		}
-		n += m
+	if e := fillCopy(b, d.file, off); e != 0 {
+		k.unmap(b)
+		return 0, e
 	}
 	if prot&syscall.PROT_WRITE == 0 {
 		k.m.Syscall(syscall.SYS_MPROTECT, Args{N: [6]uintptr{addr, size, prot}})
@@ -260,6 +254,30 @@ func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, share
 		k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, dirty: true})
 	}
 	return addr, 0
+}
+
+// fillCopy fills b, fresh memory, from a file. Pages of zeroes stay untouched, so that
+// holes cost nothing.
+func fillCopy(b []byte, f File, off int64) syscall.Errno {
+	part := make([]byte, min(len(b), 256<<10))
+	for n := 0; n < len(b); {
+		m, e := f.Read(part[:min(len(part), len(b)-n)], off+int64(n))
+		if e != 0 || m == 0 {
+			return e
+		}
+		for p := part[:m]; len(p) > 0; {
+			k := min(pageSize-n%pageSize, len(p))
+			if !allZero(p[:k]) {
+				copy(b[n:], p[:k])
+			}
+			n, p = n+k, p[k:]
+		}
+	}
+	return 0
+}
+
+func allZero(p []byte) bool {
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
 func (t *mapTable) add(m fileMapping) {

@@ -34,25 +34,40 @@ func TestMappedFiles(t *testing.T) {
 	}
 }
 
-// stampedFile makes a folder with a file of 60 pages.
-func stampedFile(t *testing.T) (dir string) {
+// stampedFiles makes a folder with files of 60 pages.
+func stampedFiles(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	var content bytes.Buffer
 	for i := range 60 {
 		fmt.Fprintf(&content, "page %d of the file", i)
 		content.Write(make([]byte, 4096*(i+1)-content.Len()))
 	}
-	if err := os.WriteFile(filepath.Join(dir, "pages"), content.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"pages", "pages2", "cut", "cut2"} {
+		if err := os.WriteFile(filepath.Join(dir, name), content.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
+}
+
+// What the host has written is mapped before anybody has read it.
+func TestMappedHostFiles(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ check, cpus, want string }{
+		{"whole", "1", ""}, {"written", "1", "page 5 of the file\n"}, {"cut", "1", ""}, {"around", "2", ""},
+	} {
+		name := disks.New(t, "64M", "-b", "4096", "-d", stampedFiles(t))
+		got := vm.Run(t, vm.Options{Flags: []string{"-smp", tt.cpus, "-disk", name + ":/data"}, Target: "./test/testdata/mapfile", Args: []string{"/data", tt.check}})
+		wantOutput(t, got, 0, tt.want)
+		disks.WantClean(t, name)
+	}
 }
 
 // Files of sealed images are mapped, too.
 func TestMappedSealed(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "sealed.img")
-	if got := vm.Yolk(t, vm.Options{}, "disk", "create", "-type", "erofs", "-from", stampedFile(t), name); got.Status != 0 {
+	if got := vm.Yolk(t, vm.Options{}, "disk", "create", "-type", "erofs", "-from", stampedFiles(t), name); got.Status != 0 {
 		t.Fatalf("yolk disk create: %+v", got)
 	}
 	got := vm.Run(t, vm.Options{Flags: []string{"-disk", name + ":/data"}, Target: "./test/testdata/mapfile", Args: []string{"/data", "whole"}})
@@ -63,14 +78,18 @@ func TestMappedSealed(t *testing.T) {
 // around it are read.
 func TestMappedReadError(t *testing.T) {
 	t.Parallel()
-	name := disks.New(t, "64M", "-b", "4096", "-d", stampedFile(t))
+	name := disks.New(t, "64M", "-b", "4096", "-d", stampedFiles(t))
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad := int64(bytes.Index(data, []byte("page 21 of the file")))
 	d := blocktest.NewFaulty(blocktest.FromBytes(data, 512))
-	d.SetRule(blocktest.FailRange(blocktest.Read, bad, 4096, syscall.EIO))
+	d.SetRule(func(r blocktest.Request) syscall.Errno {
+		if r.Kind == blocktest.Read && bytes.Contains(data[r.Off:r.Off+r.N], []byte("page 21 of the file")) {
+			return syscall.EIO
+		}
+		return 0
+	})
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-disk", name + ":/data:ro"}, Target: "./test/testdata/mapfile", Args: []string{"/data", "broken"}}).Stdout
 	line = strings.Replace(line, "file="+name, "file=nbd:"+nbd.Serve(t, d), 1)
 	out, err := exec.Command("timeout", "120", "sh", "-c", line).Output()

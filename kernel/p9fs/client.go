@@ -60,7 +60,7 @@ const smallData = 4 << 10
 // client is one connection.
 type client struct {
 	t       Transport
-	onStack func(unsafe.Pointer) bool
+	isNoDMA func(unsafe.Pointer) bool
 	log     func(string)
 	maxData int // of one read or write
 
@@ -76,7 +76,7 @@ type client struct {
 
 // start agrees on a version and attaches rootFid to the server's root.
 func (c *client) start(cfg Config) error {
-	c.t, c.onStack, c.log, c.nextFid = cfg.Transport, cfg.OnStack, cfg.Log, rootFid+1
+	c.t, c.isNoDMA, c.log, c.nextFid = cfg.Transport, cfg.NoDMA, cfg.Log, rootFid+1
 	c.free.L = &c.mu
 	if err := c.version(min(wantData, cfg.Transport.MaxData()) + dataHeader); err != nil {
 		return err
@@ -431,7 +431,7 @@ func (c *client) unbounce(b []byte) {
 	c.mu.Unlock()
 }
 
-// isOnStack says whether a transport cannot use p where it lies.
-func (c *client) isOnStack(p []byte) bool {
-	return c.onStack != nil && c.onStack(unsafe.Pointer(unsafe.SliceData(p)))
+// noDMA says whether a transport cannot use p where it lies.
+func (c *client) noDMA(p []byte) bool {
+	return c.isNoDMA != nil && c.isNoDMA(unsafe.Pointer(unsafe.SliceData(p)))
 }

@@ -176,7 +176,7 @@ func (f *file) read(p *[]byte, off int64) (int, syscall.Errno) {
 	var into []byte
 	switch {
 	case len(q) <= smallData: // through the request's own memory
-	case c.isOnStack(q):
+	case c.noDMA(q):
 		*p = q[:min(len(q), bounceSize)]
 		q = *p
 		b := c.bounce()
@@ -224,8 +224,8 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	r := c.begin(tWrite)
 	defer r.end()
 	q := *p
-	onStack := len(q) > smallData && c.isOnStack(q)
-	if onStack {
+	bounce := len(q) > smallData && c.noDMA(q)
+	if bounce {
 		*p = q[:min(len(q), bounceSize)]
 		q = *p
 	}
@@ -236,7 +236,7 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	switch {
 	case len(q) <= smallData:
 		r.out = append(r.out, q...)
-	case onStack:
+	case bounce:
 		b := c.bounce()
 		defer c.unbounce(b)
 		from = b[:copy(b, q)]

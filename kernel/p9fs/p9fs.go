@@ -35,9 +35,9 @@ type Config struct {
 	Transport Transport
 	ReadOnly  bool
 	Dev       uint64 // st_dev of the files
-	// OnStack reports whether p lies on the calling goroutine's stack, which
-	// a transport cannot use; nil: nothing does.
-	OnStack func(p unsafe.Pointer) bool
+	// NoDMA reports whether the memory at p can move, such as the calling
+	// goroutine's stack: a transport cannot use it. nil: nothing does.
+	NoDMA func(p unsafe.Pointer) bool
 	// Log takes one line on why the file system broke down; nil: nobody.
 	Log func(line string)
 }

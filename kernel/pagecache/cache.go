@@ -274,7 +274,6 @@ func (w *flusher) run() {
 	for _, f := range list {
 		f.SyncAll()
 	}
-	stored, n := w.c.stored() // while others were written
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.busy = false
@@ -286,17 +285,16 @@ func (w *flusher) run() {
 	if len(w.files) > 0 {
 		w.timer = time.AfterFunc(flushAfter, w.expired)
 	}
-	w.noteStores(stored, n)
+	w.noteStores(w.c.stored()) // while others were written
 }
 
 // ServeStores writes back what mappings have stored, in time. The machine tells by an
 // interrupt that they do: wait returns after each. It returns when wait fails.
 func (c *Cache) ServeStores(interrupt uintptr, wait func() error) {
-	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(2 * c.dirtyLimit)})
+	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(2 * c.dirtyLimit), c.dirtyAddress()})
 	for wait() == nil {
-		list, n := c.stored()
 		c.flush.mu.Lock()
-		c.flush.noteStores(list, n)
+		c.flush.noteStores(c.stored())
 		c.flush.mu.Unlock()
 	}
 }

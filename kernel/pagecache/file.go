@@ -35,6 +35,8 @@ type File struct {
 	mapped uintptr // the machine's handle while there are mappings: mapping.go
 	uses   int     // how many
 	runs   []Run   // what the machine can read by itself: runs.go
+
+	placeless bool // pages without a place have been written; under busy
 }
 
 // NewFile returns the cache of a file of the given size.
@@ -105,25 +107,31 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 	c := f.chunk(s.index, true)
 	c.touch()
 	need := mask(s.lo, s.hi)
-	for {
-		c.rlock()
-		if c.valid&need == need {
-			c.copyOut(p, s.from, s.to)
-			c.runlock()
-			return 0
-		}
-		c.runlock()
-		c.lock()
-		e := c.fill(f.ahead.widen(f, s.index, need))
-		if e != 0 {
-			e = c.fill(need) // what is wrong may lie in what nobody asked for
-		}
-		if e == 0 {
-			c.copyOut(p, s.from, s.to)
-		}
-		c.unlock()
-		return e
+	if c.tryCopyOut(p, s, need) {
+		return 0
 	}
+	c.lock()
+	defer c.unlock()
+	e := c.fill(f.ahead.widen(f, s.index, need))
+	if e != 0 {
+		e = c.fill(need) // what is wrong may lie in what nobody asked for
+	}
+	if e == 0 {
+		c.copyOut(p, s.from, s.to)
+	}
+	return e
+}
+
+// tryCopyOut copies a span if its pages are there. The copy may fault, because p lies
+// in a mapping of another file: the program can survive that.
+func (c *chunk) tryCopyOut(p []byte, s span, need uint64) bool {
+	c.rlock()
+	defer c.runlock()
+	if c.valid&need != need {
+		return false
+	}
+	c.copyOut(p, s.from, s.to)
+	return true
 }
 
 // copyOut copies bytes [from, to) of the chunk to p. Its pages are valid.

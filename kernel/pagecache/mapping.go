@@ -212,7 +212,6 @@ func (f *File) unmapRange(off, end int64) {
 		return
 	}
 	f.collectLocked(off, end)
-	f.clipRuns(off, end)
 	first := uintptr(off+PageSize-1) / PageSize
 	last := ^uintptr(0) >> 1
 	if end < maxOffset-PageSize {

@@ -9,3 +9,6 @@ func pageBytes(address uint64) []byte {
 
 // address returns where the chunk is, for the machine.
 func (c *chunk) address() uint64 { return uint64(uintptr(unsafe.Pointer(c))) }
+
+// dirtyAddress returns where the number of dirty pages is, for the machine.
+func (c *Cache) dirtyAddress() uintptr { return uintptr(unsafe.Pointer(&c.dirty)) }

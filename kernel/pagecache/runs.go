@@ -67,9 +67,9 @@ func (f *File) placed(index int64) (set uint64) {
 
 // clipRuns takes the pages that [off, end) touches out of what the machine can read:
 // they are about to be freed. cut is held.
-func (f *File) clipRuns(off, end int64) {
+func (f *File) clipRuns(off, end int64) syscall.Errno {
 	if len(f.runs) == 0 {
-		return
+		return 0
 	}
 	first, last := uintptr(off/PageSize), uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
 	var list []Run
@@ -81,7 +81,5 @@ func (f *File) clipRuns(off, end int64) {
 			list = append(list, Run{at, r.First + r.Pages - at, r.Sector + (at-r.First)*(PageSize/512)})
 		}
 	}
-	if f.setRuns(list) != 0 {
-		f.setRuns(nil) // needs no memory
-	}
+	return f.setRuns(list)
 }

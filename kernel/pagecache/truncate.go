@@ -56,7 +56,9 @@ func (f *File) ownPage(off int64) syscall.Errno {
 	c := f.chunk(off/chunkSize, true)
 	c.lock()
 	defer c.unlock()
-	return c.fill(mask(i, i+1))
+	e := c.fill(mask(i, i+1))
+	c.keep |= c.valid & mask(i, i+1) // until clipRuns has taken its place away
+	return e
 }
 
 // cutOut forgets the bytes [off, end) once lower has freed them below. It may fail:
@@ -68,6 +70,9 @@ func (f *File) ownPage(off int64) syscall.Errno {
 // nothing of what is being freed; what they store meanwhile, into pages of zeroes,
 // goes in both cases.
 func (f *File) cutOut(off, end int64, lower func() syscall.Errno) syscall.Errno {
+	if e := f.clipRuns(off, end); e != 0 {
+		return e
+	}
 	f.unmapRange(off, end)
 	if e := lower(); e != 0 {
 		f.mapAgain(off, end)

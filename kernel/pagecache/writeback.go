@@ -47,6 +47,7 @@ func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
 		}
 		list = list[n:]
 	}
+	f.placeWritten()
 	return first
 }
 
@@ -87,7 +88,7 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 		c.unlock()
 	}
 	first := f.writeRuns(list)
-	f.placeWritten(list)
+	f.notePlaceless(list)
 	for _, c := range list {
 		c.lock()
 		c.writing = 0
@@ -97,17 +98,33 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 	return first
 }
 
-// placeWritten tells the machine where pages lie that had no place before they were
-// written: from now on they can be evicted. If it does not work, they stay.
-func (f *File) placeWritten(list []*chunk) {
-	if f.mapped == 0 {
+// notePlaceless notes whether whole pages were written that had no place before. busy
+// is held.
+func (f *File) notePlaceless(list []*chunk) {
+	if f.mapped == 0 || f.placeless {
 		return
 	}
+	whole := f.size.Load() / PageSize
 	for _, c := range list {
-		if c.writing&^f.placed(c.index) != 0 {
-			f.findRuns()
+		set := c.writing
+		if first := c.index * chunkPages; first+chunkPages > whole {
+			set &= mask(0, int(max(whole-first, 0)))
+		}
+		if set&^f.placed(c.index) != 0 {
+			f.placeless = true
 			return
 		}
+	}
+}
+
+// placeWritten tells the machine where they lie: from now on they can be evicted. If
+// that does not work, they stay.
+func (f *File) placeWritten() {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	if f.placeless {
+		f.placeless = false
+		f.findRuns()
 	}
 }
 

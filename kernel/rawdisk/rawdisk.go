@@ -18,8 +18,8 @@ import (
 
 // Disk is a disk that programs open.
 type Disk struct {
-	dev     block.Device
-	onStack func(unsafe.Pointer) bool
+	dev   block.Device
+	noDMA func(unsafe.Pointer) bool
 
 	// partial is held for reading by writes of whole blocks, and for writing by
 	// those that read a block first.
@@ -29,10 +29,10 @@ type Disk struct {
 	bounces [][]byte
 }
 
-// New makes a disk of a device. onStack says whether memory is a goroutine's
-// stack, where the device cannot reach it; nil if none is.
-func New(dev block.Device, onStack func(unsafe.Pointer) bool) *Disk {
-	return &Disk{dev: dev, onStack: onStack}
+// New makes a disk of a device. noDMA says whether memory can move, such
+// as a goroutine's stack, so that the device cannot be given it; nil if none can.
+func New(dev block.Device, noDMA func(unsafe.Pointer) bool) *Disk {
+	return &Disk{dev: dev, noDMA: noDMA}
 }
 
 // Open opens the disk; node is the name under which that happens.
@@ -114,7 +114,7 @@ func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, sy
 // direct returns how many bytes of p the device can take from where they lie.
 func (f *file) direct(p []byte, off int64) int {
 	block := f.dev.BlockSize()
-	if off&int64(block-1) != 0 || len(p) < block || f.onStack != nil && f.onStack(unsafe.Pointer(unsafe.SliceData(p))) {
+	if off&int64(block-1) != 0 || len(p) < block || f.noDMA != nil && f.noDMA(unsafe.Pointer(unsafe.SliceData(p))) {
 		return 0
 	}
 	return len(p) &^ (block - 1)

@@ -70,9 +70,9 @@ func (f *fake) WriteZeroes(off, n int64) syscall.Errno {
 	return 0
 }
 
-func open(t *testing.T, f *fake, onStack func(unsafe.Pointer) bool) kernel.File {
+func open(t *testing.T, f *fake, noDMA func(unsafe.Pointer) bool) kernel.File {
 	t.Helper()
-	file, e := rawdisk.New(f, onStack).Open(nil, syscall.O_RDWR)
+	file, e := rawdisk.New(f, noDMA).Open(nil, syscall.O_RDWR)
 	if e != 0 {
 		t.Fatal(e)
 	}
@@ -83,11 +83,11 @@ func open(t *testing.T, f *fake, onStack func(unsafe.Pointer) bool) kernel.File 
 // they are on a file.
 func TestReadWrite(t *testing.T) {
 	for _, size := range []int{512, 4096} {
-		for name, onStack := range map[string]func(unsafe.Pointer) bool{
+		for name, noDMA := range map[string]func(unsafe.Pointer) bool{
 			"heap": nil, "stack": func(unsafe.Pointer) bool { return true },
 		} {
 			f := &fake{t: t, data: make([]byte, 1<<20), block: size}
-			file := open(t, f, onStack)
+			file := open(t, f, noDMA)
 			mirror := make([]byte, len(f.data))
 			src := rand.NewChaCha8([32]byte{byte(size)})
 			rnd := rand.New(src)

@@ -11,7 +11,11 @@
 // Start reading at Probe.
 package mmio
 
-import "github.com/yolk-unikernel/yolk/drivers/virtio"
+import (
+	"sync/atomic"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+)
 
 // Size is how many bytes of registers a device has at least: QEMU places its
 // devices this far apart.
@@ -60,6 +64,9 @@ type Device struct {
 	regs   virtio.Registers
 	typ    virtio.DeviceType
 	legacy bool
+
+	shared     atomic.Bool // somebody else acknowledges interrupts too: Doorbell
+	generation uint32      // then: of the configuration, at the last look
 }
 
 var _ virtio.Transport = (*Device)(nil)
@@ -163,7 +170,12 @@ func (d *Device) write64(off uintptr, v uint64) {
 func (d *Device) Notify(i int) { d.regs.Write32(regQueueNotify, uint32(i)) }
 
 // Doorbell returns what Notify does.
+//
+// Who has it takes interrupts back without looking at their causes, so that
+// Acknowledge must look for a change of the configuration or the status by itself.
 func (d *Device) Doorbell(int) virtio.Doorbell {
+	d.generation = d.ConfigGeneration()
+	d.shared.Store(true)
 	return virtio.Doorbell{Registers: d.regs, Offset: regQueueNotify, Width: 4, Status: regInterruptStatus}
 }
 
@@ -174,6 +186,13 @@ func (d *Device) Acknowledge() virtio.Cause {
 	s := d.regs.Read32(regInterruptStatus)
 	if s != 0 {
 		d.regs.Write32(regInterruptAck, s)
+	}
+	if d.shared.Load() {
+		s |= uint32(virtio.CauseQueue)
+		if g := d.ConfigGeneration(); g != d.generation || virtio.CheckStatus(d) != nil {
+			d.generation = g
+			s |= uint32(virtio.CauseConfig)
+		}
 	}
 	return virtio.Cause(s) & (virtio.CauseQueue | virtio.CauseConfig)
 }

@@ -68,6 +68,9 @@ func beyond() error {
 			return err
 		}
 	}
+	copied := make([]byte, 8<<20) // at once: nothing can be written back meanwhile
+	copy(copied, m)
+	copy(m, copied)
 	for i := range versions { // stores to more pages than there are
 		versions[i]++
 		mark(m[i*page:], i, versions[i])

@@ -1,7 +1,6 @@
 // Mapfile maps files of the folder that its first argument names and checks that
 // mappings, read and write agree, and that what lies behind a file's end faults.
-// With a second argument it reads one that the host has made; "broken" says that the
-// device cannot read one of its pages.
+// With a second argument it maps one that the host has made (pages.go).
 package main
 
 import (
@@ -21,7 +20,7 @@ var dir string
 func main() {
 	dir = os.Args[1]
 	if len(os.Args) > 2 {
-		check("pages", func() error { return pages(os.Args[2] == "broken") })
+		check("pages", func() error { return pages(os.Args[2]) })
 		return
 	}
 	for _, t := range []struct {

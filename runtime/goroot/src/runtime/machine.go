@@ -12,6 +12,7 @@
 //	machine_mem.go     page tables, areas, mmap and its kin
 //	machine_fault.go   page faults, 2 MiB pages
 //	machine_files.go   mappings of files
+//	machine_reader.go  pages that these read from a disk
 //	machine_cache.go   pages of the page cache, and how they are taken back
 //	machine_thread.go  threads, run queues, futexes, sleep, idle
 //	machine_smp.go     further CPUs: their start, the lock, interrupts between them
@@ -137,7 +138,7 @@ type machState struct {
 
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made
-	nested  int         // how deep exceptions in the machine half are nested
+	nested  bool        // an exception in the machine half is being served
 }
 
 type machRange struct{ start, end uintptr }

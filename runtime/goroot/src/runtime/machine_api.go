@@ -405,6 +405,19 @@ func yolk_file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr) {
 	return r, errno
 }
 
+// yolk_isMapped reports whether p lies in a mapping of a file, whose pages come and
+// go.
+//
+//go:linkname yolk_isMapped runtime/yolk.isMapped
+func yolk_isMapped(p unsafe.Pointer) bool {
+	if mach.cache.files == nil {
+		return false
+	}
+	a := [5]uintptr{uintptr(p)}
+	r, _, _ := linux.Syscall6(nrFile, fileOpIsMapped, 0, uintptr(unsafe.Pointer(&a)), 0, 0, 0)
+	return r != 0
+}
+
 // yolk_takePages fills dst with addresses of free pages, as long as more than
 // floor bytes are free, and returns how many.
 //

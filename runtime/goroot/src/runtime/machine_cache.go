@@ -45,26 +45,35 @@ type machStores struct {
 	pages  uintptr
 	device uintptr // the interrupt that tells it,
 	enough uintptr // at the first page, and at so many; 0: never
-	limit  uintptr // stores wait when there are so many
+	limit  uintptr // stores wait when so many are dirty,
+	dirty  uintptr // with those that the kernel knows of: the address of their number
 	due    bool    // the interrupt is
 }
 
-// storeDelay is how long (ns) a store waits if there are too many: longer than the
-// 10 ms after which sysmon has the goroutine give its P to who writes them back.
-const storeDelay = 25e6
+// A store waits for storeDelay (ns) if too much is dirty, and then so many pages are
+// free: longer than the 10 ms after which sysmon has the goroutine give its P to who
+// writes back, where that can be done (not in a memmove), and not so long that one
+// large copy takes for ever.
+const (
+	storeDelay = 25e6
+	storePages = 64
+)
 
 // mayStore counts one more page; false if the current thread has to wait first,
 // which it does then.
 func (c *machPageCache) mayStore() bool {
 	s := &c.stores
 	t := thisCPU().cur
-	if s.enough != 0 && s.pages >= s.limit && mach.nested == 0 && !t.delayed {
-		t.delayed = true
-		t.wait = ^uintptr(0) // no machRead's mark
+	switch {
+	case s.enough == 0 || mach.nested:
+	case t.freeStores > 0:
+		t.freeStores--
+	case s.pages+uintptr(load64(s.dirty)) >= s.limit:
+		t.freeStores = storePages
+		t.wait = delayMark
 		mach.sched.block(threadPage, machNow()+storeDelay)
 		return false
 	}
-	t.delayed = false
 	if s.pages++; s.enough != 0 && (s.pages == 1 || s.pages == s.enough) {
 		s.due = true
 	}
@@ -111,6 +120,16 @@ func (c *machPageCache) reclaim() bool {
 	return false
 }
 
+// reclaimUnused is reclaim that spares what was used since the last turn, at most one
+// turn.
+func (c *machPageCache) reclaimUnused() {
+	for {
+		if freed, end := c.step(true); freed || end {
+			return
+		}
+	}
+}
+
 // step looks at the next part; gentle spares what was used lately. end says that a
 // turn of the clock is complete.
 func (c *machPageCache) step(gentle bool) (freed, end bool) {
@@ -131,8 +150,10 @@ func (c *machPageCache) step(gentle bool) (freed, end bool) {
 	return mach.mem.evictNew(f, gentle), false
 }
 
-// reclaimMost takes about n pages back, and returns how many.
+// reclaimMost takes about n pages back, but not more than a call should, and returns
+// how many.
 func (c *machPageCache) reclaimMost(n uintptr) uintptr {
+	n = min(n, 1024)
 	before := c.pages
 	for before-c.pages < n && c.reclaim() {
 	}

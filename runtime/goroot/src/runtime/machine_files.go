@@ -174,6 +174,18 @@ func (f *machFile) page(index uintptr) *uintptr {
 	return (*uintptr)(unsafe.Pointer(f.table + index*8))
 }
 
+// resident is page where the machine half must not fault: it makes the part of the
+// table resident. nil if the table does not reach so far.
+func (m *machMem) resident(f *machFile, index uintptr) *uintptr {
+	if index >= f.size {
+		return nil
+	}
+	if e := m.entry(f.table+index*8, true); *e&ptePresent == 0 {
+		*e = uint64(m.zeroFrame()-directMap) | protBits(_PROT_READ|_PROT_WRITE)
+	}
+	return f.page(index)
+}
+
 // present is page for an entry that may never have been used: nil then.
 func (m *machMem) present(f *machFile, index uintptr) *uintptr {
 	if index >= f.size {
@@ -238,8 +250,12 @@ func (m *machMem) addFile(start, end, prot uintptr, f *machFile, first uintptr) 
 func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	f, prot := a.file, a.prot
 	index := a.first + (va-a.start)/machPage
-	p := f.page(index)
-	if t := thisCPU().cur; p == nil || index >= f.pages || t.lostPage == va && !t.alone {
+	p := m.resident(f, index)
+	t := thisCPU().cur
+	if t.lostPage != va {
+		t.lostPage, t.alone = 0, false
+	}
+	if p == nil || index >= f.pages || t.lostPage == va && !t.alone {
 		t.lostPage = 0
 		return false
 	}
@@ -260,7 +276,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	}
 	switch {
 	case *p&fileReading != 0, *p == 0 && f.placed(index):
-		return m.waitPage(f, index, p)
+		return m.waitPage(a, index, p)
 	case *p == 0 && !m.fillHole(p):
 		machOutOfMemory()
 	}
@@ -469,9 +485,14 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool)
 
 // endCollect says that the kernel keeps what the last fileCollect has returned.
 func (m *machMem) endCollect(f *machFile) {
-	for i := f.collected.start; i < f.collected.end; i++ {
-		if p := m.present(f, i); p != nil {
-			*p &^= fileCollected
+	const perTable = machPage / 8 // entries in a page of the table
+	for i := f.collected.start; i < f.collected.end; {
+		next := min((i/perTable+1)*perTable, f.collected.end)
+		if m.present(f, i) == nil {
+			i = next
+		}
+		for ; i < next; i++ {
+			*f.page(i) &^= fileCollected
 		}
 	}
 	f.collected = machRange{}
@@ -494,6 +515,7 @@ const (
 	fileOpCollected
 	fileOpNotice
 	fileOpStores
+	fileOpIsMapped
 )
 
 // machFileOp serves the kernel's calls about mappings of files.
@@ -508,10 +530,16 @@ func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
 		(*machReader)(unsafe.Pointer(file)).end(a[0] != 0)
 		return 0
 	case fileOpNotice:
-		mach.cache.stores.device, mach.cache.stores.enough, mach.cache.stores.limit = a[0], a[1], a[2]
+		s := &mach.cache.stores
+		s.device, s.enough, s.limit, s.dirty = a[0], a[1], a[2], a[3]
 		return 0
 	case fileOpStores:
 		return mach.cache.stores.pages
+	case fileOpIsMapped:
+		if i := m.find(a[0]); i < m.narea && m.areaAt(i).start <= a[0] && m.areaAt(i).file != nil {
+			return 1
+		}
+		return 0
 	case fileOpReclaim:
 		return mach.cache.reclaimMost(a[0])
 	}

@@ -176,10 +176,7 @@ func machTrap() {
 			mach.poll.interrupt(int(v - vectorDevice))
 		}
 	case v == 14 && mach.mem.pageFault(uintptr(t.cr2), uintptr(t.trapErr)):
-		if mach.cache.stores.due {
-			mach.cache.stores.due = false
-			mach.poll.interrupt(int(mach.cache.stores.device))
-		} else if t.state == threadRunning {
+		if t.state == threadRunning && !mach.cache.stores.due {
 			return // nothing else can have changed
 		}
 	case v == vectorNMI:
@@ -196,6 +193,10 @@ func machTrap() {
 func machLeave() {
 	s := &mach.sched
 	c := thisCPU()
+	if mach.cache.stores.due {
+		mach.cache.stores.due = false
+		mach.poll.interrupt(int(mach.cache.stores.device))
+	}
 	for {
 		s.pick(c)
 		t := c.cur
@@ -211,11 +212,14 @@ func machLeave() {
 //
 //go:nowritebarrierrec
 func machNested(vector, code, cr2, ip, sp uintptr) {
-	mach.nested++
-	served := vector == 14 && mach.mem.pageFault(cr2, code)
-	mach.nested--
-	if served {
-		return
+	// Exceptions have one stack: a second one in here would overwrite the first.
+	if vector == 14 && !mach.nested {
+		mach.nested = true
+		served := mach.mem.pageFault(cr2, code)
+		mach.nested = false
+		if served {
+			return
+		}
 	}
 	if vector == vectorNMI {
 		return

@@ -26,6 +26,10 @@ const (
 	// RAM is free: the kernel's cache leaves as much.
 	readFloor = 16
 
+	// What a thread waits for in threadPage if it is not the mark of a request.
+	noMark    = 0           // that a slot becomes free
+	delayMark = ^uintptr(0) // its deadline: machStores.delay
+
 	descNext  = 1
 	descWrite = 2
 )
@@ -51,10 +55,11 @@ type machReaderSpec struct {
 	desc, avail, used uintptr // physical addresses
 	bell, bellWidth   uintptr // where to notify (virtual), in 2 or 4 bytes
 	index             uintptr // what to write there
-	isr               uintptr // virtio-mmio: InterruptStatus, InterruptACK follows; else 0
+	isr               uintptr // virtio-mmio: InterruptStatus, with InterruptACK behind it; else 0
 	interrupt         uintptr // number of the device interrupt
 	own               uintptr // not 0: it is for this queue alone
 	legacy            uintptr // not 0: lengths of answers mean nothing
+	pages             uintptr // of a request at most: readPages, or less
 }
 
 // machRead is one request.
@@ -71,13 +76,17 @@ func newReader(spec *machReaderSpec) uintptr {
 	if unsafe.Sizeof(machReader{}) > readHeaders {
 		machFatal("machReader is too large", unsafe.Sizeof(machReader{}))
 	}
-	p := mach.mem.contiguous(machPage)
 	slots := min(int(spec.size/readDescs), readSlots)
-	if p == 0 || slots == 0 {
+	if slots == 0 || spec.pages == 0 {
+		return 0
+	}
+	p := mach.mem.contiguous(machPage)
+	if p == 0 {
 		return 0
 	}
 	r := (*machReader)(unsafe.Pointer(p + directMap))
 	r.spec, r.slots = *spec, slots
+	r.spec.pages = min(spec.pages, readPages)
 	r.spec.desc += directMap
 	r.spec.avail += directMap
 	r.spec.used += directMap
@@ -87,16 +96,17 @@ func newReader(spec *machReaderSpec) uintptr {
 	return p + directMap
 }
 
-// start begins to read page index of f and those behind it that are missing too.
-// false: nothing can be begun now.
-func (r *machReader) start(f *machFile, index uintptr) bool {
+// start begins to read page index of f and those behind it, before end, that are
+// missing too. false: nothing can be begun now.
+func (r *machReader) start(f *machFile, index, end uintptr) bool {
 	s := 0
 	for ; s < r.slots && r.slot[s].n != 0; s++ {
 	}
 	if s == r.slots {
 		return false
 	}
-	for mach.mem.free < mach.mem.total/readFloor && mach.cache.reclaim() {
+	if mach.mem.free < mach.mem.total/readFloor {
+		mach.cache.reclaimUnused()
 	}
 	frame := mach.mem.frame()
 	if frame == 0 {
@@ -106,16 +116,16 @@ func (r *machReader) start(f *machFile, index uintptr) bool {
 	mach.reads++
 	q.file, q.first, q.mark = f, index, mach.reads<<12|fileReading
 	sector, most := f.place(index)
-	most = min(most, readPages, f.pages-index)
-	if t := thisCPU().cur; t.alone {
+	most = min(most, r.spec.pages, f.pages-index, end-index)
+	if t := thisCPU().cur; t.alone || mach.nested {
 		most = 1
 		t.lostPage, t.alone = 0, false
 	}
 	for {
-		*f.page(index + q.n) = q.mark
+		*mach.mem.resident(f, index+q.n) = q.mark
 		q.frame[q.n] = frame
 		q.n++
-		if q.n == most || mach.mem.free < readPages*machPage || *f.page(index + q.n) != 0 {
+		if q.n == most || mach.mem.free < readPages*machPage || *mach.mem.resident(f, index+q.n) != 0 {
 			break
 		}
 		if frame = mach.mem.frame(); frame == 0 {
@@ -160,10 +170,15 @@ func (r *machReader) describe(d, phys, n, flags uintptr) {
 	store64(at+8, uint64(n|flags<<32|(d+1)<<48))
 }
 
-// acknowledge lowers the line of a virtio-mmio device (virtio 1.2 §4.2.2).
+// acknowledge lowers the line of a virtio-mmio device (virtio 1.2 §4.2.2), so that it
+// can rise again. Its driver looks for changes of the configuration by itself.
 func (r *machReader) acknowledge() {
-	if isr := r.spec.isr; isr != 0 && load32(isr)&1 != 0 {
-		store32(isr+4, 1)
+	isr := r.spec.isr
+	if isr == 0 {
+		return
+	}
+	if causes := load32(isr); causes != 0 {
+		store32(isr+4, causes)
 	}
 }
 
@@ -191,7 +206,7 @@ func (r *machReader) complete() {
 			return
 		}
 		status := *(*uint8)(unsafe.Pointer(uintptr(unsafe.Pointer(r)) + readHeaders + s*headerSize + 16))
-		whole := r.spec.legacy != 0 || written == r.slot[s].n*machPage+1
+		whole := r.spec.legacy != 0 || written >= r.slot[s].n*machPage
 		r.answer(&r.slot[s], status == 0 && whole)
 	}
 }
@@ -223,10 +238,10 @@ func (r *machReader) answer(q *machRead, good bool) {
 		r.lastBad = q.mark
 	}
 	for t := mach.sched.threads; t != nil; t = t.all {
-		if t.state != threadPage || t.wait != q.mark && t.wait != 0 {
+		if t.state != threadPage || t.wait != q.mark && t.wait != noMark {
 			continue
 		}
-		if !good && t.wait != 0 {
+		if !good && t.wait != noMark {
 			t.lostPage, t.alone = uintptr(t.cr2)&^(machPage-1), n > 1
 		}
 		mach.sched.ready(t, true)
@@ -269,23 +284,25 @@ func readerInterrupt(n uintptr) (own bool) {
 	return own
 }
 
-// waitPage makes the current thread wait for a page that is missing, whose entry is
-// p; false: it cannot be read.
-func (m *machMem) waitPage(f *machFile, index uintptr, p *uintptr) bool {
+// waitPage makes the current thread wait for a page of an area that is missing, whose
+// entry is p; false: it cannot be read.
+func (m *machMem) waitPage(a *machArea, index uintptr, p *uintptr) bool {
+	f := a.file
 	r := f.reader
-	if *p == 0 && (r.dead || !r.start(f, index) && r.busy == 0) {
+	end := a.first + (a.end-a.start)/machPage
+	if *p == 0 && (r.dead || !r.start(f, index, end) && r.busy == 0) {
 		return false
 	}
-	mark := *p // 0: all slots are taken
-	if mach.nested == 0 {
+	mark := *p // noMark: all slots are taken
+	if !mach.nested {
 		thisCPU().cur.wait = mark
 		mach.sched.block(threadPage, 0)
 		return true
 	}
 	// An access of the machine half itself cannot wait for an interrupt.
-	for *p == mark && (mark != 0 || r.busy == r.slots) {
+	for *p == mark && (mark != noMark || r.busy == r.slots) {
 		machPause()
 		r.complete()
 	}
-	return *p != 0 || mark == 0 || r.lastBad != mark
+	return *p != 0 || mark == noMark || r.lastBad != mark
 }

@@ -135,6 +135,7 @@ func faultName(sig uint32) string {
 // deliverSignal makes the thread enter the handler of its first pending signal.
 func deliverSignal(t *machThread) {
 	sig := firstSignal(t.pending &^ t.mask)
+	t.lostPage, t.alone = 0, false // the goroutine may go on in another thread
 	t.pending &^= sigBit(sig)
 	act := &mach.sig.action[sig]
 	switch act.sa_handler {

@@ -99,7 +99,7 @@ func machSyscall() {
 	}
 	r := machDispatch(t, uintptr(nr), uintptr(t.di), uintptr(t.si), uintptr(t.dx), uintptr(t.r10), uintptr(t.r8), uintptr(t.r9))
 	t.ax = uint64(r)
-	if t.state == threadRunning && !c.resched && t.pending&^t.mask == 0 && c.first == nil {
+	if t.state == threadRunning && !c.resched && t.pending&^t.mask == 0 && c.first == nil && !mach.cache.stores.due {
 		return // the common case: nothing else to do
 	}
 	machLeave()

@@ -24,17 +24,18 @@ type machThread struct {
 	fsbase                         uintptr
 
 	id       int32
-	cpu      *machCPU    // where it runs, ran last or is queued
-	ran      int64       // how long it ran (ns), since its CPU's since aside
-	deadline int64       // when a timed wait ends (nanotime); 0: never
-	timer    *machCPU    // whose timer keeps the deadline
-	wait     uintptr     // futex address, where to put epoll events, or mark of a machRead
-	waitMax  int         // how many events fit
-	lostPage uintptr     // of a file: it could not be read,
-	alone    bool        // with its neighbours: to be read without them
-	delayed  bool        // its store to a file has waited
-	next     *machThread // run queue
-	all      *machThread // every thread
+	cpu      *machCPU // where it runs, ran last or is queued
+	ran      int64    // how long it ran (ns), since its CPU's since aside
+	deadline int64    // when a timed wait ends (nanotime); 0: never
+	timer    *machCPU // whose timer keeps the deadline
+	wait     uintptr  // futex address, where to put epoll events, or mark of a machRead
+	waitMax  int      // how many events fit
+	lostPage uintptr  // address of a page that could not be read: SIGBUS,
+	alone    bool     // or, if it was read with others, once more without them
+	// Pages of files that it may store to without a wait.
+	freeStores int
+	next       *machThread // run queue
+	all        *machThread // every thread
 
 	// Signals.
 	mask     uint64 // blocked

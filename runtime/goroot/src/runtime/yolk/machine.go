@@ -3,7 +3,6 @@
 package yolk
 
 import (
-	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -142,6 +141,9 @@ func cacheTable(table []uint64)
 //go:noescape
 func file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr)
 
+//go:linkname isMapped
+func isMapped(p unsafe.Pointer) bool
+
 //go:linkname cpuid
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
@@ -193,7 +195,11 @@ type Reader struct {
 	Interrupt         uintptr // set by NewReader
 	Own               uintptr // not 0: the interrupt is for this queue alone
 	Legacy            uintptr // not 0: a legacy device
+	Pages             uintptr // of one request at most
 }
+
+// reader is where NewReader passes its argument by address: a stack may move.
+var reader Reader
 
 // Operations of file for readers; the others are kernel/pagecache's.
 const (
@@ -202,11 +208,11 @@ const (
 )
 
 // NewReader makes the machine read over a queue whose interrupt is irq, and returns
-// its handle; 0 if it cannot.
-func NewReader(r *Reader, irq *Interrupt) uintptr {
-	r.Interrupt = irq.Device()
-	h, errno := file(opReader, 0, &[5]uintptr{uintptr(unsafe.Pointer(r))})
-	runtime.KeepAlive(r)
+// its handle; 0 if it cannot. It is called at start, by one goroutine.
+func NewReader(r Reader, irq *Interrupt) uintptr {
+	reader = r
+	reader.Interrupt = irq.Device()
+	h, errno := file(opReader, 0, &[5]uintptr{uintptr(unsafe.Pointer(&reader))})
 	if errno != 0 {
 		return 0
 	}
@@ -258,6 +264,10 @@ func CPUs() int { return cpus() }
 
 // OnStack reports whether p lies in the calling goroutine's stack.
 func OnStack(p unsafe.Pointer) bool { return onStack(p) }
+
+// NoDMA reports whether a device cannot be given the memory at p, whose physical
+// address may change: the calling goroutine's stack, or a mapping of a disk's file.
+func NoDMA(p unsafe.Pointer) bool { return onStack(p) || isMapped(p) }
 
 // Random fills p from the machine's generator; it is an io.Reader.
 func Random(p []byte) (int, error) {

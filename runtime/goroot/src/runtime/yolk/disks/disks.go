@@ -111,7 +111,8 @@ func newReader(dev *blk.Device, t virtio.Transport, irqs []*yolk.Interrupt) uint
 	}
 	r := yolk.Reader{
 		Size: uintptr(rings.Size), Desc: uintptr(rings.Desc), Avail: uintptr(rings.Avail), Used: uintptr(rings.Used),
-		Bell: uintptr(regs) + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
+		Pages: uintptr(pagesPerRequest(dev.Info())),
+		Bell:  uintptr(regs) + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
 	}
 	if bell.Status != 0 {
 		r.Status = uintptr(regs) + bell.Status
@@ -123,7 +124,15 @@ func newReader(dev *blk.Device, t virtio.Transport, irqs []*yolk.Interrupt) uint
 	if i == 1+q.Index() {
 		r.Own = 1
 	}
-	return yolk.NewReader(&r, irqs[i])
+	return yolk.NewReader(r, irqs[i])
+}
+
+// pagesPerRequest is how many pages, each a segment of its own, a device takes.
+func pagesPerRequest(info blk.Info) int {
+	if info.MaxSegment < virtio.PageSize {
+		return 0
+	}
+	return min(info.MaxSegments, info.MaxBytes/virtio.PageSize)
 }
 
 // ended is told that the device has ended.
@@ -181,6 +190,6 @@ const (
 func (k *disk) addNode(i int) {
 	yolk.Kernel.AddDevice(kernel.DeviceNode{
 		Name: k.name, Mode: syscall.S_IFBLK | 0o660, Major: major, Minor: uint64(i) * minors,
-		Open: rawdisk.New(k, yolk.OnStack).Open,
+		Open: rawdisk.New(k, yolk.NoDMA).Open,
 	})
 }

@@ -72,7 +72,7 @@ func mountOne(dev *p9.Device, tag, path string, readOnly bool) (why string) {
 		Transport: transport{dev},
 		ReadOnly:  readOnly,
 		Dev:       yolk.Kernel.NewDevice(),
-		OnStack:   yolk.OnStack,
+		NoDMA:     yolk.NoDMA,
 		Log:       func(line string) { yolk.Kernel.Log(path + " is lost: " + line) },
 	})
 	if err != nil {
