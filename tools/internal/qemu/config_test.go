@@ -141,8 +141,10 @@ func TestCommandLineDisks(t *testing.T) {
 	if d := value(c.CommandLine(), "-drive"); !slices.Equal(d, want) {
 		t.Errorf("-drive %q; want %q", d, want)
 	}
+	c.CPUs = 2
 	for machine, want := range map[string]string{
-		"microvm": "virtio-blk-device,drive=disk1,serial=disk1", "q35": "virtio-blk-pci,disable-legacy=on,drive=disk1,serial=disk1",
+		"microvm": "virtio-blk-device,drive=disk1,serial=disk1,num-queues=2",
+		"q35":     "virtio-blk-pci,disable-legacy=on,drive=disk1,serial=disk1,num-queues=3",
 	} {
 		c.Machine = machine
 		if d := value(c.CommandLine(), "-device"); !slices.Contains(d, want) {
