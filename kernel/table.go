@@ -59,7 +59,7 @@ var table = [tableSize]call{
 	22:  {"pipe", sysPipe, levelFull},
 	23:  {"select", sysSelect, levelFull},
 	24:  {"sched_yield", sysSchedYield, levelFull},
-	25:  {"mremap", sysMremap, levelPartial}, // a shared file mapping grows only in place
+	25:  {"mremap", sysMremap, levelPartial}, // files: shared mappings only; of tmpfs they grow in place, of disks elsewhere
 	26:  {"msync", sysMsync, levelFull},
 	27:  {"mincore", sysMincore, levelStub},    // everything is in memory
 	28:  {"madvise", sysMadvise, levelPartial}, // ignored on shared file mappings
