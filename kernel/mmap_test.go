@@ -1,9 +1,33 @@
 package kernel
 
 import (
+	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 )
+
+// A private mapping of a sparse file is a copy that is sparse, too.
+func TestMapSparseCopy(t *testing.T) {
+	s := newSystem(t)
+	s.writeFile("/tmp/sparse", "begin")
+	fd := s.open("/tmp/sparse", syscall.O_RDWR)
+	const size = 64 << 20
+	s.must(syscall.SYS_FTRUNCATE, fd, size)
+	s.must(syscall.SYS_PWRITE64, fd, "middle", 6, size/2-3)
+	at := s.must(syscall.SYS_MMAP, 0, size, syscall.PROT_READ, mapPrivate, fd, 0)
+	resident := make([]byte, size/pageSize)
+	if _, _, e := syscall.Syscall(syscall.SYS_MINCORE, uintptr(at), size, uintptr(unsafe.Pointer(&resident[0]))); e != 0 {
+		t.Fatal(e)
+	}
+	if n := strings.Count(string(resident), "\x01"); n > 16 {
+		t.Errorf("%d of %d pages of the copy are in memory; want the 3 with data", n, len(resident))
+	}
+	b := sliceAt(uintptr(at), size)
+	if string(b[:6]) != "begin\x00" || string(b[size/2-3:][:6]) != "middle" || b[size-1] != 0 {
+		t.Errorf("the copy has %q and %q", b[:6], b[size/2-3:][:6])
+	}
+}
 
 // What is stored in a mapping goes to the file that was mapped there last.
 func TestMapFixedOverMapping(t *testing.T) {
