@@ -50,6 +50,8 @@ func (*Machine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
 
 // Memory returns what there is and what is not taken, in bytes.
 func (m *Machine) Memory() (total, free uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	return uint64(m.most) * 4096, uint64(m.most-m.taken) * 4096
 }
 
