@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
@@ -16,13 +17,67 @@ import (
 // does not. TestEditedStack of tools/internal/toolchain runs these tests.
 func onEdited(t *testing.T, s *Stack) {
 	t.Helper()
-	ep, err := s.stack.GetNetworkEndpoint(loopbackNIC, ipv6.ProtocolNumber)
-	must(err)
-	if _, ok := ep.(interface{ Postpone() }); !ok {
+	if !isEdited(s) {
 		if os.Getenv("YOLK_TEST_EDITED") != "" {
 			t.Fatal("the stack under test is not the edited one")
 		}
 		t.Skip("needs the edits of netstack/gvisor")
+	}
+}
+
+func isEdited(s *Stack) bool {
+	ep, err := s.stack.GetNetworkEndpoint(loopbackNIC, ipv6.ProtocolNumber)
+	must(err)
+	_, ok := ep.(interface{ Postpone() })
+	return ok
+}
+
+// TestRFC9438HyStart: when HyStart has ended slow start, because acknowledgements come
+// for longer than half a round trip, the congestion window does not shrink without a
+// loss.
+func TestRFC9438HyStart(t *testing.T) {
+	for range 20 {
+		if endSlowStart(t) {
+			return
+		}
+	}
+	t.Error("segments were sent again each time, or HyStart has not ended slow start")
+}
+
+// endSlowStart is one try; false if nothing came of it.
+func endSlowStart(t *testing.T) (done bool) {
+	a, b, na, _ := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
+	onEdited(t, a.s)
+	x, y := across(t, a, b, syscall.AF_INET, "10.0.0.2:80")
+	var sent atomic.Int64
+	na.watch(func(_ *Frame, data []byte) bool {
+		if tcpPayload(data) > 0 && sent.Add(1) > 12 {
+			time.Sleep(time.Millisecond)
+		}
+		return true
+	})
+	arrived := make(chan struct{})
+	go func() {
+		defer close(arrived)
+		bulk(t, x, y, 200<<10)
+	}()
+	before := a.s.stack.Stats().TCP.Retransmits.Value()
+	for {
+		select {
+		case <-arrived:
+			return done
+		case <-time.After(time.Millisecond / 4):
+		}
+		var info tcpip.TCPInfoOption
+		x.(*streamSocket).ep.GetSockOpt(&info)
+		if a.s.stack.Stats().TCP.Retransmits.Value() > before {
+			<-arrived
+			return false
+		}
+		done = done || info.SndSsthresh < 1000
+		if done && info.SndCwnd < info.SndSsthresh {
+			t.Fatalf("the congestion window is %d; it was %d", info.SndCwnd, info.SndSsthresh)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 )
@@ -133,6 +134,10 @@ func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b t
 	mk := func(n *wireNIC, last byte) tester {
 		s := New(cfg)
 		t.Cleanup(s.Close)
+		if !isEdited(s) { // its CUBIC can come to a stop: TestRFC9438HyStart
+			reno := tcpip.CongestionControlOption("reno")
+			must(s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &reno))
+		}
 		l, errno := s.AddNIC(n, "eth0")
 		if errno != 0 {
 			t.Fatalf("AddNIC: %v", errno)
