@@ -11,7 +11,8 @@ import (
 //
 // The first fields are the machine's too (machCached in package runtime): when
 // it has no other memory and pins is 0, it takes the pages that are in valid and
-// not in keep. Who looks at pages or changes these fields pins the chunk first.
+// not in keep; of a mapped file only those that it can read again (runs.go) and that
+// no mapping has stored to. Who looks at pages or changes these fields pins the chunk first.
 type chunk struct {
 	pins   uint32
 	recent uint32

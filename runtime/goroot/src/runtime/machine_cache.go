@@ -9,8 +9,9 @@ import (
 )
 
 // Pages of the kernel's page cache. They are frames that it takes from free
-// memory, down to a floor; when there is no other frame left, they are taken
-// back here, in the middle of any fault or call: those that are on the device too.
+// memory, down to a floor; when there is no other frame left, or few when pages are
+// read for mappings, those are taken back here that are on the device too, in the
+// middle of any fault or call.
 
 // machCached is the beginning of a part of the cache, 64 pages of a file:
 // kernel/pagecache's chunk. pins counts who uses the pages; ^0 means that they

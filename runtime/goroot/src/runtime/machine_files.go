@@ -380,9 +380,9 @@ func cleanFilePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
 	}
 }
 
-// fileInstall enters a page of the cache, page aligned in the direct map, unless
-// there is one, which it returns as fileEntry does; 0 if the page was entered, or
-// if page is 0.
+// fileInstall enters a page of the cache, page aligned in the direct map; 0. If there
+// is one, it stays, becomes the caller's, and is returned: its address in the direct
+// map with the bits of its entry.
 func (m *machMem) fileInstall(f *machFile, index, page uintptr) uintptr {
 	p := f.page(index)
 	if p == nil {

@@ -11,7 +11,7 @@ import (
 // Pages of files that a fault finds missing are read here, over a virtqueue of the
 // disk that its driver has set up and does not use itself. The thread that waits
 // for a page may hold its P, locks of the kernel above, anything: so no Go code
-// takes part. A thread whose read fails gets SIGBUS.
+// takes part. A thread whose read fails gets SIGBUS; the machine half itself cannot.
 //
 // virtio 1.2 §2.7 (split virtqueues), §5.2.6 (requests of block devices).
 
@@ -28,7 +28,7 @@ const (
 
 	// What a thread waits for in threadPage if it is not the mark of a request.
 	noMark    = 0           // that a slot becomes free
-	delayMark = ^uintptr(0) // its deadline: machStores.delay
+	delayMark = ^uintptr(0) // its deadline: mayStore
 
 	descNext  = 1
 	descWrite = 2
