@@ -24,10 +24,11 @@ func worker(id int, jobs chan job) {
 	fmt.Println(label, total)
 }
 
-// spin never leaves the CPU.
+// spin leaves the CPU only when it is preempted.
 //
 //go:noinline
-func spin(j *job) {
+func spin(j *job, started chan<- bool) {
+	close(started)
 	for j.size >= 0 {
 		j.size ^= 1
 	}
@@ -45,6 +46,7 @@ func main() {
 		jobs := make(chan job)
 		go worker(id+1, jobs)
 		jobs <- job{"first", 1}
+		jobs <- job{"second", 0} // taken when the first is done
 	}
 	switch os.Args[1] {
 	case "panic":
@@ -52,7 +54,9 @@ func main() {
 	case "exit":
 		os.Exit(3)
 	case "spin":
-		go spin(&job{"spinner", 1})
+		started := make(chan bool)
+		go spin(&job{"spinner", 1}, started)
+		<-started
 	}
 	fmt.Println("waiting")
 	lines := bufio.NewScanner(os.Stdin)
