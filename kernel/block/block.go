@@ -33,3 +33,41 @@ type Device interface {
 	// WriteZeroes makes a range read as zeroes.
 	WriteZeroes(off, n int64) syscall.Errno
 }
+
+// Write is what one call of WriteAt takes.
+type Write struct {
+	Bufs [][]byte
+	Off  int64
+}
+
+// Len is the number of bytes.
+func (w Write) Len() (n int64) {
+	for _, b := range w.Bufs {
+		n += int64(len(b))
+	}
+	return n
+}
+
+// Batcher is a Device that has many writes under way at once.
+type Batcher interface {
+	// WriteAll carries out n writes that do not overlap, in any order; write returns
+	// the i-th. All are tried, whatever becomes of others: an error is that of any.
+	WriteAll(n int, write func(i int) (bufs [][]byte, off int64)) syscall.Errno
+}
+
+// WriteAll writes a list, whose parts do not overlap, to a device: all of it is tried,
+// and an error is that of any part.
+func WriteAll(d Device, list []Write) (first syscall.Errno) {
+	if len(list) == 1 {
+		return d.WriteAt(list[0].Bufs, list[0].Off)
+	}
+	if b, ok := d.(Batcher); ok && len(list) > 0 {
+		return b.WriteAll(len(list), func(i int) ([][]byte, int64) { return list[i].Bufs, list[i].Off })
+	}
+	for _, w := range list {
+		if e := d.WriteAt(w.Bufs, w.Off); e != 0 && first == 0 {
+			first = e
+		}
+	}
+	return first
+}

@@ -82,8 +82,8 @@ func (n *node) accessed() {
 	}
 	a := n.disk.Attr()
 	const day = int64(24 * time.Hour)
-	if now := time.Now().UnixNano(); a.Atime <= a.Mtime || a.Atime <= a.Ctime || now-a.Atime > day {
-		n.disk.SetAttr(ext4.SetAtime, ext4.Attr{Atime: now})
+	if t := now(); a.Atime <= a.Mtime || a.Atime <= a.Ctime || t-a.Atime > day {
+		n.disk.SetAttr(ext4.SetAtime, ext4.Attr{Atime: t})
 	}
 }
 
@@ -138,8 +138,8 @@ func (o *file) written(n int, e syscall.Errno) (int, syscall.Errno) {
 
 // modified sets the times of a change of the content.
 func (n *node) modified() {
-	now := time.Now().UnixNano()
-	n.disk.SetAttr(ext4.SetMtime|ext4.SetCtime, ext4.Attr{Mtime: now, Ctime: now})
+	t := now()
+	n.disk.SetAttr(ext4.SetMtime|ext4.SetCtime, ext4.Attr{Mtime: t, Ctime: t})
 }
 
 // Truncate is ftruncate(2).

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/block"
 	"github.com/yolk-unikernel/yolk/kernel/ext4"
 	"github.com/yolk-unikernel/yolk/kernel/pagecache"
 )
@@ -133,8 +134,8 @@ func (b backing) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	return b.n.disk.ReadData(bufs, off)
 }
 
-func (b backing) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
-	return b.n.disk.WriteData(bufs, off, size)
+func (b backing) WriteData(runs []block.Write, size int64) syscall.Errno {
+	return b.n.disk.WriteRuns(runs, size)
 }
 
 func (b backing) Reserve(off, n int64) syscall.Errno { return b.n.disk.Reserve(off, n) }

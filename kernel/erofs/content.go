@@ -7,6 +7,7 @@ import (
 
 	format "github.com/erofs/go-erofs"
 
+	"github.com/yolk-unikernel/yolk/kernel/block"
 	"github.com/yolk-unikernel/yolk/kernel/pagecache"
 )
 
@@ -107,9 +108,9 @@ func (c *content) ReadData(bufs [][]byte, off int64) syscall.Errno {
 }
 
 // WriteData and Reserve are EROFS: nothing can be dirty.
-func (c *content) WriteData([][]byte, int64, int64) syscall.Errno { return syscall.EROFS }
-func (c *content) Reserve(int64, int64) syscall.Errno             { return syscall.EROFS }
-func (c *content) Unreserve(int64, int64)                         {}
+func (c *content) WriteData([]block.Write, int64) syscall.Errno { return syscall.EROFS }
+func (c *content) Reserve(int64, int64) syscall.Errno           { return syscall.EROFS }
+func (c *content) Unreserve(int64, int64)                       {}
 
 // NextData returns the next range of data at or after off.
 func (c *content) NextData(off int64) (start, end int64, e syscall.Errno) {

@@ -71,8 +71,10 @@ func (i *Inode) SetAttr(mask AttrMask, a Attr) syscall.Errno {
 		return syscall.ESTALE
 	}
 	if mask&(SetMode|SetUID|SetGID) == 0 {
-		i.take(mask, a)
-		i.late()
+		old := [...]int64{i.atime, i.mtime, i.ctime}
+		if i.take(mask, a); old != [...]int64{i.atime, i.mtime, i.ctime} {
+			i.late()
+		}
 		return 0
 	}
 	o, errno := fs.begin(2, 0)

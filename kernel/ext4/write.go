@@ -1,6 +1,10 @@
 package ext4
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/block"
+)
 
 // maxFileBlocks is the most blocks of a file with extents.
 const maxFileBlocks = maxLogical
@@ -68,54 +72,82 @@ func (i *Inode) Unreserve(off, n int64) {
 	}
 }
 
-// WriteData writes whole blocks from byte off on; size is the size that the file
-// then has at least. It returns when the device has the data and a transaction says
-// where it lies. Blocks that were allocated and written before need no transaction.
-// Times are not changed: write(2) sets them with SetAttr when it is called.
+// WriteData is WriteRuns of one run.
 func (i *Inode) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
-	first, n, errno := i.aligned(bufs, off)
-	if errno != 0 {
-		return errno
-	}
+	return i.WriteRuns([]block.Write{{Bufs: bufs, Off: off}}, size)
+}
+
+// WriteRuns writes runs of whole blocks of the file, in ascending order; size is the
+// size that the file then has at least. It returns when the device has the data and a
+// transaction says where it lies. Blocks that were allocated and written before need no
+// transaction, and go to the device together. All runs are tried; an error is that of
+// any. Times are not changed: write(2) sets them with SetAttr when it is called.
+func (i *Inode) WriteRuns(runs []block.Write, size int64) (failed syscall.Errno) {
 	if i.fs.ro.Load() {
 		return syscall.EROFS
 	}
-	if first+n > maxFileBlocks || size < 0 || uint64(size) > maxFileBlocks<<i.fs.blockBits {
+	if size < 0 || uint64(size) > maxFileBlocks<<i.fs.blockBits {
 		return syscall.EFBIG
 	}
 	i.data.RLock()
 	defer i.data.RUnlock()
+	var there []block.Write
+	for k, r := range runs {
+		end := size
+		if k < len(runs)-1 {
+			end = min(size, r.Off+r.Len())
+		}
+		errno := syscall.Errno(0)
+		if there, errno = i.writeRun(r, uint64(end), there); errno != 0 && failed == 0 {
+			failed = errno
+		}
+	}
+	if len(there) > 0 {
+		if errno := block.WriteAll(i.fs.dev, there); errno != 0 && failed == 0 {
+			failed = errno
+		}
+		i.overwritten.Store(true)
+	}
+	return failed
+}
+
+// writeRun writes a run, or appends what it overwrites to there.
+func (i *Inode) writeRun(r block.Write, size uint64, there []block.Write) ([]block.Write, syscall.Errno) {
+	first, n, errno := i.aligned(r.Bufs, r.Off)
+	if errno != 0 {
+		return there, errno
+	}
+	if first+n > maxFileBlocks {
+		return there, syscall.EFBIG
+	}
 	i.mu.RLock()
 	list, errno := i.mapsLocked(first, n)
-	larger := uint64(size) > i.size
+	larger := size > i.size
 	i.mu.RUnlock()
 	if errno != 0 {
-		return errno
+		return there, errno
 	}
 	for _, m := range list {
 		larger = larger || !m.written()
 	}
 	if larger {
-		return i.extend(bufs, first, n, uint64(size))
+		return there, i.extend(r.Bufs, first, n, size)
 	}
 	i.fs.unclaim(int64(i.reserved.remove(first, first+n)))
-	return i.put(bufs, list)
+	return i.places(r.Bufs, list, there), 0
 }
 
-// put writes data to where it lies, neighbours with one request.
-func (i *Inode) put(bufs [][]byte, list []mapping) syscall.Errno {
+// places appends writes of data to where it lies, one for neighbours.
+func (i *Inode) places(bufs [][]byte, list []mapping, to []block.Write) []block.Write {
 	c := cut{bufs: bufs}
 	for k := 0; k < len(list); {
 		start, n := list[k].phys, list[k].n
 		for k++; k < len(list) && list[k].phys == start+n; k++ {
 			n += list[k].n
 		}
-		if errno := i.fs.dev.WriteAt(c.take(int64(n)<<i.fs.blockBits), i.fs.blockBytes(start)); errno != 0 {
-			return errno
-		}
+		to = append(to, block.Write{Bufs: c.take(int64(n) << i.fs.blockBits), Off: i.fs.blockBytes(start)})
 	}
-	i.overwritten.Store(true)
-	return 0
+	return to
 }
 
 // piece is a part of a write: blocks that are there, to be made initialised, or new.
@@ -143,10 +175,11 @@ func (i *Inode) extend(bufs [][]byte, first, n, size uint64) syscall.Errno {
 	for k := range pieces {
 		flat[k] = pieces[k].mapping
 	}
-	if errno = i.put(bufs, flat); errno != 0 {
+	if errno = block.WriteAll(i.fs.dev, i.places(bufs, flat, nil)); errno != 0 {
 		i.untake(pieces)
 		return errno
 	}
+	i.overwritten.Store(true)
 	return i.record(pieces, size)
 }
 

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/yolk-unikernel/yolk/kernel/block"
 )
 
 // Page sizes, in bytes.
@@ -38,9 +40,9 @@ type Backing interface {
 	BlockSize() int
 	// ReadData fills bufs from off; what is not stored reads as zeroes.
 	ReadData(bufs [][]byte, off int64) syscall.Errno
-	// WriteData stores bufs at off and makes the file at least size bytes long
-	// there.
-	WriteData(bufs [][]byte, off, size int64) syscall.Errno
+	// WriteData stores runs, in ascending order, and makes the file at least size
+	// bytes long there. All are tried; an error is that of any.
+	WriteData(runs []block.Write, size int64) syscall.Errno
 	// Reserve promises space for a range that will be written: ENOSPC.
 	Reserve(off, n int64) syscall.Errno
 	// Unreserve gives a promise back that WriteData did not use.

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel/block"
 )
 
 // fakeMachine has a number of pages, of the test's heap.
@@ -129,13 +131,20 @@ func (f *fakeFile) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	return 0
 }
 
-func (f *fakeFile) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
+func (f *fakeFile) WriteData(runs []block.Write, size int64) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fail != 0 {
 		return f.fail
 	}
 	f.writes++
+	for _, r := range runs {
+		f.writeRun(r.Bufs, r.Off)
+	}
+	return 0
+}
+
+func (f *fakeFile) writeRun(bufs [][]byte, off int64) {
 	for _, b := range bufs {
 		if !f.reserved[off/PageSize] && !f.stored[off/PageSize] {
 			panic("a page is written without a reservation")
@@ -148,7 +157,6 @@ func (f *fakeFile) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
 		transfer(f.data[off:], b)
 		off += int64(len(b))
 	}
-	return 0
 }
 
 func (f *fakeFile) Reserve(off, n int64) syscall.Errno {

@@ -3,6 +3,8 @@ package pagecache
 import (
 	"slices"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/block"
 )
 
 // batchChunks is how many chunks go to the file below in one call: 1 MiB.
@@ -128,74 +130,69 @@ func (f *File) placeWritten() {
 	}
 }
 
-// writeRuns writes runs of pages that are being written. Those that fail are
+// writeRuns writes runs of pages that are being written, at once. If one fails, all are
 // dirty again.
-func (f *File) writeRuns(list []*chunk) (first syscall.Errno) {
-	var bufs [][]byte
-	start := int64(0)
-	flush := func() {
-		if len(bufs) == 0 {
-			return
-		}
-		if e := f.writePages(bufs, start); e != 0 {
-			f.soilAgain(list, start, start+int64(len(bufs))*PageSize)
-			if first == 0 {
-				first = e
-			}
-		}
-		bufs = bufs[:0]
-	}
+func (f *File) writeRuns(list []*chunk) syscall.Errno {
+	var runs []block.Write
 	for _, c := range list {
 		for set := c.writing; set != 0; {
 			lo, hi := run(set)
-			if at := c.offset(lo); len(bufs) == 0 || at != start+int64(len(bufs))*PageSize {
-				flush()
-				start = at
+			at, k := c.offset(lo), len(runs)-1
+			if k < 0 || at != runs[k].Off+int64(len(runs[k].Bufs))*PageSize {
+				runs, k = append(runs, block.Write{Off: at}), k+1
 			}
 			for i := lo; i < hi; i++ {
-				bufs = append(bufs, pageBytes(c.page[i]))
+				runs[k].Bufs = append(runs[k].Bufs, pageBytes(c.page[i]))
 			}
 			set &^= mask(lo, hi)
 		}
 	}
-	flush()
-	return first
-}
-
-// writePages writes pages at off: as far as the file reaches, in whole blocks.
-func (f *File) writePages(bufs [][]byte, off int64) syscall.Errno {
-	size := f.size.Load()
-	end := off + int64(len(bufs))*PageSize
-	if end <= size {
-		return f.b.WriteData(bufs, off, end)
-	}
-	if size <= off { // cut off meanwhile
-		f.b.Unreserve(off, end-off)
+	if len(runs) == 0 {
 		return 0
 	}
-	block := int64(f.b.BlockSize())
-	n := (size - off + block - 1) / block * block
-	bufs = slices.Clone(bufs[:(n+PageSize-1)/PageSize])
-	if rest := n % PageSize; rest != 0 {
-		bufs[len(bufs)-1] = bufs[len(bufs)-1][:rest]
+	size := f.size.Load()
+	runs = f.trim(runs, size)
+	if len(runs) == 0 {
+		return 0
 	}
-	return f.b.WriteData(bufs, off, size)
+	last := runs[len(runs)-1]
+	e := f.b.WriteData(runs, min(last.Off+last.Len(), size))
+	if e != 0 {
+		f.soilAgain(list)
+	}
+	return e
 }
 
-// soilAgain makes pages of [off, end) that were being written dirty.
-func (f *File) soilAgain(list []*chunk, off, end int64) {
+// trim cuts runs off where the file ends, in whole blocks. What lies behind was cut off
+// meanwhile.
+func (f *File) trim(runs []block.Write, size int64) []block.Write {
+	for k := len(runs) - 1; k >= 0 && runs[k].Off >= size; k-- {
+		f.b.Unreserve(runs[k].Off, int64(len(runs[k].Bufs))*PageSize)
+		runs = runs[:k]
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	last := &runs[len(runs)-1]
+	bs := int64(f.b.BlockSize())
+	n := (size - last.Off + bs - 1) / bs * bs
+	if n >= int64(len(last.Bufs))*PageSize {
+		return runs
+	}
+	last.Bufs = last.Bufs[:(n+PageSize-1)/PageSize]
+	if rest := n % PageSize; rest != 0 {
+		p := &last.Bufs[len(last.Bufs)-1]
+		*p = (*p)[:rest]
+	}
+	return runs
+}
+
+// soilAgain makes pages dirty that were being written.
+func (f *File) soilAgain(list []*chunk) {
 	f.failures.Add(1)
 	for _, c := range list {
 		c.lock()
-		for set := c.writing; set != 0; {
-			lo, hi := run(set)
-			for i := lo; i < hi; i++ {
-				if at := c.offset(i); at >= off && at < end {
-					c.soil(mask(i, i+1))
-				}
-			}
-			set &^= mask(lo, hi)
-		}
+		c.soil(c.writing)
 		c.unlock()
 	}
 }

@@ -1,5 +1,7 @@
 package blk
 
+import "sync/atomic"
+
 // waiter is a request that a goroutine waits for.
 type waiter struct {
 	Request
@@ -60,6 +62,32 @@ func (d *Device) do(r Request) error {
 	d.idle = append(d.idle, w)
 	d.idleMu.Unlock()
 	return err
+}
+
+// doAll submits requests together and waits until the last is done. The error is that
+// of any.
+func (d *Device) doAll(list []Request) error {
+	left := atomic.Int32{}
+	left.Store(int32(len(list)))
+	ready := make(chan struct{})
+	done := func(*Request) {
+		if left.Add(-1) == 0 {
+			close(ready)
+		}
+	}
+	reqs := make([]*Request, len(list))
+	for i := range list {
+		list[i].Done = done
+		reqs[i] = &list[i]
+	}
+	d.Submit(AnyQueue, reqs...)
+	<-ready
+	for i := range list {
+		if list[i].Err != nil {
+			return list[i].Err
+		}
+	}
+	return nil
 }
 
 // waiter takes an idle waiter or makes one.

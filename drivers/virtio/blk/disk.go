@@ -72,6 +72,19 @@ func (d *Disk) WriteAt(bufs [][]byte, off int64) syscall.Errno {
 	return d.do(Request{Op: Write, Offset: off, Buffers: bufs})
 }
 
+// WriteAll carries out n writes, which write returns, and waits for all.
+func (d *Disk) WriteAll(n int, write func(i int) (bufs [][]byte, off int64)) syscall.Errno {
+	list := make([]Request, n)
+	for i := range list {
+		bufs, off := write(i)
+		list[i] = Request{Op: Write, Offset: off, Buffers: bufs}
+	}
+	d.opt.Waiting(1)
+	err := d.dev.doAll(list)
+	d.opt.Waiting(-1)
+	return errnoOf(err)
+}
+
 // Flush makes durable what was written before.
 func (d *Disk) Flush() syscall.Errno { return d.do(Request{Op: Flush}) }
 

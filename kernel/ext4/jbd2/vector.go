@@ -37,17 +37,16 @@ func (v *vector) add(block uint64) ([]byte, syscall.Errno) {
 
 // write writes and empties the vector.
 func (v *vector) write() syscall.Errno {
+	var list []block.Write
 	for i := 0; i < len(v.blocks); {
 		n := 1
 		for i+n < len(v.blocks) && v.blocks[i+n] == v.blocks[i]+uint64(n) {
 			n++
 		}
 		p := v.space[i*v.blockSize : (i+n)*v.blockSize]
-		if e := v.dev.WriteAt([][]byte{p}, int64(v.blocks[i])*int64(v.blockSize)); e != 0 {
-			return e
-		}
+		list = append(list, block.Write{Bufs: [][]byte{p}, Off: int64(v.blocks[i]) * int64(v.blockSize)})
 		i += n
 	}
 	v.blocks = v.blocks[:0]
-	return 0
+	return block.WriteAll(v.dev, list)
 }
