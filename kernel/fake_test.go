@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"crypto/rand"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -158,12 +159,32 @@ func (s *system) call(nr uintptr, args ...any) (int, syscall.Errno) {
 		}
 	}
 	if s.k == nil {
+		defer unpreempted(nr)()
 		r, _, e := syscall.Syscall6(nr, uintptr(ptr(n[0], p[0])), uintptr(ptr(n[1], p[1])), uintptr(ptr(n[2], p[2])),
 			uintptr(ptr(n[3], p[3])), uintptr(ptr(n[4], p[4])), uintptr(ptr(n[5], p[5])))
 		return int(r), e
 	}
 	r, _, e := s.k.Dispatch(nr, Args{N: n, P: p})
 	return int(r), syscall.Errno(e)
+}
+
+// unpreempted keeps the runtime's SIGURG from a thread of the host whose call can wait:
+// it would end poll(2) with EINTR, and a write(2) half-way.
+func unpreempted(nr uintptr) (end func()) {
+	switch nr {
+	case syscall.SYS_READ, syscall.SYS_WRITE, syscall.SYS_POLL, syscall.SYS_PPOLL, syscall.SYS_SELECT, syscall.SYS_PSELECT6,
+		syscall.SYS_EPOLL_WAIT, syscall.SYS_EPOLL_PWAIT, syscall.SYS_OPEN, syscall.SYS_NANOSLEEP, syscall.SYS_CLOCK_NANOSLEEP:
+	default:
+		return func() {}
+	}
+	const sigBlock, sigSetMask = 0, 2
+	mask, old := uint64(1)<<(syscall.SIGURG-1), uint64(0)
+	runtime.LockOSThread()
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigBlock, uintptr(unsafe.Pointer(&mask)), uintptr(unsafe.Pointer(&old)), 8, 0, 0)
+	return func() {
+		syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetMask, uintptr(unsafe.Pointer(&old)), 0, 8, 0, 0)
+		runtime.UnlockOSThread()
+	}
 }
 
 func ptr(n uintptr, p unsafe.Pointer) unsafe.Pointer {
