@@ -313,7 +313,7 @@ func (t *mapTable) overlaps(addr, size uintptr) int {
 }
 
 // flush writes a copy back to its file, as far as the file reaches.
-func (m *fileMapping) flush(addr, size uintptr) {
+func (m *fileMapping) flush(k *Kernel, addr, size uintptr) {
 	if !m.dirty {
 		return
 	}
@@ -328,17 +328,17 @@ func (m *fileMapping) flush(addr, size uintptr) {
 	off := m.off + int64(start-m.addr)
 	b := sliceAt(start, int(end-start))
 	b = b[:max(min(int64(len(b)), st.Size-off), 0)]
-	m.desc.file.Write(b, off)
+	k.eachResident(b, func(from, to int) { m.desc.file.Write(b[from:to], off+int64(from)) })
 }
 
 // writeBack flushes the mappings of a file before it is synced.
-func (t *mapTable) writeBack(f File) {
+func (t *mapTable) writeBack(k *Kernel, f File) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.list {
 		m := &t.list[i]
 		if m.dirty && sameFile(m.desc.file, f) {
-			m.flush(m.addr, m.size)
+			m.flush(k, m.addr, m.size)
 		}
 	}
 }
@@ -363,7 +363,7 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		gone = k.mapCalls.detach(k, addr, size)
 	}
 	var e syscall.Errno
-	if !k.maps.remove(addr, size) {
+	if !k.maps.remove(k, addr, size) {
 		_, e = k.m.Syscall(syscall.SYS_MUNMAP, a)
 	} else {
 		for _, m := range gone { // beside an arena, which stays
@@ -379,7 +379,7 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // remove takes one mapping off the list; true means that its memory stays,
 // because it is the file's. The memory of a copy is the caller's to unmap. A
 // part of an arena mapping keeps the rest counted.
-func (t *mapTable) remove(addr, size uintptr) bool {
+func (t *mapTable) remove(k *Kernel, addr, size uintptr) bool {
 	t.mu.Lock()
 	i := t.match(addr, size)
 	if i < 0 {
@@ -387,7 +387,7 @@ func (t *mapTable) remove(addr, size uintptr) bool {
 		return false
 	}
 	m := t.list[i]
-	m.flush(addr, size)
+	m.flush(k, addr, size)
 	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
 	t.list = append(t.list[:i], t.list[i+1:]...)
 	gone := true
@@ -458,7 +458,7 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	for i := range k.maps.list {
 		m := &k.maps.list[i]
 		if m.dirty && m.addr < a.N[0]+a.N[1] && a.N[0] < m.addr+m.size {
-			m.flush(a.N[0], a.N[1])
+			m.flush(k, a.N[0], a.N[1])
 			if s, ok := m.desc.file.(Syncer); ok && flags&sync != 0 {
 				s.Sync(true)
 			}
@@ -522,19 +522,4 @@ func sysMremap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	m.size = newSize
 	return m.addr, 0
-}
-
-// sysMincore is mincore(2): everything is in memory.
-func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[0]%pageSize != 0 {
-		return 0, syscall.EINVAL
-	}
-	p, e := a.Bytes(2, int((a.N[1]+pageSize-1)/pageSize))
-	if e != 0 {
-		return 0, e
-	}
-	for i := range p {
-		p[i] = 1
-	}
-	return 0, 0
 }

@@ -29,6 +29,63 @@ func TestMapSparseCopy(t *testing.T) {
 	}
 }
 
+// sparseFile is a file of another system, as 9P's: bytes by offset, else zeroes.
+type sparseFile struct {
+	size    int64
+	data    map[int64]byte
+	written int
+}
+
+func (f *sparseFile) Read(p []byte, off int64) (int, syscall.Errno) {
+	p = p[:max(min(int64(len(p)), f.size-off), 0)]
+	clear(p)
+	for at, c := range f.data {
+		if at >= off && at-off < int64(len(p)) {
+			p[at-off] = c
+		}
+	}
+	return len(p), 0
+}
+
+func (f *sparseFile) Write(p []byte, off int64) (int, syscall.Errno) {
+	f.written += len(p)
+	for i, c := range p {
+		if c != 0 {
+			f.data[off+int64(i)] = c
+		}
+	}
+	return len(p), 0
+}
+
+func (f *sparseFile) Stat(st *syscall.Stat_t) syscall.Errno {
+	st.Mode, st.Size = syscall.S_IFREG|0o644, f.size
+	return 0
+}
+
+func (f *sparseFile) Readiness() Events { return EventIn | EventOut }
+func (f *sparseFile) Queue() *WaitQueue { return nil }
+func (f *sparseFile) Release()          {}
+
+func (f *sparseFile) Truncate(int64) syscall.Errno             { return syscall.EINVAL }
+func (f *sparseFile) Allocate(int, int64, int64) syscall.Errno { return syscall.EOPNOTSUPP }
+
+// A shared mapping that is a copy goes back to the file without its holes.
+func TestMapSparseWriteBack(t *testing.T) {
+	s := newSystem(t)
+	f := &sparseFile{size: 64 << 20, data: map[int64]byte{0: 'a'}}
+	fd, e := s.k.fds.install(newDescription(s.k, f, syscall.O_RDWR), 0, false)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	at := s.must(syscall.SYS_MMAP, 0, int(f.size), syscall.PROT_READ|syscall.PROT_WRITE, mapShared, fd, 0)
+	b := sliceAt(uintptr(at), int(f.size))
+	b[f.size/2], b[f.size-1] = 'b', 'c'
+	s.must(syscall.SYS_MUNMAP, at, int(f.size))
+	if f.written > 16*pageSize || f.data[0] != 'a' || f.data[f.size/2] != 'b' || f.data[f.size-1] != 'c' {
+		t.Errorf("%d bytes were written back, %v; want the 3 pages with data", f.written, f.data)
+	}
+}
+
 // What is stored in a mapping goes to the file that was mapped there last.
 func TestMapFixedOverMapping(t *testing.T) {
 	s := newSystem(t)

@@ -308,7 +308,7 @@ func (k *Kernel) syncFD(a *Args, dataOnly bool) syscall.Errno {
 	if !ok {
 		return syscall.EINVAL
 	}
-	k.maps.writeBack(d.file)
+	k.maps.writeBack(k, d.file)
 	return s.Sync(dataOnly)
 }
 

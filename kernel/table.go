@@ -61,7 +61,7 @@ var table = [tableSize]call{
 	24:  {"sched_yield", sysSchedYield, levelFull},
 	25:  {"mremap", sysMremap, levelPartial}, // files: shared mappings only; of tmpfs they grow in place, of disks elsewhere
 	26:  {"msync", sysMsync, levelFull},
-	27:  {"mincore", sysMincore, levelStub},    // everything is in memory
+	27:  {"mincore", sysMincore, levelPartial}, // pages of files count once a mapping has used them
 	28:  {"madvise", sysMadvise, levelPartial}, // ignored on shared file mappings
 	29:  {"shmget", nil, levelNone},
 	30:  {"shmat", nil, levelNone},

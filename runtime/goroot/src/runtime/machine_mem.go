@@ -401,4 +401,26 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 	return 0
 }
 
+// mincore is mincore(2): a byte for each page, 1 if it has a frame. What a mapping shows
+// of a file counts once it was used.
+func (m *machMem) mincore(addr, n, vec uintptr) uintptr {
+	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
+		return machErr(_EINVAL)
+	}
+	for end := addr + (n+machPage-1)&^(machPage-1); addr < end; {
+		i := m.find(addr)
+		if i == m.narea || m.areaAt(i).start > addr {
+			return machErr(_ENOMEM)
+		}
+		for to := min(m.areaAt(i).end, end); addr < to; addr, vec = addr+machPage, vec+1 {
+			in := byte(0)
+			if e := m.entry(addr, false); e != nil && *e&pteAddr != 0 {
+				in = 1
+			}
+			*(*byte)(unsafe.Pointer(vec)) = in
+		}
+	}
+	return 0
+}
+
 func machErr(errno uintptr) uintptr { return -errno }

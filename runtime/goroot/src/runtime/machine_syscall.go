@@ -170,14 +170,7 @@ func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
 		m.noticeFreed()
 		return r
 	case nrMincore:
-		if a1%machPage != 0 {
-			return machErr(_EINVAL)
-		}
-		if i := m.find(a1); i == m.narea || m.areaAt(i).start > a1 {
-			return machErr(_ENOMEM)
-		}
-		*(*byte)(unsafe.Pointer(a3)) = 1
-		return 0
+		return m.mincore(a1, a2, a3)
 	}
 	return machErr(_ENOSYS)
 }
