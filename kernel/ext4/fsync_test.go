@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel/block"
+	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
 )
 
 // slowDisk counts flushes, and lets a test wait in some of them and in discards.
@@ -100,7 +101,7 @@ func TestFsyncBesideFsync(t *testing.T) {
 	ok(t, i.Fsync(false))
 	i.overwritten.Store(false)
 	now := time.Now().UnixNano()
-	late := func() { ok(t, i.SetAttr(SetMtime|SetCtime, Attr{Mtime: now, Ctime: now})) }
+	late := func() { now++; ok(t, i.SetAttr(SetMtime|SetCtime, Attr{Mtime: now, Ctime: now})) }
 
 	var wg sync.WaitGroup
 	ok(t, j.SetAttr(SetMode, Attr{Mode: 0o600}))
@@ -186,4 +187,73 @@ func TestDiscardsEndWithTheMount(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Error("data that fsync has acknowledged is gone: discarded by the mount before")
 	}
+}
+
+// Times that do not change are nothing to store: fsync is then the data and a flush.
+func TestFsyncSameTimes(t *testing.T) {
+	w := &slowDisk{Device: load(t, mkfs(t, "16M"))}
+	f := mount(t, w, Options{})
+	r := root(t, f)
+	writeFile(t, r, "a", pattern(1, 8192))
+	i := walk(t, f, "a")
+	ok(t, i.Fsync(false))
+	a := i.Attr()
+	for k, late := range []int64{1, 1, 2} {
+		ok(t, i.WriteData([][]byte{pattern(k, 4096)}, 0, 8192))
+		ok(t, i.SetAttr(SetMtime|SetCtime, Attr{Mtime: a.Mtime + late, Ctime: a.Ctime + late}))
+		n, tid := w.count(), f.j.Newest()
+		ok(t, i.Fsync(false))
+		flushes, stored := w.count()-n, f.j.Newest() != tid
+		if same := k == 1; stored == same || flushes == 0 || same && flushes != 1 {
+			t.Errorf("fsync %d: %d flushes, inode stored: %v", k, flushes, stored)
+		}
+	}
+}
+
+// Of runs that are written together all are tried, and a failure is told.
+func TestWriteRunsFailure(t *testing.T) {
+	d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
+	f := mount(t, d, Options{})
+	r := root(t, f)
+	writeFile(t, r, "a", pattern(1, 32768))
+	i := walk(t, f, "a")
+	places, errno := i.Extents(0, 32768, 1)
+	ok(t, errno)
+	d.SetRule(blocktest.FailRange(blocktest.Write, places[0].Physical+8192, 4096, syscall.EIO))
+	runs := make([]block.Write, 5) // the last grows the file
+	for k := range runs {
+		runs[k] = block.Write{Bufs: [][]byte{pattern(10+k, 4096)}, Off: int64(k) * 8192}
+	}
+	if errno := i.WriteRuns(runs, 36864); errno != syscall.EIO {
+		t.Errorf("WriteRuns = %v; want EIO", errno)
+	}
+	d.SetRule(nil)
+	for k := range runs {
+		got := make([]byte, 4096)
+		ok(t, i.ReadData([][]byte{got}, int64(k)*8192))
+		if written := bytes.Equal(got, pattern(10+k, 4096)); written != (k != 1) {
+			t.Errorf("run %d: written %v", k, written)
+		}
+	}
+	if n := i.Attr().Size; n != 36864 {
+		t.Errorf("size %d; want 36864", n)
+	}
+}
+
+// A file is renamed in its directory while a directory is renamed elsewhere.
+func TestRenameBesideRename(t *testing.T) {
+	f := mount(t, load(t, mkfs(t, "16M")), Options{})
+	r := root(t, f)
+	writeFile(t, r, "a", nil)
+	writeFile(t, r, "b", nil)
+	f.rename.Lock()
+	done := make(chan syscall.Errno)
+	go func() { done <- r.Rename("a", r, "b", false) }()
+	select {
+	case errno := <-done:
+		ok(t, errno)
+	case <-time.After(time.Minute):
+		t.Error("rename waits for another")
+	}
+	f.rename.Unlock()
 }

@@ -30,21 +30,46 @@ func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) sy
 		}
 	}
 	r := &renaming{fs: fs, from: i, to: to, old: name, new: newName, exchange: exchange}
+	if !i.isDir() || !to.isDir() {
+		return syscall.ENOTDIR
+	}
+	defer r.put()
+	if i == to {
+		if done, errno := r.inPlace(); done {
+			return errno
+		}
+		r.put()
+	}
 	fs.rename.Lock()
-	errno := r.run()
-	fs.rename.Unlock()
+	defer fs.rename.Unlock()
+	return r.run()
+}
+
+// put lets go of what find has found.
+func (r *renaming) put() {
 	for _, c := range []*Inode{r.child, r.target} {
 		if c != nil {
 			c.Put()
 		}
 	}
-	return errno
+	r.child, r.target = nil, nil
+}
+
+// inPlace renames a file in its directory, which takes no lock of the file system. It
+// is not done if a directory is renamed or replaced.
+func (r *renaming) inPlace() (done bool, errno syscall.Errno) {
+	r.from.mu.Lock()
+	defer r.from.mu.Unlock()
+	if errno := r.find(); errno != 0 {
+		return true, errno
+	}
+	if r.child.isDir() || r.target != nil && r.target.isDir() {
+		return false, 0
+	}
+	return true, r.found()
 }
 
 func (r *renaming) run() syscall.Errno {
-	if !r.from.isDir() || !r.to.isDir() {
-		return syscall.ENOTDIR
-	}
 	first, second := r.from, r.to
 	if first != second && first.ino > second.ino {
 		first, second = second, first
@@ -59,6 +84,11 @@ func (r *renaming) run() syscall.Errno {
 	if errno := r.find(); errno != 0 {
 		return errno
 	}
+	return r.found()
+}
+
+// found goes on when both names are looked up, with their directories locked.
+func (r *renaming) found() syscall.Errno {
 	if r.child == r.target {
 		return 0
 	}

@@ -212,6 +212,19 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// Pages that are apart go down together.
+func TestScatteredBatch(t *testing.T) {
+	b := newBacking()
+	f := New(newMachine(60000)).NewFile(b, 0)
+	for i := int64(0); i < 256; i += 2 {
+		f.WriteAt(make([]byte, PageSize), i*PageSize)
+	}
+	f.SyncAll()
+	if b.writes != 1 {
+		t.Errorf("128 pages of 1 MiB took %d writes; want 1", b.writes)
+	}
+}
+
 // seeds is how many random runs a test makes.
 func seeds() int {
 	if testing.Short() {

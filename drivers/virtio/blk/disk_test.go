@@ -50,6 +50,20 @@ func TestDisk(t *testing.T) {
 	if touched != 8192 || waiting.Load() != 0 || most.Load() != 1 {
 		t.Errorf("touched %d bytes, %d still waiting, at most %d; want 8192, 0, 1", touched, waiting.Load(), most.Load())
 	}
+	some := [][]byte{pattern(d.mem.Buffer(0, 512)), pattern(d.mem.Buffer(0, 1024)), pattern(d.mem.Buffer(0, 512))}
+	e := k.WriteAll(3, func(i int) ([][]byte, int64) { return [][]byte{some[i]}, 1<<20 + int64(i)<<16 })
+	for i, p := range some {
+		if !bytes.Equal(d.Data[1<<20+i<<16:][:len(p)], p) {
+			t.Errorf("write %d of WriteAll is not there", i)
+		}
+	}
+	if e != 0 || waiting.Load() != 0 {
+		t.Errorf("WriteAll = %v, %d still waiting; want 0, 0", e, waiting.Load())
+	}
+	e = k.WriteAll(2, func(i int) ([][]byte, int64) { return [][]byte{some[2*i]}, 2<<20 + int64(1-i)<<40 })
+	if e != syscall.EINVAL || !bytes.Equal(d.Data[2<<20:][:512], some[2]) {
+		t.Errorf("WriteAll of which one part is beyond the end = %v; want EINVAL, and the other part written", e)
+	}
 	if e := k.Discard(4096, 4096); e != 0 || !bytes.Equal(d.Data[4096:8192], make([]byte, 4096)) {
 		t.Errorf("Discard = %v", e)
 	}
