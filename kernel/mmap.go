@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"sync"
 	"syscall"
 )
@@ -34,11 +33,6 @@ const (
 	mapNoReserve = 0x4000
 	mapNoReplace = 0x100000
 )
-
-// arenaMinimum is the least address space set aside for a file that is mapped
-// shared, so that it can grow and be mapped again in place. It costs no memory
-// until it is used.
-const arenaMinimum = 1 << 30
 
 // mapTable knows the mappings of files.
 type mapTable struct {
@@ -117,169 +111,6 @@ func (k *Kernel) replacing(a *Args, do func() (uintptr, syscall.Errno)) (uintptr
 	return addr, e
 }
 
-// mapArena maps part of a tmpfs file.
-func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (uintptr, syscall.Errno) {
-	size = (size + pageSize - 1) &^ (pageSize - 1)
-	f.mu.Lock()
-	e := f.data.needArena(off + int64(size))
-	var addr uintptr
-	if e == 0 {
-		f.data.mapped++
-		addr = addressOf(f.data.arena) + uintptr(off)
-	}
-	f.mu.Unlock()
-	if e != 0 {
-		return 0, e
-	}
-	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, arena: true})
-	return addr, 0
-}
-
-// needArena moves the first n bytes of the file, and room to grow, into
-// machine memory.
-func (d *pages) needArena(n int64) syscall.Errno {
-	if int64(len(d.arena)) >= n {
-		return 0
-	}
-	if d.mapped > 0 {
-		return syscall.ENOMEM // it cannot move while it is mapped
-	}
-	room := max(arenaMinimum, 4*n)
-	arena, e := d.fs.k.anonymous(uintptr(room))
-	if e != 0 {
-		if arena, e = d.fs.k.anonymous(uintptr(n)); e != 0 {
-			return e
-		}
-	}
-	old := d.arena
-	d.copyTo(arena)
-	d.arena = arena
-	if old != nil {
-		d.fs.k.unmap(old)
-	}
-	return 0
-}
-
-// copyTo moves what is stored in the first len(arena) bytes there and frees
-// its pages. Holes are not touched, so that they cost nothing.
-func (d *pages) copyTo(arena []byte) {
-	copy(arena, d.arena[:min(int64(len(d.arena)), max(d.size, 0))])
-	if start := len(d.arena); start < len(d.base) {
-		copy(arena[min(start, len(arena)):], d.base[start:])
-	}
-	for key, c := range d.chunks {
-		for j, pg := range c {
-			at := (key*chunkPages + int64(j)) * pageSize
-			if pg == nil || at >= int64(len(arena)) {
-				continue
-			}
-			copy(arena[at:], pg[:])
-			c[j] = nil
-			d.count--
-			d.fs.used.Add(-1)
-		}
-		if *c == (chunk{}) {
-			delete(d.chunks, key)
-		}
-	}
-	if len(arena) >= len(d.base) {
-		d.base = nil
-	}
-}
-
-// freeArena gives the machine memory back.
-func (d *pages) freeArena() {
-	if d.arena != nil {
-		d.fs.k.unmap(d.arena)
-		d.arena = nil
-	}
-}
-
-// anonymous maps n bytes of zeros.
-func (k *Kernel) anonymous(n uintptr) ([]byte, syscall.Errno) {
-	n = (n + pageSize - 1) &^ (pageSize - 1)
-	addr, e := k.m.Syscall(syscall.SYS_MMAP, Args{N: [6]uintptr{
-		0, n, syscall.PROT_READ | syscall.PROT_WRITE, mapPrivate | mapAnonymous | mapNoReserve, ^uintptr(0), 0,
-	}})
-	if e != 0 {
-		return nil, e
-	}
-	return sliceAt(addr, int(n)), 0
-}
-
-func (k *Kernel) unmap(b []byte) {
-	k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{addressOf(b), uintptr(len(b))}})
-}
-
-// zeroMemory clears b, part of an arena; large parts go back to the machine.
-func (k *Kernel) zeroMemory(b []byte) {
-	const large = 256 << 10
-	if len(b) < large {
-		clear(b)
-		return
-	}
-	addr := addressOf(b)
-	first := (addr + pageSize - 1) &^ (pageSize - 1)
-	last := (addr + uintptr(len(b))) &^ (pageSize - 1)
-	_, e := k.m.Syscall(syscall.SYS_MADVISE, Args{N: [6]uintptr{first, last - first, syscall.MADV_DONTNEED}})
-	if e != 0 {
-		clear(b)
-		return
-	}
-	clear(b[:first-addr])
-	clear(b[last-addr:])
-}
-
-// mapCopy maps a copy of part of a file.
-func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, shared bool) (uintptr, syscall.Errno) {
-	flags := a.N[3]&(mapFixed|mapNoReplace) | mapPrivate | mapAnonymous
-	prot := a.N[2]
-	addr, e := k.mapAnonymous(Args{N: [6]uintptr{
-		a.N[0], size, syscall.PROT_READ | syscall.PROT_WRITE, flags, ^uintptr(0), 0,
-	}})
-	if e != 0 {
-		return 0, e
-	}
-	b := sliceAt(addr, int(size))
-	if e := fillCopy(b, d.file, off); e != 0 {
-		k.unmap(b)
-		return 0, e
-	}
-	if prot&syscall.PROT_WRITE == 0 {
-		k.m.Syscall(syscall.SYS_MPROTECT, Args{N: [6]uintptr{addr, size, prot}})
-	}
-	if shared && prot&syscall.PROT_WRITE != 0 {
-		d.IncRef()
-		k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, dirty: true})
-	}
-	return addr, 0
-}
-
-// fillCopy fills b, fresh memory, from a file. Pages of zeroes stay untouched, so that
-// holes cost nothing.
-func fillCopy(b []byte, f File, off int64) syscall.Errno {
-	part := make([]byte, min(len(b), 256<<10))
-	for n := 0; n < len(b); {
-		m, e := f.Read(part[:min(len(part), len(b)-n)], off+int64(n))
-		if e != 0 || m == 0 {
-			return e
-		}
-		for p := part[:m]; len(p) > 0; {
-			k := min(pageSize-n%pageSize, len(p))
-			if !allZero(p[:k]) {
-				copy(b[n:], p[:k])
-			}
-			n, p = n+k, p[k:]
-		}
-	}
-	return 0
-}
-
-func allZero(p []byte) bool {
-	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
-}
-
 func (t *mapTable) add(m fileMapping) {
 	t.mu.Lock()
 	t.list = append(t.list, m)
@@ -310,45 +141,6 @@ func (t *mapTable) overlaps(addr, size uintptr) int {
 		}
 	}
 	return -1
-}
-
-// flush writes a copy back to its file, as far as the file reaches.
-func (m *fileMapping) flush(k *Kernel, addr, size uintptr) {
-	if !m.dirty {
-		return
-	}
-	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
-	if start >= end {
-		return
-	}
-	var st syscall.Stat_t
-	if m.desc.file.Stat(&st) != 0 {
-		return
-	}
-	off := m.off + int64(start-m.addr)
-	b := sliceAt(start, int(end-start))
-	b = b[:max(min(int64(len(b)), st.Size-off), 0)]
-	k.eachResident(b, func(from, to int) { m.desc.file.Write(b[from:to], off+int64(from)) })
-}
-
-// writeBack flushes the mappings of a file before it is synced.
-func (t *mapTable) writeBack(k *Kernel, f File) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range t.list {
-		m := &t.list[i]
-		if m.dirty && sameFile(m.desc.file, f) {
-			m.flush(k, m.addr, m.size)
-		}
-	}
-}
-
-func sameFile(a, b File) bool {
-	if a == b {
-		return true
-	}
-	var x, y syscall.Stat_t
-	return a.Stat(&x) == 0 && b.Stat(&y) == 0 && x.Dev == y.Dev && x.Ino == y.Ino
 }
 
 // sysMunmap is munmap(2).
@@ -465,14 +257,6 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 	}
 	return 0, first
-}
-
-// inArena says whether a range touches a file's own memory.
-func (t *mapTable) inArena(addr, size uintptr) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	i := t.overlaps(addr, size)
-	return i >= 0 && t.list[i].arena
 }
 
 // sysMadvise is madvise(2). Advice about a file's own memory is not passed on:

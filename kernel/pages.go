@@ -18,7 +18,7 @@ type (
 // pages is the content of a regular file: a sparse array of pages over an
 // optional read-only base, which is how files of the initial archive are used
 // in place until they are written. A file that was mapped shared has its first
-// bytes in an arena instead (mmap.go). The zero value is an empty file. The
+// bytes in an arena instead (mmap_arena.go). The zero value is an empty file. The
 // owner locks.
 type pages struct {
 	fs     *tmpfs

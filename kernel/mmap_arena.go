@@ -1,0 +1,133 @@
+package kernel
+
+import "syscall"
+
+// Shared mappings of tmpfs: the file's first bytes move to memory of the machine, and
+// that is what is mapped.
+
+// arenaMinimum is the least address space set aside for a file that is mapped
+// shared, so that it can grow and be mapped again in place. It costs no memory
+// until it is used.
+const arenaMinimum = 1 << 30
+
+// mapArena maps part of a tmpfs file.
+func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (uintptr, syscall.Errno) {
+	size = (size + pageSize - 1) &^ (pageSize - 1)
+	f.mu.Lock()
+	e := f.data.needArena(off + int64(size))
+	var addr uintptr
+	if e == 0 {
+		f.data.mapped++
+		addr = addressOf(f.data.arena) + uintptr(off)
+	}
+	f.mu.Unlock()
+	if e != 0 {
+		return 0, e
+	}
+	d.IncRef()
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, arena: true})
+	return addr, 0
+}
+
+// needArena moves the first n bytes of the file, and room to grow, into
+// machine memory.
+func (d *pages) needArena(n int64) syscall.Errno {
+	if int64(len(d.arena)) >= n {
+		return 0
+	}
+	if d.mapped > 0 {
+		return syscall.ENOMEM // it cannot move while it is mapped
+	}
+	room := max(arenaMinimum, 4*n)
+	arena, e := d.fs.k.anonymous(uintptr(room))
+	if e != 0 {
+		if arena, e = d.fs.k.anonymous(uintptr(n)); e != 0 {
+			return e
+		}
+	}
+	old := d.arena
+	d.copyTo(arena)
+	d.arena = arena
+	if old != nil {
+		d.fs.k.unmap(old)
+	}
+	return 0
+}
+
+// copyTo moves what is stored in the first len(arena) bytes there and frees
+// its pages. Holes are not touched, so that they cost nothing.
+func (d *pages) copyTo(arena []byte) {
+	copy(arena, d.arena[:min(int64(len(d.arena)), max(d.size, 0))])
+	if start := len(d.arena); start < len(d.base) {
+		copy(arena[min(start, len(arena)):], d.base[start:])
+	}
+	for key, c := range d.chunks {
+		for j, pg := range c {
+			at := (key*chunkPages + int64(j)) * pageSize
+			if pg == nil || at >= int64(len(arena)) {
+				continue
+			}
+			copy(arena[at:], pg[:])
+			c[j] = nil
+			d.count--
+			d.fs.used.Add(-1)
+		}
+		if *c == (chunk{}) {
+			delete(d.chunks, key)
+		}
+	}
+	if len(arena) >= len(d.base) {
+		d.base = nil
+	}
+}
+
+// freeArena gives the machine memory back.
+func (d *pages) freeArena() {
+	if d.arena != nil {
+		d.fs.k.unmap(d.arena)
+		d.arena = nil
+	}
+}
+
+// anonymous maps n bytes of zeros.
+func (k *Kernel) anonymous(n uintptr) ([]byte, syscall.Errno) {
+	n = (n + pageSize - 1) &^ (pageSize - 1)
+	addr, e := k.m.Syscall(syscall.SYS_MMAP, Args{N: [6]uintptr{
+		0, n, syscall.PROT_READ | syscall.PROT_WRITE, mapPrivate | mapAnonymous | mapNoReserve, ^uintptr(0), 0,
+	}})
+	if e != 0 {
+		return nil, e
+	}
+	return sliceAt(addr, int(n)), 0
+}
+
+func (k *Kernel) unmap(b []byte) {
+	k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{addressOf(b), uintptr(len(b))}})
+}
+
+// zeroMemory clears b, part of an arena; large parts go back to the machine.
+func (k *Kernel) zeroMemory(b []byte) {
+	const large = 256 << 10
+	if len(b) < large {
+		clear(b)
+		return
+	}
+	addr := addressOf(b)
+	first := (addr + pageSize - 1) &^ (pageSize - 1)
+	last := (addr + uintptr(len(b))) &^ (pageSize - 1)
+	_, e := k.m.Syscall(syscall.SYS_MADVISE, Args{N: [6]uintptr{first, last - first, syscall.MADV_DONTNEED}})
+	if e != 0 {
+		clear(b)
+		return
+	}
+	clear(b[:first-addr])
+	clear(b[last-addr:])
+}
+
+// inArena says whether a range touches a file's own memory.
+func (t *mapTable) inArena(addr, size uintptr) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	i := t.overlaps(addr, size)
+	return i >= 0 && t.list[i].arena
+}
