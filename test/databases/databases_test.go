@@ -235,7 +235,7 @@ func extract(d *ext4.Inode, to string) error {
 // However often and whenever the VMM is killed, every store goes on from what it
 // acknowledged.
 func TestKills(t *testing.T) {
-	name := disks.New(t, "64M")
+	name := disks.New(t, "1G") // the stores grow for as long as they run
 	flags := []string{"-smp", "2", "-disk", name + ":/data"}
 	r := rand.New(rand.NewPCG(*seed, 2))
 	acked := states{}
