@@ -6,18 +6,23 @@ import "syscall"
 // meanwhile.
 const mostAsked = 1024
 
-// resident asks the machine which pages from addr on have memory: in is 1 for these. It
-// lies in the heap.
+// resident asks the machine which pages from addr on have memory: in is 1 for these.
 func (k *Kernel) resident(addr uintptr, in []byte) syscall.Errno {
 	clear(in) // the machine should not have to find memory for it
-	_, e := k.m.Syscall(syscall.SYS_MINCORE, Args{N: [6]uintptr{addr, uintptr(len(in)) * pageSize, addressOf(in)}})
+	_, e := k.m.Syscall(syscall.SYS_MINCORE, pointerArgs(2, startOf(in), addr, uintptr(len(in))*pageSize))
 	return e
 }
+
+// addressEnd is where the addresses of programs end (TASK_SIZE_MAX with four levels).
+const addressEnd = 1<<47 - pageSize
 
 // sysMincore is mincore(2).
 func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.N[0]%pageSize != 0 {
 		return 0, syscall.EINVAL
+	}
+	if a.N[0] > addressEnd || a.N[1] > addressEnd-a.N[0] {
+		return 0, syscall.ENOMEM
 	}
 	p, e := a.Bytes(2, int((a.N[1]+pageSize-1)/pageSize))
 	if e != 0 {
@@ -40,9 +45,12 @@ func (k *Kernel) eachResident(b []byte, do func(from, to int)) {
 	in := make([]byte, mostAsked)
 	for n := 0; n < len(b); n += mostAsked * pageSize {
 		pages := min((len(b)-n+pageSize-1)/pageSize, mostAsked)
-		if e := k.resident(addressOf(b[n:]), in[:pages]); e != 0 {
-			do(n, len(b))
-			return
+		if k.resident(addressOf(b[n:]), in[:pages]) != 0 {
+			for i := range pages { // some are not mapped any more
+				if k.resident(addressOf(b[n+i*pageSize:]), in[i:i+1]) != 0 {
+					in[i] = 0
+				}
+			}
 		}
 		for i := 0; i < pages; {
 			from := i

@@ -96,19 +96,28 @@ func (k *Kernel) mapAnonymous(a Args) (uintptr, syscall.Errno) {
 	return k.replacing(&a, func() (uintptr, syscall.Errno) { return k.m.Syscall(syscall.SYS_MMAP, a) })
 }
 
-// replacing makes a mapping by do, over what MAP_FIXED replaces of disks' files.
-// That counts as mapped until it is replaced: the machine shows its pages. If do
-// fails it has replaced nothing, since the machine makes room last. (Linux may have
-// unmapped what was there.)
+// replacing makes a mapping by do, over what MAP_FIXED replaces. Copies are written back
+// first. What is of disks' files counts as mapped until it is replaced: the machine shows
+// its pages. If do fails it has replaced nothing, since the machine makes room last.
+// (Linux may have unmapped what was there.)
 func (k *Kernel) replacing(a *Args, do func() (uintptr, syscall.Errno)) (uintptr, syscall.Errno) {
-	c := k.mapCalls
-	if c == nil || a.N[3]&mapFixed == 0 {
+	if a.N[3]&mapFixed == 0 {
 		return do()
 	}
-	gone := c.detach(k, a.N[0], a.N[1])
-	addr, e := do()
-	c.ended(k, gone, e)
-	return addr, e
+	addr, size := a.N[0], (a.N[1]+pageSize-1)&^(pageSize-1)
+	k.maps.store(k, addr, size)
+	var gone []fileMapping
+	if c := k.mapCalls; c != nil {
+		gone = c.detach(k, addr, size)
+	}
+	at, e := do()
+	if gone != nil {
+		k.mapCalls.ended(k, gone, e)
+	}
+	if e == 0 {
+		k.maps.replaced(addr, size)
+	}
+	return at, e
 }
 
 func (t *mapTable) add(m fileMapping) {
@@ -155,7 +164,11 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		gone = k.mapCalls.detach(k, addr, size)
 	}
 	var e syscall.Errno
-	if !k.maps.remove(k, addr, size) {
+	arena := false
+	for found := true; found && !arena; {
+		found, arena = k.maps.remove(k, addr, size)
+	}
+	if !arena {
 		_, e = k.m.Syscall(syscall.SYS_MUNMAP, a)
 	} else {
 		for _, m := range gone { // beside an arena, which stays
@@ -168,21 +181,30 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, e
 }
 
-// remove takes one mapping off the list; true means that its memory stays,
-// because it is the file's. The memory of a copy is the caller's to unmap. A
+// remove takes one mapping off the list, if it finds one. The memory of an arena stays,
+// because it is the file's; that of a copy is the caller's to unmap.
+func (t *mapTable) remove(k *Kernel, addr, size uintptr) (found, arena bool) {
+	m, found, gone := t.take(k, addr, size)
+	if gone {
+		m.drop()
+	}
+	return found, m.arena
+}
+
+// take is remove that leaves it to the caller to uncount m if nothing of it is left. A
 // part of an arena mapping keeps the rest counted.
-func (t *mapTable) remove(k *Kernel, addr, size uintptr) bool {
+func (t *mapTable) take(k *Kernel, addr, size uintptr) (m fileMapping, found, gone bool) {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	i := t.match(addr, size)
 	if i < 0 {
-		t.mu.Unlock()
-		return false
+		return m, false, false
 	}
-	m := t.list[i]
+	m = t.list[i]
 	m.flush(k, addr, size)
 	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
 	t.list = append(t.list[:i], t.list[i+1:]...)
-	gone := true
+	gone = true
 	for _, part := range [2][2]uintptr{{m.addr, start}, {end, m.addr + m.size}} {
 		if part[0] < part[1] {
 			rest := m
@@ -193,11 +215,7 @@ func (t *mapTable) remove(k *Kernel, addr, size uintptr) bool {
 			gone = false
 		}
 	}
-	t.mu.Unlock()
-	if gone {
-		m.drop()
-	}
-	return m.arena
+	return m, true, gone
 }
 
 // retain counts one more part of a mapping that was split, if more is set.

@@ -94,3 +94,36 @@ func sameFile(a, b File) bool {
 	var x, y syscall.Stat_t
 	return a.Stat(&x) == 0 && b.Stat(&y) == 0 && x.Dev == y.Dev && x.Ino == y.Ino
 }
+
+// store writes what a range has of copies back.
+func (t *mapTable) store(k *Kernel, addr, size uintptr) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.list {
+		t.list[i].flush(k, addr, size)
+	}
+}
+
+// replaced takes the copies in a range off the list.
+func (t *mapTable) replaced(addr, size uintptr) {
+	var gone []*Description
+	t.mu.Lock()
+	for i := len(t.list) - 1; i >= 0; i-- {
+		m := t.list[i]
+		if !m.dirty || m.addr >= addr+size || addr >= m.addr+m.size {
+			continue
+		}
+		t.list = append(t.list[:i], t.list[i+1:]...)
+		gone = append(gone, m.desc)
+		for _, rest := range [2]fileMapping{m.part(m.addr, addr), m.part(addr+size, m.addr+m.size)} {
+			if rest.size > 0 {
+				rest.desc.IncRef()
+				t.list = append(t.list, rest)
+			}
+		}
+	}
+	t.mu.Unlock()
+	for _, d := range gone {
+		d.DecRef()
+	}
+}

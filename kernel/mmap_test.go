@@ -86,6 +86,73 @@ func TestMapSparseWriteBack(t *testing.T) {
 	}
 }
 
+// The same from a goroutine whose stack is about to grow, wherever that happens.
+func TestWriteBackAtAnyDepth(t *testing.T) {
+	s := newSystem(t)
+	f := &sparseFile{size: pageSize, data: map[int64]byte{}}
+	fd, e := s.k.fds.install(newDescription(s.k, f, syscall.O_RDWR), 0, false)
+	if e != 0 {
+		t.Fatal(e)
+	}
+	for depth := range 400 {
+		at := s.must(syscall.SYS_MMAP, 0, pageSize, syscall.PROT_READ|syscall.PROT_WRITE, mapShared, fd, 0)
+		sliceAt(uintptr(at), pageSize)[depth] = 'x'
+		done := make(chan byte)
+		go func() {
+			descend(depth, func() { sysMunmap(s.k, Args{N: [6]uintptr{uintptr(at), pageSize}}) })
+			close(done)
+		}()
+		if <-done; f.data[int64(depth)] != 'x' {
+			t.Errorf("%d calls deep the stored byte is lost", depth)
+		}
+	}
+}
+
+//go:noinline
+func descend(n int, f func()) {
+	if n == 0 {
+		f()
+		return
+	}
+	descend(n-1, f)
+}
+
+// One munmap of two copies stores both.
+func TestUnmapTwoCopies(t *testing.T) {
+	s := newSystem(t)
+	const size, prot = 2 * pageSize, syscall.PROT_READ | syscall.PROT_WRITE
+	at := s.must(syscall.SYS_MMAP, 0, size, prot, mapPrivate|mapAnonymous, -1, 0)
+	for i, name := range []string{"/tmp/a", "/tmp/b"} {
+		s.writeFile(name, "content")
+		fd := s.open(name, syscall.O_RDWR)
+		s.must(syscall.SYS_MMAP, at+i*pageSize, pageSize, prot, mapShared|mapFixed, fd, 0)
+		sliceAt(uintptr(at+i*pageSize), pageSize)[0] = 'X'
+	}
+	s.must(syscall.SYS_MUNMAP, at, size)
+	if a, b := s.readFile("/tmp/a"), s.readFile("/tmp/b"); a != "Xontent" || b != "Xontent" {
+		t.Errorf("the files have %q and %q; want Xontent", a, b)
+	}
+}
+
+func TestMincore(t *testing.T) {
+	s := newSystem(t)
+	at := s.must(syscall.SYS_MMAP, 0, 4*pageSize, syscall.PROT_READ|syscall.PROT_WRITE, mapPrivate|mapAnonymous, -1, 0)
+	sliceAt(uintptr(at), 4*pageSize)[2*pageSize] = 1
+	in := make([]byte, 4)
+	s.must(syscall.SYS_MINCORE, at, 4*pageSize-1, in)
+	if string(in) != "\x00\x00\x01\x00" {
+		t.Errorf("mincore = %q", in)
+	}
+	for _, n := range []int{-1, -pageSize, 1 << 47} {
+		if _, e := s.call(syscall.SYS_MINCORE, at, n, in); e != syscall.ENOMEM {
+			t.Errorf("mincore of %d bytes = %v; want ENOMEM", n, e)
+		}
+	}
+	if _, e := s.call(syscall.SYS_MINCORE, at+1, pageSize, in); e != syscall.EINVAL {
+		t.Errorf("mincore of half a page = %v; want EINVAL", e)
+	}
+}
+
 // What is stored in a mapping goes to the file that was mapped there last.
 func TestMapFixedOverMapping(t *testing.T) {
 	s := newSystem(t)

@@ -134,5 +134,8 @@ func pointerArgs(i int, p unsafe.Pointer, n ...uintptr) Args {
 	return a
 }
 
+// startOf is addressOf as a pointer, for slices that may lie on a stack.
+func startOf(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
+
 // addressOf is where a slice of machine memory begins.
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

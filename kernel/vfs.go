@@ -149,8 +149,8 @@ type vfs struct {
 	k    *Kernel
 	once sync.Once
 
-	// renames is held by rename(2), so that no directory moves while it compares
-	// places. It comes before the directories' locks (vfs_locks.go), which come
+	// renames is held by rename(2) from one directory to another, so that none moves
+	// while it compares places. It comes before the directories' locks (vfs_locks.go), which come
 	// before mu.
 	renames sync.Mutex
 	// otherNames is the lock of directories without a NameLock.

@@ -54,8 +54,12 @@ func (v *vfs) lockBelow(d *dentry, locked ...*dentry) (unlock func()) {
 	return mu.Unlock
 }
 
-// lockRename locks the directories of a rename.
+// lockRename locks the directories of a rename. In one directory nothing gets another
+// parent.
 func (v *vfs) lockRename(a, b *dentry) (unlock func()) {
+	if a == b {
+		return v.lockNames(a)
+	}
 	v.renames.Lock()
 	if v.above(b, a) {
 		a, b = b, a

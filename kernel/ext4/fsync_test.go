@@ -240,6 +240,37 @@ func TestWriteRunsFailure(t *testing.T) {
 	}
 }
 
+// A directory that changes places with a file, of which it has a name, and a rename of that
+// name do not wait for each other.
+func TestExchangeBesideRename(t *testing.T) {
+	f := mount(t, load(t, mkfs(t, "16M")), Options{})
+	r := root(t, f)
+	writeFile(t, r, "f", nil)
+	d, errno := r.Create("d", typeDir|0o755, 0, 0, 0)
+	ok(t, errno)
+	file := walk(t, f, "f")
+	ok(t, d.Link("x", file))
+	done := make(chan bool)
+	for _, run := range []func(){
+		func() { ok(t, r.Rename("d", r, "f", true)) },
+		func() { d.Rename("x", d, "y", false); d.Rename("y", d, "x", false) },
+	} {
+		go func() {
+			for range 500 {
+				run()
+			}
+			done <- true
+		}()
+	}
+	for range 2 {
+		select {
+		case <-done:
+		case <-time.After(time.Minute):
+			t.Fatal("a deadlock")
+		}
+	}
+}
+
 // A file is renamed in its directory while a directory is renamed elsewhere.
 func TestRenameBesideRename(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})

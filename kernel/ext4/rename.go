@@ -107,13 +107,14 @@ func (r *renaming) found() syscall.Errno {
 	return r.change()
 }
 
-// lockTwo locks inodes by number and returns what unlocks them.
+// lockTwo locks inodes and returns what unlocks them: a directory before a file, which
+// may have a name there, else by number.
 func lockTwo(a, b *Inode) func() {
 	if b == nil {
 		a.mu.Lock()
 		return a.mu.Unlock
 	}
-	if a.ino > b.ino {
+	if a.isDir() == b.isDir() && a.ino > b.ino || !a.isDir() && b.isDir() {
 		a, b = b, a
 	}
 	a.mu.Lock()

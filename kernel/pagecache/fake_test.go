@@ -106,6 +106,7 @@ type fakeFile struct {
 	stored   map[int64]bool // those that need no reservation
 	room     int            // pages that can be reserved
 	fail     syscall.Errno
+	badPage  int64 // EIO, if not 0
 	writes   int
 }
 
@@ -138,10 +139,15 @@ func (f *fakeFile) WriteData(runs []block.Write, size int64) syscall.Errno {
 		return f.fail
 	}
 	f.writes++
+	e := syscall.Errno(0)
 	for _, r := range runs {
+		if f.badPage != 0 && r.Off <= f.badPage*PageSize && f.badPage*PageSize < r.Off+r.Len() {
+			e = syscall.EIO
+			continue
+		}
 		f.writeRun(r.Bufs, r.Off)
 	}
-	return 0
+	return e
 }
 
 func (f *fakeFile) writeRun(bufs [][]byte, off int64) {

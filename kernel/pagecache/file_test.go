@@ -225,6 +225,26 @@ func TestScatteredBatch(t *testing.T) {
 	}
 }
 
+// Of pages that go down together, those that fail are dirty again, and no others.
+func TestScatteredFailure(t *testing.T) {
+	b := newBacking()
+	f := New(newMachine(60000)).NewFile(b, 0)
+	for i := int64(0); i < 256; i += 2 {
+		f.WriteAt(make([]byte, PageSize), i*PageSize)
+	}
+	b.badPage = 100
+	if e := f.SyncAll(); e != syscall.EIO {
+		t.Errorf("sync = %v; want EIO", e)
+	}
+	if n := f.dirty.Load(); n != 1 {
+		t.Errorf("%d pages are dirty; want the bad one", n)
+	}
+	b.badPage = 0
+	if e := f.SyncAll(); e != 0 || f.dirty.Load() != 0 || !b.stored[100] {
+		t.Errorf("sync of a device that works again = %v, %d pages dirty", e, f.dirty.Load())
+	}
+}
+
 // seeds is how many random runs a test makes.
 func seeds() int {
 	if testing.Short() {

@@ -130,8 +130,8 @@ func (f *File) placeWritten() {
 	}
 }
 
-// writeRuns writes runs of pages that are being written, at once. If one fails, all are
-// dirty again.
+// writeRuns writes runs of pages that are being written, at once. If one fails, each is
+// tried alone, and those that fail are dirty again.
 func (f *File) writeRuns(list []*chunk) syscall.Errno {
 	var runs []block.Write
 	for _, c := range list {
@@ -155,12 +155,26 @@ func (f *File) writeRuns(list []*chunk) syscall.Errno {
 	if len(runs) == 0 {
 		return 0
 	}
-	last := runs[len(runs)-1]
-	e := f.b.WriteData(runs, min(last.Off+last.Len(), size))
-	if e != 0 {
-		f.soilAgain(list)
+	e := f.writeTo(runs, size)
+	if e == 0 {
+		return 0
+	}
+	f.failures.Add(1)
+	if len(runs) == 1 {
+		f.soilAgain(list, runs[0])
+		return e
+	}
+	for k := range runs {
+		if f.writeTo(runs[k:k+1], size) != 0 {
+			f.soilAgain(list, runs[k])
+		}
 	}
 	return e
+}
+
+func (f *File) writeTo(runs []block.Write, size int64) syscall.Errno {
+	last := runs[len(runs)-1]
+	return f.b.WriteData(runs, min(last.Off+last.Len(), size))
 }
 
 // trim cuts runs off where the file ends, in whole blocks. What lies behind was cut off
@@ -187,12 +201,16 @@ func (f *File) trim(runs []block.Write, size int64) []block.Write {
 	return runs
 }
 
-// soilAgain makes pages dirty that were being written.
-func (f *File) soilAgain(list []*chunk) {
-	f.failures.Add(1)
+// soilAgain makes the pages of a run dirty that were being written.
+func (f *File) soilAgain(list []*chunk, r block.Write) {
+	end := r.Off + int64(len(r.Bufs))*PageSize
 	for _, c := range list {
-		c.lock()
-		c.soil(c.writing)
-		c.unlock()
+		first := max(r.Off/PageSize-c.index*chunkPages, 0)
+		last := min((end+PageSize-1)/PageSize-c.index*chunkPages, chunkPages)
+		if first < last {
+			c.lock()
+			c.soil(c.writing & mask(int(first), int(last)))
+			c.unlock()
+		}
 	}
 }
