@@ -17,7 +17,10 @@
 // Start reading at Negotiate (device.go), then Queue (queue.go).
 package virtio
 
-import "unsafe"
+import (
+	"sync/atomic"
+	"unsafe"
+)
 
 // Registers is a window of device registers. Every access is exactly one load
 // or store of the given width at that offset, in program order. Values are
@@ -93,8 +96,10 @@ type Doorbell struct {
 	Offset    uintptr // where to write the number of the queue,
 	Width     int     // in 2 or 4 bytes
 	// Status is the offset of a register with the causes of the interrupt, and of one
-	// behind it to take them back (§4.2.2); 0 if interrupts need no answer.
+	// behind it to take them back (§4.2.2); 0 if interrupts need no answer. Who does
+	// that adds the causes to Taken, but for CauseQueue.
 	Status uintptr
+	Taken  *atomic.Uint32
 }
 
 // DeviceType is a virtio device type (§5).

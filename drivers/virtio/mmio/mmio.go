@@ -65,8 +65,8 @@ type Device struct {
 	typ    virtio.DeviceType
 	legacy bool
 
-	shared     atomic.Bool // somebody else acknowledges interrupts too: Doorbell
-	generation uint32      // then: of the configuration, at the last look
+	shared atomic.Bool   // somebody else acknowledges interrupts too: Doorbell
+	taken  atomic.Uint32 // then: the causes that were taken back there
 }
 
 var _ virtio.Transport = (*Device)(nil)
@@ -169,14 +169,11 @@ func (d *Device) write64(off uintptr, v uint64) {
 // Notify notifies the device of queue i.
 func (d *Device) Notify(i int) { d.regs.Write32(regQueueNotify, uint32(i)) }
 
-// Doorbell returns what Notify does.
-//
-// Who has it takes interrupts back without looking at their causes, so that
-// Acknowledge must look for a change of the configuration or the status by itself.
+// Doorbell returns what Notify does. Who has it takes interrupts back too, and leaves
+// their causes to Acknowledge.
 func (d *Device) Doorbell(int) virtio.Doorbell {
-	d.generation = d.ConfigGeneration()
 	d.shared.Store(true)
-	return virtio.Doorbell{Registers: d.regs, Offset: regQueueNotify, Width: 4, Status: regInterruptStatus}
+	return virtio.Doorbell{Registers: d.regs, Offset: regQueueNotify, Width: 4, Status: regInterruptStatus, Taken: &d.taken}
 }
 
 // Acknowledge reads why the device interrupted and lowers its interrupt line.
@@ -188,11 +185,7 @@ func (d *Device) Acknowledge() virtio.Cause {
 		d.regs.Write32(regInterruptAck, s)
 	}
 	if d.shared.Load() {
-		s |= uint32(virtio.CauseQueue)
-		if g := d.ConfigGeneration(); g != d.generation || virtio.CheckStatus(d) != nil {
-			d.generation = g
-			s |= uint32(virtio.CauseConfig)
-		}
+		s |= uint32(virtio.CauseQueue) | d.taken.Swap(0)
 	}
 	return virtio.Cause(s) & (virtio.CauseQueue | virtio.CauseConfig)
 }

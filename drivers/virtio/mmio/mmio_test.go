@@ -149,3 +149,21 @@ func (h *handler) Sent(any)                     { h.sent++ }
 func (h *handler) Writable()                    {}
 func (h *handler) LinkChanged(bool)             {}
 func (h *handler) Failed(error)                 {}
+
+// What somebody else has taken back of an interrupt is told, once.
+func TestTakenInterrupt(t *testing.T) {
+	d, err := mmio.Probe(newRegisters(modern, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bell := d.Doorbell(0)
+	for _, c := range []struct{ taken, want virtio.Cause }{
+		{virtio.CauseConfig, virtio.CauseConfig | virtio.CauseQueue},
+		{0, virtio.CauseQueue},
+	} {
+		bell.Taken.Or(uint32(c.taken))
+		if got := d.Acknowledge(); got != c.want {
+			t.Errorf("taken %d: Acknowledge = %d; want %d", c.taken, got, c.want)
+		}
+	}
+}

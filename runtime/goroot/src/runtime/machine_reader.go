@@ -56,6 +56,7 @@ type machReaderSpec struct {
 	bell, bellWidth   uintptr // where to notify (virtual), in 2 or 4 bytes
 	index             uintptr // what to write there
 	isr               uintptr // virtio-mmio: InterruptStatus, with InterruptACK behind it; else 0
+	taken             uintptr // with isr: a uint32 for what the driver still has to look at
 	interrupt         uintptr // number of the device interrupt
 	own               uintptr // not 0: it is for this queue alone
 	legacy            uintptr // not 0: lengths of answers mean nothing
@@ -171,13 +172,14 @@ func (r *machReader) describe(d, phys, n, flags uintptr) {
 }
 
 // acknowledge lowers the line of a virtio-mmio device (virtio 1.2 §4.2.2), so that it
-// can rise again. Its driver looks for changes of the configuration by itself.
+// can rise again. Causes other than used buffers are left to its driver.
 func (r *machReader) acknowledge() {
 	isr := r.spec.isr
 	if isr == 0 {
 		return
 	}
 	if causes := load32(isr); causes != 0 {
+		atomic.Or((*uint32)(unsafe.Pointer(r.spec.taken)), causes&^1)
 		store32(isr+4, causes)
 	}
 }

@@ -3,6 +3,7 @@
 package yolk
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -189,13 +190,14 @@ func (machine) MappedFile(op int, f uintptr, a *[5]uintptr) (uintptr, syscall.Er
 type Reader struct {
 	Size              uintptr // entries
 	Desc, Avail, Used uintptr
-	Bell, BellWidth   uintptr // the register that notifies, and its bytes
-	Index             uintptr // number of the queue
-	Status            uintptr // InterruptStatus of virtio-mmio, or 0
-	Interrupt         uintptr // set by NewReader
-	Own               uintptr // not 0: the interrupt is for this queue alone
-	Legacy            uintptr // not 0: a legacy device
-	Pages             uintptr // of one request at most
+	Bell, BellWidth   uintptr        // the register that notifies, and its bytes
+	Index             uintptr        // number of the queue
+	Status            uintptr        // InterruptStatus of virtio-mmio, or 0
+	Taken             *atomic.Uint32 // with Status: gets the causes that are taken back, but for used buffers
+	Interrupt         uintptr        // set by NewReader
+	Own               uintptr        // not 0: the interrupt is for this queue alone
+	Legacy            uintptr        // not 0: a legacy device
+	Pages             uintptr        // of one request at most
 }
 
 // reader is where NewReader passes its argument by address: a stack may move.

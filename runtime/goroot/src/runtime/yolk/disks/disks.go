@@ -115,7 +115,7 @@ func newReader(dev *blk.Device, t virtio.Transport, irqs []*yolk.Interrupt) uint
 		Bell:  uintptr(regs) + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
 	}
 	if bell.Status != 0 {
-		r.Status = uintptr(regs) + bell.Status
+		r.Status, r.Taken = uintptr(regs)+bell.Status, bell.Taken
 	}
 	if t.Legacy() {
 		r.Legacy = 1
