@@ -117,9 +117,14 @@ func TestBigTransfers(t *testing.T) {
 	for range 3 {
 		transfer(t, m)
 	}
-	if lost := before - freeMemory(t, m); lost > 2048 {
-		t.Errorf("three more transfers left %d KiB less free memory; want no loss", lost)
-	}
+	// What lies in pools goes with the second collection of garbage, what a connection
+	// holds when it has ended.
+	m.Eventually(func() error {
+		if lost := before - freeMemory(t, m); lost > 2048 {
+			return fmt.Errorf("three more transfers left %d KiB less free memory; want no loss", lost)
+		}
+		return nil
+	})
 }
 
 // freeMemory returns the guest's free memory in KiB.
