@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,38 +35,48 @@ func startMonitored(t *testing.T, opt vm.Options) (*vm.VM, *qmpClient) {
 	v.Eventually(func() (err error) { m.conn, err = net.Dial("unix", socket); return err })
 	t.Cleanup(func() { m.conn.Close() })
 	m.in = json.NewDecoder(m.conn)
-	m.next() // the greeting
+	if _, err := m.next(); err != nil { // the greeting
+		t.Fatal(err)
+	}
 	m.do("qmp_capabilities", nil)
 	return v, m
 }
 
-func (m *qmpClient) next() map[string]any {
-	m.t.Helper()
+func (m *qmpClient) next() (answer map[string]any, err error) {
 	m.conn.SetDeadline(time.Now().Add(time.Minute))
-	var answer map[string]any
-	if err := m.in.Decode(&answer); err != nil {
-		m.t.Fatal(err)
-	}
-	return answer
+	err = m.in.Decode(&answer)
+	return answer, err
 }
 
 // do executes a command and returns its answer; events are passed over.
 func (m *qmpClient) do(command string, arguments any) any {
 	m.t.Helper()
+	value, err := m.try(command, arguments)
+	if err != nil {
+		m.t.Fatalf("QMP %s: %v", command, err)
+	}
+	return value
+}
+
+// try is do for a command that may end the VM before the answer.
+func (m *qmpClient) try(command string, arguments any) (any, error) {
 	request := map[string]any{"execute": command}
 	if arguments != nil {
 		request["arguments"] = arguments
 	}
 	if err := json.NewEncoder(m.conn).Encode(request); err != nil {
-		m.t.Fatal(err)
+		return nil, err
 	}
 	for {
-		answer := m.next()
+		answer, err := m.next()
+		if err != nil {
+			return nil, err
+		}
 		if problem, ok := answer["error"]; ok {
-			m.t.Fatalf("QMP %s: %v", command, problem)
+			return nil, fmt.Errorf("%v", problem)
 		}
 		if value, ok := answer["return"]; ok {
-			return value
+			return value, nil
 		}
 	}
 }

@@ -256,3 +256,15 @@ func TestConsoleIsInteractive(t *testing.T) {
 	w.Close()
 	m.WaitFor("END")
 }
+
+// A device whose registers move does not disturb what other CPUs do with other
+// devices.
+func TestRegistersOfOthers(t *testing.T) {
+	for _, machine := range []string{"q35", "pc"} {
+		t.Run(machine, func(t *testing.T) {
+			t.Parallel()
+			got := vm.Run(t, vm.Options{Flags: []string{"-machine", machine, "-smp", "3"}, Target: "./test/testdata/registers"})
+			wantOutput(t, got, 0, "read right\n")
+		})
+	}
+}

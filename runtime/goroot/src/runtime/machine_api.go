@@ -82,6 +82,9 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 		mach.mem.noticeFreed()
 	case nrCacheTable:
 		mach.cache.table, mach.cache.size = a1, a2
+	case nrOutAlone:
+		mach.smp.flushTLB()
+		outl(uint16(a1), uint32(a2))
 	case nrPowerOff:
 		h := &mach.hooks
 		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
@@ -473,3 +476,10 @@ func yolk_runtimeArgs() []string { return argslice }
 
 //go:linkname yolk_runtimeEnviron runtime/yolk.runtimeEnviron
 func yolk_runtimeEnviron() []string { return envs }
+
+// yolk_outAlone writes to an I/O port while no other CPU runs a thread.
+//
+//go:linkname yolk_outAlone runtime/yolk.outAlone
+func yolk_outAlone(port uint16, v uint32) {
+	linux.Syscall6(nrOutAlone, uintptr(port), uintptr(v), 0, 0, 0, 0)
+}

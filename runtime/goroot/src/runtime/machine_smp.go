@@ -86,7 +86,8 @@ func (c *machCPU) kick() {
 
 // flushTLB makes sure that no other CPU uses translations from before: one that
 // runs a thread is interrupted, one that is in the machine half or idles
-// flushes before it touches a thread's memory again.
+// flushes before it touches a thread's memory again. When it returns, the others
+// idle or wait for the lock.
 func (s *machSMP) flushTLB() {
 	here := thisCPU()
 	for _, c := range s.cpus() {
@@ -152,8 +153,8 @@ func (s *machSMP) startNext() {
 func machAPBoot(c *machCPU) {
 	c.load()
 	machTablesInit(c, mach.early+directMap+earlyIDT)
-	apicCPUInit()
 	c.enter()
+	apicCPUInit() // registers of devices are touched under the lock: see yolk.OutLongAlone
 	s := &mach.smp
 	s.cpu[s.online] = c
 	s.online++

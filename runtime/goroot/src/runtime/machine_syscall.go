@@ -81,6 +81,7 @@ const (
 	nrTakePages
 	nrGivePages
 	nrCacheTable
+	nrOutAlone
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -145,7 +146,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		machExit(int(uint8(a1)))
 	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
 		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea, nrCPUBusy,
-		nrFile, nrTakePages, nrGivePages, nrCacheTable:
+		nrFile, nrTakePages, nrGivePages, nrCacheTable, nrOutAlone:
 		return machPrivateCall(nr, a1, a2, a3, a4)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)

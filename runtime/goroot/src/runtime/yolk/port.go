@@ -21,5 +21,13 @@ func InWord(port uint16) uint16
 // OutLong writes to an I/O port.
 func OutLong(port uint16, v uint32)
 
+func outAlone(port uint16, v uint32)
+
+// OutLongAlone writes to an I/O port while no other CPU can touch a register of a
+// device in memory: for writes that move such registers. QEMU 7.2 does not move them
+// for all CPUs that it emulates at once: another CPU's access to any device may then
+// reach the wrong one.
+func OutLongAlone(port uint16, v uint32) { outAlone(port, v) }
+
 // InLong reads from an I/O port.
 func InLong(port uint16) uint32

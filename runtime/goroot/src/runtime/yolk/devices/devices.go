@@ -118,6 +118,7 @@ const (
 	pciAddress = 0xcf8
 	pciData    = 0xcfc
 	pciEnable  = 1 << 31
+	pciLastBAR = 0x24
 )
 
 // pciMu is held from the choice of a register to its access.
@@ -134,6 +135,10 @@ func (c pciConfig) Write32(off int, v uint32) {
 	pciMu.Lock()
 	defer pciMu.Unlock()
 	yolk.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	if off <= pciLastBAR {
+		yolk.OutLongAlone(pciData, v) // the command register and the BARs move registers
+		return
+	}
 	yolk.OutLong(pciData, v)
 }
 
