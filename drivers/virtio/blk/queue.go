@@ -59,8 +59,8 @@ type queue struct {
 	slots   []byte // by head descriptor, slotSize apart
 	slotsAt uint64 // their physical address
 	segs    []virtio.Segment
-	timer   Timer // for the oldest part, nil before the first
-	armed   bool
+	timer   Timer // looks for stalled parts, nil before the first
+	armed   bool  // timer runs
 }
 
 // part is what the device holds under one head.
@@ -294,5 +294,5 @@ func (q *queue) abort(err error, done *list) {
 			done.push(p.r)
 		}
 	}
-	q.setTimer()
+	q.stopTimer()
 }

@@ -28,22 +28,33 @@ func (q *queue) now() time.Time {
 	return q.d.opt.Clock.Now()
 }
 
-// setTimer starts the timer when the device has got something to do and stops
-// it when it has done all, with mu held. It is not put off by what comes
-// between: see lookForStalled.
+// lookEvery is how long the timer runs at most. Starting and stopping it for each
+// request would take longer than much else of it; but while it runs, the Go
+// runtime does not find that a program has come to a deadlock.
+const lookEvery = 100 * time.Millisecond
+
+// setTimer starts the timer, if it does not run, when the device has got something
+// to do, with mu held. It is not put off, and not stopped when all is done: see
+// lookForStalled.
 func (q *queue) setTimer() {
-	busy := q.d.opt.Stalled != nil && q.err == nil && q.vq.InFlight() > 0
-	switch {
-	case busy == q.armed:
+	if q.armed || q.d.opt.Stalled == nil || q.vq.InFlight() == 0 {
 		return
-	case !busy:
-		q.timer.Stop()
-	case q.timer == nil:
-		q.timer = q.d.opt.Clock.AfterFunc(q.d.opt.Timeout, q.lookForStalled)
-	default:
-		q.timer.Reset(q.d.opt.Timeout)
 	}
-	q.armed = busy
+	q.armed = true
+	d := min(q.d.opt.Timeout, lookEvery)
+	if q.timer == nil {
+		q.timer = q.d.opt.Clock.AfterFunc(d, q.lookForStalled)
+	} else {
+		q.timer.Reset(d)
+	}
+}
+
+// stopTimer stops the timer when the device has ended, with mu held.
+func (q *queue) stopTimer() {
+	if q.armed {
+		q.timer.Stop()
+		q.armed = false
+	}
 }
 
 // stall is one call of Options.Stalled.
@@ -53,15 +64,14 @@ type stall struct {
 	age            time.Duration
 }
 
-// lookForStalled is called when the part that was the oldest may be too old. It
-// sets the timer for the oldest that is not.
+// lookForStalled is called when the timer fires. It sets it again while the device
+// holds a part that is not too old.
 func (q *queue) lookForStalled() {
 	q.mu.Lock()
 	late, oldest := q.tellStalled(q.d.opt.Clock.Now())
-	if q.armed && oldest >= 0 {
-		q.timer.Reset(q.d.opt.Timeout - oldest)
-	} else {
-		q.armed = false
+	q.armed = q.err == nil && oldest >= 0
+	if q.armed {
+		q.timer.Reset(min(q.d.opt.Timeout-oldest, lookEvery))
 	}
 	q.mu.Unlock()
 	for _, s := range late {
