@@ -1,7 +1,12 @@
 package test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/pprof/profile"
@@ -37,5 +42,36 @@ func TestCPUProfile(t *testing.T) {
 				t.Errorf("%d samples, want some hundred, most of them in main.hot: %v", all, leaf)
 			}
 		})
+	}
+}
+
+// Time that a CPU idles does not count, even if it is in pieces shorter than a
+// sample's interval.
+func TestCPUProfileOfWaiting(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "disk")
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(name, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	got := runDisk(t, []string{"-disk", name}, "profile", "/dev/vda")
+	var cpu int64
+	var encoded string
+	if _, err := fmt.Sscanf(got.Stdout, "profile %d %s", &cpu, &encoded); err != nil {
+		t.Fatal(err, got.Stdout)
+	}
+	p, err := profile.Parse(base64.NewDecoder(base64.StdEncoding, strings.NewReader(encoded)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sampled := int64(0)
+	for _, s := range p.Sample {
+		sampled += s.Value[1]
+	}
+	t.Logf("samples of %d ms, CPU time %d ms of %d ms", sampled/1e6, cpu/1e6, p.DurationNanos/1e6)
+	if sampled < cpu*3/4-50e6 || sampled > cpu*5/4+50e6 {
+		t.Errorf("samples of %d ms for %d ms of CPU time", sampled/1e6, cpu/1e6)
 	}
 }

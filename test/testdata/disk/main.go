@@ -13,7 +13,7 @@ import (
 
 var cases = map[string]func(args []string){
 	"info": info, "pattern": pattern, "stress": stress, "readonly": readOnly, "wait": wait,
-	"write": writeFiles, "read": readFiles, "tree": tree, "fill": fillUp, "show": show, "change": change, "limits": limits,
+	"write": writeFiles, "read": readFiles, "tree": tree, "fill": fillUp, "show": show, "change": change, "limits": limits, "profile": profileReads,
 }
 
 func main() {

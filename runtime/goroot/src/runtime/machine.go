@@ -107,9 +107,9 @@ type machCPU struct {
 	sleepers    int         // threads whose deadline this CPU's timer keeps
 	slice       int64       // when the current thread's slice ends; 0: no other waits
 	armed       int64       // when the timer will fire (nanotime); 0: not set
-	profileNext int64       // when the next sample is due
+	profileNext int64       // when the next sample is due, if the CPU does not idle before
 	busy        int64       // how long it ran threads (ns), the current one aside
-	since       int64       // when the current thread began to run (nanotime)
+	since       int64       // when the current thread, or idling, began (nanotime)
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so

@@ -159,7 +159,8 @@ func machAPBoot(c *machCPU) {
 	s.cpu[s.online] = c
 	s.online++
 	s.starting = false
-	c.profileNext = machNow() + mach.timer.profile
+	c.since = machNow()
+	c.profileNext = c.since + mach.timer.profile
 	machLeave()
 	for _, other := range s.cpus() {
 		if other.first != nil { // there is work for yet another

@@ -233,6 +233,8 @@ func (c *machCPU) account(next *machThread) {
 	if c.cur != c.idle {
 		c.cur.ran += now - c.since
 		c.busy += now - c.since
+	} else {
+		c.profileNext += now - c.since
 	}
 	c.since = now
 }

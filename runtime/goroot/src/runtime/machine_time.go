@@ -98,6 +98,9 @@ func (t *machTimer) startProfile(interval int64) {
 	t.profile = interval
 	for _, c := range mach.smp.cpus() {
 		c.profileNext = machNow() + interval
+		if c.cur == c.idle {
+			c.profileNext = c.since + interval
+		}
 		if interval != 0 && c.user != 0 {
 			c.kick()
 		}
@@ -105,16 +108,17 @@ func (t *machTimer) startProfile(interval int64) {
 }
 
 // profileTick sends SIGPROF to the thread that ran when a profiling interval
-// ended.
+// ended. Time that the CPU idles is not part of the interval: account puts its end
+// off.
 func (c *machCPU) profileTick(now int64) {
 	interval := mach.timer.profile
-	if interval == 0 || now < c.profileNext {
+	if interval == 0 || now < c.profileNext || c.cur == c.idle {
 		return
 	}
 	if c.profileNext += interval; c.profileNext <= now {
-		c.profileNext = now + interval // idle since, or late by more than one
+		c.profileNext = now + interval // late by more than one
 	}
-	if c.cur != c.idle && c.cur.state == threadRunning {
+	if c.cur.state == threadRunning {
 		sendSignal(c.cur, _SIGPROF, _SI_KERNEL, 0)
 	}
 }
