@@ -72,8 +72,8 @@ bench: qemu toolchain
 CASES ?= 2000
 SEED  ?= $(shell date +%s)
 powercut:
-	@$(GO) test ./kernel/diskfs -run TestPowerCut -timeout 0 -v -cases $(CASES) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
-	@$(GO) test ./kernel/ext4/jbd2 -run TestCrash -timeout 0 -crashes $$(($(CASES) / 12 + 1))
+	@$(GO) test ./kernel/fs/ext4fs -run TestPowerCut -timeout 0 -v -cases $(CASES) -seed $(SEED) | grep -v -e '^ *--- PASS' -e '^=== '
+	@$(GO) test ./kernel/fs/ext4/jbd2 -run TestCrash -timeout 0 -crashes $$(($(CASES) / 12 + 1))
 
 # Databases in VMs: power cuts and kills, and with databases-own the test suites that
 # they bring along (an hour or more; SUITES=bbolt,sqlite picks).
@@ -90,13 +90,13 @@ databases-own: qemu
 FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:
-	@for p in ext4 ext4/jbd2 erofs; do for t in $$(cd kernel/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
-		echo "$$p $$t"; $(GO) test ./kernel/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
-	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/ext4 -run TestMutations -timeout 0
+	@for p in ext4 ext4/jbd2 erofs; do for t in $$(cd kernel/fs/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
+		echo "$$p $$t"; $(GO) test ./kernel/fs/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
+	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.
 faults:
-	@$(GO) test ./kernel/ext4 ./kernel/ext4/jbd2 ./kernel/pagecache ./drivers/virtio/blk -run 'Err|Fail|Fault|Full|Hang|Stall|Refus' -count=$(or $(COUNT),1)
+	@$(GO) test ./kernel/fs/ext4 ./kernel/fs/ext4/jbd2 ./kernel/fs/pagecache ./drivers/virtio/blk -run 'Err|Fail|Fault|Full|Hang|Stall|Refus' -count=$(or $(COUNT),1)
 
 # The disk of both, in the same way.
 bench-disk: qemu toolchain

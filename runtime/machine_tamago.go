@@ -8,13 +8,13 @@ import (
 	_ "unsafe" // for linkname
 )
 
-//go:linkname memory runtime/yolk.Memory
+//go:linkname memory runtime/yolk/wiring.Memory
 func memory() (total, free uint64)
 
-//go:linkname words runtime/yolk.CommandLine
+//go:linkname words runtime/yolk/wiring.CommandLine
 func words() string
 
-//go:linkname devices runtime/yolk/devices.List
+//go:linkname devices runtime/yolk/wiring/devices.List
 func devices() (types []uint32, locations []string)
 
 // Running reports whether the program runs on a yolk machine.

@@ -4,8 +4,9 @@
 // reports false, the functions return zero values, and PowerOff returns
 // ErrNotMachine.
 //
-// The folder also holds the port of Go's own runtime (goroot, port): see
-// docs/port.md.
+// The folder also holds the port of Go's own runtime (goroot), what joins it with the
+// kernel and the drivers (wiring), and what both sides compile (machine): see
+// docs/architecture.md.
 package runtime
 
 import "errors"

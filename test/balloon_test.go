@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 const mib = 1 << 20

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // dlvVersion is the release of the debugger that the tests install where none

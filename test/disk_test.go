@@ -14,10 +14,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
-	"github.com/yolk-unikernel/yolk/test/disks"
-	"github.com/yolk-unikernel/yolk/test/nbd"
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
+	"github.com/yolk-unikernel/yolk/test/internal/disks"
+	"github.com/yolk-unikernel/yolk/test/internal/nbd"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 const disk = "./test/testdata/disk"

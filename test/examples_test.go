@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // tested are the examples that a test below boots; TestAllExamples holds the

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 const folder = "./test/testdata/folder"

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // copyModule copies testdata/gomod out of the repository, where no go.mod is

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/disks"
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/disks"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 	"github.com/yolk-unikernel/yolk/tools/debian"
 )
 

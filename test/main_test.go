@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 func TestMain(m *testing.M) { vm.Main(m) }

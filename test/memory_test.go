@@ -3,7 +3,7 @@ package test
 import (
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 func TestOwnMemory(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // get fetches a path from the guest's port 8080, waiting until it listens.

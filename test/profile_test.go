@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // The CPU profile of a busy server names the function that is busy, on every

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // qmpClient is QEMU's machine protocol (QMP), as its manual describes it.

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // The soak program finds no corruption and no growth on four CPUs, nor under the

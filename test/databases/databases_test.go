@@ -19,11 +19,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/kernel/block/blocktest"
-	"github.com/yolk-unikernel/yolk/kernel/ext4"
-	"github.com/yolk-unikernel/yolk/test/disks"
-	"github.com/yolk-unikernel/yolk/test/nbd"
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
+	"github.com/yolk-unikernel/yolk/test/internal/disks"
+	"github.com/yolk-unikernel/yolk/test/internal/nbd"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 var (

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/test/disks"
-	"github.com/yolk-unikernel/yolk/test/vm"
+	"github.com/yolk-unikernel/yolk/test/internal/disks"
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 var suites = flag.String("suites", "", "run these databases' own tests: bbolt,pebble,badger,sqlite, or all")

@@ -122,6 +122,7 @@ var parts = []struct{ prefix, name, colour string }{
 	{"runtime/yolk/netstack", "network stack", "#5aa9a0"},
 	{"gvisor/", "network stack", "#5aa9a0"},
 	{"runtime/yolk", "drivers", "#7768ae"},
+	{"internal/runtime/yolk", "Go runtime", "#a0a4ab"},
 	{"runtime.", "Go runtime", "#a0a4ab"},
 	{"", "Go library", "#f2b134"},
 }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/yolk"
-	"runtime/yolk/devices"
+	"runtime/yolk/wiring"
+	"runtime/yolk/wiring/devices"
 	"sync/atomic"
 )
 
@@ -22,7 +22,7 @@ func main() {
 		fmt.Println("entropy devices:", len(list))
 		os.Exit(1)
 	}
-	hpet := yolk.MapRegisters(hpetID, 4)
+	hpet := wiring.MapRegisters(hpetID, 4)
 	want := hpet.Read32(0)
 	if want == 0 || want == 0xffffffff {
 		fmt.Println("no HPET")
@@ -56,7 +56,7 @@ func main() {
 
 // readMany reads without a branch in between: an emulator looks at what the other
 // CPUs have changed at branches.
-func readMany(r yolk.Registers) [32]uint32 {
+func readMany(r wiring.Registers) [32]uint32 {
 	return [...]uint32{
 		r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0),
 		r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0),

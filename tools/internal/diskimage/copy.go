@@ -10,7 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/yolk-unikernel/yolk/kernel/ext4"
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 )
 
 // copySize is how much of a file is copied at once; whole pieces of zeroes become

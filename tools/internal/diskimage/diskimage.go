@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/yolk-unikernel/yolk/kernel/ext4"
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 )
 
 // MinSize is the size of the smallest disk: less holds no journal.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"io/fs"
 	"os"
@@ -19,14 +21,58 @@ import (
 
 const modulePath = "github.com/yolk-unikernel/yolk"
 
-// ownPrefix is where this module's packages live in the distribution. Its path
-// is part of the name of every function in every image, so it is short.
-const ownPrefix = "runtime/yolk"
+// placed says where this module's folders lie in the distribution, the first that
+// matches. The path is part of the name of every function in every image, so it is
+// short; what package runtime imports lies where it may.
+var placed = []struct{ folder, path string }{
+	{"runtime/machine", machinePrefix},
+	{"boot/acpi", ownPrefix + "/boot/acpi"},
+	{"boot", bootPath},
+	{"runtime", ownPrefix},
+	{"", ownPrefix},
+}
 
-// renameImports makes source that imports this module's packages import them
-// from the distribution.
+const (
+	ownPrefix     = "runtime/yolk"
+	machinePrefix = "internal/runtime/yolk/machine"
+	bootPath      = "internal/runtime/yolk/boot"
+	wiringPath    = modulePath + "/runtime/wiring"
+)
+
+// place returns the import path in the distribution of a package of this module.
+func place(path string) (to string, ours bool) {
+	rel, ours := strings.CutPrefix(path, modulePath+"/")
+	if !ours {
+		return path, false
+	}
+	for _, p := range placed {
+		if p.folder == "" {
+			return p.path + "/" + rel, true
+		}
+		if rest, ok := strings.CutPrefix(rel, p.folder); ok && (rest == "" || rest[0] == '/') {
+			return p.path + rest, true
+		}
+	}
+	return path, false
+}
+
+// renameImports makes Go source that imports this module's packages import them
+// from the distribution. Other strings stay.
 func renameImports(text []byte) []byte {
-	return bytes.ReplaceAll(text, []byte(`"`+modulePath+"/"), []byte(`"`+ownPrefix+"/"))
+	f, err := parser.ParseFile(token.NewFileSet(), "", text, parser.ImportsOnly)
+	if err != nil {
+		return text // the compiler will say it
+	}
+	var out []byte
+	done := 0
+	for _, i := range f.Imports {
+		start, end := int(i.Path.Pos())-1, int(i.Path.End())-1 // positions of the only file begin at 1
+		if to, ours := place(string(text[start+1 : end-1])); ours {
+			out = append(append(out, text[done:start]...), `"`+to+`"`...)
+			done = end
+		}
+	}
+	return append(out, text[done:]...)
 }
 
 // builder makes one distribution.
@@ -100,32 +146,32 @@ func (b *builder) applyPort() error {
 			return err
 		}
 		if text, err = f.Apply(text); err != nil {
-			return fmt.Errorf("the port does not apply to %s: %w; releases that it applies to are in runtime/port/releases.txt", b.version, err)
+			return fmt.Errorf("the port does not apply to %s: %w; releases that it applies to are in runtime/goroot/releases.txt", b.version, err)
 		}
 		if err := os.WriteFile(path, text, 0o644); err != nil {
 			return err
 		}
 	}
-	if err := extract("runtime/goroot", b.dir); err != nil {
+	if err := extract("runtime/goroot/src", filepath.Join(b.dir, "src")); err != nil {
 		return err
 	}
-	zones := "runtime/yolk/zoneinfo/zoneinfo.zip"
-	if err := copyFile(filepath.Join(b.stock, "lib/time/zoneinfo.zip"), filepath.Join(b.dir, "src", zones)); err != nil {
-		return err
-	}
-	return b.placeBoot()
+	return b.placeContract()
 }
 
-// placeBoot puts the boot protocols where package runtime may import them.
-func (b *builder) placeBoot() error {
-	return extractFlat("boot", filepath.Join(b.dir, "src/internal/runtime/yolkboot"))
+// placeContract puts what both package runtime and the wiring compile where both may
+// import it: the boot protocols and the leaf packages of runtime/machine.
+func (b *builder) placeContract() error {
+	if err := extractFlat("boot", filepath.Join(b.dir, "src", bootPath)); err != nil {
+		return err
+	}
+	return extractAs("runtime/machine", filepath.Join(b.dir, "src", machinePrefix), renameImports)
 }
 
 // PortFiles returns the added files, as paths below GOROOT, with their sizes
 // in lines.
 func PortFiles() (map[string]int, error) {
 	files := map[string]int{}
-	err := fs.WalkDir(yolk.Source, "runtime/goroot", func(path string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(yolk.Source, "runtime/goroot/src", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || skipFile(path) {
 			return err
 		}
@@ -136,9 +182,9 @@ func PortFiles() (map[string]int, error) {
 	return files, err
 }
 
-// placeKernel copies the packages that runtime/yolk imports: this module's to
-// src/runtime/yolk, others to src/vendor, where imports of standard packages
-// resolve by the existence of the folder.
+// placeKernel copies the wiring and what it imports: this module's packages to where
+// place says, others to src/vendor, where imports of standard packages resolve by the
+// existence of the folder.
 func (b *builder) placeKernel() error {
 	if err := extract(".", b.source); err != nil {
 		return err
@@ -153,8 +199,8 @@ func (b *builder) placeKernel() error {
 	}
 	for _, p := range pkgs {
 		dst := filepath.Join(b.dir, "src/vendor", p.ImportPath)
-		if own, ok := strings.CutPrefix(p.ImportPath, modulePath+"/"); ok {
-			dst = filepath.Join(b.dir, "src", ownPrefix, own)
+		if to, ours := place(p.ImportPath); ours {
+			dst = filepath.Join(b.dir, "src", to)
 		}
 		if _, err := os.Stat(filepath.Join(b.stock, "src/vendor", p.ImportPath)); err == nil {
 			continue // the distribution has its own
@@ -164,6 +210,10 @@ func (b *builder) placeKernel() error {
 		}
 	}
 	if err := addToGVisor(filepath.Join(b.dir, "src/vendor")); err != nil {
+		return err
+	}
+	zones := filepath.Join(b.dir, "src", ownPrefix, "wiring/zoneinfo/zoneinfo.zip")
+	if err := copyFile(filepath.Join(b.stock, "lib/time/zoneinfo.zip"), zones); err != nil {
 		return err
 	}
 	return shortenGVisor(filepath.Join(b.dir, "src"))
@@ -179,7 +229,7 @@ type listedPackage struct {
 // kernelPackages lists the packages outside the standard library that the
 // machine's packages import, with the folders that hold them.
 func (b *builder) kernelPackages() ([]listedPackage, error) {
-	pkgs, err := b.list("./runtime/goroot/src/runtime/yolk/...", "./"+gvisorSource+"/...")
+	pkgs, err := b.list("./runtime/wiring/...", "./"+gvisorSource+"/...")
 	if err != nil {
 		return nil, err
 	}
@@ -200,20 +250,15 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 		for _, i := range p.Imports {
 			visit(i)
 		}
-		if !strings.HasPrefix(path, portPath) {
-			found = append(found, p)
-		}
+		found = append(found, p)
 	}
 	for path := range pkgs {
-		if strings.HasPrefix(path, portPath) {
+		if strings.HasPrefix(path, wiringPath) {
 			visit(path)
 		}
 	}
 	return found, nil
 }
-
-// portPath begins the import paths of what is placed as standard packages.
-const portPath = modulePath + "/runtime/goroot/"
 
 // list returns packages and what they import, directly or not.
 func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {

@@ -89,8 +89,13 @@ func writeFile(path string, text []byte) error {
 	return os.WriteFile(path, text, 0o644)
 }
 
-// extract writes the embedded folder root to dir.
+// extract writes the embedded folder root to dir, as it is.
 func extract(root, dir string) error {
+	return extractAs(root, dir, func(text []byte) []byte { return text })
+}
+
+// extractAs writes the embedded folder root to dir, its Go files as edit returns them.
+func extractAs(root, dir string, edit func(text []byte) []byte) error {
 	return fs.WalkDir(yolk.Source, root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || skipFile(path) {
 			return err
@@ -103,8 +108,8 @@ func extract(root, dir string) error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(rel, "src/"+ownPrefix+"/") {
-			text = renameImports(text)
+		if strings.HasSuffix(rel, ".go") {
+			text = edit(text)
 		}
 		return writeFile(filepath.Join(dir, rel), text)
 	})

@@ -31,7 +31,7 @@ func (f FileEdit) Lines() int {
 	return n
 }
 
-// ParseEdits reads the format of runtime/port/edits.txt, which describes
+// ParseEdits reads the format of runtime/goroot/edits.txt, which describes
 // itself.
 func ParseEdits(text []byte) ([]FileEdit, error) {
 	var files []FileEdit

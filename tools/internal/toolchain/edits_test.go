@@ -126,3 +126,38 @@ func TestApply(t *testing.T) {
 		t.Error("a missing line went unnoticed")
 	}
 }
+
+// Imports are renamed to where a package lies in the distribution; other strings stay.
+func TestRenameImports(t *testing.T) {
+	const in = `package p
+
+import (
+	"os"
+
+	"github.com/yolk-unikernel/yolk/boot"
+	acpi "github.com/yolk-unikernel/yolk/boot/acpi"
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
+	"github.com/yolk-unikernel/yolk/runtime/machine/linked"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+)
+
+const path = "github.com/yolk-unikernel/yolk/runtime"
+`
+	const want = `package p
+
+import (
+	"os"
+
+	"internal/runtime/yolk/boot"
+	acpi "runtime/yolk/boot/acpi"
+	"runtime/yolk/kernel/fs/ext4"
+	"internal/runtime/yolk/machine/linked"
+	"runtime/yolk/wiring"
+)
+
+const path = "github.com/yolk-unikernel/yolk/runtime"
+`
+	if got := string(renameImports([]byte(in))); got != want {
+		t.Errorf("renameImports:\n%s\nwant:\n%s", got, want)
+	}
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // What the toolchain changes in the copy of gVisor lies in netstack/gvisor:
-// edits.txt has edits of single lines in the format of runtime/port/edits.txt,
+// edits.txt has edits of single lines in the format of runtime/goroot/edits.txt,
 // files of add/pkg/X are added to gVisor's package pkg/X, and a folder pkg/X
 // takes the place of the whole package. Package gvisor there says which and why.
 const (

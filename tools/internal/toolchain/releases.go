@@ -10,6 +10,12 @@ import (
 	"github.com/yolk-unikernel/yolk"
 )
 
+// The edits to upstream files, and the releases to which they apply.
+const (
+	editsFile    = "runtime/goroot/edits.txt"
+	releasesFile = "runtime/goroot/releases.txt"
+)
+
 // A Release is a Go release that the port supports.
 type Release struct {
 	Name        string // as in go1.26
@@ -18,16 +24,16 @@ type Release struct {
 }
 
 // Releases returns the supported releases, oldest first, which
-// runtime/port/releases.txt lists.
+// runtime/goroot/releases.txt lists.
 func Releases() ([]Release, error) {
-	text, err := yolk.Source.ReadFile("runtime/port/releases.txt")
+	text, err := yolk.Source.ReadFile(releasesFile)
 	if err != nil {
 		return nil, err
 	}
 	return parseReleases(string(text))
 }
 
-// parseReleases reads the format of runtime/port/releases.txt, which describes
+// parseReleases reads the format of runtime/goroot/releases.txt, which describes
 // itself.
 func parseReleases(text string) ([]Release, error) {
 	var list []Release
@@ -119,7 +125,7 @@ func PortEdits(version string) ([]FileEdit, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := yolk.Source.ReadFile("runtime/port/edits.txt")
+	text, err := yolk.Source.ReadFile(editsFile)
 	if err != nil {
 		return nil, err
 	}

@@ -134,12 +134,12 @@ func Key(version string) (string, error) {
 func contentKeys(version string, edits []FileEdit) (all, tools string) {
 	h, t := sha256.New(), sha256.New()
 	fs.WalkDir(yolk.Source, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || skipFile(path) || strings.HasPrefix(path, "runtime/port/") {
+		if err != nil || d.IsDir() || skipFile(path) || path == editsFile || path == releasesFile {
 			return err
 		}
 		text, err := yolk.Source.ReadFile(path)
 		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
-		if strings.Contains(path, "/src/cmd/") {
+		if strings.Contains(path, "/src/cmd/") || strings.HasPrefix(path, "runtime/machine/linked/") {
 			fmt.Fprintf(t, "%s %d\n%s", path, len(text), text)
 		}
 		return err

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// What package runtime/yolk, which starts the kernel, may ask of the machine.
+// What package wiring (runtime/wiring), which starts the kernel, may ask of the machine.
 // Functions here run on ordinary goroutines; what changes the machine half's
 // state goes through a private system call.
 
@@ -93,7 +93,7 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 	return 0
 }
 
-//go:linkname yolk_setHandler runtime/yolk.setHandler
+//go:linkname yolk_setHandler runtime/yolk/wiring.setHandler
 func yolk_setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr)) {
 	kernelHandler = h
 	machKeep()
@@ -136,14 +136,14 @@ func waitDevice() {
 
 // yolk_machineCall makes a system call of the machine half.
 //
-//go:linkname yolk_machineCall runtime/yolk.machineCall
+//go:linkname yolk_machineCall runtime/yolk/wiring.machineCall
 //go:nosplit
 func yolk_machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr) {
 	r1, _, errno = linux.Syscall6(nr, a1, a2, a3, a4, a5, a6)
 	return r1, errno
 }
 
-//go:linkname yolk_setPollable runtime/yolk.setPollable
+//go:linkname yolk_setPollable runtime/yolk/wiring.setPollable
 func yolk_setPollable(fd int, pollable bool) {
 	v := uintptr(0)
 	if pollable {
@@ -152,10 +152,10 @@ func yolk_setPollable(fd int, pollable bool) {
 	linux.Syscall6(nrSetPollable, uintptr(fd), v, 0, 0, 0, 0)
 }
 
-//go:linkname yolk_notify runtime/yolk.notify
+//go:linkname yolk_notify runtime/yolk/wiring.notify
 func yolk_notify(fd int, events uint32) { netpollNotify(uintptr(fd), events) }
 
-//go:linkname yolk_consoleWrite runtime/yolk.consoleWrite
+//go:linkname yolk_consoleWrite runtime/yolk/wiring.consoleWrite
 func yolk_consoleWrite(p []byte) {
 	for {
 		n, _, _ := linux.Syscall6(nrConsoleWrite, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
@@ -168,7 +168,7 @@ func yolk_consoleWrite(p []byte) {
 	}
 }
 
-//go:linkname yolk_consoleRead runtime/yolk.consoleRead
+//go:linkname yolk_consoleRead runtime/yolk/wiring.consoleRead
 func yolk_consoleRead(p []byte) int {
 	n, _, _ := linux.Syscall6(nrConsoleRead, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
 	return int(n)
@@ -176,20 +176,20 @@ func yolk_consoleRead(p []byte) int {
 
 // yolk_random fills p from the machine's generator.
 //
-//go:linkname yolk_random runtime/yolk.random
+//go:linkname yolk_random runtime/yolk/wiring.random
 func yolk_random(p []byte) {
 	linux.Syscall6(nrGetrandom, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
 }
 
 // yolk_memory returns the RAM and the free part of it, in bytes.
 //
-//go:linkname yolk_memory runtime/yolk.memory
+//go:linkname yolk_memory runtime/yolk/wiring.memory
 func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.free) }
 
 // yolk_limitMemory makes the collector keep the heap below limit bytes, unless
 // the program's environment has its own GOMEMLIMIT.
 //
-//go:linkname yolk_limitMemory runtime/yolk.limitMemory
+//go:linkname yolk_limitMemory runtime/yolk/wiring.limitMemory
 func yolk_limitMemory(limit int64) {
 	if gogetenv("GOMEMLIMIT") == "" {
 		gcController.memoryLimit.Store(limit)
@@ -199,13 +199,13 @@ func yolk_limitMemory(limit int64) {
 // yolk_countFiles tells where the number of pages in files is kept, for the
 // report of a lack of memory.
 //
-//go:linkname yolk_countFiles runtime/yolk.countFiles
+//go:linkname yolk_countFiles runtime/yolk/wiring.countFiles
 func yolk_countFiles(pages *int64) { mach.hooks.filePages = pages }
 
 // yolk_moveLimit changes the collector's limit while the program runs, if it is
 // still old: a program that has set its own knows better.
 //
-//go:linkname yolk_moveLimit runtime/yolk.moveLimit
+//go:linkname yolk_moveLimit runtime/yolk/wiring.moveLimit
 func yolk_moveLimit(old, limit int64) bool {
 	if gcController.memoryLimit.Load() != old {
 		return false
@@ -217,7 +217,7 @@ func yolk_moveLimit(old, limit int64) bool {
 // yolk_contiguous returns zeroed, physically contiguous memory for devices,
 // page aligned, and its physical address; nil if there is none.
 //
-//go:linkname yolk_contiguous runtime/yolk.contiguous
+//go:linkname yolk_contiguous runtime/yolk/wiring.contiguous
 func yolk_contiguous(n int) ([]byte, uint64) {
 	p, _, errno := linux.Syscall6(nrContiguous, uintptr(n), 0, 0, 0, 0, 0)
 	if errno != 0 {
@@ -229,13 +229,13 @@ func yolk_contiguous(n int) ([]byte, uint64) {
 // yolk_physical returns the physical address of a byte of resident memory, 0
 // if it is not resident.
 //
-//go:linkname yolk_physical runtime/yolk.physical
+//go:linkname yolk_physical runtime/yolk/wiring.physical
 func yolk_physical(p unsafe.Pointer) uint64 { return uint64(mach.mem.physical(uintptr(p))) }
 
 // yolk_memoryAt returns n bytes of RAM or ROM at a physical address, nil where
 // the direct map does not reach.
 //
-//go:linkname yolk_memoryAt runtime/yolk.memoryAt
+//go:linkname yolk_memoryAt runtime/yolk/wiring.memoryAt
 func yolk_memoryAt(phys uint64, n int) []byte {
 	if n < 0 || phys >= directMapEnd() || uint64(n) > directMapEnd()-phys {
 		return nil
@@ -247,7 +247,7 @@ func directMapEnd() uint64 { return uint64(max(mach.mem.top, 4<<30)) }
 
 // yolk_mapIO maps device registers; 0 if there is no room.
 //
-//go:linkname yolk_mapIO runtime/yolk.mapIO
+//go:linkname yolk_mapIO runtime/yolk/wiring.mapIO
 func yolk_mapIO(phys uint64, n int) uintptr {
 	va, _, _ := linux.Syscall6(nrMapIO, uintptr(phys), uintptr(n), 0, 0, 0, 0)
 	return va
@@ -256,7 +256,7 @@ func yolk_mapIO(phys uint64, n int) uintptr {
 // yolk_interrupt takes a device interrupt: its vector, and a descriptor to wait
 // on with yolk_waitInterrupt.
 //
-//go:linkname yolk_interrupt runtime/yolk.interrupt
+//go:linkname yolk_interrupt runtime/yolk/wiring.interrupt
 func yolk_interrupt() (vector int, pd *pollDesc) {
 	n, _, errno := linux.Syscall6(nrDeviceInterrupt, 0, 0, 0, 0, 0, 0)
 	if errno != 0 {
@@ -274,7 +274,7 @@ func yolk_interrupt() (vector int, pd *pollDesc) {
 // last. A driver that waits is not the program waiting: it must not hide a
 // deadlock, so it does not count among the poller's waiters.
 //
-//go:linkname yolk_waitInterrupt runtime/yolk.waitInterrupt
+//go:linkname yolk_waitInterrupt runtime/yolk/wiring.waitInterrupt
 func yolk_waitInterrupt(pd *pollDesc) {
 	netpollAdjustWaiters(-1)
 	poll_runtime_pollWait(pd, 'r')
@@ -284,14 +284,14 @@ func yolk_waitInterrupt(pd *pollDesc) {
 // yolk_adjustWaiters counts goroutines that wait for something from outside
 // without the poller.
 //
-//go:linkname yolk_adjustWaiters runtime/yolk.adjustWaiters
+//go:linkname yolk_adjustWaiters runtime/yolk/wiring.adjustWaiters
 func yolk_adjustWaiters(delta int32) { netpollAdjustWaiters(delta) }
 
 // yolk_takeFrames takes up to n bytes of free memory in one run and returns its
 // physical addresses, an empty range if there is none. used says that only
 // memory that was used and freed is wanted.
 //
-//go:linkname yolk_takeFrames runtime/yolk.takeFrames
+//go:linkname yolk_takeFrames runtime/yolk/wiring.takeFrames
 func yolk_takeFrames(n int, used bool) (start, end uint64) {
 	flag := uintptr(0)
 	if used {
@@ -305,7 +305,7 @@ func yolk_takeFrames(n int, used bool) (start, end uint64) {
 // yolk_giveFrames returns memory that takeFrames took; clean says that the host
 // does not back it any more.
 //
-//go:linkname yolk_giveFrames runtime/yolk.giveFrames
+//go:linkname yolk_giveFrames runtime/yolk/wiring.giveFrames
 func yolk_giveFrames(start, end uint64, clean bool) {
 	flag := uintptr(0)
 	if clean {
@@ -317,42 +317,42 @@ func yolk_giveFrames(start, end uint64, clean bool) {
 // yolk_noticeFreed makes the device interrupt with the given vector come once,
 // when n bytes of memory have been freed that the host still backs.
 //
-//go:linkname yolk_noticeFreed runtime/yolk.noticeFreed
+//go:linkname yolk_noticeFreed runtime/yolk/wiring.noticeFreed
 func yolk_noticeFreed(vector, n int) {
 	linux.Syscall6(nrNoticeFreed, uintptr(vector-vectorDevice), uintptr(n), 0, 0, 0, 0)
 }
 
 // yolk_apicID returns the boot CPU's local APIC ID, for interrupt routing.
 //
-//go:linkname yolk_apicID runtime/yolk.apicID
+//go:linkname yolk_apicID runtime/yolk/wiring.apicID
 func yolk_apicID() uint32 { return mach.smp.apic[0] }
 
-//go:linkname yolk_setPowerOff runtime/yolk.setPowerOff
+//go:linkname yolk_setPowerOff runtime/yolk/wiring.setPowerOff
 func yolk_setPowerOff(port, value uint16, reg uintptr, regValue byte) {
 	linux.Syscall6(nrPowerOff, uintptr(port), uintptr(value), reg, uintptr(regValue), 0, 0)
 }
 
-//go:linkname yolk_nanotime runtime/yolk.nanotime
+//go:linkname yolk_nanotime runtime/yolk/wiring.nanotime
 func yolk_nanotime() int64 { return nanotime() }
 
 // yolk_isLinked says whether a weak reference to code leads anywhere.
 //
-//go:linkname yolk_isLinked runtime/yolk.isLinked
+//go:linkname yolk_isLinked runtime/yolk/wiring.isLinked
 func yolk_isLinked(code uintptr) bool {
 	return code != 0 && code != abi.FuncPCABIInternal(unreachableMethod)
 }
 
-//go:linkname yolk_exit runtime/yolk.exit
+//go:linkname yolk_exit runtime/yolk/wiring.exit
 func yolk_exit(status int) { exit(int32(status)) }
 
-//go:linkname yolk_commandLine runtime/yolk.commandLine
+//go:linkname yolk_commandLine runtime/yolk/wiring.commandLine
 func yolk_commandLine() string {
 	return string(unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn))
 }
 
 // yolk_initialFiles returns the archive that the VMM loaded, nil if none.
 //
-//go:linkname yolk_initialFiles runtime/yolk.initialFiles
+//go:linkname yolk_initialFiles runtime/yolk/wiring.initialFiles
 func yolk_initialFiles() []byte {
 	f := mach.files
 	if f.start == f.end {
@@ -363,17 +363,17 @@ func yolk_initialFiles() []byte {
 
 // yolk_cpus returns how many CPUs the machine has.
 //
-//go:linkname yolk_cpus runtime/yolk.cpus
+//go:linkname yolk_cpus runtime/yolk/wiring.cpus
 func yolk_cpus() int { return mach.smp.n }
 
 // yolk_cpu returns the index of the CPU that the caller runs on.
 //
-//go:linkname yolk_cpu runtime/yolk.cpu
+//go:linkname yolk_cpu runtime/yolk/wiring.cpu
 func yolk_cpu() int { return thisCPU().index }
 
 // yolk_busy returns how long (ns) a CPU has run threads.
 //
-//go:linkname yolk_busy runtime/yolk.busy
+//go:linkname yolk_busy runtime/yolk/wiring.busy
 func yolk_busy(cpu int) int64 {
 	ns, _, _ := linux.Syscall6(nrCPUBusy, uintptr(cpu), 0, 0, 0, 0, 0)
 	return int64(ns)
@@ -382,7 +382,7 @@ func yolk_busy(cpu int) int64 {
 // yolk_stolen returns how long (ns) a CPU had something to run and the host did
 // not let it.
 //
-//go:linkname yolk_stolen runtime/yolk.stolen
+//go:linkname yolk_stolen runtime/yolk/wiring.stolen
 func yolk_stolen(cpu int) int64 {
 	if uint(cpu) >= uint(mach.smp.online) {
 		return 0
@@ -393,7 +393,7 @@ func yolk_stolen(cpu int) int64 {
 // yolk_area returns the first mapped range of addresses that ends above addr
 // and its PROT_ bits; end is 0 if there is none.
 //
-//go:linkname yolk_area runtime/yolk.area
+//go:linkname yolk_area runtime/yolk/wiring.area
 func yolk_area(addr uintptr) (start, end, prot uintptr) {
 	var a [3]uintptr
 	linux.Syscall6(nrArea, addr, uintptr(unsafe.Pointer(&a)), 0, 0, 0, 0)
@@ -402,7 +402,7 @@ func yolk_area(addr uintptr) (start, end, prot uintptr) {
 
 // yolk_file makes one of the calls about mappings of files: machine_files.go.
 //
-//go:linkname yolk_file runtime/yolk.file
+//go:linkname yolk_file runtime/yolk/wiring.file
 func yolk_file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr) {
 	r, _, errno = linux.Syscall6(nrFile, uintptr(op), file, uintptr(unsafe.Pointer(a)), 0, 0, 0)
 	return r, errno
@@ -411,7 +411,7 @@ func yolk_file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr) {
 // yolk_isMapped reports whether p lies in a mapping of a file, whose pages come and
 // go.
 //
-//go:linkname yolk_isMapped runtime/yolk.isMapped
+//go:linkname yolk_isMapped runtime/yolk/wiring.isMapped
 func yolk_isMapped(p unsafe.Pointer) bool {
 	if mach.cache.files == nil {
 		return false
@@ -424,7 +424,7 @@ func yolk_isMapped(p unsafe.Pointer) bool {
 // yolk_takePages fills dst with addresses of free pages, as long as more than
 // floor bytes are free, and returns how many.
 //
-//go:linkname yolk_takePages runtime/yolk.takePages
+//go:linkname yolk_takePages runtime/yolk/wiring.takePages
 func yolk_takePages(dst []uint64, floor uint64) int {
 	n, _, _ := linux.Syscall6(nrTakePages, uintptr(unsafe.Pointer(unsafe.SliceData(dst))), uintptr(len(dst)), uintptr(floor), 0, 0, 0)
 	return int(n)
@@ -432,14 +432,14 @@ func yolk_takePages(dst []uint64, floor uint64) int {
 
 // yolk_givePages frees pages of takePages.
 //
-//go:linkname yolk_givePages runtime/yolk.givePages
+//go:linkname yolk_givePages runtime/yolk/wiring.givePages
 func yolk_givePages(pages []uint64) {
 	linux.Syscall6(nrGivePages, uintptr(unsafe.Pointer(unsafe.SliceData(pages))), uintptr(len(pages)), 0, 0, 0, 0)
 }
 
 // yolk_cacheTable says where the addresses of the page cache's parts are.
 //
-//go:linkname yolk_cacheTable runtime/yolk.cacheTable
+//go:linkname yolk_cacheTable runtime/yolk/wiring.cacheTable
 func yolk_cacheTable(table []uint64) {
 	linux.Syscall6(nrCacheTable, uintptr(unsafe.Pointer(unsafe.SliceData(table))), uintptr(len(table)), 0, 0, 0, 0)
 }
@@ -447,39 +447,39 @@ func yolk_cacheTable(table []uint64) {
 // yolk_largePages returns how many bytes of the program's memory are in pages of
 // 2 MiB.
 //
-//go:linkname yolk_largePages runtime/yolk.largePages
+//go:linkname yolk_largePages runtime/yolk/wiring.largePages
 func yolk_largePages() uint64 { return uint64(mach.mem.large) * machLargePage }
 
-//go:linkname yolk_rsdp runtime/yolk.rsdp
+//go:linkname yolk_rsdp runtime/yolk/wiring.rsdp
 func yolk_rsdp() uint64 { return uint64(mach.rsdp) }
 
-//go:linkname yolk_cpuid runtime/yolk.cpuid
+//go:linkname yolk_cpuid runtime/yolk/wiring.cpuid
 func yolk_cpuid(leaf, sub uint32) (a, b, c, d uint32) { return machCPUID(leaf, sub) }
 
 // yolk_addEntropy mixes p into the generator.
 //
-//go:linkname yolk_addEntropy runtime/yolk.addEntropy
+//go:linkname yolk_addEntropy runtime/yolk/wiring.addEntropy
 func yolk_addEntropy(p []byte) {
 	linux.Syscall6(nrAddEntropy, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
 }
 
 // yolk_onStack reports whether p lies in the calling goroutine's stack.
 //
-//go:linkname yolk_onStack runtime/yolk.onStack
+//go:linkname yolk_onStack runtime/yolk/wiring.onStack
 func yolk_onStack(p unsafe.Pointer) bool {
 	gp := getg()
 	return uintptr(p)-gp.stack.lo < gp.stack.hi-gp.stack.lo
 }
 
-//go:linkname yolk_runtimeArgs runtime/yolk.runtimeArgs
+//go:linkname yolk_runtimeArgs runtime/yolk/wiring.runtimeArgs
 func yolk_runtimeArgs() []string { return argslice }
 
-//go:linkname yolk_runtimeEnviron runtime/yolk.runtimeEnviron
+//go:linkname yolk_runtimeEnviron runtime/yolk/wiring.runtimeEnviron
 func yolk_runtimeEnviron() []string { return envs }
 
 // yolk_outAlone writes to an I/O port while no other CPU runs a thread.
 //
-//go:linkname yolk_outAlone runtime/yolk.outAlone
+//go:linkname yolk_outAlone runtime/yolk/wiring.outAlone
 func yolk_outAlone(port uint16, v uint32) {
 	linux.Syscall6(nrOutAlone, uintptr(port), uintptr(v), 0, 0, 0, 0)
 }

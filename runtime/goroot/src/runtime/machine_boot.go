@@ -3,7 +3,7 @@
 package runtime
 
 import (
-	boot "internal/runtime/yolkboot"
+	"internal/runtime/yolk/boot"
 	"unsafe"
 )
 

@@ -10,7 +10,7 @@ import (
 // yolk_signalWanted says whether the program has asked for a signal, or to ignore
 // it; otherwise one from outside ends it (see sigsend and signal_ignore).
 //
-//go:linkname yolk_signalWanted runtime/yolk.signalWanted
+//go:linkname yolk_signalWanted runtime/yolk/wiring.signalWanted
 func yolk_signalWanted(s uint32) bool {
 	word, bit := s/32, uint32(1)<<(s&31)
 	return s < _NSIG && (atomic.Load(&sig.wanted[word])|atomic.Load(&sig.ignored[word]))&bit != 0
@@ -28,5 +28,5 @@ func beforePanic() {
 	}
 }
 
-//go:linkname yolk_setPanicHook runtime/yolk.setPanicHook
+//go:linkname yolk_setPanicHook runtime/yolk/wiring.setPanicHook
 func yolk_setPanicHook(f func()) { panicHook = f }

@@ -4,7 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/atomic"
-	boot "internal/runtime/yolkboot"
+	"internal/runtime/yolk/boot"
 	"unsafe"
 )
 

@@ -5,7 +5,7 @@ package time
 import _ "unsafe" // for linkname
 
 // embeddedZone returns the data of a time zone from the image. It is in
-// runtime/yolk/zoneinfo, which only this reference links: programs without
+// package zoneinfo (runtime/wiring), which only this reference links: programs without
 // LoadLocation do not carry 400 KB of zones.
 //
 //go:linkname embeddedZone

@@ -7,59 +7,23 @@ import (
 	"cmd/link/internal/loader"
 	"cmd/link/internal/sym"
 	"debug/elf"
+	"internal/runtime/yolk/machine/linked"
 	"slices"
 	"strings"
 )
 
-type tamagoRoot struct{ pkg, wantedBy string }
-
-func (r tamagoRoot) wanted(ctxt *Link) bool {
-	return ctxt.PackageFile[r.pkg] != "" && (r.wantedBy == "" || ctxt.LibraryByPkg[r.wantedBy] != nil)
+// tamagoWanted reports whether the program carries a package of the machine. cmd/go
+// offers them to tamago programs only, so for other programs none is wanted.
+func tamagoWanted(ctxt *Link, p linked.Package) bool {
+	return ctxt.PackageFile[p.Path] != "" && p.Wanted(func(path string) bool { return ctxt.LibraryByPkg[path] != nil })
 }
 
-// tamagoRoots are the packages of the machine, in the order of their
-// initialisation, each with the package whose presence in the program asks for
-// it ("" for always). What a program does not link it does not carry.
-var tamagoRoots = []tamagoRoot{
-	{"runtime/yolk", ""},
-	{tamagoDiskPackage, ""}, // cmd/go lists it with the tag yolkdisk alone
-	{"runtime/yolk/devices", "crypto/internal/sysrand"},
-	{"runtime/yolk/devices", "github.com/yolk-unikernel/yolk/runtime"},
-	{"runtime/yolk/certs", "crypto/x509"},
-	{"runtime/yolk/net", "net"},
-}
-
-// tamagoDiskPackage serves disks.
-const tamagoDiskPackage = "runtime/yolk/disks"
-
-// tamagoLate are the same that initialise last, when the program's packages have:
-// a program starts without waiting for what they serve.
-var tamagoLate = []tamagoRoot{
-	{"runtime/yolk/devices/power", "os/signal"},
-	{"runtime/yolk/devices/power", "net"},
-	{"runtime/yolk/devices/balloon", "crypto/internal/sysrand"},
-	{"runtime/yolk/devices/balloon", "github.com/yolk-unikernel/yolk/runtime"},
-	{"runtime/yolk/devices/balloon", "os/signal"},
-	{"runtime/yolk/devices/balloon", "net"},
-}
-
-// tamagoOnDemand are packages without anything to initialise. Their code and data
-// go in with what needs them: time.LoadLocation, by a linkname, and the making of
-// paths for system calls (tamagoFolders).
-var tamagoOnDemand = []string{"runtime/yolk/zoneinfo", "runtime/yolk/folders"}
-
-// loadTamago loads the machine's packages. cmd/go lists them in the import
-// configuration of tamago programs only, so for other programs this does
-// nothing.
+// loadTamago loads the machine's packages that the program wants, and those whose
+// code goes in on demand. What a program does not link it does not carry.
 func loadTamago(ctxt *Link) {
-	for _, r := range append(tamagoRoots, tamagoLate...) {
-		if r.wanted(ctxt) {
-			loadinternal(ctxt, r.pkg)
-		}
-	}
-	for _, pkg := range tamagoOnDemand {
-		if ctxt.PackageFile[pkg] != "" {
-			loadinternal(ctxt, pkg)
+	for _, p := range linked.Packages {
+		if tamagoWanted(ctxt, p) {
+			loadinternal(ctxt, p.Path)
 		}
 	}
 }
@@ -69,7 +33,7 @@ func loadTamago(ctxt *Link) {
 // runtime skips a task that has been done.
 func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	ldr := ctxt.loader
-	if ctxt.LibraryByPkg[tamagoRoots[0].pkg] == nil {
+	if ctxt.LibraryByPkg[linked.Wiring] == nil {
 		return main
 	}
 	tamagoFolders(ctxt)
@@ -82,34 +46,32 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
 		}
 	}
-	addRoots := func(roots []tamagoRoot) {
-		added := map[string]bool{}
-		for _, r := range roots {
-			if added[r.pkg] || !r.wanted(ctxt) { // others may be there without being initialised
+	addMachine := func(when linked.When) {
+		for _, p := range linked.Packages {
+			if p.When != when || !tamagoWanted(ctxt, p) { // others may be there without being initialised
 				continue
 			}
-			added[r.pkg] = true
-			if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(r.pkg) + "..inittask"}, "go:tamago.inittasks."+r.pkg); list != 0 {
+			if list := ctxt.inittaskSym([]string{objabi.PathToPrefix(p.Path) + "..inittask"}, "go:tamago.inittasks."+p.Path); list != 0 {
 				add(list)
 			}
 		}
 	}
-	addRoots(tamagoRoots)
+	addMachine(linked.First)
 	add(main)
-	addRoots(tamagoLate)
+	addMachine(linked.Last)
 	return all.Sym()
 }
 
 // tamagoFolders makes a program that names files carry what mounts the host's
 // folders: where syscall.ByteSliceFromString is, which makes paths for system
-// calls (BytePtrFromString is inlined), runtime/yolk/folders.Mount is kept, and then the variable
-// runtime/yolk.folders is its address. Otherwise that is the address of
+// calls (BytePtrFromString is inlined), package folders' Mount is kept, and then the variable
+// folders of package wiring is its address. Otherwise that is the address of
 // runtime.unreachableMethod, as any weak reference to code.
 func tamagoFolders(ctxt *Link) {
 	ldr := ctxt.loader
-	v := ldr.Lookup("runtime/yolk.folders", 0)
+	v := ldr.Lookup(linked.Wiring+".folders", 0)
 	path := ldr.Lookup("syscall.ByteSliceFromString", sym.SymVerABIInternal)
-	code := ldr.Lookup("runtime/yolk/folders.Mount", sym.SymVerABIInternal)
+	code := ldr.Lookup(linked.Folders+".Mount", sym.SymVerABIInternal)
 	if v == 0 || path == 0 || code == 0 {
 		return
 	}
@@ -118,12 +80,12 @@ func tamagoFolders(ctxt *Link) {
 	tamagoSet(ctxt, v, objabi.R_WEAKADDR, code)
 }
 
-// tamagoDisks makes the variable runtime/yolk.disks the address of a function of
-// package disks, if that is linked: runtime/yolk then leaves mounting to it.
+// tamagoDisks makes the variable disks of package wiring the address of a function of
+// package disks, if that is linked: package wiring then leaves mounting to it.
 func tamagoDisks(ctxt *Link) {
 	ldr := ctxt.loader
-	v := ldr.Lookup("runtime/yolk.disks", 0)
-	code := ldr.Lookup(tamagoDiskPackage+".start", sym.SymVerABIInternal)
+	v := ldr.Lookup(linked.Wiring+".disks", 0)
+	code := ldr.Lookup(linked.Disks+".start", sym.SymVerABIInternal)
 	if v != 0 && code != 0 {
 		tamagoSet(ctxt, v, objabi.R_ADDR, code)
 	}

@@ -1,0 +1,110 @@
+package blocktest
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+)
+
+// Recorder keeps every write and flush of the device below it, with marks of the
+// test between them. A Crash makes of it what a power cut may leave.
+type Recorder struct {
+	block.Device
+	base *Memory
+
+	mu     sync.Mutex
+	events []event
+}
+
+type kind uint8
+
+const (
+	writeBegins kind = iota
+	writeEnds
+	flushBegins
+	flushEnds
+	marked
+)
+
+type event struct {
+	kind kind
+	of   int // the event that began what ends here
+	off  int64
+	data []byte // of a write; nil: n times fill
+	n    int64
+	fill byte
+	mark any
+}
+
+// NewRecorder records what happens to a disk from now on.
+func NewRecorder(m *Memory) *Recorder { return RecordDevice(m, m.Clone()) }
+
+// RecordDevice records what happens to a device that has the contents of base,
+// which nobody may change.
+func RecordDevice(d block.Device, base *Memory) *Recorder { return &Recorder{Device: d, base: base} }
+
+func (r *Recorder) add(e event) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+	return len(r.events) - 1
+}
+
+// Mark puts something between the writes: "this was acknowledged", say.
+func (r *Recorder) Mark(v any) { r.add(event{kind: marked, mark: v}) }
+
+// Len is how many events there are. A write and a flush are two each: begin, end.
+func (r *Recorder) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.events)
+}
+
+// during records a request; one that failed may have had any effect.
+func (r *Recorder) during(e event, end kind, do func() syscall.Errno) syscall.Errno {
+	at := r.add(e)
+	errno := do()
+	if errno == 0 {
+		r.add(event{kind: end, of: at})
+	}
+	return errno
+}
+
+func (r *Recorder) WriteAt(bufs [][]byte, off int64) syscall.Errno {
+	e := event{kind: writeBegins, off: off, data: gather(bufs)}
+	if errno := check(r, off, int64(len(e.data))); errno != 0 {
+		return errno
+	}
+	e.n = int64(len(e.data))
+	return r.during(e, writeEnds, func() syscall.Errno { return r.Device.WriteAt(bufs, off) })
+}
+
+func (r *Recorder) Flush() syscall.Errno {
+	return r.during(event{kind: flushBegins}, flushEnds, r.Device.Flush)
+}
+
+func (r *Recorder) WriteZeroes(off, n int64) syscall.Errno {
+	if errno := check(r, off, n); errno != 0 {
+		return errno
+	}
+	return r.during(event{kind: writeBegins, off: off, n: n}, writeEnds, func() syscall.Errno { return r.Device.WriteZeroes(off, n) })
+}
+
+func (r *Recorder) Discard(off, n int64) syscall.Errno {
+	if errno := check(r, off, n); errno != 0 {
+		return errno
+	}
+	return r.during(event{kind: writeBegins, off: off, n: n, fill: 0xd5}, writeEnds, func() syscall.Errno { return r.Device.Discard(off, n) })
+}
+
+// gather returns what bufs hold, in one piece.
+func gather(bufs [][]byte) []byte {
+	p := make([]byte, total(bufs))
+	at := 0
+	for _, b := range bufs {
+		transfer(p[at:], b)
+		at += len(b)
+	}
+	return p
+}

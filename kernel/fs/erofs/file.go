@@ -1,0 +1,97 @@
+package erofs
+
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+)
+
+// open is the part that open files and directories share.
+type open struct{ node *node }
+
+// Readiness: files never block.
+func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
+
+// Queue is nil: always ready.
+func (o *open) Queue() *kernel.WaitQueue { return nil }
+
+// Stat is fstat(2).
+func (o *open) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
+
+// Release is close(2) of the last descriptor.
+func (o *open) Release() {}
+
+// Sync is fsync(2): nothing is ever dirty.
+func (o *open) Sync(bool) syscall.Errno { return 0 }
+
+// file is an open regular file.
+type file struct {
+	open
+	pages *pagecache.File
+}
+
+var (
+	_ kernel.File   = (*file)(nil)
+	_ kernel.Seeker = (*file)(nil)
+	_ kernel.Syncer = (*file)(nil)
+	_ kernel.Mapper = (*file)(nil)
+)
+
+// Open opens a regular file for reading.
+func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
+	if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
+		return nil, syscall.EROFS
+	}
+	pages, e := n.cache()
+	if e != 0 {
+		return nil, e
+	}
+	return &file{open{n}, pages}, 0
+}
+
+// cache returns the file's pages. Where they lie on the device is read before the
+// first of them is.
+func (n *node) cache() (*pagecache.File, syscall.Errno) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if f := n.pages.Load(); f != nil {
+		return f, 0
+	}
+	c, e := n.content()
+	if e != 0 {
+		return nil, e
+	}
+	f := n.fs.opt.Cache.NewFile(c, n.size())
+	n.pages.Store(f)
+	return f, 0
+}
+
+// Read reads at off.
+func (o *file) Read(p []byte, off int64) (int, syscall.Errno) { return o.pages.ReadAt(p, off) }
+
+// Write is EBADF: files are open for reading alone.
+func (o *file) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+
+// SeekTo sets the position; holes are those of files in chunks.
+func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	const seekData, seekHole = 3, 4
+	if whence != seekData && whence != seekHole {
+		return kernel.Seek(off, whence, cur, o.pages.Size())
+	}
+	if off < 0 || off >= o.pages.Size() {
+		return 0, syscall.ENXIO
+	}
+	c, e := o.node.content()
+	if e != 0 {
+		return 0, e
+	}
+	return c.seek(off, whence == seekData)
+}
+
+// Map, Retain and Unmap serve mmap(2).
+func (o *file) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno) {
+	return o.pages.Map(addr, n, off, prot, flags)
+}
+func (o *file) Retain() { o.pages.Retain() }
+func (o *file) Unmap()  { o.pages.Unmap() }

@@ -1,0 +1,104 @@
+package erofs
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
+	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/kernel/kerneltest"
+)
+
+// mapMachine is a machine whose mappings are copies of the pages that the cache
+// has shown it: the files of an image do not change.
+type mapMachine struct {
+	*kerneltest.Machine
+	t     *testing.T
+	pages map[uintptr]uintptr // by index in the file: addresses
+}
+
+func (m *mapMachine) MappedFile(op int, _ uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
+	const opNew, opMap, opInstall = 0, 2, 3 // pagecache/mapping.go
+	switch op {
+	case opNew:
+		m.pages = map[uintptr]uintptr{}
+		return 1, 0
+	case opInstall:
+		m.pages[a[0]] = a[1]
+	case opMap:
+		b, err := syscall.Mmap(-1, 0, int(a[1]), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+		if err != nil {
+			return 0, syscall.ENOMEM
+		}
+		m.t.Cleanup(func() { syscall.Munmap(b) })
+		for i := range a[1] / pagecache.PageSize {
+			if p := m.pages[a[2]+i]; p != 0 {
+				copy(b[i*pagecache.PageSize:], memory(p, pagecache.PageSize))
+			}
+		}
+		return uintptr(unsafe.Pointer(&b[0])), 0
+	}
+	return 0, 0
+}
+
+// memory returns n bytes at an address.
+func memory(addr, n uintptr) []byte {
+	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&addr))), n)
+}
+
+// A sealed file is read by all calls that only read, mmap(2) among them.
+func TestCallsThatRead(t *testing.T) {
+	dir := t.TempDir()
+	want := bytes.Repeat([]byte("sealed "), 3000)
+	if err := os.WriteFile(filepath.Join(dir, "file"), want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m := &mapMachine{Machine: kerneltest.New(4000), t: t}
+	k := kernel.New(m, kernel.Options{})
+	fs, err := Mount(blocktest.FromBytes(small(t, dir)[0], 512), Options{Kernel: k, Cache: pagecache.New(m), Dev: 7, Log: func(s string) { t.Log(s) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := k.Mount("/image", fs, "image"); e != 0 {
+		t.Fatal("mount:", e)
+	}
+	call := func(nr uintptr, args ...any) uintptr {
+		t.Helper()
+		var a kernel.Args
+		for i, v := range args {
+			switch v := v.(type) {
+			case string:
+				a.P[i] = unsafe.Pointer(unsafe.StringData(v + "\x00"))
+			case int:
+				a.N[i] = uintptr(v)
+			case uintptr:
+				a.N[i] = v
+			}
+		}
+		r, _, e := k.Dispatch(nr, a)
+		if e != 0 {
+			t.Fatalf("call %d: %v", nr, syscall.Errno(e))
+		}
+		return r
+	}
+	const copyFileRange, cwd = 326, -100
+	fd := call(syscall.SYS_OPENAT, cwd, "/image/file", syscall.O_RDONLY)
+	size := uintptr(len(want))
+	for _, flags := range []int{syscall.MAP_SHARED, syscall.MAP_PRIVATE} {
+		at := call(syscall.SYS_MMAP, 0, size, syscall.PROT_READ, flags, fd, 0)
+		if got := memory(at, size); !bytes.Equal(got, want) {
+			t.Errorf("flags %d: the mapping shows %.20q…", flags, got)
+		}
+	}
+	call(syscall.SYS_READAHEAD, fd, 0, 4096)
+	call(syscall.SYS_FADVISE64, fd, 0, 4096, 3)
+	out := call(syscall.SYS_OPENAT, cwd, "/copy", syscall.O_RDWR|syscall.O_CREAT, 0o600)
+	if n := call(copyFileRange, fd, 0, out, 0, len(want), 0); n != size {
+		t.Errorf("copy_file_range: %d of %d bytes", n, size)
+	}
+}

@@ -1,0 +1,274 @@
+package ext4
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
+)
+
+// makeIndex makes a directory of one full block an indexed one: the block's names
+// move to a second block, the first becomes the root.
+func (i *Inode) makeIndex(o *op) syscall.Errno {
+	fs := i.fs
+	root, errno := i.dirBlock(0)
+	if errno != 0 {
+		return errno
+	}
+	defer root.Put()
+	limit := fs.dirLimit()
+	dot, ok := fs.direntAt(root.Data, 0, limit)
+	dots, ok2 := fs.direntAt(root.Data, dot.length, limit)
+	if !ok || !ok2 || dot.length != 12 || string(dot.name) != "." || string(dots.name) != ".." {
+		return fs.corrupt("first entries of directory", uint64(i.ino))
+	}
+	leaf, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
+	if errno != 0 {
+		return errno
+	}
+	defer leaf.Put()
+	var list []dirent
+	for off := dots.off + dots.length; off < limit; {
+		e, ok := fs.direntAt(root.Data, off, limit)
+		if !ok {
+			return fs.corrupt("entries of directory", uint64(i.ino))
+		}
+		if e.ino != 0 {
+			list = append(list, e)
+		}
+		off += e.length
+	}
+	i.fill(leaf.Data, list)
+	o.dirty(root, i.sealIndex(dxRootBase))
+	mark(root, checkedIndex)
+	unmark(root, checkedDir)
+	d := root.Data
+	parent := dots.ino
+	clear(d)
+	kind := fs.direntKind(typeDir)
+	putDirent(d, 0, 12, i.ino, ".", kind)
+	putDirent(d, 12, fs.blockSize-12, parent, "..", kind)
+	version := fs.dirHash()
+	if version >= 3 {
+		version -= 3
+	}
+	d[dxInfo+4], d[dxInfo+5] = version, 8
+	putDxHead(d, dxRootBase, fs.dxLimit(dxRootBase), 1, l)
+	i.flags |= flagIndex
+	return 0
+}
+
+// fill makes a block hold a list of entries, of another block, in order.
+func (i *Inode) fill(d []byte, list []dirent) {
+	i.emptyDirBlock(d)
+	limit := i.fs.dirLimit()
+	off := 0
+	for k, e := range list {
+		length := recordLen(len(e.name))
+		if k == len(list)-1 {
+			length = limit - off
+		}
+		putDirent(d, off, length, e.ino, string(e.name), e.kind)
+		off += length
+	}
+}
+
+func putDxHead(d []byte, base, limit, count int, first uint64) {
+	le.PutUint16(d[base:], uint16(limit))
+	le.PutUint16(d[base+2:], uint16(count))
+	le.PutUint32(d[base+4:], uint32(first))
+}
+
+// addIndexed adds a name through the index, splitting what is full on the way.
+func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.Errno {
+	hash, errno := i.dxHash(name)
+	if errno != 0 {
+		return errno
+	}
+	for range 8 {
+		p, errno := i.dxFind(hash)
+		if errno != 0 {
+			return errno
+		}
+		done, errno := i.addAt(o, &p, name, ino, kind)
+		p.put()
+		if done || errno != 0 {
+			return errno
+		}
+	}
+	return i.fs.corrupt("index takes no more names, directory", uint64(i.ino))
+}
+
+// addAt adds the name to the path's leaf; done is false if something was split
+// instead and the path is to be looked up again.
+func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, errno syscall.Errno) {
+	l := p.last().child(p.last().at)
+	leaf, errno := i.dirBlock(l)
+	if errno != 0 {
+		return false, errno
+	}
+	defer leaf.Put()
+	if off := i.fs.room(leaf.Data, recordLen(len(name))); off >= 0 {
+		i.place(o, leaf, off, name, ino, kind)
+		return true, 0
+	}
+	if !p.last().full() {
+		return false, i.splitLeaf(o, p, leaf)
+	}
+	k := p.n - 1
+	for k > 0 && p.frames[k-1].full() {
+		k--
+	}
+	if k == 0 {
+		return false, i.growIndex(o, p)
+	}
+	return false, i.splitIndex(o, p, k)
+}
+
+// indexFull says whether the index has no room for one more leaf, whatever is split.
+func (i *Inode) indexFull(name string) (bool, syscall.Errno) {
+	if !i.indexed() {
+		return false, 0
+	}
+	hash, errno := i.dxHash(name)
+	if errno != 0 {
+		return false, errno
+	}
+	p, errno := i.dxFind(hash)
+	if errno != 0 {
+		return false, errno
+	}
+	defer p.put()
+	for k := range p.frames[:p.n] {
+		if !p.frames[k].full() {
+			return false, 0
+		}
+	}
+	return p.n >= i.fs.dxLevels(), 0
+}
+
+type hashedEntry struct {
+	dirent
+	hash uint32
+}
+
+// splitLeaf moves the upper half, by hash, of a full leaf's names to a new one.
+func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
+	fs := i.fs
+	var list []hashedEntry
+	old := append([]byte(nil), leaf.Data...)
+	bytes := 0
+	for off := 0; off < fs.dirLimit(); {
+		e, ok := fs.direntAt(old, off, fs.dirLimit())
+		if !ok {
+			return fs.corrupt("entries of directory", uint64(i.ino))
+		}
+		off += e.length
+		if e.ino != 0 {
+			h, _ := nameHash(p.version, fs.hashSeed, string(e.name))
+			list = append(list, hashedEntry{e, h})
+			bytes += recordLen(len(e.name))
+		}
+	}
+	if len(list) < 2 {
+		return fs.corrupt("entries of directory", uint64(i.ino))
+	}
+	slices.SortStableFunc(list, func(a, b hashedEntry) int {
+		switch {
+		case a.hash < b.hash:
+			return -1
+		case a.hash > b.hash:
+			return 1
+		}
+		return 0
+	})
+	at, upper := len(list), 0
+	for at > 1 && upper+recordLen(len(list[at-1].name)) <= bytes/2 {
+		at--
+		upper += recordLen(len(list[at].name))
+	}
+	at = min(at, len(list)-1)
+	nb, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
+	if errno != 0 {
+		return errno
+	}
+	defer nb.Put()
+	hash := list[at].hash
+	if list[at-1].hash == hash {
+		hash |= 1 // names of this hash go on from the leaf before
+	}
+	o.dirty(leaf, i.sealDir())
+	i.fill(leaf.Data, plain(list[:at]))
+	i.fill(nb.Data, plain(list[at:]))
+	i.addDx(o, p.last(), hash, l)
+	return 0
+}
+
+func plain(list []hashedEntry) []dirent {
+	r := make([]dirent, len(list))
+	for k := range list {
+		r[k] = list[k].dirent
+	}
+	return r
+}
+
+// addDx adds an entry behind the frame's position. The frame is not full.
+func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
+	o.dirty(f.buf, i.sealIndex(f.base))
+	d, n, at := f.buf.Data[f.base:], f.count(), f.at+1
+	copy(d[dxEntry*(at+1):dxEntry*(n+1)], d[dxEntry*at:dxEntry*n])
+	le.PutUint32(d[dxEntry*at:], hash)
+	le.PutUint32(d[dxEntry*at+4:], uint32(l))
+	le.PutUint16(d[2:], uint16(n+1))
+}
+
+// newIndexBlock appends an index block that holds a copy of entries.
+func (i *Inode) newIndexBlock(o *op, entries []byte) (uint64, syscall.Errno) {
+	b, l, errno := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
+	if errno != 0 {
+		return 0, errno
+	}
+	defer b.Put()
+	le.PutUint16(b.Data[4:], uint16(i.fs.blockSize))
+	copy(b.Data[dxNodeBase:], entries)
+	putDxHead(b.Data, dxNodeBase, i.fs.dxLimit(dxNodeBase), len(entries)/dxEntry, uint64(le.Uint32(entries[4:])))
+	return l, 0
+}
+
+// splitIndex moves the upper half of the entries of frame k to a new block.
+func (i *Inode) splitIndex(o *op, p *dxPath, k int) syscall.Errno {
+	f := &p.frames[k]
+	n := f.count()
+	if n < 2 {
+		return i.fs.corrupt("index of directory", uint64(i.ino))
+	}
+	keep := n / 2
+	d := f.buf.Data[f.base:]
+	hash := f.hash(keep)
+	l, errno := i.newIndexBlock(o, d[dxEntry*keep:dxEntry*n])
+	if errno != 0 {
+		return errno
+	}
+	o.dirty(f.buf, i.sealIndex(f.base))
+	le.PutUint16(d[2:], uint16(keep))
+	i.addDx(o, &p.frames[k-1], hash, l)
+	return 0
+}
+
+// growIndex moves the root's entries to a new level.
+func (i *Inode) growIndex(o *op, p *dxPath) syscall.Errno {
+	fs := i.fs
+	f := &p.frames[0]
+	d := f.buf.Data
+	if p.n >= fs.dxLevels() {
+		return syscall.ENOSPC
+	}
+	l, errno := i.newIndexBlock(o, d[f.base:f.base+dxEntry*f.count()])
+	if errno != 0 {
+		return errno
+	}
+	o.dirty(f.buf, i.sealIndex(f.base))
+	putDxHead(d, f.base, fs.dxLimit(f.base), 1, l)
+	d[dxInfo+6]++
+	return 0
+}

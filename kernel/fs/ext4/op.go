@@ -1,0 +1,99 @@
+package ext4
+
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
+)
+
+// op is a change: a handle of the journal, and blocks that were promised to it so
+// that it cannot run out of space half-way.
+type op struct {
+	fs      *FS
+	h       *jbd2.Handle
+	credits int
+	left    int
+	claimed int64
+	changed bool // something in a buffer was changed through this handle
+}
+
+// begin opens a handle for a change of at most credits buffers that allocates at
+// most blocks blocks. Nothing that a commit waits for may be held: no handle, no
+// group. ENOSPC: there are not so many blocks, whatever is released.
+func (fs *FS) begin(credits int, blocks int64) (*op, syscall.Errno) {
+	return fs.beginMargin(credits, blocks, fs.margin()/2)
+}
+
+func (fs *FS) beginMargin(credits int, blocks, margin int64) (*op, syscall.Errno) {
+	if fs.ro.Load() {
+		return nil, syscall.EROFS
+	}
+	if errno := fs.claim(blocks, margin); errno != 0 {
+		return nil, errno
+	}
+	h, errno := fs.j.Begin(credits)
+	if errno != 0 {
+		fs.unclaim(blocks)
+		return nil, errno
+	}
+	return &op{fs: fs, h: h, credits: credits, left: credits, claimed: blocks}, 0
+}
+
+// end closes the handle and returns errno, or why closing failed. An error behind
+// a change leaves the transaction half done: it must not be committed.
+func (o *op) end(errno syscall.Errno) syscall.Errno {
+	if errno != 0 && o.changed {
+		o.fs.j.Abort(mountError("a change of metadata failed half-way: " + errno.Error()))
+	}
+	o.fs.unclaim(o.claimed)
+	o.claimed = 0
+	if o.h == nil {
+		return errno
+	}
+	if e := o.h.End(); errno == 0 {
+		errno = e
+	}
+	return errno
+}
+
+// step says that the next part changes at most n buffers. If that is more than is
+// left, the handle is exchanged for a new one: what was done so far must be
+// consistent by itself.
+func (o *op) step(n int) syscall.Errno {
+	if o.left >= n {
+		o.left -= n
+		return 0
+	}
+	if errno := o.h.End(); errno != 0 {
+		return errno
+	}
+	// What was done is done: should the file system end now, nothing is half-way.
+	o.h, o.changed = nil, false
+	h, errno := o.fs.j.Begin(o.credits)
+	if errno != 0 {
+		return errno
+	}
+	o.h, o.left = h, o.credits-n
+	return 0
+}
+
+func (o *op) get(block uint64) (*jbd2.Buffer, syscall.Errno) { return o.fs.j.Get(block) }
+
+// dirty makes a buffer part of the transaction; seal computes its checksum.
+func (o *op) dirty(b *jbd2.Buffer, seal func(*jbd2.Buffer)) {
+	o.h.Dirty(b)
+	if seal != nil || b.Seal != nil { // blocks of the inode table have several writers
+		b.Seal = seal
+	}
+	o.changed = true
+}
+
+// fresh is the buffer of a newly allocated metadata block, zeroed, part of the
+// transaction. checked is what a read of it would check: nothing is to be checked
+// before the commit has computed the checksum.
+func (o *op) fresh(block uint64, checked uint32, seal func(*jbd2.Buffer)) *jbd2.Buffer {
+	b := o.fs.j.New(block)
+	o.dirty(b, seal)
+	mark(b, checked)
+	return b
+}

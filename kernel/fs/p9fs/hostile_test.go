@@ -1,0 +1,272 @@
+package p9fs_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/p9fs"
+)
+
+// script is a Transport whose answers are made by a function of the request.
+type script func(request []byte) (answer []byte, n int, err error)
+
+var scriptMu sync.Mutex
+
+func (s script) MaxData() int { return 64 << 10 }
+func (s script) Exchange(out, in [][]byte) (int, error) {
+	scriptMu.Lock() // files are forgotten in the background
+	defer scriptMu.Unlock()
+	answer, n, err := s(slices.Concat(out...))
+	for _, i := range in {
+		answer = answer[copy(i, answer):]
+	}
+	return n, err
+}
+
+// message makes a message of fields: uint8 to uint64, strings, bytes.
+func message(kind byte, tag uint16, fields ...any) []byte {
+	b := []byte{0, 0, 0, 0, kind, byte(tag), byte(tag >> 8)}
+	for _, f := range fields {
+		switch f := f.(type) {
+		case string:
+			b = append(binary.LittleEndian.AppendUint16(b, uint16(len(f))), f...)
+		case []byte:
+			b = append(b, f...)
+		default:
+			b, _ = binary.Append(b, binary.LittleEndian, f)
+		}
+	}
+	binary.LittleEndian.PutUint32(b, uint32(len(b)))
+	return b
+}
+
+func tagOf(request []byte) uint16 { return binary.LittleEndian.Uint16(request[5:]) }
+
+var (
+	qidFile = make([]byte, 13)
+	qidDir  = append([]byte{0x80}, make([]byte, 12)...)
+)
+
+// polite answers what a mount asks for.
+func polite(req []byte) []byte {
+	switch tag := tagOf(req); req[4] {
+	case 100:
+		return message(101, tag, uint32(32<<10), "9P2000.L")
+	case 104:
+		return message(105, tag, qidDir)
+	case 110:
+		if binary.LittleEndian.Uint16(req[15:]) == 0 {
+			return message(111, tag, uint16(0))
+		}
+		return message(111, tag, uint16(1), qidFile)
+	case 12, 14:
+		return message(req[4]+1, tag, qidFile, uint32(0))
+	case 24:
+		return message(25, tag, make([]byte, 153))
+	case 116, 40:
+		return message(req[4]+1, tag, uint32(0))
+	case 118:
+		return message(119, tag, uint32(1))
+	case 22:
+		return message(23, tag, "target")
+	default:
+		return message(req[4]+1, tag, make([]byte, 100))
+	}
+}
+
+func whole(b []byte) ([]byte, int, error) { return b, len(b), nil }
+
+func TestMountRefuses(t *testing.T) {
+	for name, tt := range map[string]struct {
+		kind   byte
+		answer func(tag uint16) []byte
+		want   error
+	}{
+		"old protocol":  {100, func(tag uint16) []byte { return message(101, tag, uint32(8192), "9P2000") }, p9fs.ErrVersion},
+		"tiny messages": {100, func(tag uint16) []byte { return message(101, tag, uint32(512), "9P2000.L") }, p9fs.ErrVersion},
+		"huge messages": {100, func(tag uint16) []byte { return message(101, tag, uint32(1<<31), "9P2000.L") }, p9fs.ErrVersion},
+		"no version":    {100, func(tag uint16) []byte { return message(101, tag) }, p9fs.ErrVersion},
+		"no access":     {104, func(tag uint16) []byte { return message(7, tag, uint32(syscall.EACCES)) }, syscall.EACCES},
+		"no qid":        {104, func(tag uint16) []byte { return message(105, tag) }, p9fs.ErrServer},
+	} {
+		_, err := p9fs.Mount(p9fs.Config{Transport: script(func(req []byte) ([]byte, int, error) {
+			if req[4] == tt.kind {
+				return whole(tt.answer(tagOf(req)))
+			}
+			return whole(polite(req))
+		})})
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: Mount = %v; want %v", name, err, tt.want)
+		}
+	}
+}
+
+// use calls everything that a file system offers.
+func use(fs *p9fs.FS) (errnos []syscall.Errno) {
+	note := func(e syscall.Errno) { errnos = append(errnos, e) }
+	root := fs.Root()
+	var st syscall.Stat_t
+	var statfs syscall.Statfs_t
+	note(fs.StatFS(&statfs))
+	note(root.Stat(&st))
+	note(root.SetAttr(kernel.AttrChange{Mask: kernel.AttrMode | kernel.AttrMtime, Mtime: -1}))
+	_, e := root.Create("d", syscall.S_IFDIR|0o755, 0)
+	note(e)
+	_, e = root.Create("n", syscall.S_IFIFO|0o755, 0)
+	note(e)
+	_, e = root.Symlink("s", "t")
+	note(e)
+	note(root.Rename("a", root, "b", false))
+	note(root.Remove("a", true))
+	if d, e := root.Open(0); e == 0 {
+		note(d.(kernel.DirReader).ReadDir(2, func(kernel.DirEntry) bool { return true }))
+		note(d.Stat(&st))
+		d.Release()
+	}
+	n, e := root.Lookup("f")
+	note(e)
+	if e != 0 {
+		return errnos
+	}
+	note(root.Link("l", n))
+	if l, ok := n.(kernel.Symlink); ok {
+		_, e := l.Readlink()
+		note(e)
+	}
+	f, e := n.Open(syscall.O_RDWR)
+	note(e)
+	if e != 0 {
+		return errnos
+	}
+	for _, size := range []int{10, 5000, 100_000} {
+		b := make([]byte, size)
+		n, e := f.Read(b, 0)
+		if n < 0 || n > size {
+			panic("Read returns an impossible length")
+		}
+		note(e)
+		n, e = f.Write(b, 0)
+		if n < 0 || n > size {
+			panic("Write returns an impossible length")
+		}
+		note(e)
+	}
+	if _, ok := f.(kernel.DirReader); !ok {
+		note(f.(kernel.Syncer).Sync(false))
+		note(f.(kernel.Resizer).Truncate(3))
+	}
+	f.Release()
+	return errnos
+}
+
+// An answer that breaks the protocol ends the mount.
+func TestHostileServer(t *testing.T) {
+	u32 := binary.LittleEndian.PutUint32
+	for name, spoil := range map[string]func(b []byte) (answer []byte, n int){
+		"size beyond the answer": func(b []byte) ([]byte, int) { u32(b, uint32(len(b)+1)); return b, len(b) },
+		"size of nothing":        func(b []byte) ([]byte, int) { u32(b, 0); return b, len(b) },
+		"no answer":              func(b []byte) ([]byte, int) { return b, 0 },
+		"half a header":          func(b []byte) ([]byte, int) { return b, 5 },
+		"another tag":            func(b []byte) ([]byte, int) { b[5]++; return b, len(b) },
+		"another type":           func(b []byte) ([]byte, int) { b[4] += 2; return b, len(b) },
+		"no fields":              func(b []byte) ([]byte, int) { u32(b, 7); return b, len(b) },
+		"half of the fields":     func(b []byte) ([]byte, int) { u32(b, 9); return b, len(b) },
+		"error without a number": func(b []byte) ([]byte, int) { b[4] = 7; u32(b, 7); return b, len(b) },
+		"error 0":                func([]byte) ([]byte, int) { b := message(7, 0, uint32(0)); return b, len(b) },
+		"error beyond all":       func([]byte) ([]byte, int) { b := message(7, 0, uint32(1<<31)); return b, len(b) },
+	} {
+		for _, kind := range []byte{8, 24, 110, 12, 40, 116, 118} {
+			var lines atomic.Int32
+			var spoiled atomic.Bool
+			fs, err := p9fs.Mount(p9fs.Config{
+				Log: func(s string) { lines.Add(1) },
+				Transport: script(func(req []byte) ([]byte, int, error) {
+					b := polite(req)
+					if req[4] != kind {
+						return whole(b)
+					}
+					spoiled.Store(true)
+					b, n := spoil(b)
+					if tag := tagOf(req); name != "another tag" {
+						binary.LittleEndian.PutUint16(b[5:], tag)
+					}
+					return b, n, nil
+				}),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			errnos := use(fs)
+			if !spoiled.Load() || !slices.Contains(errnos, syscall.EIO) || lines.Load() != 1 {
+				t.Errorf("%s in message %d: errors %v, %d lines, reached %v; want EIO and one line", name, kind+1, errnos, lines.Load(), spoiled.Load())
+			}
+			if e := fs.Root().Stat(new(syscall.Stat_t)); e != syscall.EIO {
+				t.Errorf("%s in message %d: later %v; want EIO", name, kind+1, e)
+			}
+		}
+	}
+}
+
+// Lengths inside of an answer that lie.
+func TestLyingLengths(t *testing.T) {
+	entry := func(name string) []byte { return message(0, 0, qidFile, uint64(1), byte(8), name)[7:] }
+	for name, tt := range map[string]struct {
+		kind   byte
+		answer func(tag uint16) []byte
+	}{
+		"Rread of more than asked for": {116, func(tag uint16) []byte { return message(117, tag, uint32(1<<20), make([]byte, 4096)) }},
+		"Rread of more than is there":  {116, func(tag uint16) []byte { return message(117, tag, uint32(10)) }},
+		"Rwrite of more than sent":     {118, func(tag uint16) []byte { return message(119, tag, uint32(1<<20)) }},
+		"Rwalk of two":                 {110, func(tag uint16) []byte { return message(111, tag, uint16(2), qidFile, qidFile) }},
+		"Rreaddir that is cut":         {40, func(tag uint16) []byte { return message(41, tag, uint32(10), make([]byte, 10)) }},
+		"an empty name":                {40, func(tag uint16) []byte { return message(41, tag, uint32(len(entry(""))), entry("")) }},
+		"a name with a slash":          {40, func(tag uint16) []byte { return message(41, tag, uint32(len(entry("../x"))), entry("../x")) }},
+		"a negative size": {24, func(tag uint16) []byte {
+			return message(25, tag, uint64(0), qidFile, make([]byte, 12), uint64(1), uint64(0), uint64(1<<63), make([]byte, 96))
+		}},
+	} {
+		fs, err := p9fs.Mount(p9fs.Config{Transport: script(func(req []byte) ([]byte, int, error) {
+			if req[4] == tt.kind {
+				return whole(tt.answer(tagOf(req)))
+			}
+			return whole(polite(req))
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if errnos := use(fs); !slices.Contains(errnos, syscall.EIO) {
+			t.Errorf("%s: errors %v; want EIO", name, errnos)
+		}
+	}
+}
+
+// Whatever the server answers, nothing panics and no length is impossible.
+func FuzzServer(f *testing.F) {
+	for kind := range byte(130) {
+		req := message(kind, 0, make([]byte, 20))
+		f.Add(kind, polite(req)[7:])
+	}
+	f.Add(byte(24), []byte{})
+	f.Fuzz(func(t *testing.T, kind byte, fields []byte) {
+		asked := 0
+		fs, err := p9fs.Mount(p9fs.Config{Transport: script(func(req []byte) ([]byte, int, error) {
+			if asked++; asked > 500 { // a directory without an end, for example
+				return nil, 0, syscall.EIO
+			}
+			if req[4] == kind {
+				b := message(kind+1, tagOf(req), fields)
+				return b[:min(len(b), 30<<10)], min(len(b), 30<<10), nil
+			}
+			return whole(polite(req))
+		})})
+		if err == nil {
+			use(fs)
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package pagecache
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+)
+
+// batchChunks is how many chunks go to the file below in one call: 1 MiB.
+const batchChunks = 4
+
+// Sync writes back what is dirty in [off, end). An error is also the result of
+// the calls after it until the data has been written.
+func (f *File) Sync(off, end int64) syscall.Errno {
+	f.collect(off, end)
+	return f.writeBack(off, end)
+}
+
+// SyncAll is Sync of the whole file.
+func (f *File) SyncAll() syscall.Errno { return f.Sync(0, maxOffset) }
+
+// writeBack writes the dirty pages of [off, end), and waits for those that are
+// being written already. What others failed to write meanwhile is dirty again: it
+// is tried once more, so that the caller learns of it.
+func (f *File) writeBack(off, end int64) syscall.Errno {
+	f.cut.RLock()
+	defer f.cut.RUnlock()
+	failures := f.failures.Load()
+	first := f.writeDirty(off, end)
+	f.busy.Lock()
+	f.busy.Unlock()
+	if first == 0 && f.failures.Load() != failures {
+		first = f.writeDirty(off, end)
+	}
+	return first
+}
+
+// writeDirty writes the dirty pages of a range. cut is held.
+func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
+	if f.dirty.Load() == 0 || f.gone {
+		return 0
+	}
+	list := f.dirtyChunks(off, end)
+	for len(list) > 0 {
+		n := neighbours(list)
+		if e := f.writeChunks(list[:n]); e != 0 && first == 0 {
+			first = e
+		}
+		list = list[n:]
+	}
+	f.placeWritten()
+	return first
+}
+
+// dirtyChunks returns the chunks of a range with dirty pages, in order.
+func (f *File) dirtyChunks(off, end int64) []*chunk {
+	f.soiledMu.Lock()
+	list := make([]*chunk, 0, len(f.soiled))
+	for c := range f.soiled {
+		if c.index*chunkSize < end && off < (c.index+1)*chunkSize {
+			list = append(list, c)
+		}
+	}
+	f.soiledMu.Unlock()
+	slices.SortFunc(list, func(a, b *chunk) int { return int(min(max(a.index-b.index, -1), 1)) })
+	return list
+}
+
+// neighbours returns how many chunks follow each other, up to a batch.
+func neighbours(list []*chunk) int {
+	n := 1
+	for n < len(list) && n < batchChunks && list[n].index == list[0].index+int64(n) {
+		n++
+	}
+	return n
+}
+
+// writeChunks writes the dirty pages of neighbouring chunks, in as few calls as
+// their gaps allow.
+func (f *File) writeChunks(list []*chunk) syscall.Errno {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	for _, c := range list {
+		c.lock()
+		c.clearBehind(f.size.Load())
+		c.writing = c.dirty
+		c.wash(c.dirty)
+		c.settle()
+		c.unlock()
+	}
+	first := f.writeRuns(list)
+	f.notePlaceless(list)
+	for _, c := range list {
+		c.lock()
+		c.writing = 0
+		c.settle()
+		c.unlock()
+	}
+	return first
+}
+
+// notePlaceless notes whether whole pages were written that had no place before. busy
+// is held.
+func (f *File) notePlaceless(list []*chunk) {
+	if f.mapped == 0 || f.placeless {
+		return
+	}
+	whole := f.size.Load() / PageSize
+	for _, c := range list {
+		set := c.writing
+		if first := c.index * chunkPages; first+chunkPages > whole {
+			set &= mask(0, int(max(whole-first, 0)))
+		}
+		if set&^f.placed(c.index) != 0 {
+			f.placeless = true
+			return
+		}
+	}
+}
+
+// placeWritten tells the machine where they lie: from now on they can be evicted. If
+// that does not work, they stay.
+func (f *File) placeWritten() {
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	if f.placeless {
+		f.placeless = false
+		f.findRuns()
+	}
+}
+
+// writeRuns writes runs of pages that are being written, at once. If one fails, each is
+// tried alone, and those that fail are dirty again.
+func (f *File) writeRuns(list []*chunk) syscall.Errno {
+	var runs []block.Write
+	for _, c := range list {
+		for set := c.writing; set != 0; {
+			lo, hi := run(set)
+			at, k := c.offset(lo), len(runs)-1
+			if k < 0 || at != runs[k].Off+int64(len(runs[k].Bufs))*PageSize {
+				runs, k = append(runs, block.Write{Off: at}), k+1
+			}
+			for i := lo; i < hi; i++ {
+				runs[k].Bufs = append(runs[k].Bufs, pageBytes(c.page[i]))
+			}
+			set &^= mask(lo, hi)
+		}
+	}
+	if len(runs) == 0 {
+		return 0
+	}
+	size := f.size.Load()
+	runs = f.trim(runs, size)
+	if len(runs) == 0 {
+		return 0
+	}
+	e := f.writeTo(runs, size)
+	if e == 0 {
+		return 0
+	}
+	f.failures.Add(1)
+	if len(runs) == 1 {
+		f.soilAgain(list, runs[0])
+		return e
+	}
+	for k := range runs {
+		if f.writeTo(runs[k:k+1], size) != 0 {
+			f.soilAgain(list, runs[k])
+		}
+	}
+	return e
+}
+
+func (f *File) writeTo(runs []block.Write, size int64) syscall.Errno {
+	last := runs[len(runs)-1]
+	return f.b.WriteData(runs, min(last.Off+last.Len(), size))
+}
+
+// trim cuts runs off where the file ends, in whole blocks. What lies behind was cut off
+// meanwhile.
+func (f *File) trim(runs []block.Write, size int64) []block.Write {
+	for k := len(runs) - 1; k >= 0 && runs[k].Off >= size; k-- {
+		f.b.Unreserve(runs[k].Off, int64(len(runs[k].Bufs))*PageSize)
+		runs = runs[:k]
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	last := &runs[len(runs)-1]
+	bs := int64(f.b.BlockSize())
+	n := (size - last.Off + bs - 1) / bs * bs
+	if n >= int64(len(last.Bufs))*PageSize {
+		return runs
+	}
+	last.Bufs = last.Bufs[:(n+PageSize-1)/PageSize]
+	if rest := n % PageSize; rest != 0 {
+		p := &last.Bufs[len(last.Bufs)-1]
+		*p = (*p)[:rest]
+	}
+	return runs
+}
+
+// soilAgain makes the pages of a run dirty that were being written.
+func (f *File) soilAgain(list []*chunk, r block.Write) {
+	end := r.Off + int64(len(r.Bufs))*PageSize
+	for _, c := range list {
+		first := max(r.Off/PageSize-c.index*chunkPages, 0)
+		last := min((end+PageSize-1)/PageSize-c.index*chunkPages, chunkPages)
+		if first < last {
+			c.lock()
+			c.soil(c.writing & mask(int(first), int(last)))
+			c.unlock()
+		}
+	}
+}

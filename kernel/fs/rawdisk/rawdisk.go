@@ -1,0 +1,234 @@
+// Package rawdisk is what a program finds behind /dev/vda: a disk as one file of
+// bytes, as in Linux's block/fops.c and ioctl(2). There is no cache in between:
+// reads and writes go to the device, in whole blocks from where the program has
+// its data, and anything else through a buffer. What fsync(2) has not covered may
+// be lost with the machine, as on any disk.
+//
+// Start reading at Disk.Open.
+package rawdisk
+
+import (
+	"sync"
+	"syscall"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+)
+
+// Disk is a disk that programs open.
+type Disk struct {
+	dev   block.Device
+	noDMA func(unsafe.Pointer) bool
+
+	// partial is held for reading by writes of whole blocks, and for writing by
+	// those that read a block first.
+	partial sync.RWMutex
+
+	mu      sync.Mutex
+	bounces [][]byte
+}
+
+// New makes a disk of a device. noDMA says whether memory can move, such
+// as a goroutine's stack, so that the device cannot be given it; nil if none can.
+func New(dev block.Device, noDMA func(unsafe.Pointer) bool) *Disk {
+	return &Disk{dev: dev, noDMA: noDMA}
+}
+
+// Open opens the disk; node is the name under which that happens.
+func (d *Disk) Open(node kernel.Inode, flags int) (kernel.File, syscall.Errno) {
+	return &file{Disk: d, node: node}, 0
+}
+
+// file is the open disk.
+type file struct {
+	*Disk
+	node kernel.Inode
+}
+
+var (
+	_ kernel.Seeker  = (*file)(nil)
+	_ kernel.Resizer = (*file)(nil)
+	_ kernel.Syncer  = (*file)(nil)
+	_ kernel.Ioctler = (*file)(nil)
+)
+
+// Readiness: always.
+func (f *file) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
+
+// Queue is nil: never waited for.
+func (f *file) Queue() *kernel.WaitQueue { return nil }
+
+// Release does nothing: what was written is on the device.
+func (f *file) Release() {}
+
+// Stat is fstat(2). The size of a device node is 0.
+func (f *file) Stat(st *syscall.Stat_t) syscall.Errno { return f.node.Stat(st) }
+
+// Sync is fsync(2).
+func (f *file) Sync(bool) syscall.Errno { return f.dev.Flush() }
+
+// SeekTo is lseek(2). Linux refuses positions beyond the end (blkdev_llseek).
+func (f *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+	pos, e := kernel.Seek(off, whence, cur, f.dev.Size())
+	if e == 0 && pos > f.dev.Size() {
+		e = syscall.EINVAL
+	}
+	return pos, e
+}
+
+// Read is pread(2).
+func (f *file) Read(p []byte, off int64) (int, syscall.Errno) {
+	return f.each(p, off, f.readSome)
+}
+
+// Write is pwrite(2). Linux allows the opening of a read-only disk for writing
+// and refuses the writes with EPERM.
+func (f *file) Write(p []byte, off int64) (int, syscall.Errno) {
+	switch {
+	case f.dev.ReadOnly():
+		return 0, syscall.EPERM
+	case len(p) > 0 && off >= f.dev.Size():
+		return 0, syscall.ENOSPC
+	}
+	return f.each(p, off, f.writeSome)
+}
+
+// each calls some for p until all that lies on the disk is done.
+func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, syscall.Errno)) (done int, e syscall.Errno) {
+	left := max(f.dev.Size()-off, 0)
+	p = p[:min(int64(len(p)), left)]
+	for done < len(p) {
+		n, e := some(p[done:], off+int64(done))
+		if e != 0 && done == 0 {
+			return 0, e
+		}
+		if e != 0 {
+			break
+		}
+		done += n
+	}
+	return done, 0
+}
+
+// direct returns how many bytes of p the device can take from where they lie.
+func (f *file) direct(p []byte, off int64) int {
+	block := f.dev.BlockSize()
+	if off&int64(block-1) != 0 || len(p) < block || f.noDMA != nil && f.noDMA(unsafe.Pointer(unsafe.SliceData(p))) {
+		return 0
+	}
+	return len(p) &^ (block - 1)
+}
+
+// span returns the blocks around the first bytes of p that fit in a bounce
+// buffer: where they begin and how long they are, and how much of p is in them.
+func (f *file) span(p []byte, off int64) (start int64, length, n int) {
+	block := f.dev.BlockSize()
+	before := int(off) & (block - 1)
+	length = min((before+len(p)+block-1)&^(block-1), bounceSize)
+	return off - int64(before), length, min(len(p), length-before)
+}
+
+func (f *file) readSome(p []byte, off int64) (int, syscall.Errno) {
+	if n := f.direct(p, off); n > 0 {
+		return n, f.dev.ReadAt([][]byte{p[:n]}, off)
+	}
+	start, length, n := f.span(p, off)
+	b := f.bounce()
+	defer f.unbounce(b)
+	if e := f.dev.ReadAt([][]byte{b[:length]}, start); e != 0 {
+		return 0, e
+	}
+	return copy(p[:n], b[off-start:]), 0
+}
+
+func (f *file) writeSome(p []byte, off int64) (int, syscall.Errno) {
+	if n := f.direct(p, off); n > 0 {
+		f.partial.RLock()
+		defer f.partial.RUnlock()
+		return n, f.dev.WriteAt([][]byte{p[:n]}, off)
+	}
+	start, length, n := f.span(p, off)
+	b := f.bounce()
+	defer f.unbounce(b)
+	f.partial.Lock()
+	defer f.partial.Unlock()
+	if n < length {
+		if e := f.dev.ReadAt([][]byte{b[:length]}, start); e != 0 {
+			return 0, e
+		}
+	}
+	copy(b[off-start:], p[:n])
+	return n, f.dev.WriteAt([][]byte{b[:length]}, start)
+}
+
+// Truncate is ftruncate(2), which devices do not have.
+func (f *file) Truncate(int64) syscall.Errno { return syscall.EINVAL }
+
+// Modes of fallocate(2) that devices know (blkdev_fallocate).
+const (
+	keepSize  = 0x01
+	punchHole = 0x02
+	zeroRange = 0x10
+)
+
+// Allocate is fallocate(2): ranges can be made zero.
+func (f *file) Allocate(mode int, off, n int64) syscall.Errno {
+	if mode != punchHole|keepSize && mode != zeroRange && mode != zeroRange|keepSize {
+		return syscall.EOPNOTSUPP
+	}
+	return f.zero(off, n)
+}
+
+// zero makes a range zero, by the device or else by writing.
+func (f *file) zero(off, n int64) syscall.Errno {
+	if e := f.checkRange(off, n); e != 0 {
+		return e
+	}
+	e := f.dev.WriteZeroes(off, n)
+	if e != syscall.EOPNOTSUPP {
+		return e
+	}
+	b := f.bounce()
+	defer f.unbounce(b)
+	clear(b)
+	for n > 0 {
+		part := b[:min(n, int64(len(b)))]
+		if e := f.dev.WriteAt([][]byte{part}, off); e != 0 {
+			return e
+		}
+		off, n = off+int64(len(part)), n-int64(len(part))
+	}
+	return 0
+}
+
+func (f *file) checkRange(off, n int64) syscall.Errno {
+	switch {
+	case f.dev.ReadOnly():
+		return syscall.EPERM
+	case off < 0 || n <= 0 || (off|n)&int64(f.dev.BlockSize()-1) != 0 || off > f.dev.Size() || n > f.dev.Size()-off:
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// bounceSize is the size of the buffers that stand in for stacks and for blocks
+// of which only a part is wanted.
+const bounceSize = 64 << 10
+
+func (d *Disk) bounce() []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := len(d.bounces); n > 0 {
+		b := d.bounces[n-1]
+		d.bounces = d.bounces[:n-1]
+		return b
+	}
+	return make([]byte, bounceSize)
+}
+
+func (d *Disk) unbounce(b []byte) {
+	d.mu.Lock()
+	d.bounces = append(d.bounces, b)
+	d.mu.Unlock()
+}

@@ -1,0 +1,88 @@
+// Package linked is the one list of the machine's packages that a program can
+// carry, and of what makes it carry them. The go command offers all of them to the
+// linker (tamagoDeps in cmd/go/internal/load), and the linker takes those that are
+// wanted (loadTamago in cmd/link/internal/ld). Paths are those of the Go
+// distribution that yolk toolchain makes: docs/port.md.
+package linked
+
+// When says when a package initialises.
+type When int
+
+const (
+	First    When = iota // before the program's packages, in the order of the list
+	Last                 // after them, before main.main
+	OnDemand             // never: it has nothing to initialise, and goes in with what refers to it
+)
+
+// A Package is one of the machine's packages.
+type Package struct {
+	Path string
+	When When
+	// With are the packages that ask for it: one of them in the program is
+	// enough. None means that every program has it.
+	With []string
+	// Tag is the build tag without which the go command does not offer it, or "".
+	Tag string
+}
+
+// Packages that others are linked with.
+const (
+	randomness = "crypto/internal/sysrand"
+	network    = "net"
+	signals    = "os/signal"
+	machine    = "github.com/yolk-unikernel/yolk/runtime" // this module's package runtime
+)
+
+// Packages of the wiring that the linker knows by name.
+const (
+	Wiring  = "runtime/yolk/wiring"
+	Disks   = Wiring + "/disks"
+	Folders = Wiring + "/folders"
+)
+
+// Packages is the list.
+var Packages = []Package{
+	{Path: Wiring},
+	{Path: Disks, Tag: "yolkdisk"},
+	{Path: Wiring + "/devices", With: []string{randomness, machine}},
+	{Path: Wiring + "/certs", With: []string{"crypto/x509"}},
+	{Path: Wiring + "/net", With: []string{network}},
+
+	{Path: Wiring + "/power", When: Last, With: []string{signals, network}},
+	{Path: Wiring + "/balloon", When: Last, With: []string{randomness, machine, signals, network}},
+
+	{Path: Wiring + "/zoneinfo", When: OnDemand}, // with time.LoadLocation, by a linkname
+	{Path: Folders, When: OnDemand},              // with what makes paths for system calls: tamagoFolders
+}
+
+// Offered returns the paths of the packages that the go command offers to the
+// linker of a program that is built with the given tags.
+func Offered(tags []string) []string {
+	var paths []string
+	for _, p := range Packages {
+		if p.Tag == "" || contains(tags, p.Tag) {
+			paths = append(paths, p.Path)
+		}
+	}
+	return paths
+}
+
+// Wanted reports whether a program that has the packages for which has returns true
+// carries p.
+func (p Package) Wanted(has func(path string) bool) bool {
+	for _, w := range p.With {
+		if has(w) {
+			return true
+		}
+	}
+	return len(p.With) == 0
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}

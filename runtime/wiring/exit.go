@@ -1,0 +1,58 @@
+//go:build tamago
+
+package wiring
+
+import (
+	"internal/runtime/exithook"
+	"sync/atomic"
+	"syscall"
+)
+
+var (
+	// beforeExit is what has to happen before the machine ends, or nil.
+	beforeExit func()
+	// ending is set when it happens: no system call returns any more.
+	ending atomic.Bool
+)
+
+// BeforeExit says what has to happen before the machine ends: when main returns,
+// in os.Exit and reboot(2), before a signal from outside that the program does not
+// handle, when a panic is not recovered, and when mounting fails. (A fatal error
+// of the runtime ends the machine at once, as a loss of power does.) f may be called
+// several times, and must return soon. BeforeExit is called once, at start.
+func BeforeExit(f func()) {
+	beforeExit = func() {
+		ending.Store(true)
+		f()
+	}
+	setPanicHook(beforeExit)
+	exithook.Add(exithook.Hook{F: beforeExit, RunOnFailure: true})
+}
+
+// Exit ends the machine with the program's exit status.
+func Exit(status int) {
+	if beforeExit != nil {
+		beforeExit()
+	}
+	exit(status)
+}
+
+// Raise sends a signal to the program: a device asks for something.
+func Raise(sig syscall.Signal) { raise(sig) }
+
+// raise sends a signal to the program. One that will end it is held back until
+// all is ready for that.
+func raise(sig syscall.Signal) {
+	if beforeExit == nil || signalWanted(uint32(sig)) {
+		kill(sig)
+		return
+	}
+	go func() { // the caller serves devices
+		beforeExit()
+		kill(sig)
+	}()
+}
+
+func kill(sig syscall.Signal) {
+	machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0)
+}

@@ -1,0 +1,99 @@
+//go:build tamago
+
+// Package folders mounts the host's folders that the command line names with
+// mount=TAG:/path[:ro]. It is linked into programs that name files, by the linker
+// (tamagoFolders in cmd/link/internal/ld/tamago.go), and package wiring calls it at
+// start, before any package of the program initialises. It has nothing to
+// initialise itself.
+//
+// Start reading at Mount.
+package folders
+
+import (
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/mounts"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+	"github.com/yolk-unikernel/yolk/drivers/virtio/p9"
+	"github.com/yolk-unikernel/yolk/kernel/fs/p9fs"
+)
+
+// found are the machine's 9P devices by their tags, once they are looked for.
+var found map[string]*p9.Device
+
+// Mount serves the command line's words.
+func Mount(words []string) { mounts.Serve(words, mount) }
+
+// mount mounts the folder of a tag: it is a mounts.Mounter.
+func mount(tag, path string, readOnly bool) (is bool, why string) {
+	if found == nil {
+		found = open()
+	}
+	dev := found[tag]
+	if dev == nil {
+		return false, ""
+	}
+	return true, mountOne(dev, tag, path, readOnly)
+}
+
+// open starts the machine's 9P devices and returns them by their tags.
+func open() map[string]*p9.Device {
+	found := map[string]*p9.Device{}
+	for _, d := range devices.FindDevices(virtio.Type9P) {
+		dev, err := openOne(d)
+		if err != nil {
+			wiring.Kernel.Log("virtio-9p at " + d.Location + ": " + err.Error())
+			continue
+		}
+		found[dev.Tag()] = dev
+	}
+	return found
+}
+
+func openOne(d *devices.Device) (*p9.Device, error) {
+	t, irqs, err := d.Open()
+	if err != nil {
+		return nil, err
+	}
+	dev, err := p9.New(t, devices.DMA{})
+	if err != nil {
+		return nil, err
+	}
+	for _, irq := range irqs {
+		go virtio.Serve(irq.Wait, dev.HandleInterrupt)
+	}
+	return dev, nil
+}
+
+// mountOne returns why a folder cannot be mounted, "" if it is.
+func mountOne(dev *p9.Device, tag, path string, readOnly bool) (why string) {
+	fs, err := p9fs.Mount(p9fs.Config{
+		Transport: transport{dev},
+		ReadOnly:  readOnly,
+		Dev:       wiring.Kernel.NewDevice(),
+		NoDMA:     wiring.NoDMA,
+		Log:       func(line string) { wiring.Kernel.Log(path + " is lost: " + line) },
+	})
+	if err != nil {
+		return err.Error() + "; see whether the folder is there, and the user of the VM may read it"
+	}
+	if e := wiring.Kernel.Mount(path, fs, tag); e != 0 {
+		return e.Error() + "; it must be a folder, or one that can be made there"
+	}
+	return ""
+}
+
+// transport makes the memory that a device is to write to writable first, and
+// tells that its caller waits for something from outside.
+type transport struct{ *p9.Device }
+
+func (t transport) Exchange(out, in [][]byte) (n int, err error) {
+	for _, b := range in {
+		devices.Touch(b)
+	}
+	wiring.Waiting(1)
+	n, err = t.Device.Exchange(out, in)
+	wiring.Waiting(-1)
+	return n, err
+}

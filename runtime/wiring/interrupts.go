@@ -1,0 +1,130 @@
+//go:build tamago
+
+package wiring
+
+import (
+	"sync"
+	"unsafe"
+)
+
+// Interrupt is a device's interrupt vector with a goroutine waiting for it.
+type Interrupt struct {
+	vector int
+	pd     unsafe.Pointer
+}
+
+// firstDevice is the vector of the first (vectorDevice in package runtime).
+const firstDevice = 33
+
+// NewInterrupt takes a vector of this CPU; nil if none is left.
+func NewInterrupt() *Interrupt {
+	v, pd := interrupt()
+	if pd == nil {
+		return nil
+	}
+	return &Interrupt{v, pd}
+}
+
+// Vector returns the number that the device is to send.
+func (i *Interrupt) Vector() uint32 { return uint32(i.vector) }
+
+// Device returns the number by which the machine knows it.
+func (i *Interrupt) Device() uintptr { return uintptr(i.vector - firstDevice) }
+
+// Wait returns once the interrupt has come since it returned last.
+func (i *Interrupt) Wait() error {
+	waitInterrupt(i.pd)
+	return nil
+}
+
+// The I/O APIC (Intel 82093AA): an index and a data register. TamaGo's driver
+// reaches it at its physical address, which is not mapped here, and does not
+// know level-triggered lines.
+const (
+	ioapicSelect = 0x00
+	ioapicData   = 0x10
+	ioapicVer    = 1
+	ioapicTable  = 0x10
+	ioapicLevel  = 1 << 15
+)
+
+type ioapic struct {
+	regs    Registers
+	gsiBase uint32
+	entries uint32
+}
+
+var (
+	ioapicMu sync.Mutex // protects the table, and the registers' select and data
+	ioapics  []ioapic
+)
+
+func (a *ioapic) read(reg uint32) uint32 {
+	a.regs.Write32(ioapicSelect, reg)
+	return a.regs.Read32(ioapicData)
+}
+
+func (a *ioapic) write(reg, v uint32) {
+	a.regs.Write32(ioapicSelect, reg)
+	a.regs.Write32(ioapicData, v)
+}
+
+// AddIOAPIC maps an I/O APIC whose first input is interrupt gsiBase, unless it
+// is known. The one that every PC has at 0xfec00000 needs no call.
+func AddIOAPIC(address uint64, gsiBase uint32) {
+	ioapicMu.Lock()
+	addIOAPIC(address, gsiBase)
+	ioapicMu.Unlock()
+}
+
+func addIOAPIC(address uint64, gsiBase uint32) {
+	for i := range ioapics {
+		if ioapics[i].gsiBase == gsiBase {
+			return
+		}
+	}
+	a := ioapic{regs: MapRegisters(address, 32), gsiBase: gsiBase}
+	a.entries = a.read(ioapicVer)>>16&0xff + 1
+	ioapics = append(ioapics, a)
+}
+
+// RouteGSI connects an interrupt line to a new vector of this CPU; nil if there
+// is no such line. level is for lines that stay asserted until the device is
+// served.
+func RouteGSI(gsi uint32, level bool) *Interrupt {
+	ioapicMu.Lock()
+	defer ioapicMu.Unlock()
+	addIOAPIC(0xfec00000, 0)
+	for i := range ioapics {
+		a := &ioapics[i]
+		if gsi < a.gsiBase || gsi-a.gsiBase >= a.entries {
+			continue
+		}
+		irq := NewInterrupt()
+		if irq == nil {
+			return nil
+		}
+		low := uint32(irq.vector)
+		if level {
+			low |= ioapicLevel
+		}
+		reg := ioapicTable + 2*(gsi-a.gsiBase)
+		a.write(reg+1, apicID()<<24)
+		a.write(reg, low)
+		return irq
+	}
+	return nil
+}
+
+// Registers is a window of mapped device registers; offsets are in bytes.
+type Registers uintptr
+
+// MapRegisters maps n bytes of registers at a physical address, uncached.
+func MapRegisters(phys uint64, n int) Registers { return Registers(mapIO(phys, n)) }
+
+func (r Registers) Read8(off uintptr) uint8       { return *(*uint8)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Read16(off uintptr) uint16     { return *(*uint16)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Read32(off uintptr) uint32     { return *(*uint32)(unsafe.Pointer(uintptr(r) + off)) }
+func (r Registers) Write8(off uintptr, v uint8)   { *(*uint8)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r Registers) Write16(off uintptr, v uint16) { *(*uint16)(unsafe.Pointer(uintptr(r) + off)) = v }
+func (r Registers) Write32(off uintptr, v uint32) { *(*uint32)(unsafe.Pointer(uintptr(r) + off)) = v }

@@ -1,0 +1,180 @@
+//go:build tamago
+
+// Package net brings the network up: virtio-net cards, gVisor's stack, the
+// socket families. It is linked into programs that link the standard package
+// net, and initialises after the kernel and before any package of the program,
+// so that a Dial in an init function already has its address.
+//
+// Start reading at start.
+package net
+
+import (
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"net/netip"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack"
+	"github.com/yolk-unikernel/yolk/netstack/netlink"
+	"github.com/yolk-unikernel/yolk/netstack/unixsock"
+)
+
+// addressWait is how long the program waits for an address at its start; DHCP
+// goes on in the background after that.
+const addressWait = 5 * time.Second
+
+// ipv6Delay is how long after its addresses are configured a card starts IPv6,
+// where no ip6= word asks for it: by then a small server answers.
+const ipv6Delay = 500 * time.Millisecond
+
+func init() { start() }
+
+func start() {
+	words := wiring.AllWords()
+	total, _ := wiring.Memory()
+	s := netstack.New(netstack.Config{
+		Random:      entropy{},
+		Nanotime:    wiring.Nanotime,
+		Memory:      total,
+		OnStack:     wiring.OnStack,
+		Hostname:    hostname(),
+		DisableIPv6: netstack.IPv6Off(words),
+		IPv6Delay:   ipv6Delay,
+		Log:         wiring.Kernel.Log,
+	})
+	registerSockets(s)
+	registerFiles(s)
+	for i, d := range devices.FindDevices(virtio.TypeNet) {
+		addCard(s, d, "eth"+string(rune('0'+i%10)))
+	}
+	if len(s.Interfaces()) == 1 {
+		return // no card: loopback only
+	}
+	if err := s.Configure(words, addressWait); err != nil {
+		wiring.Kernel.Log(err.Error())
+	}
+	if name := s.Hostname(); name != "" && len(wiring.Words("hostname=")) == 0 {
+		setHostname(name)
+	}
+}
+
+func addCard(s *netstack.Stack, d *devices.Device, name string) {
+	n, err := openNIC(d)
+	if err != nil {
+		wiring.Kernel.Log(name + " (" + d.Location + "): " + err.Error())
+		return
+	}
+	if _, errno := s.AddNIC(n, name); errno != 0 {
+		wiring.Kernel.Log(name + ": " + errno.Error())
+	}
+}
+
+func registerSockets(s *netstack.Stack) {
+	k := wiring.Kernel
+	s.RegisterSockets(k.RegisterSocketFamily)
+	u := unixsock.New(k, func() syscall.Ucred { return syscall.Ucred{Pid: 1} })
+	k.RegisterSocketFamily(syscall.AF_UNIX, u.Socket)
+	k.RegisterSocketPair(syscall.AF_UNIX, u.Pair)
+	k.RegisterSocketFamily(syscall.AF_NETLINK, netlink.New(routes{s}, 1).Socket)
+}
+
+// registerFiles gives the resolver and readers of /proc/net their files.
+func registerFiles(s *netstack.Stack) {
+	wiring.Kernel.SetFile("/etc/resolv.conf", s.ResolvConf)
+	for _, name := range s.ProcNetFiles() {
+		wiring.Kernel.SetFile("/proc/net/"+name, func() []byte {
+			text, _ := s.ProcNet(name)
+			return text
+		})
+	}
+}
+
+func hostname() string {
+	if w := wiring.Words("hostname="); len(w) > 0 {
+		return w[len(w)-1]
+	}
+	return ""
+}
+
+func setHostname(name string) {
+	b := []byte(name)
+	a := kernel.Args{N: [6]uintptr{uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))}}
+	a.P[0] = unsafe.Pointer(&b[0])
+	wiring.Kernel.Dispatch(syscall.SYS_SETHOSTNAME, a)
+}
+
+// entropy is the machine's generator as an io.Reader.
+type entropy struct{}
+
+func (entropy) Read(p []byte) (int, error) { return wiring.Random(p) }
+
+// routes is what netlink tells of the stack.
+type routes struct{ s *netstack.Stack }
+
+// Interfaces is netlink.Source's.
+func (r routes) Interfaces() []netlink.Interface {
+	var list []netlink.Interface
+	for _, i := range r.s.Interfaces() {
+		list = append(list, netlinkInterface(i))
+	}
+	return list
+}
+
+func netlinkInterface(i netstack.InterfaceInfo) netlink.Interface {
+	n := netlink.Interface{
+		Index: i.Index, Name: i.Name, MTU: i.MTU, Flags: i.Flags,
+		Type: syscall.ARPHRD_ETHER, QueueLength: 1000,
+		HardwareAddr: i.HardwareAddr, Broadcast: []byte{255, 255, 255, 255, 255, 255},
+		Stats: netlink.Stats{
+			ReceivedPackets: i.Stats.RxPackets, ReceivedBytes: i.Stats.RxBytes,
+			ReceiveErrors: i.Stats.RxErrors, ReceiveDropped: i.Stats.RxDropped,
+			SentPackets: i.Stats.TxPackets, SentBytes: i.Stats.TxBytes,
+			SendErrors: i.Stats.TxErrors, SendDropped: i.Stats.TxDropped,
+		},
+	}
+	if i.Flags&syscall.IFF_LOOPBACK != 0 {
+		n.Type, n.Broadcast = syscall.ARPHRD_LOOPBACK, make([]byte, 6)
+	}
+	for _, a := range i.Addrs {
+		n.Addresses = append(n.Addresses, netlinkAddress(a))
+	}
+	return n
+}
+
+func netlinkAddress(a netstack.InterfaceAddr) netlink.Address {
+	n := netlink.Address{Prefix: netip.PrefixFrom(a.Addr, a.Bits), Temporary: !a.Permanent, Scope: syscall.RT_SCOPE_UNIVERSE}
+	switch {
+	case a.Addr.IsLoopback():
+		n.Scope = syscall.RT_SCOPE_HOST
+	case a.Addr.IsLinkLocalUnicast():
+		n.Scope = syscall.RT_SCOPE_LINK
+	case a.Addr.Is4() && a.Bits < 31:
+		b := a.Addr.As4()
+		for bit := a.Bits; bit < 32; bit++ {
+			b[bit/8] |= 0x80 >> (bit % 8)
+		}
+		n.Broadcast = netip.AddrFrom4(b)
+	}
+	return n
+}
+
+// Routes is netlink.Source's.
+func (r routes) Routes() []netlink.Route {
+	var list []netlink.Route
+	for _, x := range r.s.Routes() {
+		n := netlink.Route{Destination: x.Destination, Gateway: x.Gateway, Source: x.Source,
+			Interface: x.Interface, Protocol: syscall.RTPROT_KERNEL, Scope: syscall.RT_SCOPE_LINK}
+		if x.Gateway.IsValid() {
+			n.Protocol, n.Scope = syscall.RTPROT_BOOT, syscall.RT_SCOPE_UNIVERSE
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// Neighbors is netlink.Source's; the stack does not tell them.
+func (routes) Neighbors() []netlink.Neighbor { return nil }

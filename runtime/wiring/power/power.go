@@ -1,0 +1,131 @@
+//go:build tamago
+
+// Package power turns a request of the host to switch off into SIGTERM: the power
+// button of ACPI's fixed hardware or of a generic event device, and
+// Ctrl-Alt-Delete on the keyboard controller. It is linked into programs that
+// link os/signal or the network, and starts when the program's main has begun.
+//
+// Start reading at start.
+package power
+
+import (
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"syscall"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/boot/acpi"
+	"github.com/yolk-unikernel/yolk/drivers/i8042"
+)
+
+func init() { go start() }
+
+func start() {
+	info := devices.ACPI()
+	if b := info.Button; b != nil {
+		go serveButton(b, info.GSI(b.IRQ))
+	}
+	if e := info.Events; e != nil {
+		go serveEvents(e)
+	}
+	serveKeyboard(info.GSI(i8042.IRQ))
+}
+
+func pressed() { wiring.Raise(syscall.SIGTERM) }
+
+// The interrupts here are connected edge-triggered, even where ACPI calls them
+// level-triggered: a line that stays up until a goroutine has served it would
+// interrupt all the time. Each of them falls when its handler has run, which sees
+// to everything that could hold it.
+
+// Bits of the PM1 registers (§4.8.3.1, §4.8.3.2.1).
+const (
+	pm1Button = 1 << 8 // PWRBTN_STS, PWRBTN_EN
+	pm1Enable = 1 << 0 // SCI_EN
+)
+
+// serveButton serves the power button of the fixed hardware.
+func serveButton(b *acpi.PowerButton, gsi uint32) {
+	irq := wiring.RouteGSI(gsi, false)
+	if irq == nil || !enableACPI(b) {
+		wiring.Kernel.Log("the power button cannot be used: ACPI mode or its interrupt is missing")
+		return
+	}
+	for i := range b.Enable {
+		wiring.OutWord(b.Status[i], pm1Button) // pressed before: that started the machine
+		wiring.OutWord(b.Enable[i], pm1Button) // and nothing else
+	}
+	for {
+		for _, port := range b.Status {
+			if wiring.InWord(port)&pm1Button != 0 {
+				wiring.OutWord(port, pm1Button)
+				pressed()
+			}
+		}
+		irq.Wait()
+	}
+}
+
+// enableACPI takes the fixed hardware over from the firmware (§4.8.2.5), which on
+// a virtual machine happens at once.
+func enableACPI(b *acpi.PowerButton) bool {
+	if b.SMICommand != 0 && wiring.InWord(b.Control)&pm1Enable == 0 {
+		wiring.OutByte(b.SMICommand, b.EnableACPI)
+	}
+	for range 100 {
+		if b.SMICommand == 0 || wiring.InWord(b.Control)&pm1Enable != 0 {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
+}
+
+// serveEvents serves a generic event device.
+func serveEvents(e *acpi.EventDevice) {
+	irq := wiring.RouteGSI(e.GSI, false)
+	if irq == nil {
+		wiring.Kernel.Log("the power button cannot be used: its interrupt is missing")
+		return
+	}
+	regs := wiring.MapRegisters(e.Address, e.Width/8)
+	for {
+		if readEvents(regs, e.Width)&e.PowerButton != 0 {
+			pressed()
+		}
+		irq.Wait()
+	}
+}
+
+func readEvents(regs wiring.Registers, width int) uint32 {
+	switch width {
+	case 8:
+		return uint32(regs.Read8(0))
+	case 16:
+		return uint32(regs.Read16(0))
+	}
+	return regs.Read32(0)
+}
+
+// serveKeyboard serves the keyboard controller, if there is one.
+func serveKeyboard(gsi uint32) {
+	c, err := i8042.New(ports{})
+	if err != nil {
+		return
+	}
+	irq := wiring.RouteGSI(gsi, false)
+	if irq == nil {
+		return
+	}
+	for {
+		if c.HandleInterrupt() {
+			pressed()
+		}
+		irq.Wait()
+	}
+}
+
+type ports struct{}
+
+func (ports) In(port uint16) uint8     { return wiring.InByte(port) }
+func (ports) Out(port uint16, v uint8) { wiring.OutByte(port, v) }
