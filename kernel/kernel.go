@@ -85,9 +85,6 @@ func New(m Machine, opt Options) *Kernel {
 	return k
 }
 
-// Machine returns the layer below, for file systems.
-func (k *Kernel) Machine() Machine { return k.m }
-
 // Owner returns who owns what the program makes: its file system user and group.
 func (k *Kernel) Owner() (uid, gid uint32) { return k.proc.owner() }
 

@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package balloon connects the memory balloon, if the machine has one: free
 // memory goes back to the host. It is linked into programs that link the network
 // or another device's user, and starts when the program's main has begun.
@@ -8,12 +6,12 @@
 package balloon
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/balloon"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 // delay is how long freed memory waits before it is reported: a collector's

@@ -1,12 +1,9 @@
-//go:build tamago
-
 package devices
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/rng"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 // init adds entropy from a virtio-rng device where the CPU has no

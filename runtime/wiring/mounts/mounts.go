@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package mounts serves the words of the command line that mount the host's
 // folders and disks: root=TAG[:ro] and mount=TAG:/path[:ro]. It is linked with
 // either of them, and has nothing to initialise.
@@ -8,8 +6,9 @@
 package mounts
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"strings"
+
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 // Mounter mounts what the host offers under a tag on path. found says whether

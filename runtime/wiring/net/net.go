@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package net brings the network up: virtio-net cards, gVisor's stack, the
 // socket families. It is linked into programs that link the standard package
 // net, and initialises after the kernel and before any package of the program,
@@ -9,8 +7,6 @@
 package net
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"net/netip"
 	"syscall"
 	"time"
@@ -21,6 +17,8 @@ import (
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/netlink"
 	"github.com/yolk-unikernel/yolk/netstack/unixsock"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 // addressWait is how long the program waits for an address at its start; DHCP

@@ -1,14 +1,11 @@
-//go:build tamago
-
 package net
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
-
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	virtionet "github.com/yolk-unikernel/yolk/drivers/virtio/net"
 	"github.com/yolk-unikernel/yolk/netstack"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 // nic joins a virtio-net device and a link of the stack: it is the link's NIC

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine"
 	"unsafe"
 )
 
@@ -11,7 +12,7 @@ import (
 // file; a machFile knows those that mappings may see. A mapping is an area
 // with a file: its faults find the page here, and note the first store to it, so
 // that the kernel knows what to write back. A page that is missing, below the end of
-// the file, is read if the kernel has told where the device has it (fileRun), else it
+// the file, is read if the kernel has told where the device has it (machine.Run), else it
 // is a hole, and a page of zeroes is made for it: what has another place, the kernel
 // makes resident before it maps a range. Pages that can be read again are taken back
 // when there is no other memory (machine_cache.go).
@@ -26,7 +27,7 @@ type machFile struct {
 	pages  uintptr     // of the file; beyond them is SIGBUS
 	dirty  machRange   // pages outside of it are not dirty
 	reader *machReader // or nil
-	runs   uintptr     // of fileRun, in order
+	runs   uintptr     // of machine.Run, in order
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
@@ -34,18 +35,10 @@ type machFile struct {
 	collected machRange // pages outside of it are not fileCollected
 }
 
-// fileRun is a part of a file that lies on the device as it is.
-type fileRun struct {
-	_      sys.NotInHeap
-	first  uintptr // page of the file
-	n      uintptr // pages
-	sector uintptr // of 512 bytes
-}
-
 // Runs lie behind the machFile as long as they fit there.
 const (
 	runsAt     = 256
-	runSize    = unsafe.Sizeof(fileRun{})
+	runSize    = unsafe.Sizeof(machine.Run{})
 	inlineRuns = (machPage - runsAt) / runSize
 )
 
@@ -55,7 +48,7 @@ func (f *machFile) place(index uintptr) (sector, n uintptr) {
 	lo, hi := uintptr(0), f.nrun
 	for lo < hi { // the first run that ends behind index
 		mid := (lo + hi) / 2
-		if r := (*fileRun)(unsafe.Pointer(f.runs + mid*runSize)); r.first+r.n <= index {
+		if r := (*machine.Run)(unsafe.Pointer(f.runs + mid*runSize)); r.First+r.Pages <= index {
 			lo = mid + 1
 		} else {
 			hi = mid
@@ -64,11 +57,11 @@ func (f *machFile) place(index uintptr) (sector, n uintptr) {
 	if lo == f.nrun {
 		return 0, 0
 	}
-	r := (*fileRun)(unsafe.Pointer(f.runs + lo*runSize))
-	if index < r.first {
+	r := (*machine.Run)(unsafe.Pointer(f.runs + lo*runSize))
+	if index < r.First {
 		return 0, 0
 	}
-	return r.sector + (index-r.first)*(machPage/512), r.first + r.n - index
+	return r.Sector + (index-r.First)*(machPage/machine.SectorSize), r.First + r.Pages - index
 }
 
 // placed reports whether page index can be read.
@@ -104,15 +97,14 @@ func (f *machFile) soil(index uintptr) {
 	f.dirty.end = max(f.dirty.end, index+1)
 }
 
-// A filePage is the physical address of a page and these bits, or 0.
+// A filePage is the physical address of a page and these bits, or 0. With fileReading
+// the rest is the mark of a machRead.
 const (
-	fileResident = 1 << 0
-	fileDirty    = 1 << 1 // stored to since collect
-	fileNew      = 1 << 2 // made or read here, and the kernel does not know yet
-	fileReading  = 1 << 3 // not there yet: the rest is the mark of a machRead
-	// The kernel has just been told of a store and does not yet keep the page for
-	// that reason.
-	fileCollected = 1 << 4
+	fileResident  = uintptr(machine.PagePresent)
+	fileDirty     = uintptr(machine.PageDirty)
+	fileNew       = uintptr(machine.PageNew)
+	fileReading   = uintptr(machine.PageReading)
+	fileCollected = uintptr(machine.PageCollected)
 )
 
 const (
@@ -434,8 +426,8 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 }
 
 // fileCollect stores indexes and pages (as fileInstall returns them) of up to n
-// pages in [first, end) that were stored to since the last time at out, pairs of 8
-// bytes, and returns how many. What it returns is clean and write-protected then, and
+// pages in [first, end) that were stored to since the last time at out, each a
+// machine.Stored, and returns how many. What it returns is clean and write-protected then, and
 // cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	m.endCollect(f)
@@ -461,8 +453,8 @@ func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool)
 		if found == 0 {
 			from = i
 		}
-		store64(out+found*16, uint64(i))
-		store64(out+found*16+8, uint64(*p&^pteMask+directMap|*p&pteMask))
+		*(*machine.Stored)(unsafe.Pointer(out + found*unsafe.Sizeof(machine.Stored{}))) =
+			machine.Stored{Index: i, Page: machine.Page(*p&^pteMask + directMap | *p&pteMask)}
 		if *p&fileDirty != 0 {
 			mach.cache.stores.pages--
 		}
@@ -498,89 +490,69 @@ func (m *machMem) endCollect(f *machFile) {
 	f.collected = machRange{}
 }
 
-// Operations of nrFile.
-const (
-	fileOpNew = iota
-	fileOpFree
-	fileOpMap
-	fileOpInstall
-	fileOpDrop
-	fileOpSize
-	fileOpCollect
-	fileOpReach
-	fileOpRuns
-	fileOpReader
-	fileOpReaderEnd
-	fileOpReclaim
-	fileOpCollected
-	fileOpNotice
-	fileOpStores
-	fileOpIsMapped
-)
-
-// machFileOp serves the kernel's calls about mappings of files.
-func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
+// machineFileCall serves the calls about the page cache and mappings of files, of which
+// most are about one file.
+func machineFileCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	m := &mach.mem
-	switch op {
-	case fileOpNew:
-		return m.newFile((*machReader)(unsafe.Pointer(a[0])))
-	case fileOpReader:
-		return newReader((*machReaderSpec)(unsafe.Pointer(a[0])))
-	case fileOpReaderEnd:
-		(*machReader)(unsafe.Pointer(file)).end(a[0] != 0)
+	switch call {
+	case machine.CallSetChunks:
+		mach.cache.table, mach.cache.size = a1, a2
 		return 0
-	case fileOpNotice:
-		s := &mach.cache.stores
-		s.device, s.enough, s.limit, s.dirty = a[0], a[1], a[2], a[3]
+	case machine.CallReclaim:
+		return mach.cache.reclaimMost(a1)
+	case machine.CallNoticeStores:
+		mach.cache.stores.limits = *(*machine.StoreLimits)(unsafe.Pointer(a1))
 		return 0
-	case fileOpStores:
+	case machine.CallStores:
 		return mach.cache.stores.pages
-	case fileOpIsMapped:
-		if i := m.find(a[0]); i < m.narea && m.areaAt(i).start <= a[0] && m.areaAt(i).file != nil {
+	case machine.CallIsMapped:
+		if i := m.find(a1); i < m.narea && m.areaAt(i).start <= a1 && m.areaAt(i).file != nil {
 			return 1
 		}
 		return 0
-	case fileOpReclaim:
-		return mach.cache.reclaimMost(a[0])
-	}
-	f := (*machFile)(unsafe.Pointer(file))
-	if op == fileOpFree {
-		m.dropFile(f)
+	case machine.CallNewFile:
+		return m.newFile((*machReader)(unsafe.Pointer(a1)))
+	case machine.CallFreeFile:
+		m.dropFile((*machFile)(unsafe.Pointer(a1)))
 		return 0
+	case machine.CallMapFile, machine.CallShowPage, machine.CallDropPages, machine.CallSetFilePages,
+		machine.CallReachFile, machine.CallCollectPages, machine.CallEndCollect, machine.CallSetRuns:
+		f := (*machFile)(unsafe.Pointer(a1))
+		f.held = true
+		r := f.serve(call, a2, a3, a4, a5, a6)
+		f.held = false
+		return r
 	}
-	f.held = true
-	r := f.serve(op, a)
-	f.held = false
-	return r
+	return machErr(_ENOSYS)
 }
 
 // serve makes a call about one file. What it touches may have to be made resident,
 // and that may evict pages, but of other files only.
-func (f *machFile) serve(op uintptr, a *[5]uintptr) uintptr {
+func (f *machFile) serve(call machine.Call, a2, a3, a4, a5, a6 uintptr) uintptr {
 	m := &mach.mem
-	switch op {
-	case fileOpMap:
-		return m.mapFile(f, a[0], a[1], a[2], a[3], a[4])
-	case fileOpInstall:
-		return m.fileInstall(f, a[0], a[1])
-	case fileOpDrop:
-		m.fileDrop(f, a[0], a[1])
-	case fileOpSize:
-		m.cutFile(f, a[0])
-	case fileOpCollect:
-		return m.fileCollect(f, a[0], a[1], a[2], a[3], a[4] != 0)
-	case fileOpReach:
-		if a[0] <= f.size {
+	switch call {
+	case machine.CallMapFile:
+		return m.mapFile(f, a2, a3, a4, a5, a6)
+	case machine.CallShowPage:
+		return m.fileInstall(f, a2, a3)
+	case machine.CallDropPages:
+		m.fileDrop(f, a2, a3)
+	case machine.CallSetFilePages:
+		m.cutFile(f, a2)
+	case machine.CallCollectPages:
+		return m.fileCollect(f, a2, a3, a4, a5, a6 != 0)
+	case machine.CallReachFile:
+		if a2 <= f.size {
 			return 0
 		}
-		if !m.reach(f, a[0]) {
+		if !m.reach(f, a2) {
 			return machErr(_ENOMEM)
 		}
 		return 1 // it reaches farther now
-	case fileOpCollected:
+	case machine.CallEndCollect:
 		m.endCollect(f)
-	case fileOpRuns:
-		if !m.setRuns(f, a[0], a[1]) {
+	case machine.CallSetRuns:
+		if !m.setRuns(f, a2, a3) {
 			return machErr(_ENOMEM)
 		}
 	}
