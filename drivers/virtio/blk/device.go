@@ -208,11 +208,7 @@ func (d *Device) Info() Info {
 }
 
 // Err returns why the device is not at work, or nil.
-func (d *Device) Err() error {
-	d.life.Lock()
-	defer d.life.Unlock()
-	return d.life.Err()
-}
+func (d *Device) Err() error { return d.life.Err() }
 
 // HandleInterrupt does all that the device may have interrupted for, the
 // completion functions of requests included. An error is final: requests fail
