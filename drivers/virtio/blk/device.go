@@ -29,7 +29,6 @@
 package blk
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -115,8 +114,7 @@ type Device struct {
 	lost    list             // requests that the end of the device ended
 	ended   error            // Options.Ended is owed
 
-	idleMu sync.Mutex
-	idle   []*waiter // of ReadAt and its kin
+	idle virtio.IdleList[waiter] // of ReadAt and its kin
 }
 
 // New starts a block device. Its interrupt must be connected already.
