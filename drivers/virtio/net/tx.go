@@ -1,6 +1,7 @@
 package net
 
 import (
+	"sync"
 	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
@@ -22,13 +23,28 @@ const (
 	reapMax   = time.Second
 )
 
+// transmitter is the sending side; mu protects it.
+type transmitter struct {
+	mu      sync.Mutex
+	q       *virtio.Queue
+	owners  []txSlot // by head descriptor
+	headers []byte   // by head descriptor, headerStride apart
+	hdrPhys uint64
+	segs    []virtio.Segment
+	full    bool // Send has failed, and Writable is owed
+	room    bool // since then the device has finished something
+	timer   *time.Timer
+	armed   bool
+	delay   time.Duration
+}
+
 type txSlot struct {
 	owner any
 	held  bool // the device holds this head
 }
 
-func (d *Device) startTx(max int) error {
-	q, err := virtio.NewQueue(d.t, d.mem, d.features, txQueue, max)
+func (d *Device) startTx(t virtio.Transport, max int) error {
+	q, err := virtio.NewQueue(t, d.mem, d.features, txQueue, max)
 	if err != nil {
 		return err
 	}
@@ -134,7 +150,7 @@ func (d *Device) reap() (n int) {
 		n++
 	}
 	if err := tx.q.Err(); err != nil {
-		d.fail(err)
+		d.life.EndSoon(err)
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
 // open is what open files and directories have in common.
@@ -138,8 +139,8 @@ func (f *file) Stat(st *syscall.Stat_t) syscall.Errno {
 // can have grown since then, but nothing makes it shorter. A file that cannot
 // be read keeps what was known.
 func (f *file) grown(size int64) (int64, syscall.Errno) {
-	b := f.fs.c.bounce()
-	defer f.fs.c.unbounce(b)
+	b := f.fs.c.bounces.Get()
+	defer f.fs.c.bounces.Put(b)
 	for {
 		n, e := f.Read(b, size)
 		if e == syscall.EBADF {
@@ -176,11 +177,11 @@ func (f *file) read(p *[]byte, off int64) (int, syscall.Errno) {
 	var into []byte
 	switch {
 	case len(q) <= smallData: // through the request's own memory
-	case c.noDMA(q):
-		*p = q[:min(len(q), bounceSize)]
+	case c.bounces.Needed(q):
+		*p = q[:min(len(q), bounce.Size)]
 		q = *p
-		b := c.bounce()
-		defer c.unbounce(b)
+		b := c.bounces.Get()
+		defer c.bounces.Put(b)
 		into = b[:len(q)]
 	default:
 		into = q
@@ -224,9 +225,9 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	r := c.begin(tWrite)
 	defer r.end()
 	q := *p
-	bounce := len(q) > smallData && c.noDMA(q)
-	if bounce {
-		*p = q[:min(len(q), bounceSize)]
+	indirect := len(q) > smallData && c.bounces.Needed(q)
+	if indirect {
+		*p = q[:min(len(q), bounce.Size)]
 		q = *p
 	}
 	r.put(4, uint64(f.fid))
@@ -236,9 +237,9 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	switch {
 	case len(q) <= smallData:
 		r.out = append(r.out, q...)
-	case bounce:
-		b := c.bounce()
-		defer c.unbounce(b)
+	case indirect:
+		b := c.bounces.Get()
+		defer c.bounces.Put(b)
 		from = b[:copy(b, q)]
 	default:
 		from = q

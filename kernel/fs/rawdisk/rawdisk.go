@@ -14,25 +14,23 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
 // Disk is a disk that programs open.
 type Disk struct {
-	dev   block.Device
-	noDMA func(unsafe.Pointer) bool
+	dev     block.Device
+	bounces bounce.Pool // for what cannot be given to the device, and for parts of blocks
 
 	// partial is held for reading by writes of whole blocks, and for writing by
 	// those that read a block first.
 	partial sync.RWMutex
-
-	mu      sync.Mutex
-	bounces [][]byte
 }
 
 // New makes a disk of a device. noDMA says whether memory can move, such
 // as a goroutine's stack, so that the device cannot be given it; nil if none can.
 func New(dev block.Device, noDMA func(unsafe.Pointer) bool) *Disk {
-	return &Disk{dev: dev, noDMA: noDMA}
+	return &Disk{dev: dev, bounces: bounce.Pool{NoDMA: noDMA}}
 }
 
 // Open opens the disk; node is the name under which that happens.
@@ -114,7 +112,7 @@ func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, sy
 // direct returns how many bytes of p the device can take from where they lie.
 func (f *file) direct(p []byte, off int64) int {
 	block := f.dev.BlockSize()
-	if off&int64(block-1) != 0 || len(p) < block || f.noDMA != nil && f.noDMA(unsafe.Pointer(unsafe.SliceData(p))) {
+	if off&int64(block-1) != 0 || len(p) < block || f.bounces.Needed(p) {
 		return 0
 	}
 	return len(p) &^ (block - 1)
@@ -125,7 +123,7 @@ func (f *file) direct(p []byte, off int64) int {
 func (f *file) span(p []byte, off int64) (start int64, length, n int) {
 	block := f.dev.BlockSize()
 	before := int(off) & (block - 1)
-	length = min((before+len(p)+block-1)&^(block-1), bounceSize)
+	length = min((before+len(p)+block-1)&^(block-1), bounce.Size)
 	return off - int64(before), length, min(len(p), length-before)
 }
 
@@ -134,8 +132,8 @@ func (f *file) readSome(p []byte, off int64) (int, syscall.Errno) {
 		return n, f.dev.ReadAt([][]byte{p[:n]}, off)
 	}
 	start, length, n := f.span(p, off)
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	if e := f.dev.ReadAt([][]byte{b[:length]}, start); e != 0 {
 		return 0, e
 	}
@@ -149,8 +147,8 @@ func (f *file) writeSome(p []byte, off int64) (int, syscall.Errno) {
 		return n, f.dev.WriteAt([][]byte{p[:n]}, off)
 	}
 	start, length, n := f.span(p, off)
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	f.partial.Lock()
 	defer f.partial.Unlock()
 	if n < length {
@@ -189,8 +187,8 @@ func (f *file) zero(off, n int64) syscall.Errno {
 	if e != syscall.EOPNOTSUPP {
 		return e
 	}
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	clear(b)
 	for n > 0 {
 		part := b[:min(n, int64(len(b)))]
@@ -210,25 +208,4 @@ func (f *file) checkRange(off, n int64) syscall.Errno {
 		return syscall.EINVAL
 	}
 	return 0
-}
-
-// bounceSize is the size of the buffers that stand in for stacks and for blocks
-// of which only a part is wanted.
-const bounceSize = 64 << 10
-
-func (d *Disk) bounce() []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n := len(d.bounces); n > 0 {
-		b := d.bounces[n-1]
-		d.bounces = d.bounces[:n-1]
-		return b
-	}
-	return make([]byte, bounceSize)
-}
-
-func (d *Disk) unbounce(b []byte) {
-	d.mu.Lock()
-	d.bounces = append(d.bounces, b)
-	d.mu.Unlock()
 }

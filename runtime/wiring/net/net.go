@@ -47,7 +47,7 @@ func start() {
 	registerSockets(s)
 	registerFiles(s)
 	for i, d := range devices.FindDevices(virtio.TypeNet) {
-		addCard(s, d, "eth"+string(rune('0'+i%10)))
+		addCard(s, d, cardName(i))
 	}
 	if len(s.Interfaces()) == 1 {
 		return // no card: loopback only
@@ -61,7 +61,7 @@ func start() {
 }
 
 func addCard(s *netstack.Stack, d *devices.Device, name string) {
-	n, err := openNIC(d)
+	n, err := openNIC(d, name)
 	if err != nil {
 		wiring.Kernel.Log(name + " (" + d.Location + "): " + err.Error())
 		return

@@ -11,20 +11,20 @@ import (
 // nic joins a virtio-net device and a link of the stack: it is the link's NIC
 // and the device's Handler.
 type nic struct {
+	name string // such as eth0, for messages
 	dev  *virtionet.Device
 	irqs []*wiring.Interrupt
-	t    virtio.Transport
 	link *netstack.Link
 	bufs []*netstack.RxBuffer // of the packet being passed up
 	free []*netstack.RxBuffer // with fresh memory
 }
 
-func openNIC(d *devices.Device) (*nic, error) {
+func openNIC(d *devices.Device, name string) (*nic, error) {
 	t, irqs, err := d.Open()
 	if err != nil {
 		return nil, err
 	}
-	n := &nic{irqs: irqs, t: t}
+	n := &nic{name: name, irqs: irqs}
 	n.dev, err = virtionet.New(t, devices.DMA{}, n, virtionet.Options{})
 	if err != nil {
 		return nil, err
@@ -42,13 +42,7 @@ func (n *nic) Info() netstack.NICInfo {
 func (n *nic) Start(l *netstack.Link) {
 	n.link = l
 	for _, irq := range n.irqs {
-		go n.serve(irq)
-	}
-}
-
-func (n *nic) serve(irq *wiring.Interrupt) {
-	if err := virtio.Serve(irq.Wait, n.dev.HandleInterrupt); err != nil {
-		wiring.Kernel.Log("virtio-net: " + err.Error())
+		go virtio.Serve(irq.Wait, n.dev.HandleInterrupt) // Failed tells why it ends
 	}
 }
 
@@ -113,9 +107,9 @@ func (n *nic) Writable() { n.link.TxReady() }
 // LinkChanged warns of a pulled cable.
 func (n *nic) LinkChanged(up bool) {
 	if !up {
-		wiring.Kernel.Log("eth0: link is down")
+		wiring.Kernel.Log(n.name + ": link is down")
 	}
 }
 
 // Failed logs why the device is gone.
-func (n *nic) Failed(err error) { wiring.Kernel.Log("eth0: device failed: " + err.Error()) }
+func (n *nic) Failed(err error) { wiring.Kernel.Log(n.name + ": device failed: " + err.Error()) }
