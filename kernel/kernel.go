@@ -52,6 +52,8 @@ type Kernel struct {
 	sockets   socketRegistry
 	proc      processState
 
+	epollNested sync.Mutex // held while an epoll instance is added to another
+
 	hostMu   sync.Mutex
 	hostname string
 	domain   string

@@ -254,6 +254,8 @@ type capHeader struct {
 	pid     int32
 }
 
+// capData is struct __user_cap_data_struct. The inheritable set stays empty:
+// nothing is executed that could inherit it.
 type capData struct{ effective, permitted, inheritable uint32 }
 
 const capVersion3 = 0x20080522
@@ -339,7 +341,6 @@ func noSys(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENOSYS 
 func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL }
 func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
 func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
-func noDev(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENODEV }
 
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {
