@@ -18,8 +18,6 @@ import (
 // cycle in a busy program is shorter.
 const delay = time.Second
 
-func init() { go start() }
-
 func start() {
 	for _, d := range devices.FindDevices(virtio.TypeBalloon) {
 		if err := serve(d); err != nil {
