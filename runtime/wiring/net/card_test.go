@@ -23,7 +23,8 @@ const (
 type card struct {
 	*virtiotest.Device
 	mac    []byte
-	frames chan []byte            // that were sent
+	frames chan []byte            // that were sent, with their headers
+	header []byte                 // of what next returned
 	room   chan *virtiotest.Chain // where received frames go
 
 	mu    sync.Mutex
@@ -33,6 +34,10 @@ type card struct {
 
 // newCard returns a card whose address ends with n, with queues of that many entries.
 func newCard(t *testing.T, m *wiringtest.Machine, n byte, entries int) *card {
+	return newCardWith(t, m, n, entries, features)
+}
+
+func newCardWith(t *testing.T, m *wiringtest.Machine, n byte, entries int, features uint64) *card {
 	c := &card{mac: []byte{0x52, 0x54, 0, 0x12, 0x34, n}, frames: make(chan []byte, 1000), room: make(chan *virtiotest.Chain, entries)}
 	config := append(bytes.Clone(c.mac), 1, 0, 1, 0, 0x78, 0x05) // link up, MTU 1400
 	c.Device = virtiotest.NewDevice(virtio.TypeNet, m.DeviceMemory(), features, config, entries, entries)
@@ -56,7 +61,7 @@ func bytesOf(list [][]byte) [][]byte { return append([][]byte(nil), list...) }
 
 // send takes a frame that the driver sends. mu is held.
 func (c *card) send(q *virtiotest.Queue, ch *virtiotest.Chain) {
-	c.frames <- ch.Data(nil)[header:]
+	c.frames <- ch.Data(nil)
 	q.Push(ch.Head, 0)
 	q.Flush()
 }
@@ -92,7 +97,7 @@ func (c *card) deliver(frame []byte) {
 func (c *card) next(is func(frame []byte) bool) []byte {
 	for {
 		f := <-c.frames
-		if is(f) {
+		if c.header, f = f[:header], f[header:]; is(f) {
 			return f
 		}
 		if isARP(f) && f[21] == 1 && !bytes.Equal(f[28:32], f[38:42]) {
@@ -134,6 +139,18 @@ func ipv4(protocol byte, from, to netip.Addr, payload []byte) []byte {
 	binary.BigEndian.PutUint16(h[2:], uint16(len(h)+len(payload)))
 	binary.BigEndian.PutUint16(h[10:], checksum(h))
 	return append(h, payload...)
+}
+
+// tcp makes a segment with the option of a maximum size of 1360; its checksum is that of RFC 9293 §3.1.
+func tcp(from, to netip.AddrPort, seq, ack uint32, flags byte) []byte {
+	s := binary.BigEndian.AppendUint16(nil, from.Port())
+	s = binary.BigEndian.AppendUint16(s, to.Port())
+	s = binary.BigEndian.AppendUint32(s, seq)
+	s = binary.BigEndian.AppendUint32(s, ack)
+	s = append(s, 6<<4, flags, 0xff, 0xff, 0, 0, 0, 0, 2, 4, 1360>>8, 1360&0xff)
+	pseudo := append(append(from.Addr().AsSlice(), to.Addr().AsSlice()...), 0, 6, 0, byte(len(s)))
+	binary.BigEndian.PutUint16(s[16:], checksum(append(pseudo, s...)))
+	return s
 }
 
 // checksum is that of RFC 1071.

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
+	virtionet "github.com/yolk-unikernel/yolk/drivers/virtio/net"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/wiringtest"
 )
 
@@ -125,6 +126,36 @@ func TestFrames(t *testing.T) {
 		}
 	}
 	m.WantQuiet()
+}
+
+// A card that cuts TCP segments itself gets large ones, and is told how (virtio 1.2
+// §5.1.6.2).
+func TestSegmentation(t *testing.T) {
+	m := wiringtest.New(t)
+	c := newCardWith(t, m, 1, 64, features|virtionet.FeatureCsum|virtionet.FeatureHostTSO4|virtionet.FeatureHostTSO6)
+	m.Add(c.Device)
+	m.Start(quiet, "ip=10.0.0.2/24")
+	start()
+	const proto, syn, ackFlag = 6, 2, 16
+	fd := m.Must(syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
+	to := netip.AddrPortFrom(peer, 80)
+	addr := sockaddr(to)
+	if _, e := m.Call(syscall.SYS_CONNECT, fd, addr, len(addr)); e != syscall.EINPROGRESS {
+		t.Fatalf("connect: %v", e)
+	}
+	f := c.next(isIPv4(proto))
+	from := netip.AddrPortFrom(own, binary.BigEndian.Uint16(f[34:]))
+	seq := binary.BigEndian.Uint32(f[38:])
+	c.deliver(ethernet(c.mac, peerMAC, typeIPv4, ipv4(proto, peer, own, tcp(to, from, 1000, seq+1, syn|ackFlag))))
+	c.next(isIPv4(proto)) // the handshake's last
+	m.Must(syscall.SYS_FCNTL, fd, syscall.F_SETFL, 0)
+	m.Must(syscall.SYS_WRITE, fd, make([]byte, 5000), 5000)
+	f = c.next(isIPv4(proto))
+	le := binary.LittleEndian.Uint16
+	if h := c.header; h[0] != virtionet.NeedsChecksum || h[1] != virtionet.GSOTCPv4 || le(h[6:]) != 34 || le(h[8:]) != 16 ||
+		int(le(h[4:])) > 1400-40 || int(le(h[2:])) != len(f)-5000 {
+		t.Errorf("a frame of %d bytes with the header %x; want 5000 bytes to be cut, and their checksums made", len(f), h)
+	}
 }
 
 // While the card takes no frames, they wait; no one is lost or overtaken.
