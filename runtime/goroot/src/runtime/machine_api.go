@@ -5,6 +5,7 @@ package runtime
 import (
 	"internal/abi"
 	"internal/runtime/syscall/linux"
+	"internal/runtime/yolk/machine/areas"
 	"unsafe"
 )
 
@@ -65,9 +66,9 @@ func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
 	case nrTakeHeld:
 		*(*machRange)(unsafe.Pointer(a1)) = mach.held.take()
 	case nrArea:
-		if i := mach.mem.find(a1); i < mach.mem.narea {
-			a := mach.mem.areaAt(i)
-			*(*[3]uintptr)(unsafe.Pointer(a2)) = [3]uintptr{a.start, a.end, a.prot & 7}
+		if i := mach.mem.areas().Find(a1); i < mach.mem.narea {
+			a := &mach.mem.areas()[i]
+			*(*[3]uintptr)(unsafe.Pointer(a2)) = [3]uintptr{a.Start, a.End, a.Prot & areas.Access}
 		}
 	case nrCPUBusy:
 		if a1 < uintptr(mach.smp.online) {

@@ -286,12 +286,11 @@ func readerInterrupt(n uintptr) (own bool) {
 	return own
 }
 
-// waitPage makes the current thread wait for a page of an area that is missing, whose
-// entry is p; false: it cannot be read.
-func (m *machMem) waitPage(a *machArea, index uintptr, p *uintptr) bool {
-	f := a.file
+// waitPage makes the current thread wait for page index of a file, which is missing,
+// and whose entry is p; false: it cannot be read. Those behind it, before end, may be
+// read with it.
+func (m *machMem) waitPage(f *machFile, index, end uintptr, p *uintptr) bool {
 	r := f.reader
-	end := a.first + (a.end-a.start)/machPage
 	if *p == 0 && (r.dead || !r.start(f, index, end) && r.busy == 0) {
 		return false
 	}
