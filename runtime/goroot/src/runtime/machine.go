@@ -36,6 +36,7 @@
 //	runq               run queues, and which CPU gets a thread
 //	clock              rates of counters and timers, calibration, calendar
 //	signals            sets of signals: masks, the order of delivery, default actions
+//	initstack          argc, argv, envp and auxv from the command line
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked
