@@ -254,9 +254,9 @@ type capHeader struct {
 	pid     int32
 }
 
-// capData is struct __user_cap_data_struct. The inheritable set stays empty:
-// nothing is executed that could inherit it.
-type capData struct{ effective, permitted, inheritable uint32 }
+// capData is struct __user_cap_data_struct. The inheritable set, its last word, stays
+// empty: nothing is executed that could inherit it.
+type capData struct{ effective, permitted, _ uint32 }
 
 const capVersion3 = 0x20080522
 

@@ -10,8 +10,8 @@ import (
 // movingStack pretends that the buffers it was told about lie on a stack, and
 // checks that they are only touched by their owner's goroutine, in place.
 func movingStack(bufs ...[]byte) *Stack {
-	return &Stack{cfg: Config{OnStack: func(p unsafe.Pointer) bool {
-		return slices.ContainsFunc(bufs, func(b []byte) bool { return unsafe.Pointer(unsafe.SliceData(b)) == p })
+	return &Stack{cfg: Config{OnStack: func(p []byte) bool {
+		return slices.ContainsFunc(bufs, func(b []byte) bool { return unsafe.SliceData(b) == unsafe.SliceData(p) })
 	}}}
 }
 
@@ -84,7 +84,7 @@ func TestSinkBouncesStackMemory(t *testing.T) {
 // nearStackBelow asks from n frames further down.
 //
 //go:noinline
-func nearStackBelow(p unsafe.Pointer, n int) bool {
+func nearStackBelow(p []byte, n int) bool {
 	if n > 0 {
 		return nearStackBelow(p, n-1)
 	}
@@ -98,11 +98,11 @@ var notOnAnyStack [64]byte
 func TestNearStack(t *testing.T) {
 	var b [64]byte
 	for _, depth := range []int{0, 1, 100_000} {
-		if !nearStackBelow(unsafe.Pointer(&b), depth) {
+		if !nearStackBelow(b[:], depth) {
 			t.Errorf("a buffer %d frames up is not near: it would be used after the stack has moved", depth)
 		}
 	}
-	if nearStack(unsafe.Pointer(&notOnAnyStack)) {
+	if nearStack(notOnAnyStack[:]) {
 		t.Error("the image's data is near: it would be copied for nothing")
 	}
 }

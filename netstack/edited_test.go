@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -205,7 +204,7 @@ func TestIPv6Delay(t *testing.T) {
 		{[]string{"ip=10.0.0.1/24", "ip6=auto"}, true},
 		{[]string{"ip=off"}, true},
 	} {
-		s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }, IPv6Delay: 300 * time.Millisecond})
+		s := New(Config{OnStack: func([]byte) bool { return false }, IPv6Delay: 300 * time.Millisecond})
 		t.Cleanup(s.Close)
 		onEdited(t, s)
 		card, _ := newWire(t, 64, NICInfo{})

@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 )
@@ -14,7 +13,7 @@ import (
 // newStack makes a stack for a test; buffers of a hosted test never move.
 func newStack(t testing.TB) *Stack {
 	t.Helper()
-	s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }})
+	s := New(Config{OnStack: func([]byte) bool { return false }})
 	t.Cleanup(s.Close)
 	return s
 }

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -129,7 +128,7 @@ func wiredPair(t testing.TB, ringSize int, info NICInfo) (a, b tester, na, nb *w
 
 func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b tester, na, nb *wireNIC) {
 	t.Helper()
-	cfg.OnStack = func(unsafe.Pointer) bool { return false }
+	cfg.OnStack = func([]byte) bool { return false }
 	na, nb = newWire(t, ringSize, info)
 	mk := func(n *wireNIC, last byte) tester {
 		s := New(cfg)

@@ -48,3 +48,6 @@ func PowerOff() error {
 	os.Exit(0)
 	return nil
 }
+
+// kinds names the device types of virtio 1.2 §5.
+var kinds = map[uint32]string{1: "net", 2: "block", 3: "console", 4: "entropy", 5: "balloon", 9: "9p", 19: "vsock"}

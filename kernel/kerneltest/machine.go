@@ -5,7 +5,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/runtime/machine"
@@ -84,7 +83,7 @@ func (m *Machine) TakePages(dst []uint64, floor uint64) int {
 		if len(m.free) == 0 {
 			raw := make([]byte, 65*4096)
 			m.all = append(m.all, raw)
-			at := (uint64(uintptr(unsafe.Pointer(&raw[0]))) + 4095) &^ 4095
+			at := (address(raw) + machine.PageSize - 1) &^ (machine.PageSize - 1)
 			for i := range uint64(64) {
 				m.free = append(m.free, at+i*4096)
 			}

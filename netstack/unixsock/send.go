@@ -25,7 +25,8 @@ func (s *socket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if out.cred, out.claimed, errno = sentCredentials(m.Control, s.family.credentials()); errno != 0 {
 		return 0, errno
 	}
-	for _, r := range m.Rights { // one by one: m's own slice must not escape
+	//lint:ignore S1011 one by one: m's own slice must not escape
+	for _, r := range m.Rights {
 		out.rights = append(out.rights, r)
 	}
 	n, errno := s.send(span{many: m.Buffers}, &out, m.Addr, flags)

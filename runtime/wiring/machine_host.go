@@ -4,7 +4,6 @@ package wiring
 
 import (
 	"crypto/rand"
-	"errors"
 	"sync"
 	"syscall"
 	"time"
@@ -79,9 +78,6 @@ func (h *HostMachine) Start() {
 	ending.Store(false)
 	start()
 }
-
-// errStopped ends the goroutines that wait for an interrupt when a test has ended.
-var errStopped = errors.New("the machine is stopped")
 
 // hostInterrupt is a device interrupt: a channel with room for one.
 type hostInterrupt struct{ came chan struct{} }

@@ -4,7 +4,6 @@ package bounce
 
 import (
 	"sync"
-	"unsafe"
 )
 
 // Size is the length of a buffer, in bytes.
@@ -13,9 +12,9 @@ const Size = 64 << 10
 // A Pool makes buffers and keeps them: as many as were in use at once. Any number
 // of goroutines may use it.
 type Pool struct {
-	// NoDMA reports whether a device cannot be given the memory at p; nil means
+	// NoDMA reports whether a device cannot be given b, which is not empty; nil means
 	// that it can be given any. It stays as it is.
-	NoDMA func(p unsafe.Pointer) bool
+	NoDMA func(b []byte) bool
 
 	mu   sync.Mutex
 	free [][]byte
@@ -23,7 +22,7 @@ type Pool struct {
 
 // Needed reports whether p must go through a buffer.
 func (l *Pool) Needed(p []byte) bool {
-	return l.NoDMA != nil && l.NoDMA(unsafe.Pointer(unsafe.SliceData(p)))
+	return l.NoDMA != nil && l.NoDMA(p)
 }
 
 // Get returns a buffer of Size, with anything in it.

@@ -29,6 +29,7 @@ func (f *File) writeBack(off, end int64) syscall.Errno {
 	failures := f.failures.Load()
 	first := f.writeDirty(off, end)
 	f.busy.Lock()
+	//lint:ignore SA2001 a write-back that was under way has ended
 	f.busy.Unlock()
 	if first == 0 && f.failures.Load() != failures {
 		first = f.writeDirty(off, end)

@@ -10,7 +10,6 @@ package rawdisk
 import (
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
@@ -29,7 +28,7 @@ type Disk struct {
 
 // New makes a disk of a device. noDMA says whether memory can move, such
 // as a goroutine's stack, so that the device cannot be given it; nil if none can.
-func New(dev block.Device, noDMA func(unsafe.Pointer) bool) *Disk {
+func New(dev block.Device, noDMA func(b []byte) bool) *Disk {
 	return &Disk{dev: dev, bounces: bounce.Pool{NoDMA: noDMA}}
 }
 

@@ -406,12 +406,12 @@ func TestCrashShortLog(t *testing.T) {
 // As TestCrash, on a file system where e2fsck has a second opinion.
 func TestCrashLikeE2fsck(t *testing.T) {
 	path := mkfs(t, "-b", "1024", "-J", "size=1")
-	cfg, dev := imageConfig(t, path)
+	cfg, _ := imageConfig(t, path)
 	cfg.Checksums = true
 	cfg.MaxDirty = 256 << 10
 	cfg.Log = nil
 	setRecover(t, path)
-	dev = blocktest.FromBytes(readImage(t, path), 512)
+	dev := blocktest.FromBytes(readImage(t, path), 512)
 	rec := blocktest.NewRecorder(dev)
 	cfg.Device = rec
 	r := rand.New(rand.NewPCG(5, 6))
