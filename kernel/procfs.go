@@ -10,8 +10,6 @@ import (
 
 const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
 
-func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
-
 // text makes a file of constant content.
 func text(s string) func(*Kernel, []byte) []byte {
 	return func(_ *Kernel, b []byte) []byte { return append(b, s...) }

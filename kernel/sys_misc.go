@@ -324,9 +324,6 @@ func sysSetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// succeed is a handler for calls that have nothing to do.
-func succeed(*Kernel, Args) (uintptr, syscall.Errno) { return 0, 0 }
-
 // noProcess is a handler for what would make or follow another process.
 func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !k.noProcessLogged.Swap(true) {
@@ -334,13 +331,6 @@ func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	return 0, syscall.ENOSYS
 }
-
-// Handlers that only fail. They say so without a line in the log, because
-// programs probe for them and have an alternative.
-func noSys(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENOSYS }
-func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL }
-func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
-func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
 
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {

@@ -45,13 +45,6 @@ func (k *Kernel) get(a *Args, i int) (*Description, syscall.Errno) {
 	return d, e
 }
 
-func count(n int, e syscall.Errno) (uintptr, syscall.Errno) {
-	if n < 0 {
-		n = 0
-	}
-	return uintptr(n), e
-}
-
 // buffer returns the descriptor of argument 0, open for reading or writing and
 // with a reference, and the memory that arguments 1 and 2 give.
 func (k *Kernel) buffer(a *Args, write bool) (d *Description, p []byte, e syscall.Errno) {
