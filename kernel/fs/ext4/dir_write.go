@@ -118,11 +118,7 @@ func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jb
 // hasRoom says whether an entry can be added without a new block.
 func (i *Inode) hasRoom(name string) (bool, syscall.Errno) {
 	if i.indexed() {
-		hash, errno := i.dxHash(name)
-		if errno != 0 {
-			return false, errno
-		}
-		p, errno := i.dxFind(hash)
+		p, errno := i.dxFindName(name)
 		if errno != 0 {
 			return false, errno
 		}

@@ -198,6 +198,15 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
+// dxFindName walks to the leaf for a name. The caller puts the path.
+func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
+	hash, errno := i.dxHash(name)
+	if errno != 0 {
+		return dxPath{}, errno
+	}
+	return i.dxFind(hash)
+}
+
 // dxNext moves the path to the next leaf and returns the hash it starts with. end
 // is true behind the last one.
 func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
@@ -225,11 +234,7 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
 
 // lookupIndexed is lookupName through the index.
 func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return nil, dirent{}, errno
-	}
-	p, errno := i.dxFind(hash)
+	p, errno := i.dxFindName(name)
 	if errno != 0 {
 		return nil, dirent{}, errno
 	}
@@ -251,7 +256,7 @@ func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno)
 		if errno != 0 {
 			return nil, e, errno
 		}
-		if end || next != hash|1 {
+		if end || next != p.hash|1 {
 			return nil, e, syscall.ENOENT
 		}
 	}

@@ -3,6 +3,8 @@ package ext4
 import (
 	"strings"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
 // checkName refuses names that cannot be made or removed.
@@ -343,18 +345,27 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	if c.nlink == 0 {
 		return c, i.fs.corrupt("name of a file without links, inode", uint64(c.ino))
 	}
+	return c, i.dropName(b, e, c)
+}
+
+// dropName removes the name e, in block b, of c, and with a directory the link that its
+// ".." is. Caller holds i.mu and c.mu.
+func (i *Inode) dropName(b *jbd2.Buffer, e dirent, c *Inode) syscall.Errno {
 	o, errno := i.fs.beginPromised(10, 0)
 	if errno != 0 {
-		return c, errno
+		return errno
 	}
 	errno = i.removeName(o, b, e)
 	if errno == 0 {
 		errno = c.lose(o)
 	}
 	if errno == 0 {
+		if c.isDir() {
+			i.unlink()
+		}
 		errno = i.touchDir(o)
 	}
-	return c, o.end(errno)
+	return o.end(errno)
 }
 
 // lose takes one link away; a file without links is an orphan until it is freed.
@@ -421,19 +432,7 @@ func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
 	if errno := c.removable(); errno != 0 {
 		return c, errno
 	}
-	o, errno := i.fs.beginPromised(10, 0)
-	if errno != 0 {
-		return c, errno
-	}
-	errno = i.removeName(o, b, e)
-	if errno == 0 {
-		errno = c.lose(o)
-	}
-	if errno == 0 {
-		i.unlink()
-		errno = i.touchDir(o)
-	}
-	return c, o.end(errno)
+	return c, i.dropName(b, e, c)
 }
 
 // removable says why a directory cannot be removed.

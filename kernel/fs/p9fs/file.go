@@ -10,6 +10,7 @@ import (
 
 // open is what open files and directories have in common.
 type open struct {
+	kernel.Always
 	fs  *FS
 	fid uint32
 	id  uint64 // qid.path of what was opened
@@ -17,12 +18,6 @@ type open struct {
 	mu   sync.Mutex
 	last syscall.Stat_t // the attributes when they were known last
 }
-
-// Readiness: always, as files are.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: never waited for.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
 
 // lookup asks for the attributes. gone means that the file has lost its name, or
 // that the name is another file's now, and the server answers for the name, as
