@@ -31,6 +31,7 @@
 // run on the host: runtime/machine there, internal/runtime/yolk/machine here.
 //
 //	areas              the sorted list of mappings
+//	frames             the allocator of page frames
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked

@@ -185,7 +185,7 @@ func yolk_random(p []byte) {
 // yolk_memory returns the RAM and the free part of it, in bytes.
 //
 //go:linkname yolk_memory runtime/yolk/wiring.memory
-func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.free) }
+func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.Free) }
 
 // yolk_limitMemory makes the collector keep the heap below limit bytes, unless
 // the program's environment has its own GOMEMLIMIT.

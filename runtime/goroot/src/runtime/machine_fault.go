@@ -75,7 +75,7 @@ func (m *machMem) faultLarge(a *areas.Area, va uintptr, bits uint64) bool {
 	if *e != 0 {
 		return false
 	}
-	f := m.largeFrame()
+	f := m.TakeLarge()
 	if f == 0 {
 		return false
 	}
@@ -245,7 +245,7 @@ func (m *machMem) collapseBlock(base uintptr, bits uint64) bool {
 	if *pde&pteLarge != 0 {
 		return true
 	}
-	f := m.largeFrame()
+	f := m.TakeLarge()
 	if f == 0 {
 		return false
 	}

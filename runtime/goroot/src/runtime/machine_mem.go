@@ -5,14 +5,15 @@ package runtime
 import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/frames"
 	"unsafe"
 )
 
 // Page tables and the areas of the lower half.
 
 const (
-	machPage      = 4096
-	machLargePage = 2 << 20
+	machPage      = frames.Page
+	machLargePage = frames.Large
 
 	ptePresent = 1 << 0
 	pteWrite   = 1 << 1
@@ -22,14 +23,13 @@ const (
 	pteNX      = 1 << 63
 	pteAddr    = 0x000ffffffffff000
 
-	maxRegions = 64
 	faultPages = 4 // how many pages one fault maps at most
 )
 
 // machMem is all memory.
 type machMem struct {
 	machFrames
-	root    uintptr // PML4 (direct map)
+	root    uintptr   // PML4 (direct map)
 	area    *machArea // this and the next two lie as a slice's header does
 	narea   int
 	areaCap int

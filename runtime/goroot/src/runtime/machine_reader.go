@@ -106,7 +106,7 @@ func (r *machReader) start(f *machFile, index, end uintptr) bool {
 	if s == r.slots {
 		return false
 	}
-	if mach.mem.free < mach.mem.total/readFloor {
+	if mach.mem.Free < mach.mem.total/readFloor {
 		mach.cache.reclaimUnused()
 	}
 	frame := mach.mem.frame()
@@ -126,7 +126,7 @@ func (r *machReader) start(f *machFile, index, end uintptr) bool {
 		*mach.mem.resident(f, index+q.n) = q.mark
 		q.frame[q.n] = frame
 		q.n++
-		if q.n == most || mach.mem.free < readPages*machPage || *mach.mem.resident(f, index+q.n) != 0 {
+		if q.n == most || mach.mem.Free < readPages*machPage || *mach.mem.resident(f, index+q.n) != 0 {
 			break
 		}
 		if frame = mach.mem.frame(); frame == 0 {
