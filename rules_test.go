@@ -103,6 +103,41 @@ func TestEarlyPackages(t *testing.T) {
 	})
 }
 
+// leafCall is a call in the compiler's listing.
+var leafCall = regexp.MustCompile(`\b(?:CALL|JMP)\t(\S+)\(SB\)`)
+
+// leafCallees are what the leaf packages of the machine half may call outside of
+// themselves: they run on a private stack, without a P, so they may neither allocate nor
+// store a pointer where the collector would have to know. A panic there is fatal.
+var leafCallees = regexp.MustCompile(`^(runtime\.(memmove|memequal|memclrNoHeapPointers|panic\w+|morestack\w*|duffzero|duffcopy)|` +
+	regexp.QuoteMeta(module) + `runtime/machine/.*)$`)
+
+func TestMachineLeavesCallNothing(t *testing.T) {
+	folders, _ := filepath.Glob("runtime/machine/*")
+	args := []string{"build", "-gcflags=-S"}
+	for _, f := range folders {
+		if f != "runtime/machine/linked" { // of the tools
+			args = append(args, "./"+f)
+		}
+	}
+	list, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, list)
+	}
+	seen := map[string]bool{}
+	for _, m := range leafCall.FindAllSubmatch(list, -1) {
+		if callee := string(m[1]); !seen[callee] {
+			seen[callee] = true
+			if !leafCallees.MatchString(callee) {
+				t.Errorf("a package of runtime/machine calls %s", callee)
+			}
+		}
+	}
+	if !seen["runtime.memmove"] {
+		t.Error("no call of memmove is in the listing; the pattern has gone wrong")
+	}
+}
+
 func TestPackageComments(t *testing.T) {
 	doc := map[string]bool{}
 	goFiles(t, func(path string) {

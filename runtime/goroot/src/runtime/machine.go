@@ -31,6 +31,12 @@
 //	machine_oom.go         the end for lack of memory
 //	machine_api.go         what the kernel above may ask of the machine
 //
+// What of it needs no machine lies in packages of its own, which the tests of this module
+// run on the host: runtime/machine there, internal/runtime/yolk/machine here.
+//
+//	areas              the sorted list of mappings
+//	frames             the allocator of page frames
+//
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked
 // go:nowritebarrierrec and its structures live outside the Go heap. A page

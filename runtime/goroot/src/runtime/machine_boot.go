@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/yolk/boot"
+	"internal/runtime/yolk/machine/frames"
 	"unsafe"
 )
 
@@ -78,14 +79,10 @@ func bootFrames(info *boot.Info, early uintptr) {
 		if end <= start {
 			continue
 		}
-		m.region[m.nregion] = machRange{start, end}
-		m.nregion++
-		m.free += end - start
+		m.AddRegion(frames.Range{Start: start, End: end})
 		m.top = max(m.top, end)
 	}
-	sortRegions(m)
-	m.initChunks()
-	if m.free < 2<<20 {
+	if !m.Init(directMap) || m.Free < 2<<20 {
 		conString("yolk: cannot boot: too little RAM for this image: ")
 		conDec(uint64(m.total >> 20))
 		conString(" MiB; give the VM more (yolk run -m SIZE)\n")
@@ -94,16 +91,6 @@ func bootFrames(info *boot.Info, early uintptr) {
 }
 
 const directMapMax = 512 << 30
-
-// sortRegions sorts by address: the early direct map ends at 4 GiB, so low
-// memory must be used first.
-func sortRegions(m *machMem) {
-	for i := 1; i < m.nregion; i++ {
-		for j := i; j > 0 && m.region[j].start < m.region[j-1].start; j-- {
-			m.region[j], m.region[j-1] = m.region[j-1], m.region[j]
-		}
-	}
-}
 
 // bootCommandLine copies the command line, which may lie anywhere, also in
 // page 0.

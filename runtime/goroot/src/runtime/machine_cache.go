@@ -69,7 +69,7 @@ func (c *machPageCache) mayStore() bool {
 // floor bytes are free, and returns how many. Their content is undefined.
 func (m *machFrames) takePages(out, n, floor uintptr) uintptr {
 	i := uintptr(0)
-	for ; i < n && m.free > floor; i++ {
+	for ; i < n && m.Free > floor; i++ {
 		f := m.frame()
 		if f == 0 {
 			break

@@ -5,6 +5,7 @@ package runtime
 import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine"
+	"internal/runtime/yolk/machine/areas"
 	"unsafe"
 )
 
@@ -108,10 +109,6 @@ const (
 )
 
 const (
-	// Bits of machArea.prot.
-	areaFile    = 1 << 9
-	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
-
 	// pteFile marks an entry whose page is a file's.
 	pteFile = 1 << 10
 
@@ -225,23 +222,17 @@ func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uint
 	if flags&_MAP_PRIVATE != 0 {
 		prot |= areaPrivate
 	}
-	m.addFile(addr, addr+n, prot, f, first)
+	m.keep(m.room(areas.AddRoom).Add(areas.Area{
+		Start: addr, End: addr + n, Prot: prot, File: uintptr(unsafe.Pointer(f)), First: first,
+	}))
 	return addr
-}
-
-// addFile enters an area of a file; the range must be free.
-func (m *machMem) addFile(start, end, prot uintptr, f *machFile, first uintptr) {
-	i := m.find(start)
-	m.insert(i, machRange{start, end}, prot)
-	a := m.areaAt(i)
-	a.file, a.first = f, first
 }
 
 // fileFault serves a fault at va in an area of a file; false is SIGBUS. The
 // area allows the access.
-func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
-	f, prot := a.file, a.prot
-	index := a.first + (va-a.start)/machPage
+func (m *machMem) fileFault(a *areas.Area, va, code uintptr) bool {
+	f, prot := (*machFile)(unsafe.Pointer(a.File)), a.Prot
+	index := a.First + (va-a.Start)/machPage
 	p := m.resident(f, index)
 	t := thisCPU().cur
 	if t.lostPage != va {
@@ -268,7 +259,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	}
 	switch {
 	case *p&fileReading != 0, *p == 0 && f.placed(index):
-		return m.waitPage(a, index, p)
+		return m.waitPage(f, index, index+(a.End-va)/machPage, p)
 	case *p == 0 && !m.fillHole(p):
 		machOutOfMemory()
 	}
@@ -295,12 +286,8 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 // beyondFile tells whether a fault that cannot be served is an access, allowed
 // otherwise, to a mapping behind the end of its file.
 func (m *machMem) beyondFile(va, code uintptr) bool {
-	i := m.find(va)
-	if i == m.narea {
-		return false
-	}
-	a := m.areaAt(i)
-	return va >= a.start && a.file != nil && a.allows(code)
+	a := m.areas().At(va)
+	return a != nil && a.File != 0 && a.Allows(code)
 }
 
 // fillHole gives a page of zeroes to an entry.
@@ -340,14 +327,14 @@ func (m *machMem) copyPage(va uintptr, e *uint64, p *uintptr, bits uint64) bool 
 // end), in all its mappings; its argument is the address that page first would
 // have. It returns how many there were: others' TLBs are the caller's.
 func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) (n int) {
-	for i := 0; i < m.narea; i++ {
-		a := m.areaAt(i)
-		if a.file != f {
+	list := m.areas()
+	for i := range list {
+		a := &list[i]
+		if a.File != uintptr(unsafe.Pointer(f)) {
 			continue
 		}
-		lo, hi := max(a.first, first), min(a.first+(a.end-a.start)/machPage, end)
-		if lo < hi {
-			n += m.forEachPage(a.start+(lo-a.first)*machPage, a.start+(hi-a.first)*machPage, fn, a.start+(first-a.first)*machPage)
+		if start, stop := a.Shows(first, end); start < stop {
+			n += m.forEachPage(start, stop, fn, a.Start+(first-a.First)*machPage)
 		}
 	}
 	return n
@@ -506,7 +493,7 @@ func machineFileCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr 
 	case machine.CallStores:
 		return mach.cache.stores.pages
 	case machine.CallIsMapped:
-		if i := m.find(a1); i < m.narea && m.areaAt(i).start <= a1 && m.areaAt(i).file != nil {
+		if area := m.areas().At(a1); area != nil && area.File != 0 {
 			return 1
 		}
 		return 0
