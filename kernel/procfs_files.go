@@ -202,6 +202,18 @@ func (fs *genFS) file(path string, mode uint32, read func(*Kernel, []byte) []byt
 	fs.add(path, &genFile{genNode: fs.node(syscall.S_IFREG | mode), read: read, write: write})
 }
 
+// addTexts adds files of constant content below dir: path and text in turn.
+func (fs *genFS) addTexts(dir string, write func(*Kernel, []byte) syscall.Errno, pairs ...string) {
+	mode := uint32(0o444)
+	if write != nil {
+		mode = 0o644
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		text := pairs[i+1]
+		fs.file(dir+pairs[i], mode, func(_ *Kernel, b []byte) []byte { return append(b, text...) }, write)
+	}
+}
+
 // link adds a symbolic link.
 func (fs *genFS) link(path string, to func(*Kernel) string) {
 	fs.add(path, &genLink{genNode: fs.node(syscall.S_IFLNK | 0o777), to: to})
