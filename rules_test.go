@@ -281,6 +281,11 @@ func declared(t *testing.T) map[string]bool {
 				add(f.Name.Name, name)
 			case *ast.GenDecl:
 				for _, s := range d.Specs {
+					if s, ok := s.(*ast.ValueSpec); ok {
+						for _, n := range s.Names {
+							add(f.Name.Name, n.Name)
+						}
+					}
 					if s, ok := s.(*ast.TypeSpec); ok {
 						add(f.Name.Name, s.Name.Name)
 						if i, ok := s.Type.(*ast.InterfaceType); ok {
