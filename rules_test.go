@@ -283,7 +283,7 @@ func declared(t *testing.T) map[string]bool {
 				for _, s := range d.Specs {
 					if s, ok := s.(*ast.ValueSpec); ok {
 						for _, n := range s.Names {
-							add(f.Name.Name, n.Name)
+							have[f.Name.Name+"."+n.Name] = true
 						}
 					}
 					if s, ok := s.(*ast.TypeSpec); ok {
