@@ -234,7 +234,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 		d.delete(name)
 	}
 	d.mu.Unlock()
-	t.moveLinks(d, from, old, exchange)
+	d.moveLinks(t, from, old, exchange)
 	if old != nil && !exchange {
 		t.dropped(old)
 	}
@@ -245,8 +245,9 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	return 0
 }
 
-// moveLinks corrects the directories' link counts ("..") after a rename from d.
-func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
+// moveLinks corrects the directories' link counts ("..") after a rename from d to another
+// directory.
+func (d *tmpDir) moveLinks(to *tmpDir, from, old tmpInode, exchange bool) {
 	count := func(dir *tmpDir, by int) {
 		dir.mu.Lock()
 		dir.nlink = uint32(int(dir.nlink) + by)
@@ -254,10 +255,10 @@ func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
 	}
 	if from.Type() == syscall.S_IFDIR {
 		count(d, -1)
-		count(t, 1)
+		count(to, 1)
 	}
 	if old != nil && old.Type() == syscall.S_IFDIR {
-		count(t, -1)
+		count(to, -1)
 		if exchange {
 			count(d, 1)
 		}

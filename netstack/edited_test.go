@@ -110,9 +110,9 @@ func TestRFC1122DelayedAck(t *testing.T) {
 		read(t, server, answer)
 		writeAll(t, server, answer)
 		for n := 0; n < len(answer); {
-			got, errno := read(t, client, answer)
-			if errno != 0 || got == 0 {
-				t.Fatalf("read = %d, %v", got, errno)
+			got, e := read(t, client, answer)
+			if e != 0 || got == 0 {
+				t.Fatalf("read = %d, %v", got, e)
 			}
 			n += got
 		}
@@ -215,8 +215,8 @@ func TestIPv6Delay(t *testing.T) {
 			}
 			return false
 		})
-		if _, errno := s.AddNIC(card, "eth0"); errno != 0 {
-			t.Fatal(errno)
+		if _, e := s.AddNIC(card, "eth0"); e != 0 {
+			t.Fatal(e)
 		}
 		start := time.Now()
 		if err := s.Configure(tt.words, 0); err != nil {

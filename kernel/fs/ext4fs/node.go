@@ -160,7 +160,7 @@ func (b backing) Reader() machine.Reader { return b.n.fs.opt.Reader }
 
 // Runs lists the written extents, as far as they are whole pages. What the end of the
 // file has in its last page is not: the machine would show what lies behind it.
-func (b backing) Runs() (list []machine.Run, errno syscall.Errno) {
+func (b backing) Runs() (list []machine.Run, e syscall.Errno) {
 	const most = 1024
 	for off, end := int64(0), b.n.disk.Attr().Size/pagecache.PageSize*pagecache.PageSize; off < end; {
 		extents, e := b.n.disk.Extents(off, end-off, most)

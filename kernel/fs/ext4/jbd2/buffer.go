@@ -155,8 +155,8 @@ func (j *Journal) Get(block uint64) (*Buffer, syscall.Errno) {
 	b, fresh := j.pin(block)
 	j.mu.Unlock()
 	if fresh {
-		errno := j.fetch(block, b.Data)
-		j.loaded([]*Buffer{b}, errno)
+		e := j.fetch(block, b.Data)
+		j.loaded([]*Buffer{b}, e)
 	}
 	if b.errno != 0 {
 		b.Put()
@@ -166,12 +166,12 @@ func (j *Journal) Get(block uint64) (*Buffer, syscall.Errno) {
 }
 
 // loaded ends the reading of buffers.
-func (j *Journal) loaded(list []*Buffer, errno syscall.Errno) {
+func (j *Journal) loaded(list []*Buffer, e syscall.Errno) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, b := range list {
-		b.loading, b.errno = false, errno
-		if errno != 0 {
+		b.loading, b.errno = false, e
+		if e != 0 {
 			j.cache.drop(b)
 		}
 	}

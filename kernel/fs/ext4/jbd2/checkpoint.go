@@ -37,20 +37,20 @@ func (j *Journal) background() {
 func (j *Journal) writeHome() syscall.Errno {
 	j.homeMu.Lock()
 	defer j.homeMu.Unlock()
-	list, errno := j.waitingBuffers()
-	if errno == 0 && len(list) > 0 {
-		errno = j.writeBuffers(list)
+	list, e := j.waitingBuffers()
+	if e == 0 && len(list) > 0 {
+		e = j.writeBuffers(list)
 	}
-	if errno == 0 {
-		errno = j.moveTail()
+	if e == 0 {
+		e = j.moveTail()
 	}
-	if errno != 0 {
-		j.Abort(&Error{"writing blocks of the log to their places: " + errno.Error()})
+	if e != 0 {
+		j.Abort(&Error{"writing blocks of the log to their places: " + e.Error()})
 	}
-	return errno
+	return e
 }
 
-func (j *Journal) waitingBuffers() (list []*Buffer, errno syscall.Errno) {
+func (j *Journal) waitingBuffers() (list []*Buffer, e syscall.Errno) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err != nil {
@@ -78,19 +78,19 @@ func (j *Journal) writeBuffers(list []*Buffer) syscall.Errno {
 		batch, rest, from := j.gather(v, list)
 		j.mu.Unlock()
 		list = rest
-		errno := v.write()
+		e := v.write()
 		j.mu.Lock()
 		for i, b := range batch {
 			b.writing = false
-			if errno == 0 && b.home == from[i] {
+			if e == 0 && b.home == from[i] {
 				j.settle(b)
 				j.cache.rest(b)
 			}
 		}
 		j.changed.Broadcast()
 		j.mu.Unlock()
-		if errno != 0 {
-			return errno
+		if e != 0 {
+			return e
 		}
 	}
 	return 0

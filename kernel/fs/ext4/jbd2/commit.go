@@ -65,9 +65,9 @@ func (j *Journal) commit() {
 	j.changed.Broadcast()
 
 	j.mu.Unlock()
-	errno := j.writeLog(tx)
-	if errno != 0 {
-		j.Abort(&Error{"writing transaction " + number(uint64(tx.sequence)) + " to the log: " + errno.Error()})
+	e := j.writeLog(tx)
+	if e != 0 {
+		j.Abort(&Error{"writing transaction " + number(uint64(tx.sequence)) + " to the log: " + e.Error()})
 	}
 	j.mu.Lock()
 

@@ -196,8 +196,7 @@ func (j *Journal) Abort(err error) {
 	j.superMu.Lock()
 	defer j.superMu.Unlock()
 	if j.super.get(superStart) != 0 {
-		errno := -int32(syscall.EIO)
-		j.super.put(superErrno, uint32(errno))
+		j.super.put(superErrno, ^uint32(syscall.EIO)+1) // -EIO, as Linux stores it
 		j.storeSuper()
 	}
 }
@@ -213,7 +212,7 @@ func (j *Journal) Close() syscall.Errno {
 	}
 	j.closed = true // no more handles
 	j.mu.Unlock()
-	errno := j.Checkpoint()
+	e := j.Checkpoint()
 	j.mu.Lock()
 	for j.homing || j.committing != nil {
 		j.changed.Wait()
@@ -224,8 +223,8 @@ func (j *Journal) Close() syscall.Errno {
 	j.mu.Unlock()
 	j.superMu.Lock()
 	defer j.superMu.Unlock()
-	if errno != 0 || j.super.get(superStart) == 0 {
-		return errno
+	if e != 0 || j.super.get(superStart) == 0 {
+		return e
 	}
 	if e := j.writeSuper(0, j.sequence); e != 0 {
 		return e
