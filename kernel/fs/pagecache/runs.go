@@ -8,7 +8,7 @@ import (
 )
 
 // A Run is a part of a file that lies on its device as it is, in whole pages. The
-// machine knows it in this form (fileRun in machine_files.go).
+// machine half knows it in this form (mapped.Run in runtime/machine/mapped).
 type Run struct {
 	First  uintptr // page of the file
 	Pages  uintptr

@@ -32,6 +32,7 @@
 //
 //	areas              the sorted list of mappings
 //	frames             the allocator of page frames
+//	mapped             where a mapped file lies, and the state of its pages
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked

@@ -5,6 +5,7 @@ package runtime
 import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
 )
 
@@ -12,7 +13,7 @@ import (
 // file; a machFile knows those that mappings may see. A mapping is an area
 // with a file: its faults find the page here, and note the first store to it, so
 // that the kernel knows what to write back. A page that is missing, below the end of
-// the file, is read if the kernel has told where the device has it (fileRun), else it
+// the file, is read if the kernel has told where the device has it (mapped.Run), else it
 // is a hole, and a page of zeroes is made for it: what has another place, the kernel
 // makes resident before it maps a range. Pages that can be read again are taken back
 // when there is no other memory (machine_cache.go).
@@ -21,55 +22,29 @@ import (
 // of its own.
 type machFile struct {
 	_      sys.NotInHeap
-	next   *machFile   // of all
-	table  uintptr     // filePage of each page of the file, by index; mapped on demand
-	size   uintptr     // entries in table
-	pages  uintptr     // of the file; beyond them is SIGBUS
-	dirty  machRange   // pages outside of it are not dirty
+	next   *machFile // of all
+	table  uintptr   // the entry of each page of the file, by index; mapped on demand
+	size   uintptr   // entries in table
+	pages  uintptr   // of the file; beyond them is SIGBUS
+	stores mapped.Stores
 	reader *machReader // or nil
-	runs   uintptr     // of fileRun, in order
+	runs   uintptr     // of mapped.Run, in order
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
-
-	collected machRange // pages outside of it are not fileCollected
-}
-
-// fileRun is a part of a file that lies on the device as it is.
-type fileRun struct {
-	_      sys.NotInHeap
-	first  uintptr // page of the file
-	n      uintptr // pages
-	sector uintptr // of 512 bytes
 }
 
 // Runs lie behind the machFile as long as they fit there.
 const (
 	runsAt     = 256
-	runSize    = unsafe.Sizeof(fileRun{})
+	runSize    = unsafe.Sizeof(mapped.Run{})
 	inlineRuns = (machPage - runsAt) / runSize
 )
 
 // place returns where the device has page index: its sector, and how many pages lie
 // there from it on; 0, 0 if that is not known.
 func (f *machFile) place(index uintptr) (sector, n uintptr) {
-	lo, hi := uintptr(0), f.nrun
-	for lo < hi { // the first run that ends behind index
-		mid := (lo + hi) / 2
-		if r := (*fileRun)(unsafe.Pointer(f.runs + mid*runSize)); r.first+r.n <= index {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == f.nrun {
-		return 0, 0
-	}
-	r := (*fileRun)(unsafe.Pointer(f.runs + lo*runSize))
-	if index < r.first {
-		return 0, 0
-	}
-	return r.sector + (index-r.first)*(machPage/512), r.first + r.n - index
+	return mapped.Runs(unsafe.Slice((*mapped.Run)(unsafe.Pointer(f.runs)), f.nrun)).Place(index)
 }
 
 // placed reports whether page index can be read.
@@ -95,25 +70,13 @@ func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
 	return true
 }
 
-// soil widens the range of pages that may be dirty.
-func (f *machFile) soil(index uintptr) {
-	if f.dirty.start == f.dirty.end {
-		f.dirty = machRange{index, index + 1}
-		return
-	}
-	f.dirty.start = min(f.dirty.start, index)
-	f.dirty.end = max(f.dirty.end, index+1)
-}
-
-// A filePage is the physical address of a page and these bits, or 0.
+// Bits of the entries in a file's table.
 const (
-	fileResident = 1 << 0
-	fileDirty    = 1 << 1 // stored to since collect
-	fileNew      = 1 << 2 // made or read here, and the kernel does not know yet
-	fileReading  = 1 << 3 // not there yet: the rest is the mark of a machRead
-	// The kernel has just been told of a store and does not yet keep the page for
-	// that reason.
-	fileCollected = 1 << 4
+	fileResident  = mapped.Resident
+	fileDirty     = mapped.Dirty
+	fileNew       = mapped.New
+	fileReading   = mapped.Reading
+	fileCollected = mapped.Collected
 )
 
 const (
@@ -282,7 +245,7 @@ func (m *machMem) fileFault(a *areas.Area, va, code uintptr) bool {
 			return true // later
 		}
 		*p |= fileDirty
-		f.soil(index)
+		f.stores.Add(index)
 		*e = uint64(phys) | protBits(prot) | pteFile
 	default:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
@@ -392,23 +355,19 @@ const pteMask = machPage - 1
 // kernel did not know are freed. Copies of private mappings stay.
 func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
 	m.changeMappings(f, first, end, unmapFilePage)
-	for i := first; i < min(end, f.size); i++ {
-		if i%(machPage/8) == 0 {
-			// The table itself is mapped on demand: skip what was never used.
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
+	end = min(end, f.size)
+	for i := first; i < end; i = nextPart(i) {
+		part := m.part(f, i, end)
+		for k, e := range part {
+			if e&fileNew != 0 {
+				m.freeFrame(e & pteAddr)
+				mach.cache.pages--
 			}
+			if e&fileDirty != 0 {
+				mach.cache.stores.pages--
+			}
+			part[k] = 0
 		}
-		p := f.page(i)
-		if *p&fileNew != 0 {
-			m.freeFrame(*p & pteAddr)
-			mach.cache.pages--
-		}
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = 0
 	}
 }
 
@@ -426,64 +385,42 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 // cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	m.endCollect(f)
-	found := uintptr(0)
-	whole := first <= f.dirty.start && f.dirty.end <= end
-	if all {
-		end = min(end, f.size)
-	} else {
-		first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
+	found := unsafe.Slice((*mapped.Found)(unsafe.Pointer(out)), n)
+	var c mapped.Collection
+	c.Begin(&f.stores, mapped.Span{Start: first, End: end}, f.size, all, directMap)
+	for i := c.Range.Start; i < c.Range.End && c.N < len(found); {
+		part := m.part(f, i, c.Range.End)
+		c.Part(i, part, found)
+		i = nextPart(i)
 	}
-	from := first
-	for i := first; i < end && found < n; i++ {
-		if i%(machPage/8) == 0 {
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
-			}
-		}
-		p := f.page(i)
-		if *p&fileDirty == 0 && (!all || *p&fileNew == 0) {
-			continue
-		}
-		if found == 0 {
-			from = i
-		}
-		store64(out+found*16, uint64(i))
-		store64(out+found*16+8, uint64(*p&^pteMask+directMap|*p&pteMask))
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = *p&^(fileDirty|fileNew) | fileCollected
-		found++
-		first = i + 1
+	mach.cache.stores.pages -= c.Dirty
+	r := c.Finish(&f.stores, len(found))
+	if c.N > 0 {
+		m.changeMappings(f, r.Start, r.End, cleanFilePage)
 	}
-	switch {
-	case whole && found < n:
-		f.dirty = machRange{}
-	case whole:
-		f.dirty.start = first
-	}
-	f.collected = machRange{from, first}
-	if found > 0 {
-		m.changeMappings(f, from, first, cleanFilePage)
-	}
-	return found
+	return uintptr(c.N)
 }
 
 // endCollect says that the kernel keeps what the last fileCollect has returned.
 func (m *machMem) endCollect(f *machFile) {
-	const perTable = machPage / 8 // entries in a page of the table
-	for i := f.collected.start; i < f.collected.end; {
-		next := min((i/perTable+1)*perTable, f.collected.end)
-		if m.present(f, i) == nil {
-			i = next
-		}
-		for ; i < next; i++ {
-			*f.page(i) &^= fileCollected
-		}
+	r := f.stores.Collected()
+	for i := r.Start; i < r.End; i = nextPart(i) {
+		mapped.Release(m.part(f, i, r.End))
 	}
-	f.collected = machRange{}
 }
+
+// part returns the entries of the file's table from index i on, before end, that lie in
+// the same page as i's; none if that page was never used.
+func (m *machMem) part(f *machFile, i, end uintptr) []uintptr {
+	p := m.present(f, i)
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice(p, min(end, nextPart(i))-i)
+}
+
+// nextPart returns the first index whose entry lies in another page than i's.
+func nextPart(i uintptr) uintptr { return (i/mapped.PerTable + 1) * mapped.PerTable }
 
 // Operations of nrFile.
 const (
