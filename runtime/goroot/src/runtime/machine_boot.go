@@ -270,6 +270,7 @@ func bootMainThread() {
 	c.idle = newThread()
 	c.cur = c.idle
 	c.idle.id = 0
+	mach.sched.cpus.Runs(c.index, false)
 	mach.sched.lastID = 0
 	t := newThread()
 	top := mach.mem.stack

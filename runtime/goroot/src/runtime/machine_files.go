@@ -6,6 +6,7 @@ import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine"
 	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
 )
 
@@ -22,18 +23,16 @@ import (
 // of its own.
 type machFile struct {
 	_      sys.NotInHeap
-	next   *machFile   // of all
-	table  uintptr     // filePage of each page of the file, by index; mapped on demand
-	size   uintptr     // entries in table
-	pages  uintptr     // of the file; beyond them is SIGBUS
-	dirty  machRange   // pages outside of it are not dirty
+	next   *machFile // of all
+	table  uintptr   // the entry of each page of the file, by index; mapped on demand
+	size   uintptr   // entries in table
+	pages  uintptr   // of the file; beyond them is SIGBUS
+	stores mapped.Stores
 	reader *machReader // or nil
 	runs   uintptr     // of machine.Run, in order
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
-
-	collected machRange // pages outside of it are not fileCollected
 }
 
 // Runs lie behind the machFile as long as they fit there.
@@ -46,23 +45,7 @@ const (
 // place returns where the device has page index: its sector, and how many pages lie
 // there from it on; 0, 0 if that is not known.
 func (f *machFile) place(index uintptr) (sector, n uintptr) {
-	lo, hi := uintptr(0), f.nrun
-	for lo < hi { // the first run that ends behind index
-		mid := (lo + hi) / 2
-		if r := (*machine.Run)(unsafe.Pointer(f.runs + mid*runSize)); r.First+r.Pages <= index {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == f.nrun {
-		return 0, 0
-	}
-	r := (*machine.Run)(unsafe.Pointer(f.runs + lo*runSize))
-	if index < r.First {
-		return 0, 0
-	}
-	return r.Sector + (index-r.First)*(machPage/machine.SectorSize), r.First + r.Pages - index
+	return mapped.Runs(unsafe.Slice((*machine.Run)(unsafe.Pointer(f.runs)), f.nrun)).Place(index)
 }
 
 // placed reports whether page index can be read.
@@ -88,24 +71,13 @@ func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
 	return true
 }
 
-// soil widens the range of pages that may be dirty.
-func (f *machFile) soil(index uintptr) {
-	if f.dirty.start == f.dirty.end {
-		f.dirty = machRange{index, index + 1}
-		return
-	}
-	f.dirty.start = min(f.dirty.start, index)
-	f.dirty.end = max(f.dirty.end, index+1)
-}
-
-// A filePage is the physical address of a page and these bits, or 0. With fileReading
-// the rest is the mark of a machRead.
+// Bits of the entries in a file's table.
 const (
-	fileResident  = uintptr(machine.PagePresent)
-	fileDirty     = uintptr(machine.PageDirty)
-	fileNew       = uintptr(machine.PageNew)
-	fileReading   = uintptr(machine.PageReading)
-	fileCollected = uintptr(machine.PageCollected)
+	fileResident  = mapped.Resident
+	fileDirty     = mapped.Dirty
+	fileNew       = mapped.New
+	fileReading   = mapped.Reading
+	fileCollected = mapped.Collected
 )
 
 const (
@@ -274,7 +246,7 @@ func (m *machMem) fileFault(a *areas.Area, va, code uintptr) bool {
 			return true // later
 		}
 		*p |= fileDirty
-		f.soil(index)
+		f.stores.Add(index)
 		*e = uint64(phys) | protBits(prot) | pteFile
 	default:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
@@ -384,23 +356,19 @@ const pteMask = machPage - 1
 // kernel did not know are freed. Copies of private mappings stay.
 func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
 	m.changeMappings(f, first, end, unmapFilePage)
-	for i := first; i < min(end, f.size); i++ {
-		if i%(machPage/8) == 0 {
-			// The table itself is mapped on demand: skip what was never used.
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
+	end = min(end, f.size)
+	for i := first; i < end; i = nextPart(i) {
+		part := m.part(f, i, end)
+		for k, e := range part {
+			if e&fileNew != 0 {
+				m.freeFrame(e & pteAddr)
+				mach.cache.pages--
 			}
+			if e&fileDirty != 0 {
+				mach.cache.stores.pages--
+			}
+			part[k] = 0
 		}
-		p := f.page(i)
-		if *p&fileNew != 0 {
-			m.freeFrame(*p & pteAddr)
-			mach.cache.pages--
-		}
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = 0
 	}
 }
 
@@ -418,64 +386,42 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 // cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	m.endCollect(f)
-	found := uintptr(0)
-	whole := first <= f.dirty.start && f.dirty.end <= end
-	if all {
-		end = min(end, f.size)
-	} else {
-		first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
+	found := unsafe.Slice((*machine.Stored)(unsafe.Pointer(out)), n)
+	var c mapped.Collection
+	c.Begin(&f.stores, mapped.Span{Start: first, End: end}, f.size, all, directMap)
+	for i := c.Range.Start; i < c.Range.End && c.N < len(found); {
+		part := m.part(f, i, c.Range.End)
+		c.Part(i, part, found)
+		i = nextPart(i)
 	}
-	from := first
-	for i := first; i < end && found < n; i++ {
-		if i%(machPage/8) == 0 {
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
-			}
-		}
-		p := f.page(i)
-		if *p&fileDirty == 0 && (!all || *p&fileNew == 0) {
-			continue
-		}
-		if found == 0 {
-			from = i
-		}
-		*(*machine.Stored)(unsafe.Pointer(out + found*unsafe.Sizeof(machine.Stored{}))) =
-			machine.Stored{Index: i, Page: machine.Page(*p&^pteMask + directMap | *p&pteMask)}
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = *p&^(fileDirty|fileNew) | fileCollected
-		found++
-		first = i + 1
+	mach.cache.stores.pages -= c.Dirty
+	r := c.Finish(&f.stores, len(found))
+	if c.N > 0 {
+		m.changeMappings(f, r.Start, r.End, cleanFilePage)
 	}
-	switch {
-	case whole && found < n:
-		f.dirty = machRange{}
-	case whole:
-		f.dirty.start = first
-	}
-	f.collected = machRange{from, first}
-	if found > 0 {
-		m.changeMappings(f, from, first, cleanFilePage)
-	}
-	return found
+	return uintptr(c.N)
 }
 
 // endCollect says that the kernel keeps what the last fileCollect has returned.
 func (m *machMem) endCollect(f *machFile) {
-	const perTable = machPage / 8 // entries in a page of the table
-	for i := f.collected.start; i < f.collected.end; {
-		next := min((i/perTable+1)*perTable, f.collected.end)
-		if m.present(f, i) == nil {
-			i = next
-		}
-		for ; i < next; i++ {
-			*f.page(i) &^= fileCollected
-		}
+	r := f.stores.Collected()
+	for i := r.Start; i < r.End; i = nextPart(i) {
+		mapped.Release(m.part(f, i, r.End))
 	}
-	f.collected = machRange{}
 }
+
+// part returns the entries of the file's table from index i on, before end, that lie in
+// the same page as i's; none if that page was never used.
+func (m *machMem) part(f *machFile, i, end uintptr) []uintptr {
+	p := m.present(f, i)
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice(p, min(end, nextPart(i))-i)
+}
+
+// nextPart returns the first index whose entry lies in another page than i's.
+func nextPart(i uintptr) uintptr { return (i/mapped.PerTable + 1) * mapped.PerTable }
 
 // machineFileCall serves the calls about the page cache and mappings of files, of which
 // most are about one file.

@@ -154,7 +154,7 @@ func (p *machPoll) interrupt(n int) {
 	if n < numDevices {
 		p.report(&p.device[n], 1) // EPOLLIN
 	}
-	if mach.smp.idle() != nil {
+	if mach.sched.cpus.Idles() {
 		p.wakeServer() // the CPUs that run threads may not poll for long
 	}
 }

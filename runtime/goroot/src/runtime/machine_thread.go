@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/runq"
 	"unsafe"
 )
 
@@ -13,6 +14,7 @@ import (
 // page of its own, with the vector state behind it.
 type machThread struct {
 	_                              sys.NotInHeap
+	link                           runq.Link // first: queues name a thread by its address
 	ax, bx, cx, dx, si, di, bp, sp uint64
 	r8, r9, r10, r11               uint64
 	r12, r13, r14, r15             uint64
@@ -34,7 +36,6 @@ type machThread struct {
 	alone    bool     // or, if it was read with others, once more without them
 	// Pages of files that it may store to without a wait.
 	freeStores int
-	next       *machThread // run queue
 	all        *machThread // every thread
 
 	// Signals.
@@ -68,22 +69,26 @@ const (
 	timeSlice = 4e6
 )
 
+// address is t's name in queues, threadAt the way back; 0 is nil.
+func (t *machThread) address() uintptr     { return uintptr(unsafe.Pointer(t)) }
+func threadAt(address uintptr) *machThread { return (*machThread)(unsafe.Pointer(address)) }
+
 // idle tells whether t is a CPU's idle thread.
 func (t *machThread) idle() bool { return t.id == 0 }
 
 // machSched is the scheduler's state that no CPU owns.
 type machSched struct {
 	threads *machThread // all
-	dead    *machThread // to be used again
+	dead    runq.Queue  // to be used again
+	cpus    runq.CPUs
 	lastID  int32
 	fpuSize uintptr
 }
 
 func newThread() *machThread {
 	s := &mach.sched
-	t := s.dead
+	t := threadAt(s.dead.Pop())
 	if t != nil {
-		s.dead = t.next
 		id, fpu, all := t.id, t.fpu, t.all
 		memclrNoHeapPointers(unsafe.Pointer(t), unsafe.Sizeof(machThread{}))
 		t.id, t.fpu, t.all = id, fpu, all
@@ -123,62 +128,38 @@ func (s *machSched) ready(t *machThread, front bool) {
 	s.place(t, front)
 }
 
-// place queues a thread where it will run soonest: on the CPU that ran it last
-// if that idles, else on another that does, else here.
+// place queues a thread where it will run soonest.
 func (s *machSched) place(t *machThread, front bool) {
 	here := thisCPU()
-	c := here
-	switch {
-	case here.idles():
-	case t.cpu != nil && t.cpu.idles():
-		c = t.cpu
-	default:
-		if other := mach.smp.idle(); other != nil {
-			c = other
-		} else {
-			mach.smp.startNext()
-		}
+	last := here
+	if t.cpu != nil {
+		last = t.cpu
 	}
+	i, busy := s.cpus.Choose(here.index, last.index)
+	if busy {
+		mach.smp.startNext()
+	}
+	c := mach.smp.cpu[i]
 	c.enqueue(t, front)
 	if c != here {
 		c.kick()
 	}
 }
 
-// idles tells whether the CPU has nothing to run.
-func (c *machCPU) idles() bool { return c.cur == c.idle && c.first == nil }
-
 func (c *machCPU) enqueue(t *machThread, front bool) {
 	t.cpu = c
-	t.next = nil
-	switch {
-	case c.first == nil:
-		c.first, c.last = t, t
-	case front:
-		t.next = c.first
-		c.first = t
-	default:
-		c.last.next = t
-		c.last = t
-	}
+	mach.sched.cpus.Push(c.index, &c.queue, t.address(), front)
 }
 
 // dequeue takes the first thread of the CPU's queue, nil if there is none.
 func (c *machCPU) dequeue() *machThread {
-	t := c.first
-	if t != nil {
-		c.first = t.next
-		t.next = nil
-	}
-	return t
+	return threadAt(mach.sched.cpus.Pop(c.index, &c.queue))
 }
 
-// steal takes a thread from another CPU's queue.
+// steal takes a thread from another CPU's queue, nil if all are empty.
 func (s *machSched) steal() *machThread {
-	for _, c := range mach.smp.cpus() {
-		if t := c.dequeue(); t != nil {
-			return t
-		}
+	if i, ok := s.cpus.Victim(); ok {
+		return mach.smp.cpu[i].dequeue()
 	}
 	return nil
 }
@@ -201,7 +182,7 @@ func (s *machSched) block(state uint32, deadline int64) {
 func (s *machSched) pick(c *machCPU) {
 	cur := c.cur
 	if cur.state == threadRunning && cur != c.idle {
-		if !c.resched || c.first == nil {
+		if !c.resched || c.queue.Empty() {
 			s.arm(c)
 			return
 		}
@@ -210,12 +191,12 @@ func (s *machSched) pick(c *machCPU) {
 	c.resched = false
 	next := s.next(c)
 	if cur.state == threadDead {
-		cur.next = s.dead
-		s.dead = cur
+		s.dead.Push(cur.address(), true)
 	}
 	c.account(next)
 	next.cpu = c
 	c.cur = next
+	s.cpus.Runs(c.index, next != c.idle)
 	if next.fsbase != c.fsbase && next != c.idle {
 		c.fsbase = next.fsbase
 		wrmsr(msrFSBase, uint64(next.fsbase))
@@ -270,7 +251,7 @@ func (s *machSched) next(c *machCPU) *machThread {
 
 // arm sets the CPU's timer for the next deadline or the end of the time slice.
 func (s *machSched) arm(c *machCPU) {
-	if c.first != nil && c.slice == 0 {
+	if !c.queue.Empty() && c.slice == 0 {
 		c.slice = machNow() + timeSlice
 	}
 	profiles := mach.timer.profile != 0 && c.cur != c.idle
