@@ -11,6 +11,9 @@ import (
 //go:linkname memory runtime/yolk/wiring.Memory
 func memory() (total, free uint64)
 
+//go:linkname cpus runtime/yolk/wiring.CPUs
+func cpus() int
+
 //go:linkname words runtime/yolk/wiring.CommandLine
 func words() string
 
@@ -23,8 +26,8 @@ func Running() bool { return true }
 // Memory returns the RAM and the part of it that nothing uses, in bytes.
 func Memory() (total, free uint64) { return memory() }
 
-// CPUs returns the number of CPUs at work.
-func CPUs() int { return 1 }
+// CPUs returns how many CPUs the machine has.
+func CPUs() int { return cpus() }
 
 // CommandLine returns the command line as the VMM gave it.
 func CommandLine() string { return words() }
