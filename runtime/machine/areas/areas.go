@@ -81,6 +81,8 @@ func (l List) Find(va uintptr) int {
 
 // At returns the area that va lies in, nil if there is none. It is valid until the list
 // changes.
+//
+//go:noinline
 func (l List) At(va uintptr) *Area {
 	if i := l.Find(va); i < len(l) && l[i].Start <= va {
 		return &l[i]

@@ -38,6 +38,8 @@
 //	frames             the allocator of page frames
 //	mapped             where a mapped file lies, and the state of its pages
 //	runq               run queues, and which CPU gets a thread
+//	clock              rates of counters and timers, calibration, calendar
+//	signals            sets of signals: masks, the order of delivery, default actions
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked

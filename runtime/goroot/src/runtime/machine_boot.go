@@ -4,6 +4,8 @@ package runtime
 
 import (
 	"internal/runtime/yolk/boot"
+	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/clock"
 	"internal/runtime/yolk/machine/frames"
 	"unsafe"
 )
@@ -248,7 +250,7 @@ func bootImage(base uintptr) {
 		start := uintptr(s.vaddr) &^ (machPage - 1)
 		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
 		m.mapRange(start, start, end-start, protBits(prot))
-		m.add(start, end, prot)
+		m.add(areas.Area{Start: start, End: end, Prot: prot})
 		if prot&_PROT_WRITE == 0 {
 			m.protectDirect(start, end)
 		}
@@ -258,7 +260,7 @@ func bootImage(base uintptr) {
 	bss := (dataEnd + machPage - 1) &^ (machPage - 1)
 	memclrNoHeapPointers(unsafe.Pointer(dataEnd), bss-dataEnd)
 	if end := (firstmoduledata.end + machPage - 1) &^ (machPage - 1); end > bss {
-		m.add(bss, end, _PROT_READ|_PROT_WRITE)
+		m.add(areas.Area{Start: bss, End: end, Prot: _PROT_READ | _PROT_WRITE})
 	}
 	loadCR3(m.root - directMap)
 }
@@ -274,7 +276,7 @@ func bootMainThread() {
 	mach.sched.lastID = 0
 	t := newThread()
 	top := mach.mem.stack
-	mach.mem.add(top-mainStackSize, top, _PROT_READ|_PROT_WRITE)
+	mach.mem.add(areas.Area{Start: top - mainStackSize, End: top, Prot: _PROT_READ | _PROT_WRITE})
 	t.sp = uint64(bootStack(top))
 	t.ip = uint64(machRt0())
 	t.ctx = ctxPlain
@@ -419,17 +421,10 @@ func kvmclockRate() uint64 {
 	const msrSystemTime = 0x4b564d01
 	page := mach.mem.zeroFrame()
 	wrmsr(msrSystemTime, uint64(page-directMap)|1)
-	mul, shift := uint64(load32(page+24)), int8(load32(page+28))
+	mul, shift := load32(page+24), int8(load32(page+28))
 	wrmsr(msrSystemTime, 0)
 	mach.mem.freeFrame(page - directMap)
-	if mul == 0 {
-		return 0
-	}
-	hz := uint64(1e9) << 32 / mul
-	if shift < 0 {
-		return hz << uint(-shift)
-	}
-	return hz >> uint(shift)
+	return clock.KVMHz(mul, shift)
 }
 
 // kvmFeatures returns KVM's feature bits, 0 for another hypervisor

@@ -194,9 +194,7 @@ func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uint
 	if flags&_MAP_PRIVATE != 0 {
 		prot |= areaPrivate
 	}
-	m.keep(m.room(areas.AddRoom).Add(areas.Area{
-		Start: addr, End: addr + n, Prot: prot, File: uintptr(unsafe.Pointer(f)), First: first,
-	}))
+	m.add(areas.Area{Start: addr, End: addr + n, Prot: prot, File: uintptr(unsafe.Pointer(f)), First: first})
 	return addr
 }
 

@@ -86,9 +86,7 @@ func (m *machMem) growAreas() {
 }
 
 // add enters an area where nothing is mapped.
-func (m *machMem) add(start, end, prot uintptr) {
-	m.keep(m.room(areas.AddRoom).Add(areas.Area{Start: start, End: end, Prot: prot}))
-}
+func (m *machMem) add(a areas.Area) { m.keep(m.room(areas.AddRoom).Add(a)) }
 
 // entry returns the page table entry of va for a 4 KiB page (or of the 2 MiB
 // page that holds it), nil if its table is missing and alloc is false.
@@ -216,7 +214,7 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 	}
 	n = (n + machPage - 1) &^ (machPage - 1)
 	if addr = m.place(addr, n, flags); addr <= machErr(4096) {
-		m.add(addr, addr+n, prot&7)
+		m.add(areas.Area{Start: addr, End: addr + n, Prot: prot & areas.Access})
 	}
 	return addr
 }

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/clock"
 	"internal/runtime/yolk/machine/runq"
 	"unsafe"
 )
@@ -339,13 +340,9 @@ func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 	return machErr(_ENOSYS)
 }
 
-// timespecNanos reads a struct timespec, capped at 290 years.
+// timespecNanos reads a struct timespec.
 func timespecNanos(p uintptr) int64 {
-	sec, nsec := int64(load64(p)), int64(load64(p+8))
-	if sec > 9e9 {
-		return 9e18
-	}
-	return max(sec*1e9+nsec, 1)
+	return clock.Nanos(int64(load64(p)), int64(load64(p+8)))
 }
 
 func linuxNanosleep(ts uintptr) uintptr {

@@ -132,8 +132,7 @@ func tamagoPhdrs(ctxt *Link) {
 // by the runtime's own tables, or not at all: data that has no name in any source
 // (type descriptors, itabs, dictionaries, parts of composite literals), 1% of an
 // image, and the functions of the packages that have no DWARF either, 2%: the
-// machine's own and gVisor's; but not those that the machine half is made of, where a
-// debugger may find a CPU. Tracebacks, profiles and Delve go by pclntab, which
+// machine's own and gVisor's. Tracebacks, profiles and Delve go by pclntab, which
 // has them. Nothing looks at Textp any more when the program headers are made, but
 // for the symbol table.
 func tamagoHide(ctxt *Link) {
@@ -148,8 +147,7 @@ func tamagoHide(ctxt *Link) {
 		}
 	}
 	ctxt.Textp = slices.DeleteFunc(ctxt.Textp, func(s loader.Sym) bool {
-		pkg := ldr.SymPkg(s)
-		return bare(pkg) && !strings.HasPrefix(pkg, machineHalf)
+		return bare(ldr.SymPkg(s))
 	})
 }
 
