@@ -16,8 +16,8 @@ func TestRemoveNIC(t *testing.T) {
 	if err := s.Configure(nil, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if errno := s.RemoveNIC(n.link); errno != 0 {
-		t.Fatalf("RemoveNIC = %v; want success", errno)
+	if e := s.RemoveNIC(n.link); e != 0 {
+		t.Fatalf("RemoveNIC = %v; want success", e)
 	}
 	if i := s.Interfaces(); len(i) != 1 || i[0].Name != "lo" {
 		t.Errorf("interfaces %+v; want lo alone", i)
@@ -31,18 +31,18 @@ func TestRemoveNIC(t *testing.T) {
 		t.Errorf("resolv.conf %q; want none of the card's servers", text)
 	}
 	k := tester{t, s}.socket(syscall.AF_INET, syscall.SOCK_DGRAM, 0)
-	if _, errno := k.Send(&kernel.Message{Buffers: [][]byte{[]byte("x")}, Addr: sockaddr(addrPort("10.0.2.2:53"))}, 0); errno != syscall.ENETUNREACH {
-		t.Errorf("sendto = %v; want %v", errno, syscall.ENETUNREACH)
+	if _, e := k.Send(&kernel.Message{Buffers: [][]byte{[]byte("x")}, Addr: sockaddr(addrPort("10.0.2.2:53"))}, 0); e != syscall.ENETUNREACH {
+		t.Errorf("sendto = %v; want %v", e, syscall.ENETUNREACH)
 	}
 	before := len(n.types())
 	n.deliver(serverReply(dhcpSeen{}, dhcpOffer, [4]byte{10, 0, 2, 15}, usualOptions...)) // dropped
-	if errno := s.RemoveNIC(n.link); errno != syscall.ENODEV {
-		t.Errorf("RemoveNIC of a card that is gone = %v; want %v", errno, syscall.ENODEV)
+	if e := s.RemoveNIC(n.link); e != syscall.ENODEV {
+		t.Errorf("RemoveNIC of a card that is gone = %v; want %v", e, syscall.ENODEV)
 	}
 
-	again, errno := s.AddNIC(n, "eth0")
-	if errno != 0 || int(again.id) != 3 {
-		t.Fatalf("AddNIC = %v, index %d; want success, 3: no index is used twice", errno, again.id)
+	again, e := s.AddNIC(n, "eth0")
+	if e != 0 || int(again.id) != 3 {
+		t.Fatalf("AddNIC = %v, index %d; want success, 3: no index is used twice", e, again.id)
 	}
 	if err := s.Configure(nil, 5*time.Second); err != nil {
 		t.Fatal(err)
@@ -61,8 +61,8 @@ func TestRemoveNICWithoutLease(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Configure(nil, hang) }()
 	q := <-asked
-	if errno := s.RemoveNIC(n.link); errno != 0 {
-		t.Fatal(errno)
+	if e := s.RemoveNIC(n.link); e != 0 {
+		t.Fatal(e)
 	}
 	if err := <-done; err != nil {
 		t.Errorf("Configure = %v; want nil: there is no card to wait for", err)
@@ -92,13 +92,13 @@ func TestRemoveNICInUse(t *testing.T) {
 	a, b := newWire(t, 4, NICInfo{})
 	card := &strictNIC{wireNIC: a}
 	s, peer := newStack(t), newStack(t)
-	l, errno := s.AddNIC(card, "eth0")
-	if errno != 0 {
-		t.Fatal(errno)
+	l, e := s.AddNIC(card, "eth0")
+	if e != 0 {
+		t.Fatal(e)
 	}
-	far, errno := peer.AddNIC(b, "eth0")
-	if errno != 0 {
-		t.Fatal(errno)
+	far, e := peer.AddNIC(b, "eth0")
+	if e != 0 {
+		t.Fatal(e)
 	}
 	s.setAddress(l, netip.MustParsePrefix("10.0.0.1/24"))
 	peer.setAddress(far, netip.MustParsePrefix("10.0.0.2/24"))
@@ -115,7 +115,7 @@ func TestRemoveNICInUse(t *testing.T) {
 					return
 				default:
 				}
-				if _, errno := k.Send(&kernel.Message{Buffers: [][]byte{make([]byte, 1000)}, Addr: sockaddr(addrPort("10.0.0.2:9"))}, 0); errno == 0 {
+				if _, e := k.Send(&kernel.Message{Buffers: [][]byte{make([]byte, 1000)}, Addr: sockaddr(addrPort("10.0.0.2:9"))}, 0); e == 0 {
 					sent.Add(1)
 				}
 			}
@@ -124,8 +124,8 @@ func TestRemoveNICInUse(t *testing.T) {
 	for sent.Load() < 100 {
 		time.Sleep(time.Millisecond)
 	}
-	if errno := s.RemoveNIC(l); errno != 0 {
-		t.Errorf("RemoveNIC = %v; want success", errno)
+	if e := s.RemoveNIC(l); e != 0 {
+		t.Errorf("RemoveNIC = %v; want success", e)
 	}
 	card.gone.Store(true)
 	time.Sleep(10 * time.Millisecond)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	_ "unsafe" // for linkname
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	virtionet "github.com/yolk-unikernel/yolk/drivers/virtio/net"
