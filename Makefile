@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
+.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
 
 all: $(YOLK)
 
@@ -38,10 +38,16 @@ run: qemu toolchain
 
 # Host tests with the race detector, then the tests that boot VMs, and one
 # summary of both.
-test: qemu test-tools
-	@$(GO) vet ./...
+test: qemu test-tools lint
 	@{ $(MAKE) --no-print-directory -s test-host; $(MAKE) --no-print-directory -s test-vm; } 2>&1 | \
 		$(GO) run ./tools/internal/testsum
+
+# go vet and staticcheck over every package that the host's tools can load: not those
+# placed in upstream's folders (TestPackagesAreListed).
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+lint:
+	@$(GO) vet ./...
+	@$(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v /runtime/goroot/)
 
 # What tests of file systems compare with. Without mkfs.erofs they say what they skip.
 test-tools:

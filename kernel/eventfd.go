@@ -85,14 +85,6 @@ func (f *eventFD) Readiness() (ev Events) {
 
 func (f *eventFD) Release() {}
 
-func get64(b []byte) (v uint64) {
-	_ = b[7]
-	for i := range 8 {
-		v |= uint64(b[i]) << (8 * i)
-	}
-	return v
-}
-
 // sysEventfd is eventfd(2) as the system call without flags.
 func sysEventfd(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.eventfd(uint32(a.N[0]), 0) }
 

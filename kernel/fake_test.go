@@ -20,7 +20,6 @@ type fakeMachine struct {
 	pollable map[int]bool
 	ready    map[int]Events
 	exit     int
-	pages    [][]byte // of TakePages
 }
 
 func newFake() *fakeMachine {
@@ -94,23 +93,6 @@ func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }
 func (m *fakeMachine) InitialFiles() []byte         { return m.archive }
 func (m *fakeMachine) Nanotime() int64              { return int64(time.Since(m.start)) + 1e9 }
 func (m *fakeMachine) Exit(status int)              { m.exit = status }
-
-func (m *fakeMachine) TakePages(dst []uint64, floor uint64) int {
-	for i := range dst {
-		raw := make([]byte, 2*pageSize)
-		dst[i] = uint64((addressOf(raw) + pageSize - 1) &^ (pageSize - 1))
-		m.pages = append(m.pages, raw)
-	}
-	return len(dst)
-}
-
-func (m *fakeMachine) GivePages([]uint64)  {}
-func (m *fakeMachine) CacheTable([]uint64) {}
-
-// MappedFile: the fake has no page tables of its own.
-func (m *fakeMachine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
-	return 0, syscall.ENODEV
-}
 
 func (m *fakeMachine) state(fd int) (on bool, ev Events) {
 	m.mu.Lock()

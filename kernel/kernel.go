@@ -1,6 +1,6 @@
 // Package kernel is the Linux half of yolk: the Linux system calls that a Go
 // program makes, for one process, in ordinary Go. Every call is a function call
-// on the caller's goroutine (docs: design decision D4), so a handler may block
+// on the caller's goroutine, so a handler may block
 // on a channel, allocate and grow the stack. Behaviour follows the man pages of
 // section 2; system call numbers and structures are those of linux/amd64.
 //
@@ -52,6 +52,8 @@ type Kernel struct {
 	sockets   socketRegistry
 	proc      processState
 
+	epollNested sync.Mutex // held while an epoll instance is added to another
+
 	hostMu   sync.Mutex
 	hostname string
 	domain   string
@@ -84,9 +86,6 @@ func New(m Machine, opt Options) *Kernel {
 	d.DecRef()
 	return k
 }
-
-// Machine returns the layer below, for file systems.
-func (k *Kernel) Machine() Machine { return k.m }
 
 // Owner returns who owns what the program makes: its file system user and group.
 func (k *Kernel) Owner() (uid, gid uint32) { return k.proc.owner() }

@@ -44,17 +44,6 @@ type Machine interface {
 	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or
 	// nil. The memory is mapped for good and must not be written.
 	InitialFiles() []byte
-	// TakePages fills dst with the addresses of free pages of RAM, as long as more
-	// than floor bytes are free, and returns how many. Their content is undefined.
-	TakePages(dst []uint64, floor uint64) int
-	// GivePages frees pages of TakePages.
-	GivePages(pages []uint64)
-	// CacheTable says where the page cache registers its chunks, by address or 0,
-	// so that the machine can take clean pages back when it has no others.
-	CacheTable(table []uint64)
-	// MappedFile makes one of the calls about a file that is mapped: Mapped... in
-	// mapfile.go.
-	MappedFile(op int, file uintptr, a *[5]uintptr) (uintptr, syscall.Errno)
 	// Nanotime returns the monotonic clock: nanoseconds since boot.
 	Nanotime() int64
 	// Exit ends the machine with the program's exit status.

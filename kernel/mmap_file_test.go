@@ -49,7 +49,7 @@ func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) {
 // mapped is a file whose pages mappings show: a memfd of the host. It has no
 // length that can be set, as a file of a sealed image.
 type mapped struct {
-	always
+	Always
 	fd     int
 	uses   int
 	synced int

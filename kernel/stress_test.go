@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -69,6 +70,58 @@ func TestConcurrentNames(t *testing.T) {
 	}
 	if n := s.k.fds.numbers(); len(n) != 3 {
 		t.Errorf("descriptors left open: %v", n)
+	}
+}
+
+// Two epoll instances that are added to each other at the same time do not make a
+// loop: one of the calls fails.
+func TestConcurrentNesting(t *testing.T) {
+	s := newSystem(t)
+	for round := range 2000 {
+		a, b := s.must(syscall.SYS_EPOLL_CREATE1, 0), s.must(syscall.SYS_EPOLL_CREATE1, 0)
+		var loops atomic.Int32
+		var wg sync.WaitGroup
+		for _, pair := range [2][2]int{{a, b}, {b, a}} {
+			wg.Add(1)
+			go func() {
+				defer wg.Done()
+				ev := &epollEvent{events: uint32(EventIn)}
+				if _, e := s.call(syscall.SYS_EPOLL_CTL, pair[0], syscall.EPOLL_CTL_ADD, pair[1], unsafe.Pointer(ev)); e == syscall.ELOOP {
+					loops.Add(1)
+				}
+			}()
+		}
+		wg.Wait()
+		if n := loops.Load(); n != 1 {
+			t.Fatalf("round %d: %d of two additions that make a loop are refused; want 1", round, n)
+		}
+		s.close(a)
+		s.close(b)
+	}
+}
+
+// File systems that are mounted at the same time are told apart.
+func TestConcurrentMounts(t *testing.T) {
+	s := newSystem(t)
+	start := make(chan bool)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Add(1)
+		fs := s.k.newMemoryFS(0o755)
+		go func() {
+			defer wg.Done()
+			<-start
+			s.k.vfs.mountAt(nil, fs, "tmpfs")
+		}()
+	}
+	close(start)
+	wg.Wait()
+	ids := map[int]bool{}
+	for _, m := range s.k.vfs.mountList() {
+		if ids[m.id] {
+			t.Errorf("two mounts have the number %d", m.id)
+		}
+		ids[m.id] = true
 	}
 }
 

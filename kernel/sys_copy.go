@@ -69,14 +69,6 @@ func copyFile(in *Description, inOff *int64, out *Description, outOff *int64, n 
 	return done, 0
 }
 
-// errnoUnless hides an error behind bytes that were copied before it.
-func errnoUnless(done int64, e syscall.Errno) syscall.Errno {
-	if done > 0 {
-		return 0
-	}
-	return e
-}
-
 // sysCopyFileRange is copy_file_range(2) between regular files.
 func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.N[5] != 0 {

@@ -67,14 +67,25 @@ func sysEpollCtl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	key := epollKey{fd: fd, desc: target}
 	switch op {
 	case syscall.EPOLL_CTL_ADD:
-		if inner, ok := target.file.(*epoll); ok && inner.reaches(ep, 0) {
-			return 0, syscall.ELOOP
+		if inner, ok := target.file.(*epoll); ok {
+			return 0, k.nest(ep, inner, key, ev)
 		}
 		return 0, ep.add(key, ev)
 	case syscall.EPOLL_CTL_MOD, syscall.EPOLL_CTL_DEL:
 		return 0, ep.control(op, key, ev)
 	}
 	return 0, syscall.EINVAL
+}
+
+// nest is EPOLL_CTL_ADD of another instance. One at a time: two that look for a
+// loop before either has been added would make one (epnested_mutex in Linux).
+func (k *Kernel) nest(ep, inner *epoll, key epollKey, ev epollEvent) syscall.Errno {
+	k.epollNested.Lock()
+	defer k.epollNested.Unlock()
+	if inner.reaches(ep, 0) {
+		return syscall.ELOOP
+	}
+	return ep.add(key, ev)
 }
 
 // reaches says whether ep watches other, directly or through nested instances

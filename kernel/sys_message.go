@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"unsafe"
 )
 
 // sendmsg(2), recvmsg(2) and their kin.
@@ -36,10 +35,10 @@ func gather(h *msghdr, bufs *[inlineBuffers][]byte) (n int, total uint64, e sysc
 	if h.iovLen == 0 {
 		return 0, 0, 0
 	}
-	if uintptr(unsafe.Pointer(h.iov)) < minUserAddress {
-		return 0, 0, syscall.EFAULT
+	v, e := h.vectors(int(h.iovLen))
+	if e != 0 {
+		return 0, 0, e
 	}
-	v := unsafe.Slice(h.iov, int(h.iovLen))
 	for i := range v {
 		p, e := bytesAt(v[i].base, v[i].len)
 		if e != 0 {
@@ -57,7 +56,7 @@ func gather(h *msghdr, bufs *[inlineBuffers][]byte) (n int, total uint64, e sysc
 
 // eachBuffer calls f for the buffers of h, which gather has checked.
 func eachBuffer(h *msghdr, f func(p []byte) bool) {
-	v := unsafe.Slice(h.iov, int(h.iovLen))
+	v, _ := h.vectors(int(h.iovLen))
 	for i := range v {
 		if p, e := bytesAt(v[i].base, v[i].len); e != 0 || !f(p) {
 			return
@@ -75,7 +74,7 @@ func (k *Kernel) sendMessage(d *Description, s Socket, h *msghdr, flags int) (ui
 	}
 	var rest vectorReader
 	if n > inlineBuffers {
-		rest.v = unsafe.Slice(h.iov, n)
+		rest.v, _ = h.vectors(n)
 		if bufs[0], e = rest.gather(s, total); e != 0 {
 			return 0, e
 		}

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"unsafe"
 )
 
 // maxRW is the most that one call transfers (read(2), NOTES: MAX_RW_COUNT).
@@ -44,13 +43,6 @@ func (k *Kernel) get(a *Args, i int) (*Description, syscall.Errno) {
 		return nil, syscall.EBADF
 	}
 	return d, e
-}
-
-func count(n int, e syscall.Errno) (uintptr, syscall.Errno) {
-	if n < 0 {
-		n = 0
-	}
-	return uintptr(n), e
 }
 
 // buffer returns the descriptor of argument 0, open for reading or writing and
@@ -347,12 +339,9 @@ func fileOffset(a *Args, i int) (*int64, syscall.Errno) {
 	if a.N[i] == 0 && a.P[i] == nil {
 		return nil, 0
 	}
-	p := a.Pointer(i)
-	if uintptr(p) < minUserAddress {
-		return nil, syscall.EFAULT
-	}
-	if *(*int64)(unsafe.Pointer(p)) < 0 {
+	off, e := user[int64](a, i)
+	if e == 0 && *off < 0 {
 		return nil, syscall.EINVAL
 	}
-	return (*int64)(p), 0
+	return off, e
 }

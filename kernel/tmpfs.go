@@ -106,14 +106,6 @@ func (n *tmpNode) stat(st *syscall.Stat_t, size, blocks int64) {
 	}
 }
 
-func timespec(ns int64) syscall.Timespec {
-	s, r := ns/1e9, ns%1e9
-	if r < 0 {
-		s, r = s-1, r+1e9
-	}
-	return syscall.Timespec{Sec: s, Nsec: r}
-}
-
 func (n *tmpNode) Stat(st *syscall.Stat_t) syscall.Errno {
 	n.mu.RLock()
 	n.stat(st, 0, 0)

@@ -42,7 +42,7 @@ func (d *tmpDir) Lookup(name string) (Inode, syscall.Errno) {
 	return e.inode, 0
 }
 
-func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{dirFile{dir: d}}, 0 }
+func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{OpenDir{Dir: d}}, 0 }
 
 // insert adds a name or replaces what it means. mu is held.
 func (d *tmpDir) insert(name string, n tmpInode) {
@@ -52,7 +52,7 @@ func (d *tmpDir) insert(name string, n tmpInode) {
 		if d.names == nil {
 			d.names = make(map[string]*tmpEntry)
 		}
-		e := &tmpEntry{name: name, inode: n, pos: d.next + firstEntry}
+		e := &tmpEntry{name: name, inode: n, pos: d.next + FirstEntry}
 		d.next++
 		d.names[name] = e
 		d.order = append(d.order, e)
@@ -234,7 +234,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 		d.delete(name)
 	}
 	d.mu.Unlock()
-	t.moveLinks(d, from, old, exchange)
+	d.moveLinks(t, from, old, exchange)
 	if old != nil && !exchange {
 		t.dropped(old)
 	}
@@ -245,8 +245,9 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	return 0
 }
 
-// moveLinks corrects the directories' link counts ("..") after a rename from d.
-func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
+// moveLinks corrects the directories' link counts ("..") after a rename from d to another
+// directory.
+func (d *tmpDir) moveLinks(to *tmpDir, from, old tmpInode, exchange bool) {
 	count := func(dir *tmpDir, by int) {
 		dir.mu.Lock()
 		dir.nlink = uint32(int(dir.nlink) + by)
@@ -254,10 +255,10 @@ func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
 	}
 	if from.Type() == syscall.S_IFDIR {
 		count(d, -1)
-		count(t, 1)
+		count(to, 1)
 	}
 	if old != nil && old.Type() == syscall.S_IFDIR {
-		count(t, -1)
+		count(to, -1)
 		if exchange {
 			count(d, 1)
 		}
@@ -274,10 +275,10 @@ func (d *tmpDir) entry(name string) tmpInode {
 }
 
 // tmpDirFile is an open directory.
-type tmpDirFile struct{ dirFile }
+type tmpDirFile struct{ OpenDir }
 
 func (f *tmpDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno {
-	d := f.dir.(*tmpDir)
+	d := f.Dir.(*tmpDir)
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	i := sort.Search(len(d.order), func(i int) bool { return d.order[i].pos >= pos })

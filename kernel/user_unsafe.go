@@ -109,6 +109,14 @@ type msghdr struct {
 	_          uint32
 }
 
+// vectors returns the first n of the message's buffers. EFAULT.
+func (h *msghdr) vectors(n int) ([]iovec, syscall.Errno) {
+	if uintptr(unsafe.Pointer(h.iov)) < minUserAddress {
+		return nil, syscall.EFAULT
+	}
+	return unsafe.Slice(h.iov, n), 0
+}
+
 // mmsghdr is struct mmsghdr (sendmmsg(2)).
 type mmsghdr struct {
 	hdr msghdr

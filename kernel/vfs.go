@@ -50,8 +50,8 @@ type DirEntry struct {
 	Next int64
 }
 
-// firstEntry is the position of a directory's first own entry.
-const firstEntry = 2
+// FirstEntry is the position of a directory's first own entry.
+const FirstEntry = 2
 
 // Directory is an Inode that holds names. The caller makes one change in a
 // directory at a time, with the locks of NameLock held for all directories that
@@ -307,10 +307,11 @@ func (d *dentry) isDir() bool { return d.inode.Type() == syscall.S_IFDIR }
 
 // mountAt mounts fs on the directory d. vfs.mu must not be held.
 func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
-	m := &mount{fs: fs, source: source, id: len(v.mounts) + 20}
+	m := &mount{fs: fs, source: source}
 	m.root = newDentry(fs.Root(), m, nil, "")
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	m.id = len(v.mounts) + 20
 	if d != nil {
 		v.cover(d, m)
 	}

@@ -28,8 +28,8 @@ func (idleNIC) Kick()              {}
 func BenchmarkNewWithNIC(b *testing.B) {
 	for b.Loop() {
 		s := New(Config{})
-		if _, errno := s.AddNIC(idleNIC{}, "eth0"); errno != 0 {
-			b.Fatal(errno)
+		if _, e := s.AddNIC(idleNIC{}, "eth0"); e != 0 {
+			b.Fatal(e)
 		}
 		s.Close()
 	}
@@ -43,13 +43,13 @@ func BenchmarkRequest(b *testing.B) {
 	go func() {
 		buf := make([]byte, 4096)
 		for {
-			n, errno := s.Read(buf, -1)
+			n, e := s.Read(buf, -1)
 			switch {
-			case errno == syscall.EAGAIN:
+			case e == syscall.EAGAIN:
 				if !waited(s, kernel.EventIn) {
 					return
 				}
-			case errno != 0 || n == 0:
+			case e != 0 || n == 0:
 				return
 			default:
 				s.Write(buf[:n], -1)
@@ -61,8 +61,8 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Write(p, -1)
-		if _, errno := read(b, c, buf); errno != 0 {
-			b.Fatal(errno)
+		if _, e := read(b, c, buf); e != 0 {
+			b.Fatal(e)
 		}
 	}
 }
@@ -84,9 +84,9 @@ func BenchmarkBulk(b *testing.B) {
 			b.SetBytes(int64(len(chunk)))
 			buf := make([]byte, 64<<10)
 			for left := b.N * len(chunk); left > 0; {
-				n, errno := read(b, s, buf)
-				if errno != 0 || n == 0 {
-					b.Fatalf("read = %d, %v", n, errno)
+				n, e := read(b, s, buf)
+				if e != 0 || n == 0 {
+					b.Fatalf("read = %d, %v", n, e)
 				}
 				left -= n
 			}

@@ -106,8 +106,8 @@ func (k *datagramSocket) parseControl(b []byte, out *tcpip.SendableControlMessag
 		}
 		level := int(int32(binary.NativeEndian.Uint32(b[8:])))
 		typ := int(int32(binary.NativeEndian.Uint32(b[12:])))
-		if errno := k.parseCmsg(level, typ, b[cmsgHeader:size], out); errno != 0 {
-			return errno
+		if e := k.parseCmsg(level, typ, b[cmsgHeader:size], out); e != 0 {
+			return e
 		}
 		b = b[min(cmsgAlign(int(size)), len(b)):]
 	}
@@ -132,8 +132,8 @@ func (k *datagramSocket) parseCmsg(level, typ int, data []byte, out *tcpip.Senda
 func parseCmsg4(typ int, data []byte, out *tcpip.SendableControlMessages) syscall.Errno {
 	switch typ {
 	case syscall.IP_TTL:
-		v, errno := intOf(data)
-		if errno != 0 || v < 1 || v > 255 {
+		v, e := intOf(data)
+		if e != 0 || v < 1 || v > 255 {
 			return syscall.EINVAL
 		}
 		out.HasTTL, out.TTL = true, uint8(v)
@@ -154,8 +154,8 @@ func parseCmsg4(typ int, data []byte, out *tcpip.SendableControlMessages) syscal
 func parseCmsg6(typ int, data []byte, out *tcpip.SendableControlMessages) syscall.Errno {
 	switch typ {
 	case ipv6HopLimit:
-		v, errno := intOf(data)
-		if errno != 0 || v < -1 || v > 255 {
+		v, e := intOf(data)
+		if e != 0 || v < -1 || v > 255 {
 			return syscall.EINVAL
 		}
 		if v >= 0 {

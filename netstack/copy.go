@@ -4,7 +4,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
@@ -19,16 +18,8 @@ import (
 // datagram is larger.
 const maxBounce = 64 << 10
 
-// nearStack guesses whether p lies in the calling goroutine's stack: a
-// goroutine's stack is at most 1 GiB (runtime/debug.SetMaxStack) and grows
-// down, so what lies above this frame by less may be in it.
-func nearStack(p unsafe.Pointer) bool {
-	var here byte
-	return uintptr(p)-uintptr(unsafe.Pointer(&here)) < 1<<30
-}
-
 func (s *Stack) onStack(b []byte) bool {
-	return len(b) != 0 && s.cfg.OnStack(unsafe.Pointer(unsafe.SliceData(b)))
+	return len(b) != 0 && s.cfg.OnStack(b)
 }
 
 // source is a tcpip.Payloader over the program's buffers.

@@ -17,7 +17,6 @@ type dhcpClient struct {
 	s    *Stack
 	link *Link
 
-	xid     uint32
 	started time.Time
 	replies chan dhcpReply
 }

@@ -147,8 +147,8 @@ func (n *dhcpServerNIC) start(t *testing.T, cfg Config) *Stack {
 	t.Helper()
 	s := New(cfg)
 	t.Cleanup(s.Close)
-	if _, errno := s.AddNIC(n, "eth0"); errno != 0 {
-		t.Fatal(errno)
+	if _, e := s.AddNIC(n, "eth0"); e != 0 {
+		t.Fatal(e)
 	}
 	return s
 }

@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
@@ -111,9 +110,9 @@ func TestRFC1122DelayedAck(t *testing.T) {
 		read(t, server, answer)
 		writeAll(t, server, answer)
 		for n := 0; n < len(answer); {
-			got, errno := read(t, client, answer)
-			if errno != 0 || got == 0 {
-				t.Fatalf("read = %d, %v", got, errno)
+			got, e := read(t, client, answer)
+			if e != 0 || got == 0 {
+				t.Fatalf("read = %d, %v", got, e)
 			}
 			n += got
 		}
@@ -205,7 +204,7 @@ func TestIPv6Delay(t *testing.T) {
 		{[]string{"ip=10.0.0.1/24", "ip6=auto"}, true},
 		{[]string{"ip=off"}, true},
 	} {
-		s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }, IPv6Delay: 300 * time.Millisecond})
+		s := New(Config{OnStack: func([]byte) bool { return false }, IPv6Delay: 300 * time.Millisecond})
 		t.Cleanup(s.Close)
 		onEdited(t, s)
 		card, _ := newWire(t, 64, NICInfo{})
@@ -216,8 +215,8 @@ func TestIPv6Delay(t *testing.T) {
 			}
 			return false
 		})
-		if _, errno := s.AddNIC(card, "eth0"); errno != 0 {
-			t.Fatal(errno)
+		if _, e := s.AddNIC(card, "eth0"); e != 0 {
+			t.Fatal(e)
 		}
 		start := time.Now()
 		if err := s.Configure(tt.words, 0); err != nil {

@@ -33,9 +33,9 @@ func (k *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 }
 
 func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, syscall.Errno) {
-	dst, errno := a.Bytes(2, 4)
-	if errno != 0 {
-		return 0, errno
+	dst, e := a.Bytes(2, 4)
+	if e != 0 {
+		return 0, e
 	}
 	v, err := k.ep.GetSockOptInt(o)
 	if err != nil && o == tcpip.SendQueueSizeOption {
@@ -51,9 +51,9 @@ func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, sysca
 // ioctlInterface serves requests with a struct ifreq: a name of 16 bytes and
 // 24 bytes of union.
 func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.Errno) {
-	r, errno := a.Bytes(2, ifreqSize)
-	if errno != 0 {
-		return 0, errno
+	r, e := a.Bytes(2, ifreqSize)
+	if e != 0 {
+		return 0, e
 	}
 	union := r[ifNameSize:]
 	if req == syscall.SIOCGIFNAME {
@@ -128,9 +128,9 @@ func fillIfreqAddr(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 // ioctlConf is SIOCGIFCONF: struct ifconf holds a length and a pointer to an
 // array of struct ifreq, one per IPv4 address.
 func (k *socket) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
-	conf, errno := a.Bytes(2, 16)
-	if errno != 0 {
-		return 0, errno
+	conf, e := a.Bytes(2, 16)
+	if e != 0 {
+		return 0, e
 	}
 	room := int(int32(binary.NativeEndian.Uint32(conf)))
 	buf := *(*unsafe.Pointer)(unsafe.Pointer(&conf[8]))

@@ -20,9 +20,9 @@ func bulk(t *testing.T, from, to kernel.Socket, n int) {
 	var got []byte
 	buf := make([]byte, 32<<10)
 	for len(got) < n {
-		m, errno := read(t, to, buf)
-		if errno != 0 || m == 0 {
-			t.Fatalf("read = %d, %v after %d bytes", m, errno, len(got))
+		m, e := read(t, to, buf)
+		if e != 0 || m == 0 {
+			t.Fatalf("read = %d, %v after %d bytes", m, e, len(got))
 		}
 		got = append(got, buf[:m]...)
 	}
@@ -126,19 +126,19 @@ func TestCorruptChecksumIsDropped(t *testing.T) {
 	writeAll(t, c, []byte("bad"))
 	writeAll(t, c, []byte("good"))
 	buf := make([]byte, 16)
-	if n, errno := read(t, srv, buf); errno != 0 || string(buf[:n]) != "good" {
-		t.Fatalf("read = %q, %v; want only the intact datagram", buf[:n], errno)
+	if n, e := read(t, srv, buf); e != 0 || string(buf[:n]) != "good" {
+		t.Fatalf("read = %q, %v; want only the intact datagram", buf[:n], e)
 	}
 }
 
 func TestHostUnreachable(t *testing.T) {
 	a, _, _, _ := wiredPair(t, 16, NICInfo{})
 	c := a.socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, c, addrPort("10.0.0.77:80")); errno != syscall.EHOSTUNREACH {
-		t.Errorf("connect to an absent neighbour = %v; want EHOSTUNREACH", errno)
+	if e := connectTo(t, c, addrPort("10.0.0.77:80")); e != syscall.EHOSTUNREACH {
+		t.Errorf("connect to an absent neighbour = %v; want EHOSTUNREACH", e)
 	}
 	c = a.socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, c, addrPort("192.0.2.1:80")); errno != syscall.ENETUNREACH {
-		t.Errorf("connect without a route = %v; want ENETUNREACH", errno)
+	if e := connectTo(t, c, addrPort("192.0.2.1:80")); e != syscall.ENETUNREACH {
+		t.Errorf("connect without a route = %v; want ENETUNREACH", e)
 	}
 }

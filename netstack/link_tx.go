@@ -45,6 +45,8 @@ type txQueue struct {
 	packets     int
 	bytes       int
 
+	shut bool // the card is another's: see Stack.RemoveNIC
+
 	ready atomic.Bool // the card has space: see TxReady
 }
 
@@ -121,7 +123,7 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 // l.tx.mu is held.
 func (l *Link) send(f *Frame) bool {
 	size := f.size - l.info.Headroom // f may be gone once sent
-	if (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
+	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
 		f.Done()
 		l.stats.txDropped.Add(1)
 		return false

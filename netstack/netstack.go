@@ -19,7 +19,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	gvlog "gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -50,11 +49,11 @@ type Config struct {
 	Nanotime func() int64
 	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: a lot.
 	Memory uint64
-	// OnStack tells whether p lies in the calling goroutine's stack. Such
+	// OnStack tells whether b, which is not empty, lies in the calling goroutine's stack. Such
 	// memory moves when the stack grows, so the socket layer passes it to
 	// gVisor, which keeps it in the heap for a moment, through a bounce
 	// buffer. nil: a conservative guess, correct but slower.
-	OnStack func(p unsafe.Pointer) bool
+	OnStack func(b []byte) bool
 	// Hostname is sent to the DHCP server (option 12). May be empty.
 	Hostname string
 	// DisableIPv6 leaves IPv6 out of every card but "lo".
@@ -73,8 +72,9 @@ type Stack struct {
 	cfg   Config
 	stack *stack.Stack
 
-	mu    sync.Mutex
-	links []*Link // guarded by mu
+	mu      sync.Mutex
+	links   []*Link     // guarded by mu, as the next
+	lastNIC tcpip.NICID // of the cards that there have been
 	// groups are multicast groups that sockets may be in, see noteGroup;
 	// groupsLive is how many there were when it was last cleared. mu.
 	groups     []netip.Addr
@@ -180,7 +180,8 @@ func (s *Stack) share(limit int) int {
 func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := newLink(nic, name, loopbackNIC+1+tcpip.NICID(len(s.links)))
+	s.lastNIC = max(s.lastNIC, loopbackNIC) + 1
+	l := newLink(nic, name, s.lastNIC)
 	err := s.stack.CreateNICWithOptions(l.id, l, stack.NICOptions{Name: name, QDisc: l, Disabled: true})
 	if err != nil {
 		return nil, errnoOf(err)

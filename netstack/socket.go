@@ -54,9 +54,9 @@ const firstInode = 0x1000
 // NewSocket makes a socket as socket(2) does. typ comes without SOCK_NONBLOCK
 // and SOCK_CLOEXEC.
 func (s *Stack) NewSocket(family, typ, protocol int) (kernel.Socket, syscall.Errno) {
-	net, errno := networkOf(family)
-	if errno != 0 {
-		return nil, errno
+	net, e := networkOf(family)
+	if e != 0 {
+		return nil, e
 	}
 	switch typ {
 	case syscall.SOCK_STREAM:
@@ -196,9 +196,9 @@ func (k *socket) Bind(addr []byte) syscall.Errno {
 		}
 		addr = append([]byte{syscall.AF_INET, 0}, addr[2:sockaddrInLen]...)
 	}
-	a, errno := decodeSockaddr(k.family, addr)
-	if errno != 0 {
-		return errno
+	a, e := decodeSockaddr(k.family, addr)
+	if e != 0 {
+		return e
 	}
 	if header.IsV6LinkLocalUnicastAddress(a.Addr) && a.NIC == 0 {
 		return syscall.EINVAL

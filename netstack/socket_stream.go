@@ -118,12 +118,12 @@ func (k *streamSocket) Connect(addr []byte) syscall.Errno {
 	if ok && family == syscall.AF_UNSPEC {
 		return k.disconnect()
 	}
-	a, errno := decodeSockaddr(k.family, addr)
-	if errno != 0 {
-		return errno
+	a, e := decodeSockaddr(k.family, addr)
+	if e != 0 {
+		return e
 	}
-	if errno := k.reachable(a); errno != 0 {
-		return errno
+	if e := k.reachable(a); e != 0 {
+		return e
 	}
 	err := k.ep.Connect(a)
 	if _, listening := err.(*tcpip.ErrInvalidEndpointState); listening {

@@ -74,9 +74,9 @@ func putBool(dst []byte, v bool) (int, syscall.Errno) {
 
 // rememberOption keeps an integer that has no effect here.
 func (k *socket) rememberOption(level, name int, val []byte) syscall.Errno {
-	v, errno := intOf(val)
-	if errno != 0 {
-		return errno
+	v, e := intOf(val)
+	if e != 0 {
+		return e
 	}
 	k.stored.mu.Lock()
 	defer k.stored.mu.Unlock()
@@ -113,9 +113,9 @@ func (k *socket) setSocketOption(name int, val []byte) syscall.Errno {
 	case syscall.SO_DETACH_FILTER:
 		return syscall.ENOENT
 	}
-	v, errno := intOf(val)
-	if errno != 0 {
-		return errno
+	v, e := intOf(val)
+	if e != 0 {
+		return e
 	}
 	on := v != 0
 	switch name {

@@ -29,9 +29,9 @@ func (k *socket) setIPOption(name int, val []byte) syscall.Errno {
 		syscall.IP_BLOCK_SOURCE, syscall.IP_UNBLOCK_SOURCE, syscall.IP_OPTIONS:
 		return syscall.ENOPROTOOPT
 	}
-	v, errno := ipInt(val)
-	if errno != 0 {
-		return errno
+	v, e := ipInt(val)
+	if e != 0 {
+		return e
 	}
 	so := k.ep.SocketOptions()
 	on := v != 0
@@ -240,12 +240,12 @@ func (k *socket) groupRequest(join bool, val []byte) syscall.Errno {
 	}
 	nic := tcpip.NICID(int32(binary.NativeEndian.Uint32(val)))
 	family, _ := sockaddrFamily(val[groupOffset:])
-	if _, errno := networkOf(family); errno != 0 {
+	if _, e := networkOf(family); e != 0 {
 		return syscall.EINVAL
 	}
-	group, errno := decodeSockaddr(family, val[groupOffset:])
-	if errno != 0 {
-		return errno
+	group, e := decodeSockaddr(family, val[groupOffset:])
+	if e != 0 {
+		return e
 	}
 	return k.changeMembership(join, nic, tcpip.Address{}, group.Addr)
 }

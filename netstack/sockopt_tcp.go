@@ -19,9 +19,9 @@ func (k *socket) setTCPOption(name int, val []byte) syscall.Errno {
 	if name == tcpULP {
 		return syscall.ENOENT // no upper layer protocol (kTLS) is loaded
 	}
-	v, errno := intOf(val)
-	if errno != 0 {
-		return errno
+	v, e := intOf(val)
+	if e != 0 {
+		return e
 	}
 	so := k.ep.SocketOptions()
 	switch name {
@@ -34,16 +34,16 @@ func (k *socket) setTCPOption(name int, val []byte) syscall.Errno {
 	case syscall.TCP_MAXSEG:
 		return errnoOf(k.ep.SetSockOptInt(tcpip.MaxSegOption, v))
 	case syscall.TCP_KEEPIDLE:
-		o, errno := seconds(v)
-		if errno != 0 {
-			return errno
+		o, e := seconds(v)
+		if e != 0 {
+			return e
 		}
 		idle := tcpip.KeepaliveIdleOption(o)
 		return errnoOf(k.ep.SetSockOpt(&idle))
 	case syscall.TCP_KEEPINTVL:
-		o, errno := seconds(v)
-		if errno != 0 {
-			return errno
+		o, e := seconds(v)
+		if e != 0 {
+			return e
 		}
 		interval := tcpip.KeepaliveIntervalOption(o)
 		return errnoOf(k.ep.SetSockOpt(&interval))

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -129,7 +128,7 @@ func wiredPair(t testing.TB, ringSize int, info NICInfo) (a, b tester, na, nb *w
 
 func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b tester, na, nb *wireNIC) {
 	t.Helper()
-	cfg.OnStack = func(unsafe.Pointer) bool { return false }
+	cfg.OnStack = func([]byte) bool { return false }
 	na, nb = newWire(t, ringSize, info)
 	mk := func(n *wireNIC, last byte) tester {
 		s := New(cfg)
@@ -138,9 +137,9 @@ func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b t
 			reno := tcpip.CongestionControlOption("reno")
 			must(s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &reno))
 		}
-		l, errno := s.AddNIC(n, "eth0")
-		if errno != 0 {
-			t.Fatalf("AddNIC: %v", errno)
+		l, e := s.AddNIC(n, "eth0")
+		if e != 0 {
+			t.Fatalf("AddNIC: %v", e)
 		}
 		for _, p := range []string{"10.0.0.0/24", "fd00::/64"} {
 			prefix := netip.MustParsePrefix(p)
@@ -167,8 +166,8 @@ func across(t testing.TB, a, b tester, family int, server string) (client, srv k
 	b.ok("bind", l.Bind(sockaddr(addrPort(server))))
 	b.ok("listen", l.Listen(16))
 	client = a.socket(family, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, client, b.localAddr(l)); errno != 0 {
-		t.Fatalf("connect: %v", errno)
+	if e := connectTo(t, client, b.localAddr(l)); e != 0 {
+		t.Fatalf("connect: %v", e)
 	}
 	return client, accept(t, l)
 }

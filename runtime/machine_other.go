@@ -11,7 +11,7 @@ func Running() bool { return false }
 // on other systems.
 func Memory() (total, free uint64) { return 0, 0 }
 
-// CPUs returns the number of CPUs at work.
+// CPUs returns how many CPUs the program can use.
 func CPUs() int { return goruntime.NumCPU() }
 
 // CommandLine returns the command line as the VMM gave it; "" on other systems.

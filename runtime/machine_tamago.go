@@ -11,6 +11,9 @@ import (
 //go:linkname memory runtime/yolk/wiring.Memory
 func memory() (total, free uint64)
 
+//go:linkname cpus runtime/yolk/wiring.CPUs
+func cpus() int
+
 //go:linkname words runtime/yolk/wiring.CommandLine
 func words() string
 
@@ -23,8 +26,8 @@ func Running() bool { return true }
 // Memory returns the RAM and the part of it that nothing uses, in bytes.
 func Memory() (total, free uint64) { return memory() }
 
-// CPUs returns the number of CPUs at work.
-func CPUs() int { return 1 }
+// CPUs returns how many CPUs the machine has.
+func CPUs() int { return cpus() }
 
 // CommandLine returns the command line as the VMM gave it.
 func CommandLine() string { return words() }
@@ -48,3 +51,6 @@ func PowerOff() error {
 	os.Exit(0)
 	return nil
 }
+
+// kinds names the device types of virtio 1.2 §5.
+var kinds = map[uint32]string{1: "net", 2: "block", 3: "console", 4: "entropy", 5: "balloon", 9: "9p", 19: "vsock"}

@@ -1,15 +1,22 @@
 package virtio
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
-// A Lifecycle is what the drivers of simple devices have in common: a lock, and
-// a device that is at work until an error ends it. The end is final: the device
-// is reset, all that wait for it are told, and what is asked of it afterwards
-// fails with the error that ended it.
+// A Lifecycle is what all drivers have in common: a lock, and a device that is at
+// work until an error ends it. The end is final: the device is reset, all that
+// wait for it are told, and what is asked of it afterwards fails with the error
+// that ended it.
+//
+// The lock protects the driver's state and its queues, unless the driver has
+// locks of its own for these: then it holds them while it looks at Err and works
+// on a queue, and takes them in OnEnd, so that none is at work afterwards.
 //
 // The fields are set before Start and stay.
 type Lifecycle struct {
-	sync.Mutex // protects the driver's state, its queues, and what follows
+	sync.Mutex
 
 	Transport Transport
 
@@ -18,7 +25,7 @@ type Lifecycle struct {
 	OnConfig func()          // the configuration may have changed
 	OnEnd    func(err error) // the device has been reset
 
-	err error
+	err atomic.Pointer[error] // set once
 }
 
 // Start runs the driver's set-up of the device, without the lock. If that
@@ -32,15 +39,34 @@ func (l *Lifecycle) Start(setUp func() error) error {
 	return err
 }
 
-// Err returns the error that ended the device, or nil. The lock is held.
-func (l *Lifecycle) Err() error { return l.err }
+// Err returns the error that ended the device, or nil. The lock need not be held.
+func (l *Lifecycle) Err() error {
+	if p := l.err.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
 
 // End ends the device, unless it has ended before. The lock is held.
 func (l *Lifecycle) End(err error) {
-	if l.err != nil {
-		return
+	if l.err.CompareAndSwap(nil, &err) {
+		l.end(err)
 	}
-	l.err = err
+}
+
+// EndSoon is End for who holds a lock that OnEnd takes, or may be called by one
+// who does: Err returns err from now on, and a goroutine of its own does the rest.
+func (l *Lifecycle) EndSoon(err error) {
+	if l.err.CompareAndSwap(nil, &err) {
+		go func() {
+			l.Lock()
+			defer l.Unlock()
+			l.end(err)
+		}()
+	}
+}
+
+func (l *Lifecycle) end(err error) {
 	Reset(l.Transport) // from here on it touches no buffer
 	if l.OnEnd != nil {
 		l.OnEnd(err)
@@ -63,10 +89,10 @@ func (l *Lifecycle) HandleInterrupt() error {
 	if cause&CauseConfig != 0 {
 		l.configChanged()
 	}
-	if l.err == nil && l.OnQueues != nil {
+	if l.Err() == nil && l.OnQueues != nil {
 		l.OnQueues()
 	}
-	return l.err
+	return l.Err()
 }
 
 // HandleConfigChange handles an interrupt that is for changes of configuration
@@ -75,11 +101,11 @@ func (l *Lifecycle) HandleConfigChange() error {
 	l.Lock()
 	defer l.Unlock()
 	l.configChanged()
-	return l.err
+	return l.Err()
 }
 
 func (l *Lifecycle) configChanged() {
-	if l.err != nil {
+	if l.Err() != nil {
 		return
 	}
 	if err := CheckStatus(l.Transport); err != nil {

@@ -89,3 +89,22 @@ func TestLifecycleStartFails(t *testing.T) {
 		t.Errorf("Start = %v, status %#x; want %v, 0", err, dev.Status(), virtio.ErrNoQueue)
 	}
 }
+
+// EndSoon is for who cannot wait for the lock, even its holder.
+func TestLifecycleEndSoon(t *testing.T) {
+	l, dev, told := newLife(t)
+	ended := make(chan bool)
+	tell := l.OnEnd
+	l.OnEnd = func(err error) { tell(err); close(ended) }
+	l.Lock()
+	l.EndSoon(virtio.ErrUsedID)
+	l.EndSoon(virtio.ErrUsedLength)
+	if err := l.Err(); !errors.Is(err, virtio.ErrUsedID) || !dev.Alive() {
+		t.Errorf("Err = %v, device alive %v; want %v, true", err, dev.Alive(), virtio.ErrUsedID)
+	}
+	l.Unlock()
+	<-ended
+	if want := []string{virtio.ErrUsedID.Error()}; !slices.Equal(*told, want) || dev.Alive() {
+		t.Errorf("the driver was told %q, device alive %v; want %q, false", *told, dev.Alive(), want)
+	}
+}

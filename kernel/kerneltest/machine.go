@@ -5,9 +5,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // Machine is a machine below the kernel that has a clock, and pages of the test's
@@ -42,11 +42,30 @@ func (*Machine) Area(uintptr) (start, end, prot uintptr)               { return 
 func (*Machine) CommandLine() string                                   { return "" }
 func (*Machine) InitialFiles() []byte                                  { return nil }
 func (*Machine) Nanotime() int64                                       { return time.Now().UnixNano() }
-func (*Machine) CacheTable([]uint64)                                   {}
 func (*Machine) Exit(int)                                              {}
-func (*Machine) MappedFile(int, uintptr, *[5]uintptr) (uintptr, syscall.Errno) {
+
+// Of pagecache.Machine only the pages are real: files cannot be mapped.
+
+func (*Machine) SetChunks([]uint64)                                  {}
+func (*Machine) Reclaim(int) int                                     { return 0 }
+func (*Machine) NoticeStores(machine.StoreLimits)                    {}
+func (*Machine) Stores() int                                         { return 0 }
+func (*Machine) FreeFile(machine.File)                               {}
+func (*Machine) EndCollect(machine.File)                             {}
+func (*Machine) DropPages(machine.File, uintptr, uintptr)            {}
+func (*Machine) SetFilePages(machine.File, uintptr)                  {}
+func (*Machine) ShowPage(machine.File, uintptr, uint64) machine.Page { return 0 }
+func (*Machine) NewFile(machine.Reader) (machine.File, syscall.Errno) {
 	return 0, syscall.ENODEV
 }
+func (*Machine) ReachFile(machine.File, uintptr) (bool, syscall.Errno) {
+	return false, syscall.ENODEV
+}
+func (*Machine) SetRuns(machine.File, []machine.Run) syscall.Errno { return syscall.ENODEV }
+func (*Machine) MapFile(machine.File, uintptr, uintptr, uintptr, uintptr, uintptr) (uintptr, syscall.Errno) {
+	return 0, syscall.ENODEV
+}
+func (*Machine) CollectPages(machine.File, uintptr, uintptr, []machine.Stored, bool) int { return 0 }
 
 // Memory returns what there is and what is not taken, in bytes.
 func (m *Machine) Memory() (total, free uint64) {
@@ -64,7 +83,7 @@ func (m *Machine) TakePages(dst []uint64, floor uint64) int {
 		if len(m.free) == 0 {
 			raw := make([]byte, 65*4096)
 			m.all = append(m.all, raw)
-			at := (uint64(uintptr(unsafe.Pointer(&raw[0]))) + 4095) &^ 4095
+			at := (address(raw) + machine.PageSize - 1) &^ (machine.PageSize - 1)
 			for i := range uint64(64) {
 				m.free = append(m.free, at+i*4096)
 			}

@@ -22,22 +22,22 @@ const requestMax = 123
 // NLMSG_DONE, everything else in NLMSG_ERROR if it failed or wants an
 // acknowledgement.
 func (a *answer) serve() {
-	errno := syscall.Errno(0)
+	e := syscall.Errno(0)
 	isRequest := a.r.flags&syscall.NLM_F_REQUEST != 0 && a.r.typ >= syscall.RTM_BASE
 	if isRequest && len(a.r.body()) > 0 { // a body without a family is ignored
 		if a.r.dump() && a.r.typ%4 == syscall.RTM_GETLINK%4 {
-			if errno = a.dump(); errno == 0 {
+			if e = a.dump(); e == 0 {
 				a.done(a.r, a.port)
 				return
 			}
 		} else {
-			errno = a.one()
+			e = a.one()
 		}
 	} else if isRequest && a.r.typ > requestMax {
-		errno = syscall.EOPNOTSUPP
+		e = syscall.EOPNOTSUPP
 	}
-	if errno != 0 || a.r.flags&syscall.NLM_F_ACK != 0 {
-		a.status(a.r, a.port, errno, a.capped)
+	if e != 0 || a.r.flags&syscall.NLM_F_ACK != 0 {
+		a.status(a.r, a.port, e, a.capped)
 	}
 }
 

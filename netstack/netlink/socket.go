@@ -60,7 +60,7 @@ type socket struct {
 // groups.
 const sockaddrSize = 12
 
-func parseAddr(addr []byte) (port, groups uint32, errno syscall.Errno) {
+func parseAddr(addr []byte) (port, groups uint32, e syscall.Errno) {
 	if len(addr) < sockaddrSize || binary.NativeEndian.Uint16(addr) != syscall.AF_NETLINK {
 		return 0, 0, syscall.EINVAL
 	}
@@ -78,9 +78,9 @@ func formatAddr(dst []byte, port, groups uint32) int {
 
 // Bind implements kernel.Socket.
 func (s *socket) Bind(addr []byte) syscall.Errno {
-	port, groups, errno := parseAddr(addr)
-	if errno != 0 {
-		return errno
+	port, groups, e := parseAddr(addr)
+	if e != 0 {
+		return e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,9 +133,9 @@ func (s *socket) Connect(addr []byte) syscall.Errno {
 		s.peer = 0
 		return 0
 	}
-	port, _, errno := parseAddr(addr)
-	if errno != 0 {
-		return errno
+	port, _, e := parseAddr(addr)
+	if e != 0 {
+		return e
 	}
 	if s.port == 0 {
 		s.autobind()

@@ -15,8 +15,8 @@ func (s *socket) Write(p []byte, _ int64) (int, syscall.Errno) {
 
 // Read implements kernel.File.
 func (s *socket) Read(p []byte, _ int64) (int, syscall.Errno) {
-	b, errno := s.take(false)
-	return copy(p, b), errno
+	b, e := s.take(false)
+	return copy(p, b), e
 }
 
 // Send implements kernel.Socket.
@@ -37,9 +37,9 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 	defer s.mu.Unlock()
 	to := s.peer
 	if len(addr) > 0 {
-		var errno syscall.Errno
-		if to, _, errno = parseAddr(addr); errno != 0 {
-			return 0, errno
+		var e syscall.Errno
+		if to, _, e = parseAddr(addr); e != 0 {
+			return 0, e
 		}
 	}
 	if to != 0 { // another program's socket
@@ -94,9 +94,9 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
-	b, errno := s.take(flags&syscall.MSG_PEEK != 0)
-	if errno != 0 {
-		return 0, errno
+	b, e := s.take(flags&syscall.MSG_PEEK != 0)
+	if e != 0 {
+		return 0, e
 	}
 	n := 0
 	for _, part := range m.Buffers {
@@ -118,9 +118,9 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 func (s *socket) take(peek bool) ([]byte, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errno := s.err; errno != 0 {
+	if e := s.err; e != 0 {
 		s.err = 0
-		return nil, errno
+		return nil, e
 	}
 	if len(s.answers) == 0 {
 		return nil, syscall.EAGAIN

@@ -52,9 +52,9 @@ func path(name []byte) (string, bool) {
 
 // Bind implements kernel.Socket.
 func (s *socket) Bind(addr []byte) syscall.Errno {
-	name, errno := parseAddr(addr)
-	if errno != 0 {
-		return errno
+	name, e := parseAddr(addr)
+	if e != 0 {
+		return e
 	}
 	if p, ok := path(name); ok {
 		return s.bindPath(p, name)
@@ -81,17 +81,17 @@ func (s *socket) bindPath(p string, name []byte) syscall.Errno {
 	s.name = name
 	s.family.mu.Unlock()
 
-	errno := s.family.files.MakeSocketNode(p, syscall.S_IFSOCK|0777, s)
-	if errno == 0 {
+	e := s.family.files.MakeSocketNode(p, syscall.S_IFSOCK|0777, s)
+	if e == 0 {
 		return 0
 	}
 	s.family.mu.Lock()
 	s.name = nil
 	s.family.mu.Unlock()
-	if errno == syscall.EEXIST { // as mknod(2) says it
+	if e == syscall.EEXIST { // as mknod(2) says it
 		return syscall.EADDRINUSE
 	}
-	return errno
+	return e
 }
 
 func (s *socket) bindAbstract(name []byte) syscall.Errno {
@@ -143,9 +143,9 @@ func (s *socket) forgetName() {
 // find returns the socket that addr names, which may have been closed since.
 // The family's lock must not be held.
 func (s *socket) find(addr []byte) (*socket, syscall.Errno) {
-	name, errno := parseAddr(addr)
-	if errno != 0 {
-		return nil, errno
+	name, e := parseAddr(addr)
+	if e != 0 {
+		return nil, e
 	}
 	if p, ok := path(name); ok {
 		return s.findPath(p)
@@ -163,9 +163,9 @@ func (s *socket) find(addr []byte) (*socket, syscall.Errno) {
 }
 
 func (s *socket) findPath(p string) (*socket, syscall.Errno) {
-	owner, errno := s.family.files.LookupSocketNode(p)
-	if errno != 0 {
-		return nil, errno
+	owner, e := s.family.files.LookupSocketNode(p)
+	if e != 0 {
+		return nil, e
 	}
 	other, ok := owner.(*socket)
 	if !ok {

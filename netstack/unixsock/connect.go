@@ -16,9 +16,9 @@ func (s *socket) Connect(addr []byte) syscall.Errno {
 	if s.typ == syscall.SOCK_DGRAM {
 		return s.connectDatagram(addr)
 	}
-	other, errno := s.find(addr)
-	if errno != 0 {
-		return errno
+	other, e := s.find(addr)
+	if e != 0 {
+		return e
 	}
 	cred := s.family.credentials()
 	s.family.mu.Lock()
@@ -39,8 +39,8 @@ func (s *socket) Connect(addr []byte) syscall.Errno {
 		return syscall.EINVAL
 	}
 	s.unblock()
-	if errno := s.autobindForCredentials(); errno != 0 {
-		return errno
+	if e := s.autobindForCredentials(); e != 0 {
+		return e
 	}
 	s.join(other, cred)
 	return 0
@@ -66,9 +66,9 @@ func (s *socket) connectDatagram(addr []byte) syscall.Errno {
 	}
 	var other *socket
 	if binary.NativeEndian.Uint16(addr) != syscall.AF_UNSPEC {
-		var errno syscall.Errno
-		if other, errno = s.find(addr); errno != 0 {
-			return errno
+		var e syscall.Errno
+		if other, e = s.find(addr); e != 0 {
+			return e
 		}
 	}
 	var drop dropped
@@ -79,8 +79,8 @@ func (s *socket) connectDatagram(addr []byte) syscall.Errno {
 		if !s.maySend(other) {
 			return syscall.EPERM
 		}
-		if errno := s.autobindForCredentials(); errno != 0 {
-			return errno
+		if e := s.autobindForCredentials(); e != 0 {
+			return e
 		}
 	}
 	old := s.peer

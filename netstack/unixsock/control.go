@@ -32,9 +32,9 @@ func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, sy
 			switch typ {
 			case syscall.SCM_RIGHTS:
 			case syscall.SCM_CREDENTIALS:
-				c, errno := checkCredentials(control[cmsgHeader:n], own)
-				if errno != 0 {
-					return cred, false, errno
+				c, e := checkCredentials(control[cmsgHeader:n], own)
+				if e != 0 {
+					return cred, false, e
 				}
 				cred, found = c, true
 			default:

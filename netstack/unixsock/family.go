@@ -63,9 +63,9 @@ func New(files Files, credentials func() syscall.Ucred) *Family {
 
 // Socket is a kernel.SocketFactory.
 func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
-	typ, errno := checkType(typ, protocol)
-	if errno != 0 {
-		return nil, errno
+	typ, e := checkType(typ, protocol)
+	if e != 0 {
+		return nil, e
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,9 +74,9 @@ func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
 
 // Pair is a kernel.PairFactory.
 func (f *Family) Pair(typ, protocol int) (kernel.Socket, kernel.Socket, syscall.Errno) {
-	typ, errno := checkType(typ, protocol)
-	if errno != 0 {
-		return nil, nil, errno
+	typ, e := checkType(typ, protocol)
+	if e != 0 {
+		return nil, nil, e
 	}
 	cred := f.credentials()
 	f.mu.Lock()

@@ -25,9 +25,9 @@ func watch(s kernel.Socket, ev kernel.Events) *atomic.Int32 {
 
 func mustPair(t *testing.T, typ int) (kernel.Socket, kernel.Socket) {
 	t.Helper()
-	a, b, errno := New(nodes{}, identity).Pair(typ, 0)
-	if errno != 0 {
-		t.Fatal(errno)
+	a, b, e := New(nodes{}, identity).Pair(typ, 0)
+	if e != 0 {
+		t.Fatal(e)
 	}
 	return a, b
 }
@@ -40,7 +40,7 @@ func TestNotifications(t *testing.T) {
 		t.Errorf("a write notified the reader %d times; want 1", in.Load())
 	}
 	for {
-		if _, errno := a.Write(make([]byte, 10000), 0); errno != 0 {
+		if _, e := a.Write(make([]byte, 10000), 0); e != 0 {
 			break
 		}
 	}
@@ -49,8 +49,8 @@ func TestNotifications(t *testing.T) {
 	}
 	buf := make([]byte, 4096)
 	for a.Readiness()&kernel.EventOut == 0 {
-		if _, errno := b.Read(buf, 0); errno != 0 {
-			t.Fatal(errno)
+		if _, e := b.Read(buf, 0); e != 0 {
+			t.Fatal(e)
 		}
 	}
 	if out.Load() == 0 {
@@ -245,8 +245,8 @@ func FuzzAddress(f *testing.F) {
 	f.Add(addr("\x00x"))
 	f.Add(addr("\x00"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		name, errno := parseAddr(b)
-		if errno == 0 && len(name) > pathSize+1 {
+		name, e := parseAddr(b)
+		if e == 0 && len(name) > pathSize+1 {
 			t.Errorf("parseAddr(%x) = %d bytes", b, len(name))
 		}
 		path(name)

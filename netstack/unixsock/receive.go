@@ -33,10 +33,10 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 		}
 		return 0, syscall.EOPNOTSUPP
 	}
-	r, errno := s.receive(span{many: m.Buffers}, flags)
+	r, e := s.receive(span{many: m.Buffers}, flags)
 	m.Flags, m.AddrLen, m.ControlLen, m.Rights = r.flags, 0, 0, r.rights
-	if errno != 0 {
-		return 0, errno
+	if e != 0 {
+		return 0, e
 	}
 	s.describe(m, &r)
 	return r.n, 0
@@ -65,7 +65,7 @@ func (s *socket) receive(v span, flags int) (received, syscall.Errno) {
 	return s.receivePacket(v, flags)
 }
 
-func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Errno) {
+func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) {
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
@@ -103,8 +103,8 @@ func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Err
 // emptyStream returns why there is nothing to read: an error, the end of the
 // stream (0), or that it has not come yet.
 func (s *socket) emptyStream() syscall.Errno {
-	if errno := s.takeError(); errno != 0 {
-		return errno
+	if e := s.takeError(); e != 0 {
+		return e
 	}
 	if s.shutdown&shutRead != 0 {
 		return 0
@@ -112,7 +112,7 @@ func (s *socket) emptyStream() syscall.Errno {
 	return syscall.EAGAIN
 }
 
-func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Errno) {
+func (s *socket) receivePacket(v span, flags int) (r received, e syscall.Errno) {
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
@@ -120,8 +120,8 @@ func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Err
 	if s.typ == syscall.SOCK_SEQPACKET && s.state != connected {
 		return r, syscall.ENOTCONN
 	}
-	if errno := s.takeError(); errno != 0 {
-		return r, errno
+	if e := s.takeError(); e != 0 {
+		return r, e
 	}
 	if len(s.messages) == 0 {
 		return r, s.emptyPackets(flags)

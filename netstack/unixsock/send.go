@@ -21,18 +21,19 @@ func (s *socket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 		return 0, syscall.EOPNOTSUPP
 	}
 	var out outgoing
-	var errno syscall.Errno
-	if out.cred, out.claimed, errno = sentCredentials(m.Control, s.family.credentials()); errno != 0 {
-		return 0, errno
+	var e syscall.Errno
+	if out.cred, out.claimed, e = sentCredentials(m.Control, s.family.credentials()); e != 0 {
+		return 0, e
 	}
-	for _, r := range m.Rights { // one by one: m's own slice must not escape
+	//lint:ignore S1011 one by one: m's own slice must not escape
+	for _, r := range m.Rights {
 		out.rights = append(out.rights, r)
 	}
-	n, errno := s.send(span{many: m.Buffers}, &out, m.Addr, flags)
+	n, e := s.send(span{many: m.Buffers}, &out, m.Addr, flags)
 	if out.rights == nil {
 		m.Rights = nil
 	}
-	return n, errno
+	return n, e
 }
 
 // send takes bytes of v. It sets out.rights to nil when it has taken them.
@@ -136,21 +137,21 @@ func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
 // question whether the address exists.
 func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Errno) {
 	n := v.len()
-	other, errno := s.admitPacket(n, addr)
-	if errno != 0 {
-		return 0, errno
+	other, e := s.admitPacket(n, addr)
+	if e != 0 {
+		return 0, e
 	}
 	if other == nil {
-		if other, errno = s.find(addr); errno != 0 {
-			return 0, errno
+		if other, e = s.find(addr); e != 0 {
+			return 0, e
 		}
 	}
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	if errno := s.checkReceiver(other, &drop); errno != 0 {
-		return 0, errno
+	if e := s.checkReceiver(other, &drop); e != 0 {
+		return 0, e
 	}
 	s.unblock()
 	m := &message{data: make([]byte, n), from: s, rights: out.rights,
@@ -170,7 +171,7 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 		addr = nil
 	}
 	if len(addr) > 0 {
-		if name, errno := parseAddr(addr); errno != 0 || len(name) == 0 {
+		if name, e := parseAddr(addr); e != 0 || len(name) == 0 {
 			return nil, syscall.EINVAL
 		}
 	}
@@ -179,11 +180,11 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	if len(addr) == 0 && s.peer == nil {
 		return nil, syscall.ENOTCONN
 	}
-	if errno := s.autobindForCredentials(); errno != 0 {
-		return nil, errno
+	if e := s.autobindForCredentials(); e != 0 {
+		return nil, e
 	}
-	if errno := s.roomFor(n); errno != 0 {
-		return nil, errno
+	if e := s.roomFor(n); e != 0 {
+		return nil, e
 	}
 	if len(addr) > 0 {
 		return nil, 0
@@ -195,8 +196,8 @@ func (s *socket) roomFor(n int) syscall.Errno {
 	if n > s.sndbuf-32 { // Linux keeps 32 bytes for itself
 		return syscall.EMSGSIZE
 	}
-	if errno := s.takeError(); errno != 0 {
-		return errno
+	if e := s.takeError(); e != 0 {
+		return e
 	}
 	if s.shutdown&shutWrite != 0 {
 		return syscall.EPIPE
@@ -236,7 +237,7 @@ func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
 
 // takeError returns the pending error and clears it.
 func (s *socket) takeError() syscall.Errno {
-	errno := s.err
+	e := s.err
 	s.err = 0
-	return errno
+	return e
 }

@@ -83,9 +83,9 @@ func (s *socket) connectionBased() bool { return s.typ != syscall.SOCK_DGRAM }
 
 // Read implements kernel.File.
 func (s *socket) Read(p []byte, _ int64) (int, syscall.Errno) {
-	r, errno := s.receive(span{one: p}, 0)
+	r, e := s.receive(span{one: p}, 0)
 	r.discardRights()
-	return r.n, errno
+	return r.n, e
 }
 
 // Write implements kernel.File.
@@ -185,9 +185,9 @@ func (s *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	var n int
 	switch req {
 	case siocInq:
-		var errno syscall.Errno
-		if n, errno = s.unread(); errno != 0 {
-			return 0, errno
+		var e syscall.Errno
+		if n, e = s.unread(); e != 0 {
+			return 0, e
 		}
 	case siocOutq:
 		s.family.mu.Lock()
@@ -196,9 +196,9 @@ func (s *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	default:
 		return 0, syscall.ENOTTY
 	}
-	dst, errno := a.Bytes(2, 4)
-	if errno != 0 {
-		return 0, errno
+	dst, e := a.Bytes(2, 4)
+	if e != 0 {
+		return 0, e
 	}
 	binary.NativeEndian.PutUint32(dst, uint32(n))
 	return 0, 0

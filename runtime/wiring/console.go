@@ -1,5 +1,3 @@
-//go:build tamago
-
 package wiring
 
 import "syscall"

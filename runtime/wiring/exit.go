@@ -1,9 +1,6 @@
-//go:build tamago
-
 package wiring
 
 import (
-	"internal/runtime/exithook"
 	"sync/atomic"
 	"syscall"
 )
@@ -26,7 +23,7 @@ func BeforeExit(f func()) {
 		f()
 	}
 	setPanicHook(beforeExit)
-	exithook.Add(exithook.Hook{F: beforeExit, RunOnFailure: true})
+	addExitHook(beforeExit)
 }
 
 // Exit ends the machine with the program's exit status.
@@ -53,6 +50,9 @@ func raise(sig syscall.Signal) {
 	}()
 }
 
+// pid is the program's process ID.
+const pid = 1
+
 func kill(sig syscall.Signal) {
-	machineCall(syscall.SYS_KILL, 1, uintptr(sig), 0, 0, 0, 0)
+	systemCall(syscall.SYS_KILL, [6]uintptr{pid, uintptr(sig)})
 }

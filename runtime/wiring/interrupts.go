@@ -1,39 +1,37 @@
-//go:build tamago
-
 package wiring
 
 import (
 	"sync"
 	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// Interrupt is a device's interrupt vector with a goroutine waiting for it.
+// Interrupt is an interrupt of a device, with what a goroutine waits on.
 type Interrupt struct {
-	vector int
-	pd     unsafe.Pointer
+	device machine.Device
+	wait   unsafe.Pointer
 }
 
-// firstDevice is the vector of the first (vectorDevice in package runtime).
-const firstDevice = 33
-
-// NewInterrupt takes a vector of this CPU; nil if none is left.
+// NewInterrupt takes a device interrupt of the boot CPU; nil if none is left.
 func NewInterrupt() *Interrupt {
-	v, pd := interrupt()
-	if pd == nil {
+	d, wait := interrupt()
+	if wait == nil {
 		return nil
 	}
-	return &Interrupt{v, pd}
+	return &Interrupt{d, wait}
 }
 
 // Vector returns the number that the device is to send.
-func (i *Interrupt) Vector() uint32 { return uint32(i.vector) }
+func (i *Interrupt) Vector() uint32 { return i.device.Vector() }
 
 // Device returns the number by which the machine knows it.
-func (i *Interrupt) Device() uintptr { return uintptr(i.vector - firstDevice) }
+func (i *Interrupt) Device() machine.Device { return i.device }
 
-// Wait returns once the interrupt has come since it returned last.
+// Wait returns once the interrupt has come since it returned last. It has no error on a
+// machine: a driver's loop is virtio.Serve.
 func (i *Interrupt) Wait() error {
-	waitInterrupt(i.pd)
+	waitInterrupt(i.wait)
 	return nil
 }
 
@@ -104,27 +102,17 @@ func RouteGSI(gsi uint32, level bool) *Interrupt {
 		if irq == nil {
 			return nil
 		}
-		low := uint32(irq.vector)
+		low := irq.Vector()
 		if level {
 			low |= ioapicLevel
 		}
 		reg := ioapicTable + 2*(gsi-a.gsiBase)
-		a.write(reg+1, apicID()<<24)
+		a.write(reg+1, booted.BootAPIC<<24)
 		a.write(reg, low)
 		return irq
 	}
 	return nil
 }
 
-// Registers is a window of mapped device registers; offsets are in bytes.
-type Registers uintptr
-
 // MapRegisters maps n bytes of registers at a physical address, uncached.
-func MapRegisters(phys uint64, n int) Registers { return Registers(mapIO(phys, n)) }
-
-func (r Registers) Read8(off uintptr) uint8       { return *(*uint8)(unsafe.Pointer(uintptr(r) + off)) }
-func (r Registers) Read16(off uintptr) uint16     { return *(*uint16)(unsafe.Pointer(uintptr(r) + off)) }
-func (r Registers) Read32(off uintptr) uint32     { return *(*uint32)(unsafe.Pointer(uintptr(r) + off)) }
-func (r Registers) Write8(off uintptr, v uint8)   { *(*uint8)(unsafe.Pointer(uintptr(r) + off)) = v }
-func (r Registers) Write16(off uintptr, v uint16) { *(*uint16)(unsafe.Pointer(uintptr(r) + off)) = v }
-func (r Registers) Write32(off uintptr, v uint32) { *(*uint32)(unsafe.Pointer(uintptr(r) + off)) = v }
+func MapRegisters(phys uint64, n int) Registers { return mapIO(phys, n) }

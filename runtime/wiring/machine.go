@@ -1,237 +1,192 @@
-//go:build tamago
-
 package wiring
 
 import (
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// The functions of package runtime (machine_api.go there).
+// The contract with the machine half of package runtime. A machine must define the
+// following functions. On the real one (machine_tamago.go) they are private system
+// calls (machine.Call) or functions of package runtime (machine_api.go there); on a
+// host, where only tests run, they are a stand-in (machine_host.go).
+//
+// The program's start and end:
+//
+// func bootInfo() machine.Boot
+//     What the VMM told the machine: command line, initial files, CPUs.
+//
+// func setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr))
+//     Passes the program's system calls to h from now on, and serves interrupts.
+//
+// func runtimeArgs() []string
+// func runtimeEnviron() []string
+//     The program's arguments and environment, as package runtime found them.
+//
+// func isLinked(code uintptr) bool
+//     Whether a weak reference that the linker has set leads to code.
+//
+// func signalWanted(sig uint32) bool
+//     Whether the program has asked for a signal or to ignore it.
+//
+// func setPanicHook(f func())
+// func addExitHook(f func())
+//     Calls f before a panic that nobody recovers, and before os.Exit or the return of
+//     main, end the program.
+//
+// func exit(status int)
+// func setPowerOff(p machine.PowerOff)
+//     Ends the machine with an exit status; what switches it off then.
+//
+// func blockForever()
+//     Does not return: the machine ends.
+//
+// System calls, descriptors and waiting:
+//
+// func systemCall(nr uintptr, n [6]uintptr) (r, errno uintptr)
+//     Makes a system call of the machine half. It does not move the caller's stack.
+//
+// func setPollable(fd int, pollable bool)
+// func notify(fd int, events uint32)
+//     Tells the netpoller of a descriptor, and readies goroutines that wait for events
+//     (EPOLL bits) of it.
+//
+// func adjustWaiters(delta int32)
+//     Counts goroutines that wait for something from outside: no deadlock.
+//
+// func interrupt() (d machine.Device, wait unsafe.Pointer)
+// func waitInterrupt(wait unsafe.Pointer)
+//     Takes a device interrupt, nil if none is left; waits until it has come since
+//     waitInterrupt returned last.
+//
+// func nanotime() int64
+//     Nanoseconds since boot.
+//
+// The console, random numbers, the CPU:
+//
+// func consoleWrite(p []byte)
+// func consoleRead(p []byte) int
+//     Writes all of p; reads what has come in, without waiting.
+//
+// func random(p []byte)
+// func addEntropy(p []byte)
+//     Fills p from the machine's generator; mixes p into it.
+//
+// func cpu() int
+// func busy(cpu int) int64
+// func stolen(cpu int) int64
+//     The CPU that the caller runs on; for how many nanoseconds one has run the program,
+//     and was kept from it by the host.
+//
+// func cpuid(leaf, sub uint32) (a, b, c, d uint32)
+//     The instruction.
+//
+// Memory. Sizes are in bytes:
+//
+// func memory() (total, free uint64)
+// func largePages() uint64
+//     The RAM and its free part; the part of the program's that is in pages of 2 MiB.
+//
+// func limitMemory(limit int64)
+// func moveLimit(old, limit int64) bool
+//     Sets the collector's limit, unless GOMEMLIMIT does; changes it if it is still old.
+//
+// func countFiles(pages *int64)
+//     Says where the number of pages in files is kept, for the report of a lack of memory.
+//
+// func area(addr uintptr) machine.Area
+//     The first area that ends above addr.
+//
+// func takeFrames(n int, used bool) (start, end uint64)
+// func giveFrames(start, end uint64, clean bool)
+// func noticeFreed(d machine.Device, n int)
+//     Takes free memory out of use, by physical address, for the host; returns it; asks
+//     for an interrupt once n free bytes are backed by the host for nothing.
+//
+// func takePages(dst []uint64, floor uint64) int
+// func givePages(pages []uint64)
+//     Fills dst with addresses of free pages while more than floor bytes are free; frees
+//     them.
+//
+// What devices reach:
+//
+// func contiguous(n int) (mem []byte, phys uint64)
+//     Zeroed, page-aligned, physically contiguous memory; nil if there is none.
+//
+// func physical(p unsafe.Pointer) uint64
+// func memoryAt(phys uint64, n int) []byte
+//     The physical address of a resident byte, else 0; RAM or ROM at an address, else nil.
+//
+// func onStack(p unsafe.Pointer) bool
+// func isMapped(p unsafe.Pointer) bool
+//     Whether p lies in the calling goroutine's stack, or in a mapping of a file.
+//
+// func mapIO(phys uint64, n int) Registers
+//     Registers at a physical address, uncached.
+//
+// func outByte(port uint16, v uint8)
+// func inByte(port uint16) uint8
+// func OutWord(port, v uint16)
+// func InWord(port uint16) uint16
+// func OutLong(port uint16, v uint32)
+// func InLong(port uint16) uint32
+// func outAlone(port uint16, v uint32)
+//     I/O ports: OUT and IN; a 32-bit OUT while no other CPU runs a thread.
+//
+// Files that are mapped (package pagecache says what each is for):
+//
+// func setChunks(table []uint64)
+// func reclaim(n int) int
+// func noticeStores(l machine.StoreLimits)
+// func stores() int
+// func newFile(r machine.Reader) (machine.File, syscall.Errno)
+// func freeFile(f machine.File)
+// func mapFile(f machine.File, addr, n, first, prot, flags uintptr) (uintptr, syscall.Errno)
+// func showPage(f machine.File, index uintptr, page uint64) machine.Page
+// func dropPages(f machine.File, first, end uintptr)
+// func setFilePages(f machine.File, pages uintptr)
+// func reachFile(f machine.File, pages uintptr) (grown bool, e syscall.Errno)
+// func collectPages(f machine.File, first, end uintptr, out []machine.Stored, all bool) int
+// func endCollect(f machine.File)
+// func setRuns(f machine.File, runs []machine.Run) syscall.Errno
+//
+// func newReader(s *machine.ReaderSpec) machine.Reader
+// func endReader(r machine.Reader, leaky bool)
+//     Has the machine read over a queue of a disk, 0 if it cannot; says that the device
+//     has ended, and whether it may still write to memory that it was given.
 
-//go:linkname setHandler
-func setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr))
+// booted is what bootInfo returned at the start.
+var booted machine.Boot
 
-//go:linkname machineCall
-//go:noescape
-func machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr)
+// theMachine is the machine as the kernel and the page cache see it: kernel.Machine
+// and pagecache.Machine.
+type theMachine struct{}
 
-//go:linkname setPollable
-func setPollable(fd int, pollable bool)
+var _ kernel.Machine = theMachine{}
 
-//go:linkname notify
-func notify(fd int, events uint32)
+func (theMachine) SetPollable(fd int, pollable bool) { setPollable(fd, pollable) }
+func (theMachine) Ready(fd int, ev kernel.Events)    { notify(fd, uint32(ev)) }
+func (theMachine) ConsoleWrite(p []byte)             { consoleWrite(p) }
+func (theMachine) Waiting(delta int)                 { adjustWaiters(int32(delta)) }
+func (theMachine) Random(p []byte)                   { random(p) }
+func (theMachine) Memory() (total, free uint64)      { return memory() }
+func (theMachine) CommandLine() string               { return booted.CommandLine }
+func (theMachine) InitialFiles() []byte              { return booted.InitialFiles }
+func (theMachine) Nanotime() int64                   { return nanotime() }
+func (theMachine) CPU() int                          { return cpu() }
+func (theMachine) Busy(cpu int) int64                { return busy(cpu) }
+func (theMachine) Stolen(cpu int) int64              { return stolen(cpu) }
+func (theMachine) LargePages() uint64                { return largePages() }
+func (theMachine) Exit(status int)                   { Exit(status) }
 
-//go:linkname adjustWaiters
-func adjustWaiters(delta int32)
-
-//go:linkname consoleWrite
-func consoleWrite(p []byte)
-
-//go:linkname consoleRead
-func consoleRead(p []byte) int
-
-//go:linkname random
-func random(p []byte)
-
-//go:linkname addEntropy
-func addEntropy(p []byte)
-
-//go:linkname memory
-func memory() (total, free uint64)
-
-//go:linkname countFiles
-func countFiles(pages *int64)
-
-//go:linkname limitMemory
-func limitMemory(limit int64)
-
-//go:linkname moveLimit
-func moveLimit(old, limit int64) bool
-
-//go:linkname takeFrames
-func takeFrames(n int, used bool) (start, end uint64)
-
-//go:linkname giveFrames
-func giveFrames(start, end uint64, clean bool)
-
-//go:linkname noticeFreed
-func noticeFreed(vector, n int)
-
-//go:linkname contiguous
-func contiguous(n int) ([]byte, uint64)
-
-//go:linkname physical
-func physical(p unsafe.Pointer) uint64
-
-//go:linkname memoryAt
-func memoryAt(phys uint64, n int) []byte
-
-//go:linkname mapIO
-func mapIO(phys uint64, n int) uintptr
-
-//go:linkname interrupt
-func interrupt() (vector int, pd unsafe.Pointer)
-
-//go:linkname waitInterrupt
-func waitInterrupt(pd unsafe.Pointer)
-
-//go:linkname apicID
-func apicID() uint32
-
-//go:linkname setPowerOff
-func setPowerOff(port, value uint16, reg uintptr, regValue byte)
-
-//go:linkname isLinked
-func isLinked(code uintptr) bool
-
-//go:linkname nanotime
-func nanotime() int64
-
-//go:linkname exit
-func exit(status int)
-
-//go:linkname signalWanted
-func signalWanted(sig uint32) bool
-
-//go:linkname setPanicHook
-func setPanicHook(f func())
-
-//go:linkname commandLine
-func commandLine() string
-
-//go:linkname initialFiles
-func initialFiles() []byte
-
-//go:linkname rsdp
-func rsdp() uint64
-
-//go:linkname cpus
-func cpus() int
-
-//go:linkname cpu
-func cpu() int
-
-//go:linkname busy
-func busy(cpu int) int64
-
-//go:linkname stolen
-func stolen(cpu int) int64
-
-//go:linkname area
-func area(addr uintptr) (start, end, prot uintptr)
-
-//go:linkname largePages
-func largePages() uint64
-
-//go:linkname takePages
-//go:noescape
-func takePages(dst []uint64, floor uint64) int
-
-//go:linkname givePages
-//go:noescape
-func givePages(pages []uint64)
-
-//go:linkname cacheTable
-func cacheTable(table []uint64)
-
-//go:linkname file
-//go:noescape
-func file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr)
-
-//go:linkname isMapped
-func isMapped(p unsafe.Pointer) bool
-
-//go:linkname cpuid
-func cpuid(leaf, sub uint32) (a, b, c, d uint32)
-
-//go:linkname onStack
-func onStack(p unsafe.Pointer) bool
-
-//go:linkname runtimeArgs
-func runtimeArgs() []string
-
-//go:linkname runtimeEnviron
-func runtimeEnviron() []string
-
-// machine is the kernel.Machine of a real machine.
-type machine struct{}
-
-func (machine) SetPollable(fd int, pollable bool) { setPollable(fd, pollable) }
-func (machine) Ready(fd int, ev kernel.Events)    { notify(fd, uint32(ev)) }
-func (machine) ConsoleWrite(p []byte)             { consoleWrite(p) }
-func (machine) Waiting(delta int)                 { adjustWaiters(int32(delta)) }
-func (machine) Random(p []byte)                   { random(p) }
-func (machine) Memory() (total, free uint64)      { return memory() }
-func (machine) CommandLine() string               { return commandLine() }
-func (machine) InitialFiles() []byte              { return initialFiles() }
-func (machine) Nanotime() int64                   { return nanotime() }
-func (machine) CPU() int                          { return cpu() }
-func (machine) Busy(cpu int) int64                { return busy(cpu) }
-func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
-func (machine) LargePages() uint64                { return largePages() }
-func (machine) Exit(status int)                   { Exit(status) }
-
-func (machine) TakePages(dst []uint64, floor uint64) int { return takePages(dst, floor) }
-func (machine) GivePages(pages []uint64)                 { givePages(pages) }
-func (machine) CacheTable(table []uint64)                { cacheTable(table) }
-
-func (machine) MappedFile(op int, f uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
-	r, errno := file(op, f, a)
-	return r, syscall.Errno(errno)
+func (theMachine) Area(addr uintptr) (start, end, prot uintptr) {
+	a := area(addr)
+	return a.Start, a.End, a.Prot
 }
 
-// Reader describes a queue of a disk over which the machine reads pages of mapped
-// files by itself: machReaderSpec in package runtime. Addresses are physical, but for
-// those of registers.
-type Reader struct {
-	Size              uintptr // entries
-	Desc, Avail, Used uintptr
-	Bell, BellWidth   uintptr        // the register that notifies, and its bytes
-	Index             uintptr        // number of the queue
-	Status            uintptr        // InterruptStatus of virtio-mmio, or 0
-	Taken             *atomic.Uint32 // with Status: gets the causes that are taken back, but for used buffers
-	Interrupt         uintptr        // set by NewReader
-	Own               uintptr        // not 0: the interrupt is for this queue alone
-	Legacy            uintptr        // not 0: a legacy device
-	Pages             uintptr        // of one request at most
-}
-
-// reader is where NewReader passes its argument by address: a stack may move.
-var reader Reader
-
-// Operations of file for readers; the others are kernel/pagecache's.
-const (
-	opReader    = 9
-	opReaderEnd = 10
-)
-
-// NewReader makes the machine read over a queue whose interrupt is irq, and returns
-// its handle; 0 if it cannot. It is called at start, by one goroutine.
-func NewReader(r Reader, irq *Interrupt) uintptr {
-	reader = r
-	reader.Interrupt = irq.Device()
-	h, errno := file(opReader, 0, &[5]uintptr{uintptr(unsafe.Pointer(&reader))})
-	if errno != 0 {
-		return 0
-	}
-	return h
-}
-
-// EndReader says that the device has ended; leaky, that it may still write to memory
-// that it was given.
-func EndReader(h uintptr, leaky bool) {
-	var a [5]uintptr
-	if leaky {
-		a[0] = 1
-	}
-	file(opReaderEnd, h, &a)
-}
-
-func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
+func (theMachine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	// The machine half does not move stacks: pointers go as numbers, read
 	// after the last point where this stack could have grown.
 	n := a.N
@@ -240,14 +195,12 @@ func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 			n[i] = uintptr(p)
 		}
 	}
-	r, errno := machineCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
+	r, errno := systemCall(nr, n)
 	return r, syscall.Errno(errno)
 }
 
-func (machine) Area(addr uintptr) (start, end, prot uintptr) { return area(addr) }
-
 // CPUs returns their number and the brand string of cpuid leaves 0x80000002 to 4.
-func (machine) CPUs() (n int, model string) {
+func (theMachine) CPUs() (n int, model string) {
 	var b []byte
 	for leaf := uint32(0x80000002); leaf <= 0x80000004; leaf++ {
 		a, bx, c, d := cpuid(leaf, 0)
@@ -258,20 +211,26 @@ func (machine) CPUs() (n int, model string) {
 	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == ' ') {
 		b = b[:len(b)-1]
 	}
-	return cpus(), string(b)
+	return booted.CPUs, string(b)
 }
 
 // CPUs returns how many CPUs the machine has.
-func CPUs() int { return cpus() }
+//
+//go:linkname CPUs
+func CPUs() int { return booted.CPUs }
 
-// OnStack reports whether p lies in the calling goroutine's stack.
-func OnStack(p unsafe.Pointer) bool { return onStack(p) }
+// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
+func OnStack(b []byte) bool { return onStack(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// NoDMA reports whether a device cannot be given the memory at p, whose physical
-// address may change: the calling goroutine's stack, or a mapping of a disk's file.
-func NoDMA(p unsafe.Pointer) bool { return onStack(p) || isMapped(p) }
+// NoDMA reports whether a device cannot be given b, which is not empty, because its
+// physical address may change: the calling goroutine's stack, or a mapping of a disk's
+// file.
+func NoDMA(b []byte) bool {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	return onStack(p) || isMapped(p)
+}
 
-// Random fills p from the machine's generator; it is an io.Reader.
+// Random fills p from the machine's generator; it is an io.Reader's Read.
 func Random(p []byte) (int, error) {
 	random(p)
 	return len(p), nil
@@ -289,8 +248,8 @@ func Waiting(delta int) { adjustWaiters(int32(delta)) }
 // Nanotime returns nanoseconds since boot.
 func Nanotime() int64 { return nanotime() }
 
-// Contiguous returns zeroed, page-aligned, physically contiguous memory and its
-// physical address; nil if there is none.
+// Contiguous returns n bytes of zeroed, page-aligned, physically contiguous memory and
+// its physical address; nil if there is none.
 func Contiguous(n int) ([]byte, uint64) { return contiguous(n) }
 
 // Physical returns the physical address of a byte of resident memory, else 0.
@@ -310,14 +269,14 @@ func GiveFrames(start, end uint64, clean bool) { giveFrames(start, end, clean) }
 
 // NoticeFreed makes i come once, as soon as n bytes of free memory are backed by
 // the host for nothing; at once if they are already.
-func NoticeFreed(i *Interrupt, n int) { noticeFreed(i.vector, n) }
+func NoticeFreed(i *Interrupt, n int) { noticeFreed(i.device, n) }
 
 // RSDP returns the physical address of the ACPI root pointer, 0 if the VMM gave
 // none.
-func RSDP() uint64 { return rsdp() }
+func RSDP() uint64 { return booted.RSDP }
 
 // APICID returns the boot CPU's local APIC ID.
-func APICID() uint32 { return apicID() }
+func APICID() uint32 { return booted.BootAPIC }
 
 // AddEntropy mixes p into the machine's generator.
 func AddEntropy(p []byte) { addEntropy(p) }
@@ -325,12 +284,17 @@ func AddEntropy(p []byte) { addEntropy(p) }
 // CPUID executes the instruction.
 func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }
 
-// SetPowerOff says what switches the machine off: a 16-bit write to an I/O
-// port, or a byte to a register at a physical address.
+// SetPowerOff says what switches the machine off: a 16-bit write to an I/O port, or,
+// if reg is not 0, a byte to the register at that physical address.
 func SetPowerOff(port, value uint16, reg uint64, regValue byte) {
-	var va uintptr
+	p := machine.PowerOff{Port: port, Value: value, RegisterValue: regValue}
 	if reg != 0 {
-		va = mapIO(reg, 1)
+		p.Register = mapIO(reg, 1).Address()
 	}
-	setPowerOff(port, value, va, regValue)
+	setPowerOff(p)
 }
+
+// CommandLine returns the command line as the VMM gave it.
+//
+//go:linkname CommandLine
+func CommandLine() string { return booted.CommandLine }

@@ -1,11 +1,9 @@
-//go:build tamago
-
-// Package wiring joins the machine half (package runtime), the kernel and the
-// drivers: it is linked into every tamago program and initialises before all
-// of the program's packages. Its subpackages are linked on demand: net when
-// the program links package net, certs when it links crypto/x509.
+// Package wiring joins the machine half (package runtime), the kernel and the drivers:
+// it is linked into every tamago program and initialises before all of the program's
+// packages. Its subpackages are linked on demand: runtime/machine/linked says with what.
 //
-// Start reading at start. docs/architecture.md has the whole picture.
+// Start reading at start; what the machine is asked for is listed in machine.go, and
+// docs/architecture.md has the whole picture.
 package wiring
 
 import (
@@ -21,17 +19,29 @@ var Kernel *kernel.Kernel
 
 func init() { start() }
 
-// start brings the kernel up, in this order.
+// start brings the kernel up, in this order. The subpackages that a program carries
+// follow, as the linker schedules them: disks, devices, certs and net before the
+// program's own packages, power and balloon after them.
 func start() {
-	limitHeap()
-	words := commandLineWords()
-	Kernel = kernel.New(machine{}, options(words))
-	countFiles((*int64)(unsafe.Pointer(Kernel.FilePages())))
-	setHandler(dispatch)
-	startConsole(words)
-	if disks == 0 {
-		Mount(nil)
+	booted = bootInfo()                                      // what the VMM told
+	limitHeap()                                              // the collector leaves room
+	words := commandLineWords()                              // settings
+	Kernel = kernel.New(theMachine{}, options(words))        // system calls, files
+	countFiles((*int64)(unsafe.Pointer(Kernel.FilePages()))) // for the out-of-memory report
+	setHandler(dispatch)                                     // the program's calls arrive
+	startConsole(words)                                      // input
+	if disks == 0 {                                          // else package disks calls it
+		Mount(nil) // the host's folders, the working directory
 	}
+}
+
+// dispatch receives the program's system calls from runtime.kernelCall.
+func dispatch(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
+	r1, r2, errno = Kernel.Dispatch(nr, kernel.Args{N: n, P: p})
+	if ending.Load() {
+		blockForever() // the program is not to see how its disks go
+	}
+	return r1, r2, errno
 }
 
 // Set by the linker (cmd/link/internal/ld/tamago.go): the address of the code that
@@ -54,89 +64,6 @@ func Mount(other func(words []string)) {
 	changeDirectory(words)
 }
 
-// dispatch receives the program's system calls from runtime.kernelCall.
-func dispatch(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
-	r1, r2, errno = Kernel.Dispatch(nr, kernel.Args{N: n, P: p})
-	if ending.Load() {
-		select {} // the program is not to see how its disks go
-	}
-	return r1, r2, errno
-}
-
-// heapLimit is what the collector was told; heapMost what it was told first.
-var heapLimit, heapMost int64
-
-// limitHeap leaves the collector what the image, the page tables and the
-// network's buffers do not need: an eighth of the free memory, at least 2 MiB.
-func limitHeap() {
-	_, free := memory()
-	heapMost = int64(free - max(free/8, 2<<20))
-	heapLimit = heapMost
-	limitMemory(heapMost)
-}
-
-// minHeap is the least that the collector's limit is lowered to.
-const minHeap = 2 << 20
-
-// ShrinkMemory tells the collector that n bytes of the RAM are not there for now.
-// A limit of the program's own stays as it is.
-func ShrinkMemory(n uint64) {
-	limit := max(heapMost-int64(min(n, 1<<62)), minHeap)
-	if limit != heapLimit && moveLimit(heapLimit, limit) {
-		heapLimit = limit
-	}
-}
-
-// commandLineWords returns the decoded words of the command line.
-func commandLineWords() []string {
-	var words []string
-	line := []byte(commandLine())
-	buf := make([]byte, len(line))
-	for {
-		word, rest, more := boot.NextWord(line, buf)
-		if !more {
-			return words
-		}
-		words = append(words, string(word))
-		line = rest
-	}
-}
-
-// AllWords returns the decoded words of the command line.
-func AllWords() []string { return commandLineWords() }
-
-// Words returns the values of the words that begin with prefix, such as "ip=".
-func Words(prefix string) []string {
-	var values []string
-	for _, w := range commandLineWords() {
-		if len(w) >= len(prefix) && w[:len(prefix)] == prefix {
-			values = append(values, w[len(prefix):])
-		}
-	}
-	return values
-}
-
-func options(words []string) kernel.Options {
-	o := kernel.Options{
-		Args:      runtimeArgs(),
-		Env:       runtimeEnviron(),
-		Interrupt: raise,
-	}
-	if len(o.Args) > 0 {
-		o.Path = o.Args[0]
-		if o.Path != "" && o.Path[0] != '/' {
-			o.Path = "/" + o.Path
-		}
-	}
-	for _, w := range words {
-		if v, ok := boot.CutPrefix([]byte(w), "hostname="); ok {
-			o.Hostname = string(v)
-		}
-		o.Terminal = o.Terminal || w == "yolk.tty=1"
-	}
-	return o
-}
-
 // changeDirectory enters the directory that the word cwd= names.
 func changeDirectory(words []string) {
 	for _, w := range words {
@@ -149,8 +76,3 @@ func changeDirectory(words []string) {
 		}
 	}
 }
-
-// CommandLine returns the command line as the VMM gave it.
-//
-//go:linkname CommandLine
-func CommandLine() string { return commandLine() }

@@ -58,9 +58,7 @@ func (d *Device) do(r Request) error {
 	<-w.ready
 	err := w.Err
 	w.Request = Request{Done: w.Done}
-	d.idleMu.Lock()
-	d.idle = append(d.idle, w)
-	d.idleMu.Unlock()
+	d.idle.Put(w)
 	return err
 }
 
@@ -92,11 +90,7 @@ func (d *Device) doAll(list []Request) error {
 
 // waiter takes an idle waiter or makes one.
 func (d *Device) waiter() *waiter {
-	d.idleMu.Lock()
-	defer d.idleMu.Unlock()
-	if n := len(d.idle); n > 0 {
-		w := d.idle[n-1]
-		d.idle = d.idle[:n-1]
+	if w := d.idle.Take(); w != nil {
 		return w
 	}
 	w := &waiter{ready: make(chan struct{}, 1)}

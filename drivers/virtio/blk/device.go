@@ -29,7 +29,6 @@
 package blk
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -115,8 +114,7 @@ type Device struct {
 	lost    list             // requests that the end of the device ended
 	ended   error            // Options.Ended is owed
 
-	idleMu sync.Mutex
-	idle   []*waiter // of ReadAt and its kin
+	idle virtio.IdleList[waiter] // of ReadAt and its kin
 }
 
 // New starts a block device. Its interrupt must be connected already.
@@ -208,11 +206,7 @@ func (d *Device) Info() Info {
 }
 
 // Err returns why the device is not at work, or nil.
-func (d *Device) Err() error {
-	d.life.Lock()
-	defer d.life.Unlock()
-	return d.life.Err()
-}
+func (d *Device) Err() error { return d.life.Err() }
 
 // HandleInterrupt does all that the device may have interrupted for, the
 // completion functions of requests included. An error is final: requests fail

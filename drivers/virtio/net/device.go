@@ -6,43 +6,15 @@
 // One goroutine calls HandleInterrupt (usually through virtio.Serve) and with
 // it the Handler's receiving side; any number may call Send and Kick.
 //
-// Who reads a file after the other: device.go (set-up and end), rx.go, tx.go.
+// Files in reading order: device.go (set-up and end), config.go (what the device
+// says of itself), rx.go, tx.go, header.go (what goes before each packet).
 // The package name is that of the device; importers call it virtionet.
 package net
 
 import (
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
-)
-
-// Features of the network device (§5.1.3).
-const (
-	FeatureCsum      uint64 = 1 << 0  // device completes checksums of sent packets
-	FeatureGuestCsum uint64 = 1 << 1  // driver takes packets with partial checksums
-	FeatureMTU       uint64 = 1 << 3  // device tells the MTU
-	FeatureMAC       uint64 = 1 << 5  // device tells the address
-	FeatureGuestTSO4 uint64 = 1 << 7  // driver takes TCP segments beyond the MTU
-	FeatureGuestTSO6 uint64 = 1 << 8  //
-	FeatureHostTSO4  uint64 = 1 << 11 // device splits TCP segments beyond the MTU
-	FeatureHostTSO6  uint64 = 1 << 12 //
-	FeatureMrgRxbuf  uint64 = 1 << 15 // a received packet may span buffers
-	FeatureStatus    uint64 = 1 << 16 // device tells whether the link is up
-)
-
-const offloads = FeatureCsum | FeatureHostTSO4 | FeatureHostTSO6 |
-	FeatureGuestCsum | FeatureGuestTSO4 | FeatureGuestTSO6 | FeatureMrgRxbuf
-
-// Configuration space (§5.1.4).
-const (
-	configMAC    = 0
-	configStatus = 6
-	configMTU    = 10
-
-	statusLinkUp = 1
-	minMTU       = 68 // RFC 791, and §5.1.4.1
 )
 
 // Errors of this package; each ends the device.
@@ -89,46 +61,30 @@ type Options struct {
 	TxMax     int    // most descriptors for sending (256)
 }
 
-// Info is what a device is and can do.
-type Info struct {
-	MAC       [6]byte
-	HasMAC    bool // false: the user chooses an address
-	MTU       int  // 0: the device does not say, use 1500
-	MinBuffer int  // size that every receive buffer must have
-	Legacy    bool
-	Offloads  Offloads
-}
-
-// Offloads tells which work the two sides leave to each other.
-type Offloads struct {
-	TxChecksum bool // packets with NeedsChecksum may be sent
-	TxTSO4     bool // packets with GSO set may be sent
-	TxTSO6     bool
-	RxChecksum bool // received packets may have NeedsChecksum or DataValid
-	RxTSO4     bool // received packets may have GSO set
-	RxTSO6     bool
-	Mergeable  bool // received packets may span buffers
-}
-
 // Queue numbers (§5.1.2).
 const (
 	rxQueue = 0
 	txQueue = 1
 )
 
-// Device is a network device at work.
+// Device is a network device at work. Any number of goroutines may use it.
+//
+// Locks: life's, then rx.mu, then tx.mu. The Handler's receiving side is called
+// with rx.mu held and may send; so what finds an error there or in Send ends the
+// device with EndSoon.
 type Device struct {
-	t        virtio.Transport
 	mem      virtio.Memory
 	h        Handler
 	features uint64
 	info     Info
 	hdrLen   int
+	link     atomic.Bool
 
-	rx   receiver
-	tx   transmitter
-	link atomic.Bool
-	err  atomic.Pointer[error] // set once: why the device is not at work
+	rx receiver
+	tx transmitter
+
+	life  virtio.Lifecycle // its lock protects what follows
+	moved bool             // Handler.LinkChanged is owed
 }
 
 // New starts a network device. Its interrupt must be connected already: it may
@@ -137,38 +93,34 @@ func New(t virtio.Transport, mem virtio.Memory, h Handler, o Options) (*Device, 
 	if t.DeviceType() != virtio.TypeNet {
 		return nil, ErrNotNet
 	}
-	d := &Device{t: t, mem: mem, h: h}
-	if err := d.start(o); err != nil {
-		virtio.Fail(t)
-		if virtio.Reset(t) == nil {
-			d.rx.freeAll(h)
-		}
+	d := &Device{mem: mem, h: h}
+	d.life.Transport = t
+	d.life.OnConfig = d.updateLink
+	d.life.OnEnd = d.ended
+	if err := d.life.Start(func() error { return d.start(t, o) }); err != nil {
+		d.release()
 		return nil, err
 	}
 	return d, nil
 }
 
-func (d *Device) start(o Options) error {
+func (d *Device) start(t virtio.Transport, o Options) error {
 	wanted := (offloads | FeatureMTU | FeatureMAC | FeatureStatus) &^ o.Without
-	features, err := virtio.Negotiate(d.t, wanted, 0, consistent)
+	features, err := virtio.Negotiate(t, wanted, 0, consistent)
 	if err != nil {
 		return err
 	}
 	d.features = features
-	d.hdrLen = headerSize
-	if d.t.Legacy() && !d.has(FeatureMrgRxbuf) {
-		d.hdrLen = headerSize - 2 // no num_buffers (§5.1.6.1)
-	}
-	if err := d.readConfig(); err != nil {
+	if err := d.readConfig(t); err != nil {
 		return err
 	}
-	if err := d.startRx(orDefault(o.RxBuffers, 64), orDefault(o.RxMax, 256)); err != nil {
+	if err := d.startRx(t, orDefault(o.RxBuffers, 64), orDefault(o.RxMax, 256)); err != nil {
 		return err
 	}
-	if err := d.startTx(orDefault(o.TxMax, 256)); err != nil {
+	if err := d.startTx(t, orDefault(o.TxMax, 256)); err != nil {
 		return err
 	}
-	if err := virtio.Ready(d.t); err != nil {
+	if err := virtio.Ready(t); err != nil {
 		return err
 	}
 	d.Refill()
@@ -182,74 +134,11 @@ func orDefault(n, value int) int {
 	return n
 }
 
-// consistent removes features whose requirements are not offered (§5.1.3.1).
-// Large received packets are taken only in mergeable buffers: without them
-// every buffer would have to hold 64 KiB.
-func consistent(f uint64) uint64 {
-	if f&FeatureCsum == 0 {
-		f &^= FeatureHostTSO4 | FeatureHostTSO6
-	}
-	if f&FeatureGuestCsum == 0 || f&FeatureMrgRxbuf == 0 {
-		f &^= FeatureGuestTSO4 | FeatureGuestTSO6
-	}
-	return f
-}
-
-func (d *Device) has(f uint64) bool { return d.features&f == f }
-
-// readConfig fills info.
-func (d *Device) readConfig() error {
-	info := Info{Legacy: d.t.Legacy(), Offloads: Offloads{
-		TxChecksum: d.has(FeatureCsum),
-		TxTSO4:     d.has(FeatureHostTSO4),
-		TxTSO6:     d.has(FeatureHostTSO6),
-		RxChecksum: d.has(FeatureGuestCsum),
-		RxTSO4:     d.has(FeatureGuestTSO4),
-		RxTSO6:     d.has(FeatureGuestTSO6),
-		Mergeable:  d.has(FeatureMrgRxbuf),
-	}}
-	up := true
-	err := virtio.ReadConfig(d.t, func(r virtio.Registers) {
-		for i := range info.MAC {
-			info.MAC[i] = r.Read8(configMAC + uintptr(i))
-		}
-		if d.has(FeatureMTU) {
-			info.MTU = int(r.Read16(configMTU))
-		}
-		if d.has(FeatureStatus) {
-			up = r.Read16(configStatus)&statusLinkUp != 0
-		}
-	})
-	if err != nil {
-		return err
-	}
-	if d.has(FeatureMTU) && info.MTU < minMTU {
-		return ErrMTU
-	}
-	// A group address, or none, is nobody's own address.
-	info.HasMAC = d.has(FeatureMAC) && info.MAC[0]&1 == 0 && info.MAC != [6]byte{}
-	if !info.HasMAC {
-		info.MAC = [6]byte{}
-	}
-	info.MinBuffer = minBuffer(info, d.hdrLen)
-	d.info = info
-	d.link.Store(up)
-	return nil
-}
-
 // Info returns what the device is and can do.
 func (d *Device) Info() Info { return d.info }
 
-// LinkUp reports whether the link is up; always, if the device does not tell.
-func (d *Device) LinkUp() bool { return d.link.Load() }
-
 // Err returns why the device is not at work, or nil.
-func (d *Device) Err() error {
-	if p := d.err.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
+func (d *Device) Err() error { return d.life.Err() }
 
 // HandleInterrupt does all that the device may have interrupted for. An error
 // is final, and the Handler is told too.
@@ -257,10 +146,8 @@ func (d *Device) HandleInterrupt() error {
 	if err := d.Err(); err != nil {
 		return err
 	}
-	if d.t.Acknowledge()&virtio.CauseConfig != 0 {
-		if err := d.HandleConfigChange(); err != nil {
-			return err
-		}
+	if d.life.Transport.Acknowledge()&virtio.CauseConfig != 0 {
+		d.HandleConfigChange()
 	}
 	// A device may have only one interrupt for both queues, and looking at a
 	// ring costs little, so always both.
@@ -272,88 +159,42 @@ func (d *Device) HandleInterrupt() error {
 // HandleConfigChange handles an interrupt that is for changes of configuration
 // and status alone (a message of its own on PCI).
 func (d *Device) HandleConfigChange() error {
-	if err := d.Err(); err != nil {
-		return err
+	err := d.life.HandleConfigChange()
+	d.life.Lock()
+	moved := d.moved
+	d.moved = false
+	d.life.Unlock()
+	if moved {
+		d.h.LinkChanged(d.LinkUp())
 	}
-	if err := virtio.CheckStatus(d.t); err != nil {
-		d.fail(err)
-		return err
-	}
-	if !d.has(FeatureStatus) {
-		return nil
-	}
-	up := true
-	err := virtio.ReadConfig(d.t, func(r virtio.Registers) {
-		up = r.Read16(configStatus)&statusLinkUp != 0
-	})
-	if err != nil {
-		d.fail(err)
-		return err
-	}
-	if d.link.Swap(up) != up {
-		d.h.LinkChanged(up)
-	}
-	return nil
-}
-
-// fail ends the device. It may be called with locks held, so the buffers are
-// returned by another goroutine.
-func (d *Device) fail(err error) {
-	if d.err.CompareAndSwap(nil, &err) {
-		go func() {
-			d.release()
-			d.h.Failed(err)
-		}()
-	}
+	return err
 }
 
 // Close stops the device and returns all buffers to the Handler.
-func (d *Device) Close() {
-	err := error(virtio.ErrClosed)
-	if d.err.CompareAndSwap(nil, &err) {
-		d.release()
+func (d *Device) Close() { d.life.Close() }
+
+// ended returns the buffers of a device that was reset, and tells the Handler,
+// with life's lock held.
+func (d *Device) ended(err error) {
+	d.release()
+	if err != virtio.ErrClosed {
+		go d.h.Failed(err)
 	}
 }
 
-// release resets the device and returns its buffers. If the device does not
-// confirm the reset, it may still write to them: then they are never returned.
+// release returns the buffers of a device that was reset. If the device has not
+// confirmed that, it may still write to them: then they are never returned.
 func (d *Device) release() {
 	d.rx.mu.Lock()
 	defer d.rx.mu.Unlock()
 	d.tx.mu.Lock()
 	defer d.tx.mu.Unlock()
-	d.tx.timer.Stop()
-	if virtio.Reset(d.t) != nil {
+	if d.tx.timer != nil {
+		d.tx.timer.Stop()
+	}
+	if d.life.Transport.Status() != 0 {
 		return
 	}
 	d.rx.freeAll(d.h)
 	d.tx.freeAll(d.h)
-}
-
-// receiver and transmitter hold what belongs to one direction; mu protects it.
-type receiver struct {
-	mu      sync.Mutex
-	q       *virtio.Queue
-	slots   []rxSlot // by head descriptor
-	posted  int      // buffers that the device holds
-	target  int      // buffers that it should hold
-	max     int
-	split   bool // the header needs a descriptor of its own
-	segs    []virtio.Segment
-	packets []Packet
-	buffers []Buffer
-}
-
-type transmitter struct {
-	mu      sync.Mutex
-	q       *virtio.Queue
-	owners  []txSlot // by head descriptor
-	headers []byte   // by head descriptor, headerStride apart
-	hdrPhys uint64
-	segs    []virtio.Segment
-	full    bool // Send has failed, and Writable is owed
-	room    bool // since then the device has finished something
-	timer   *time.Timer
-	armed   bool
-	delay   time.Duration
 }

@@ -1,6 +1,10 @@
 package net
 
-import "github.com/yolk-unikernel/yolk/drivers/virtio"
+import (
+	"sync"
+
+	"github.com/yolk-unikernel/yolk/drivers/virtio"
+)
 
 // Packet is one received packet.
 type Packet struct {
@@ -13,6 +17,20 @@ type Packet struct {
 type Buffer struct {
 	Data  []byte
 	Owner any
+}
+
+// receiver is the receiving side; mu protects it.
+type receiver struct {
+	mu      sync.Mutex
+	q       *virtio.Queue
+	slots   []rxSlot // by head descriptor
+	posted  int      // buffers that the device holds
+	target  int      // buffers that it should hold
+	max     int
+	split   bool // the header needs a descriptor of its own
+	segs    []virtio.Segment
+	packets []Packet
+	buffers []Buffer
 }
 
 type rxSlot struct {
@@ -38,8 +56,8 @@ func minBuffer(info Info, hdrLen int) int {
 	return hdrLen + 18 + mtu
 }
 
-func (d *Device) startRx(begin, max int) error {
-	q, err := virtio.NewQueue(d.t, d.mem, d.features, rxQueue, max)
+func (d *Device) startRx(t virtio.Transport, begin, max int) error {
+	q, err := virtio.NewQueue(t, d.mem, d.features, rxQueue, max)
 	if err != nil {
 		return err
 	}
@@ -52,7 +70,7 @@ func (d *Device) startRx(begin, max int) error {
 	d.rx.buffers = make([]Buffer, 0, rxBatch)
 	// §5.1.6.1.1: a legacy device without ANY_LAYOUT wants the header in a
 	// descriptor of its own; mergeable buffers are exempt by custom.
-	d.rx.split = d.t.Legacy() && !d.has(virtio.FeatureAnyLayout) && !d.has(FeatureMrgRxbuf)
+	d.rx.split = t.Legacy() && !d.has(virtio.FeatureAnyLayout) && !d.has(FeatureMrgRxbuf)
 	d.rx.mu.Lock()
 	defer d.rx.mu.Unlock()
 	if err := d.fill(); err != nil {
@@ -110,7 +128,7 @@ func (d *Device) refill() {
 		return
 	}
 	if err := d.fill(); err != nil {
-		d.fail(err)
+		d.life.EndSoon(err)
 		return
 	}
 	d.rx.q.Kick()
@@ -128,7 +146,7 @@ func (d *Device) receive() {
 	for d.Err() == nil {
 		n, waiting := d.collect()
 		if err := rx.q.Err(); err != nil {
-			d.fail(err)
+			d.life.EndSoon(err)
 		}
 		taken += n
 		d.grow(taken)
@@ -161,7 +179,7 @@ func (d *Device) collect() (taken, waiting int) {
 		}
 		slot := &rx.slots[head]
 		if int(written) < d.hdrLen {
-			d.fail(ErrShortPacket)
+			d.life.EndSoon(ErrShortPacket)
 			break
 		}
 		// The device can write to the buffer as long as it likes, even now:
@@ -173,7 +191,7 @@ func (d *Device) collect() (taken, waiting int) {
 			n = int(get16(slot.buf[headerSize-2:]))
 		}
 		if n == 0 || n > rx.q.Size() {
-			d.fail(ErrNumBuffers)
+			d.life.EndSoon(ErrNumBuffers)
 			break
 		}
 		if n > pending {

@@ -1,6 +1,7 @@
 package net
 
 import (
+	"sync"
 	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
@@ -22,13 +23,29 @@ const (
 	reapMax   = time.Second
 )
 
+// transmitter is the sending side; mu protects it.
+type transmitter struct {
+	mu      sync.Mutex
+	q       *virtio.Queue
+	owners  []txSlot // by head descriptor
+	headers []byte   // by head descriptor, headerStride apart
+	hdrPhys uint64
+	segs    []virtio.Segment
+	hurry   bool // an interrupt was asked for: Hasten
+	full    bool // Send has failed, and Writable is owed
+	room    bool // since then the device has finished something
+	timer   *time.Timer
+	armed   bool
+	delay   time.Duration
+}
+
 type txSlot struct {
 	owner any
 	held  bool // the device holds this head
 }
 
-func (d *Device) startTx(max int) error {
-	q, err := virtio.NewQueue(d.t, d.mem, d.features, txQueue, max)
+func (d *Device) startTx(t virtio.Transport, max int) error {
+	q, err := virtio.NewQueue(t, d.mem, d.features, txQueue, max)
 	if err != nil {
 		return err
 	}
@@ -133,8 +150,12 @@ func (d *Device) reap() (n int) {
 		d.h.Sent(owner)
 		n++
 	}
+	if tx.hurry && !tx.full && tx.q.InFlight() == 0 {
+		tx.hurry = false
+		tx.q.DisableInterrupts()
+	}
 	if err := tx.q.Err(); err != nil {
-		d.fail(err)
+		d.life.EndSoon(err)
 	}
 	return n
 }
@@ -158,6 +179,23 @@ func (d *Device) Kick() {
 	if notify {
 		tx.q.Notify()
 	}
+}
+
+// Hasten asks for an interrupt when the device has read all that it holds now.
+// Otherwise Handler.Sent may come late: with the next Kick or received packet, or
+// after up to a second.
+func (d *Device) Hasten() {
+	tx := &d.tx
+	tx.mu.Lock()
+	for d.Err() == nil && tx.q.InFlight() > 0 {
+		tx.hurry = true
+		tx.q.Kick()
+		if !tx.q.EnableInterrupts(tx.q.InFlight() - 1) {
+			break
+		}
+		d.reap() // that is so already
+	}
+	d.unlockTx()
 }
 
 // completeTx reaps.

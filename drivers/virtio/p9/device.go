@@ -42,11 +42,12 @@ type Device struct {
 	mem virtio.Memory
 	tag string
 
+	idle virtio.IdleList[waiter]
+
 	life  virtio.Lifecycle // its lock protects what follows
 	room  sync.Cond        // signalled when the queue has gained room, and at the end
 	q     *virtio.Queue
 	slots []*waiter // by head descriptor: who waits for it
-	idle  []*waiter
 }
 
 // New starts a 9P transport. Its interrupt must be connected already.

@@ -99,11 +99,7 @@ func (d *Device) complete() {
 
 // waiter takes an idle waiter or makes one.
 func (d *Device) waiter() *waiter {
-	d.life.Lock()
-	defer d.life.Unlock()
-	if n := len(d.idle); n > 0 {
-		w := d.idle[n-1]
-		d.idle = d.idle[:n-1]
+	if w := d.idle.Take(); w != nil {
 		return w
 	}
 	return &waiter{ready: make(chan struct{}, 1)}
@@ -111,7 +107,5 @@ func (d *Device) waiter() *waiter {
 
 func (d *Device) release(w *waiter) {
 	w.segs, w.n, w.err = w.segs[:0], 0, nil
-	d.life.Lock()
-	d.idle = append(d.idle, w)
-	d.life.Unlock()
+	d.idle.Put(w)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // hole is the Offset of a DataRange of zeroes.
@@ -23,8 +24,8 @@ type content struct {
 }
 
 var (
-	_ pagecache.Backing = (*content)(nil)
-	_ pagecache.Placer  = (*content)(nil)
+	_ pagecache.Backing      = (*content)(nil)
+	_ pagecache.ExtentMapper = (*content)(nil)
 )
 
 func newContent(fs *FS, ranges []format.DataRange) *content {
@@ -123,10 +124,10 @@ func (c *content) NextData(off int64) (start, end int64, e syscall.Errno) {
 }
 
 // Reader is the machine's way to the disk.
-func (c *content) Reader() uintptr { return c.fs.opt.Reader }
+func (c *content) Reader() machine.Reader { return c.fs.opt.Reader }
 
 // Runs lists what lies on the device in whole pages.
-func (c *content) Runs() (list []pagecache.Run, _ syscall.Errno) {
+func (c *content) Runs() (list []machine.Run, _ syscall.Errno) {
 	for i, r := range c.ranges {
 		start := c.ends[i] - r.Size
 		skip := -start & (pagecache.PageSize - 1)
@@ -134,7 +135,7 @@ func (c *content) Runs() (list []pagecache.Run, _ syscall.Errno) {
 		if r.Offset == hole || pages <= 0 || at%int64(c.fs.dev.BlockSize()) != 0 || at > c.fs.dev.Size()-pages*pagecache.PageSize {
 			continue
 		}
-		list = append(list, pagecache.Run{
+		list = append(list, machine.Run{
 			First: uintptr((start + skip) / pagecache.PageSize), Pages: uintptr(pages), Sector: uintptr(at / 512),
 		})
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // Options say how an image is mounted.
@@ -30,7 +31,7 @@ type Options struct {
 	Kernel *kernel.Kernel
 	Cache  *pagecache.Cache
 	Dev    uint64            // st_dev of its files
-	Reader uintptr           // pagecache.Placer
+	Reader machine.Reader    // pagecache.ExtentMapper
 	Log    func(line string) // what is wrong in the image
 }
 

@@ -113,38 +113,38 @@ func mount(t testing.TB, d block.Device) (*FS, error) {
 
 // walk describes what is mounted. What it meets of errors it hands to fail, and
 // goes on.
-func (f *FS) walk(fail func(name string, e syscall.Errno)) map[string]entry {
+func (m *FS) walk(fail func(name string, e syscall.Errno)) map[string]entry {
 	tree := map[string]entry{}
 	var visit func(i kernel.Inode, name string, depth int)
 	visit = func(i kernel.Inode, name string, depth int) {
 		var st syscall.Stat_t
 		i.Stat(&st)
-		e := entry{Mode: st.Mode, Mtime: st.Mtim.Sec}
+		found := entry{Mode: st.Mode, Mtime: st.Mtim.Sec}
 		if x, ok := i.(kernel.Xattrs); ok {
-			if v, errno := x.GetXattr("user.colour"); errno == 0 {
-				e.Xattr = string(v)
+			if v, e := x.GetXattr("user.colour"); e == 0 {
+				found.Xattr = string(v)
 			}
 		}
-		var errno syscall.Errno
+		var e syscall.Errno
 		switch i := i.(type) {
 		case kernel.Directory:
 			if depth < 6 {
 				visitAll(i, name, func(n string, c kernel.Inode) { visit(c, path.Join(name, n), depth+1) }, fail)
 			}
 		case kernel.Symlink:
-			e.Size = st.Size
-			if e.Content, errno = i.Readlink(); errno != 0 {
-				fail(name, errno)
+			found.Size = st.Size
+			if found.Content, e = i.Readlink(); e != 0 {
+				fail(name, e)
 			}
 		case *node:
-			e.Size = st.Size
-			if e.Content, errno = content16(i, st.Size); errno != 0 {
-				fail(name, errno)
+			found.Size = st.Size
+			if found.Content, e = content16(i, st.Size); e != 0 {
+				fail(name, e)
 			}
 		}
-		tree[name] = e
+		tree[name] = found
 	}
-	visit(f.Root(), ".", 0)
+	visit(m.Root(), ".", 0)
 	return tree
 }
 
@@ -157,14 +157,14 @@ func visitAll(d kernel.Directory, name string, f func(string, kernel.Inode), fai
 	}
 	for pos := int64(0); ; {
 		last := pos
-		e := o.(kernel.DirReader).ReadDir(pos, func(e kernel.DirEntry) bool {
-			pos = e.Next
-			i, errno := d.Lookup(e.Name)
-			if errno != 0 {
-				fail(path.Join(name, e.Name), errno)
+		e := o.(kernel.DirReader).ReadDir(pos, func(entry kernel.DirEntry) bool {
+			pos = entry.Next
+			i, e := d.Lookup(entry.Name)
+			if e != 0 {
+				fail(path.Join(name, entry.Name), e)
 				return true
 			}
-			f(e.Name, i)
+			f(entry.Name, i)
 			return pos%7 != 0 // as a full buffer would
 		})
 		if e != 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 	"github.com/yolk-unikernel/yolk/kernel/kerneltest"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // mapMachine is a machine whose mappings are copies of the pages that the cache
@@ -19,31 +20,33 @@ import (
 type mapMachine struct {
 	*kerneltest.Machine
 	t     *testing.T
-	pages map[uintptr]uintptr // by index in the file: addresses
+	pages map[uintptr]uint64 // by index in the file: addresses
 }
 
-func (m *mapMachine) MappedFile(op int, _ uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
-	const opNew, opMap, opInstall = 0, 2, 3 // pagecache/mapping.go
-	switch op {
-	case opNew:
-		m.pages = map[uintptr]uintptr{}
-		return 1, 0
-	case opInstall:
-		m.pages[a[0]] = a[1]
-	case opMap:
-		b, err := syscall.Mmap(-1, 0, int(a[1]), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
-		if err != nil {
-			return 0, syscall.ENOMEM
-		}
-		m.t.Cleanup(func() { syscall.Munmap(b) })
-		for i := range a[1] / pagecache.PageSize {
-			if p := m.pages[a[2]+i]; p != 0 {
-				copy(b[i*pagecache.PageSize:], memory(p, pagecache.PageSize))
-			}
-		}
-		return uintptr(unsafe.Pointer(&b[0])), 0
+func (m *mapMachine) NewFile(machine.Reader) (machine.File, syscall.Errno) {
+	m.pages = map[uintptr]uint64{}
+	return 1, 0
+}
+
+func (m *mapMachine) ReachFile(machine.File, uintptr) (bool, syscall.Errno) { return false, 0 }
+
+func (m *mapMachine) ShowPage(_ machine.File, index uintptr, page uint64) machine.Page {
+	m.pages[index] = page
+	return 0
+}
+
+func (m *mapMachine) MapFile(_ machine.File, _, n, first, _, _ uintptr) (uintptr, syscall.Errno) {
+	b, err := syscall.Mmap(-1, 0, int(n), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_PRIVATE|syscall.MAP_ANON)
+	if err != nil {
+		return 0, syscall.ENOMEM
 	}
-	return 0, 0
+	m.t.Cleanup(func() { syscall.Munmap(b) })
+	for i := range n / pagecache.PageSize {
+		if p := m.pages[first+i]; p != 0 {
+			copy(b[i*pagecache.PageSize:], memory(uintptr(p), pagecache.PageSize))
+		}
+	}
+	return uintptr(unsafe.Pointer(&b[0])), 0
 }
 
 // memory returns n bytes at an address.

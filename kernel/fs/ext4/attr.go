@@ -77,9 +77,9 @@ func (i *Inode) SetAttr(mask AttrMask, a Attr) syscall.Errno {
 		}
 		return 0
 	}
-	o, errno := fs.begin(2, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.begin(2, 0)
+	if e != 0 {
+		return e
 	}
 	i.take(mask, a)
 	return o.end(i.write(o))

@@ -32,9 +32,9 @@ func (fs *FS) baseBits(n uint32, b []byte) {
 // bitmapBuf reads the block bitmap of a group whose bitmap is initialised. Caller
 // holds g.mu.
 func (fs *FS) bitmapBuf(g *group) (*jbd2.Buffer, syscall.Errno) {
-	b, errno := fs.j.Get(fs.blockBitmap(g))
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(fs.blockBitmap(g))
+	if e != 0 {
+		return nil, e
 	}
 	if atomic.LoadUint32(&b.Check)&checkedBitmap == 0 {
 		if !fs.bitmapSumGood(g, dBlockCsum, dBlockCsumHi, b.Data[:fs.blocksPer/8]) {
@@ -58,10 +58,10 @@ func (fs *FS) load(g *group) syscall.Errno {
 	if fs.uninitBlocks(g) {
 		fs.baseBits(g.n, mem)
 	} else {
-		b, errno := fs.bitmapBuf(g)
-		if errno != 0 {
+		b, e := fs.bitmapBuf(g)
+		if e != 0 {
 			fs.spoil(g)
-			return errno
+			return e
 		}
 		copy(mem, b.Data)
 		b.Put()
@@ -141,8 +141,8 @@ func (fs *FS) pieces(phys, n uint64, f func(g *group, bit, n uint32) syscall.Err
 	for n > 0 {
 		g, bit := fs.group[fs.groupOf(phys)], fs.bitOf(phys)
 		part := min(n, uint64(fs.blocksPer-bit))
-		if errno := f(g, bit, uint32(part)); errno != 0 {
-			return errno
+		if e := f(g, bit, uint32(part)); e != 0 {
+			return e
 		}
 		phys, n = phys+part, n-part
 	}
@@ -157,9 +157,9 @@ func (o *op) use(phys, n uint64) syscall.Errno {
 	return fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		b, errno := o.writableBitmap(g)
-		if errno != 0 {
-			return errno
+		b, e := o.writableBitmap(g)
+		if e != 0 {
+			return e
 		}
 		if !allClear(b.Data, bit, n) || fs.descFree(g.desc) < n {
 			b.Put()
@@ -180,18 +180,18 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 	if !fs.usable(phys, n) {
 		return fs.corrupt("freed block lies in the file system's tables:", phys)
 	}
-	errno := fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {
+	e := fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.bad {
 			return 0 // lost until e2fsck
 		}
-		if errno := fs.load(g); errno != 0 {
-			return errno
+		if e := fs.load(g); e != 0 {
+			return e
 		}
-		b, errno := o.writableBitmap(g)
-		if errno != 0 {
-			return errno
+		b, e := o.writableBitmap(g)
+		if e != 0 {
+			return e
 		}
 		if !allSet(b.Data, bit, n) || !allSet(g.mem, bit, n) || fs.descFree(g.desc)+n > fs.groupBlocks(g.n) {
 			b.Put()
@@ -205,10 +205,10 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 		o.h.OnCommit(func() { fs.afterFree(freed{g, bit, n}) })
 		return 0
 	})
-	if errno == 0 && meta {
+	if e == 0 && meta {
 		o.h.Revoke(phys, uint32(n))
 	}
-	return errno
+	return e
 }
 
 // giveBack makes bits of g.mem clear that the disk's bitmap has clear.

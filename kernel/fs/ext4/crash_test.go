@@ -61,8 +61,8 @@ func (w *keep) step() {
 
 // old removes or overwrites a file.
 func (w *keep) old(k int) {
-	i, errno := w.dir.Lookup(fmt.Sprint("kept", k))
-	if errno != 0 {
+	i, e := w.dir.Lookup(fmt.Sprint("kept", k))
+	if e != 0 {
 		return
 	}
 	defer i.Put()
@@ -96,10 +96,10 @@ func checkKept(t *testing.T, f *FS, marks []any) error {
 		}
 		name := fmt.Sprint(file.dir, "/kept", file.k)
 		i := walk(t, f, name)
-		got, errno := readAll(i)
+		got, e := readAll(i)
 		i.Put()
-		if errno != 0 || string(got) != string(version(file.k, v)) {
-			return fmt.Errorf("%s: %v or wrong data", name, errno)
+		if e != 0 || string(got) != string(version(file.k, v)) {
+			return fmt.Errorf("%s: %v or wrong data", name, e)
 		}
 	}
 	for name := range dirs {
@@ -120,15 +120,15 @@ func checkStale(t *testing.T, dir *Inode) error {
 		if n, _ := fmt.Sscanf(strings.TrimPrefix(strings.TrimPrefix(name, "new"), "kept"), "%d", &k); n != 1 {
 			continue
 		}
-		i, errno := dir.Lookup(name)
-		if errno != 0 {
-			return fmt.Errorf("%s: %v", name, errno)
+		i, e := dir.Lookup(name)
+		if e != 0 {
+			return fmt.Errorf("%s: %v", name, e)
 		}
-		got, errno := readAll(i)
+		got, e := readAll(i)
 		i.Put()
 		a, b, d := version(k, 1), version(k, 2), version(k, 3)
-		if errno != 0 || len(got) > len(a) {
-			return fmt.Errorf("%s: %v, %d bytes of %d", name, errno, len(got), len(a))
+		if e != 0 || len(got) > len(a) {
+			return fmt.Errorf("%s: %v, %d bytes of %d", name, e, len(got), len(a))
 		}
 		for at, c := range got {
 			if c != 0 && c != a[at] && c != b[at] && c != d[at] {
@@ -236,8 +236,8 @@ func TestReuse(t *testing.T) {
 	r := root(t, f)
 	for k := range 60 {
 		create(t, r, fmt.Sprint("dir", k), typeDir|0o755).Put()
-		l, errno := r.Symlink(fmt.Sprint("link", k), strings.Repeat("l", 300), 0, 0)
-		ok(t, errno)
+		l, e := r.Symlink(fmt.Sprint("link", k), strings.Repeat("l", 300), 0, 0)
+		ok(t, e)
 		l.Put()
 	}
 	i := create(t, r, "tree", typeReg|0o644)
@@ -264,8 +264,8 @@ func TestReuse(t *testing.T) {
 	for _, loss := range []blocktest.Loss{blocktest.Nothing, blocktest.All} {
 		disk := c.Disk(loss, rand.New(rand.NewPCG(1, 1)))
 		g := mount(t, disk, Options{})
-		got, errno := readAll(walk(t, g, "full"))
-		ok(t, errno)
+		got, e := readAll(walk(t, g, "full"))
+		ok(t, e)
 		if int64(len(got)) != n {
 			t.Fatalf("%d bytes, want %d", len(got), n)
 		}
@@ -301,10 +301,10 @@ func TestFreedWaits(t *testing.T) {
 	for at := start; at <= rec.Len(); at++ {
 		c.To(at)
 		g := mount(t, c.Disk(blocktest.Nothing, nil), Options{Log: func(string) {}})
-		if i, errno := root(t, g).Lookup("a"); errno == 0 {
+		if i, e := root(t, g).Lookup("a"); e == 0 {
 			seen++
-			got, errno := readAll(i)
-			ok(t, errno)
+			got, e := readAll(i)
+			ok(t, e)
 			for off := int64(0); off < n; off += 1 << 14 {
 				same(t, fmt.Sprintf("cut at %d, block at %d", at, off), got[off:off+1<<14], pattern(int(off), 1<<14))
 			}

@@ -61,9 +61,9 @@ func (fs *FS) direntAt(d []byte, off, limit int) (e dirent, ok bool) {
 
 // dirBlock reads block l of a directory, checked. Caller holds i.mu.
 func (i *Inode) dirBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
-	b, errno := i.rawDirBlock(l)
-	if errno != 0 {
-		return nil, errno
+	b, e := i.rawDirBlock(l)
+	if e != 0 {
+		return nil, e
 	}
 	if atomic.LoadUint32(&b.Check)&checkedDir != 0 {
 		return b, 0
@@ -89,9 +89,9 @@ func (i *Inode) rawDirBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	if l >= i.size>>i.fs.blockBits {
 		return nil, i.fs.corrupt("block number in directory", uint64(i.ino))
 	}
-	m, errno := i.lookup(l, 1)
-	if errno != 0 {
-		return nil, errno
+	m, e := i.lookup(l, 1)
+	if e != 0 {
+		return nil, e
 	}
 	if !m.written() {
 		return nil, i.fs.corrupt("hole in directory", uint64(i.ino))
@@ -154,17 +154,17 @@ func (i *Inode) lookupName(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
 		if l%16 == 1 {
 			i.prefetch(l, 16)
 		}
-		b, errno := i.firstBlock(l)
-		if errno != 0 {
-			return nil, dirent{}, errno
+		b, e := i.firstBlock(l)
+		if e != 0 {
+			return nil, dirent{}, e
 		}
-		e, errno := i.scanAny(b, name, l)
-		if errno == 0 && e.off >= 0 {
-			return b, e, 0
+		d, e := i.scanAny(b, name, l)
+		if e == 0 && d.off >= 0 {
+			return b, d, 0
 		}
 		b.Put()
-		if errno != 0 {
-			return nil, e, errno
+		if e != 0 {
+			return nil, d, e
 		}
 	}
 	return nil, dirent{}, syscall.ENOENT
@@ -188,7 +188,7 @@ func (i *Inode) scanAny(b *jbd2.Buffer, name string, l uint64) (dirent, syscall.
 // prefetch reads ahead n blocks of the directory from l on, if they lie together.
 func (i *Inode) prefetch(l, n uint64) {
 	n = min(n, i.size>>i.fs.blockBits-l)
-	if m, errno := i.lookup(l, n); errno == 0 && m.written() && m.n > 1 {
+	if m, e := i.lookup(l, n); e == 0 && m.written() && m.n > 1 {
 		i.fs.j.Prefetch(m.phys, int(m.n))
 	}
 }
@@ -198,9 +198,9 @@ func (i *Inode) prefetch(l, n uint64) {
 func (i *Inode) Lookup(name string) (*Inode, syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	ino, errno := i.lookupIno(name)
-	if errno != 0 {
-		return nil, errno
+	ino, e := i.lookupIno(name)
+	if e != 0 {
+		return nil, e
 	}
 	return i.child(ino)
 }
@@ -210,18 +210,18 @@ func (i *Inode) child(ino uint32) (*Inode, syscall.Errno) {
 	if ino != rootIno && ino < i.fs.firstIno {
 		return nil, i.fs.corrupt("entry names a special inode, directory", uint64(i.ino))
 	}
-	c, errno := i.fs.inode(ino)
-	if errno == syscall.ESTALE {
+	c, e := i.fs.inode(ino)
+	if e == syscall.ESTALE {
 		return nil, i.fs.corrupt("entry names a free inode, directory", uint64(i.ino))
 	}
-	return c, errno
+	return c, e
 }
 
 func (i *Inode) lookupIno(name string) (uint32, syscall.Errno) {
-	b, e, errno := i.lookupName(name)
-	if errno != 0 {
-		return 0, errno
+	b, d, e := i.lookupName(name)
+	if e != 0 {
+		return 0, e
 	}
 	defer b.Put()
-	return e.ino, 0
+	return d.ino, 0
 }

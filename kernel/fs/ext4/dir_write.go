@@ -103,12 +103,12 @@ func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jb
 	if l >= dxBlock || l >= fs.blocks {
 		return nil, 0, syscall.ENOSPC
 	}
-	phys, errno := o.block(i.goalLocked(l))
-	if errno != 0 {
-		return nil, 0, errno
+	phys, e := o.block(i.goalLocked(l))
+	if e != 0 {
+		return nil, 0, e
 	}
-	if errno := i.insert(o, mapping{l, phys, 1, false}); errno != 0 {
-		return nil, 0, errno
+	if e := i.insert(o, mapping{l, phys, 1, false}); e != 0 {
+		return nil, 0, e
 	}
 	i.blocks += uint64(fs.blockSize >> 9)
 	i.size += uint64(fs.blockSize)
@@ -118,35 +118,31 @@ func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jb
 // hasRoom says whether an entry can be added without a new block.
 func (i *Inode) hasRoom(name string) (bool, syscall.Errno) {
 	if i.indexed() {
-		hash, errno := i.dxHash(name)
-		if errno != 0 {
-			return false, errno
-		}
-		p, errno := i.dxFind(hash)
-		if errno != 0 {
-			return false, errno
+		p, e := i.dxFindName(name)
+		if e != 0 {
+			return false, e
 		}
 		defer p.put()
-		b, errno := i.dirBlock(p.last().child(p.last().at))
-		if errno != 0 {
-			return false, errno
+		b, e := i.dirBlock(p.last().child(p.last().at))
+		if e != 0 {
+			return false, e
 		}
 		defer b.Put()
 		return i.fs.room(b.Data, recordLen(len(name))) >= 0, 0
 	}
-	b, _, errno := i.findRoom(name)
+	b, _, e := i.findRoom(name)
 	if b != nil {
 		b.Put()
 	}
-	return b != nil, errno
+	return b != nil, e
 }
 
 // findRoom finds a block with room in a directory without an index.
 func (i *Inode) findRoom(name string) (*jbd2.Buffer, int, syscall.Errno) {
 	for l := range i.size >> i.fs.blockBits {
-		b, errno := i.dirBlock(l)
-		if errno != 0 {
-			return nil, 0, errno
+		b, e := i.dirBlock(l)
+		if e != 0 {
+			return nil, 0, e
 		}
 		if off := i.fs.room(b.Data, recordLen(len(name))); off >= 0 {
 			return b, off, 0
@@ -162,9 +158,9 @@ func (i *Inode) needs(name string) (int64, syscall.Errno) {
 	if i.nlink == 0 {
 		return 0, syscall.ENOENT
 	}
-	has, errno := i.hasRoom(name)
-	if has || errno != 0 {
-		return 0, errno
+	has, e := i.hasRoom(name)
+	if has || e != 0 {
+		return 0, e
 	}
 	return dirBlocks, i.toExtents()
 }
@@ -178,9 +174,9 @@ func (i *Inode) addIno(o *op, name string, ino uint32, kind uint8) syscall.Errno
 	if i.indexed() {
 		return i.addIndexed(o, name, ino, kind)
 	}
-	b, off, errno := i.findRoom(name)
-	if errno != 0 {
-		return errno
+	b, off, e := i.findRoom(name)
+	if e != 0 {
+		return e
 	}
 	if b != nil {
 		i.place(o, b, off, name, ino, kind)
@@ -188,13 +184,13 @@ func (i *Inode) addIno(o *op, name string, ino uint32, kind uint8) syscall.Errno
 		return 0
 	}
 	if i.hashed() {
-		if errno := i.makeIndex(o); errno != 0 {
-			return errno
+		if e := i.makeIndex(o); e != 0 {
+			return e
 		}
 		return i.addIndexed(o, name, ino, kind)
 	}
-	if b, _, errno = i.appendBlock(o, checkedDir, i.sealDir()); errno != 0 {
-		return errno
+	if b, _, e = i.appendBlock(o, checkedDir, i.sealDir()); e != 0 {
+		return e
 	}
 	defer b.Put()
 	i.emptyDirBlock(b.Data)
@@ -226,9 +222,9 @@ func (i *Inode) removeName(o *op, b *jbd2.Buffer, e dirent) syscall.Errno {
 // empty says whether a directory has no names but "." and "..".
 func (i *Inode) empty() (bool, syscall.Errno) {
 	for pos := int64(0); pos >= 0; {
-		list, next, errno := i.batchLocked(pos)
-		if errno != 0 {
-			return false, errno
+		list, next, e := i.batchLocked(pos)
+		if e != 0 {
+			return false, e
 		}
 		for _, e := range list {
 			if e.name != "." && e.name != ".." {

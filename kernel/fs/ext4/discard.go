@@ -61,16 +61,16 @@ func (fs *FS) discardAll() {
 		d.list = d.list[1:]
 		off := d.off
 		d.mu.Unlock()
-		var errno syscall.Errno
+		var e syscall.Errno
 		if !off {
-			errno = fs.dev.Discard(fs.blockBytes(fs.groupStart(f.g.n)+uint64(f.bit)), fs.blockBytes(uint64(f.n)))
+			e = fs.dev.Discard(fs.blockBytes(fs.groupStart(f.g.n)+uint64(f.bit)), fs.blockBytes(uint64(f.n)))
 		}
 		fs.returnBlocks(f)
 		d.mu.Lock()
-		if errno != 0 {
+		if e != 0 {
 			d.off = true
-			if errno != syscall.EOPNOTSUPP {
-				fs.opt.Log("ext4: the disk fails to discard blocks, which is not tried again: " + errno.Error())
+			if e != syscall.EOPNOTSUPP {
+				fs.opt.Log("ext4: the disk fails to discard blocks, which is not tried again: " + e.Error())
 			}
 		}
 	}

@@ -49,13 +49,13 @@ func TestDiscard(t *testing.T) {
 
 // A device that cannot discard, or fails at it, is as good as before.
 func TestDiscardFails(t *testing.T) {
-	for _, errno := range []syscall.Errno{syscall.EOPNOTSUPP, syscall.EIO} {
+	for _, e := range []syscall.Errno{syscall.EOPNOTSUPP, syscall.EIO} {
 		d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
 		tries := 0
 		d.SetRule(func(r blocktest.Request) syscall.Errno {
 			if r.Kind == blocktest.Discard {
 				tries++
-				return errno
+				return e
 			}
 			return 0
 		})
@@ -70,8 +70,8 @@ func TestDiscardFails(t *testing.T) {
 		}
 		ok(t, f.Sync())
 		f.waitDiscards()
-		if tries != 1 || strings.Contains(log, "discard") != (errno == syscall.EIO) {
-			t.Errorf("%v: %d discards were tried, log %q", errno, tries, log)
+		if tries != 1 || strings.Contains(log, "discard") != (e == syscall.EIO) {
+			t.Errorf("%v: %d discards were tried, log %q", e, tries, log)
 		}
 		r.Put()
 		unmount(t, f)

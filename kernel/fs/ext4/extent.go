@@ -110,10 +110,10 @@ func search(d []byte, l uint64) int {
 }
 
 // find walks to the leaf for block l of the file. The caller puts the path.
-func (i *Inode) find(l uint64) (p path, errno syscall.Errno) {
+func (i *Inode) find(l uint64) (p path, e syscall.Errno) {
 	d := i.block[:]
-	if errno := i.checkNode(d, -1, 0, maxLogical+1); errno != 0 {
-		return p, errno
+	if e := i.checkNode(d, -1, 0, maxLogical+1); e != 0 {
+		return p, e
 	}
 	lo, hi := uint64(0), uint64(maxLogical+1)
 	p.nodes[0] = node{nil, d, search(d, l)}
@@ -127,10 +127,10 @@ func (i *Inode) find(l uint64) (p path, errno syscall.Errno) {
 			hi = entryKey(n.data, at+1)
 		}
 		p.nodes[p.depth].at = at
-		b, errno := i.getNode(indexChild(entry(n.data, at)), depth-1, lo, hi)
-		if errno != 0 {
+		b, e := i.getNode(indexChild(entry(n.data, at)), depth-1, lo, hi)
+		if e != 0 {
 			p.put()
-			return p, errno
+			return p, e
 		}
 		p.depth++
 		p.nodes[p.depth] = node{b, b.Data, search(b.Data, l)}
@@ -143,18 +143,18 @@ func (i *Inode) getNode(block uint64, depth int, lo, hi uint64) (*jbd2.Buffer, s
 	if !fs.usable(block, 1) {
 		return nil, fs.corrupt("block of an extent tree lies outside, inode", uint64(i.ino))
 	}
-	b, errno := fs.j.Get(block)
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(block)
+	if e != 0 {
+		return nil, e
 	}
 	checked := atomic.LoadUint32(&b.Check)&checkedExtent != 0
 	if !checked && fs.metaCsum && !extentSumGood(i.seed, b.Data) {
 		b.Put()
 		return nil, fs.corrupt("checksum of an extent block, inode", uint64(i.ino))
 	}
-	if errno := i.checkNode(b.Data, depth, lo, hi); errno != 0 {
+	if e := i.checkNode(b.Data, depth, lo, hi); e != 0 {
 		b.Put()
-		return nil, errno
+		return nil, e
 	}
 	if !checked {
 		mark(b, checkedExtent)
@@ -235,14 +235,14 @@ func (i *Inode) lookup(l, n uint64) (mapping, syscall.Errno) {
 	if l >= maxLogical {
 		return mapping{logical: l, n: n}, 0
 	}
-	p, errno := i.find(l)
-	if errno != 0 {
-		return mapping{}, errno
+	p, e := i.find(l)
+	if e != 0 {
+		return mapping{}, e
 	}
 	defer p.put()
-	m, errno := i.current(&p)
-	if errno != 0 {
-		return m, errno
+	m, e := i.current(&p)
+	if e != 0 {
+		return m, e
 	}
 	if off := l - m.logical; m.n > 0 && l >= m.logical && off < m.n {
 		return mapping{l, m.phys + off, min(n, m.n-off), m.unwritten}, 0

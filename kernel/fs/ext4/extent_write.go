@@ -63,27 +63,27 @@ func closeEntry(d []byte, k int) {
 // they go on on the disk too. insertCost buffers, insertBlocks blocks.
 func (i *Inode) insert(o *op, m mapping) syscall.Errno {
 	for range 2 * insertBlocks {
-		p, errno := i.find(m.logical)
-		if errno != 0 {
-			return errno
+		p, e := i.find(m.logical)
+		if e != 0 {
+			return e
 		}
-		done, errno := i.insertAt(o, &p, m)
+		done, e := i.insertAt(o, &p, m)
 		p.put()
-		if done || errno != 0 {
-			return errno
+		if done || e != 0 {
+			return e
 		}
-		if errno := i.makeRoom(o, m); errno != 0 {
-			return errno
+		if e := i.makeRoom(o, m); e != 0 {
+			return e
 		}
 	}
 	return i.fs.corrupt("extent tree does not take an extent, inode", uint64(i.ino))
 }
 
 // insertAt inserts at the path's end; done is false if the leaf is full.
-func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, errno syscall.Errno) {
-	left, errno := i.current(p)
-	if errno != 0 {
-		return false, errno
+func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, e syscall.Errno) {
+	left, e := i.current(p)
+	if e != 0 {
+		return false, e
 	}
 	if left.n > 0 && left.logical+left.n > m.logical || m.logical+m.n > p.after() {
 		return false, i.fs.corrupt("extents overlap in inode", uint64(i.ino))
@@ -149,9 +149,9 @@ func (i *Inode) fixKeys(o *op, p *path, k int) {
 // makeRoom splits one full node on the way to an extent's place, or makes the tree
 // deeper.
 func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
-	p, errno := i.find(m.logical)
-	if errno != 0 {
-		return errno
+	p, e := i.find(m.logical)
+	if e != 0 {
+		return e
 	}
 	defer p.put()
 	k := p.depth
@@ -171,9 +171,9 @@ func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
 // to only the last entry, so that the trees of growing files are full.
 func (i *Inode) split(o *op, p *path, k int) syscall.Errno {
 	c, up := &p.nodes[k], &p.nodes[k-1]
-	block, errno := o.block(c.buf.Block + 1)
-	if errno != 0 {
-		return errno
+	block, e := o.block(c.buf.Block + 1)
+	if e != 0 {
+		return e
 	}
 	b := o.fresh(block, checkedExtent, i.sealExtents())
 	defer b.Put()
@@ -198,9 +198,9 @@ func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 	if nodeDepth(root) >= extentDepth {
 		return i.fs.corrupt("extent tree is too deep, inode", uint64(i.ino))
 	}
-	block, errno := o.block(goal)
-	if errno != 0 {
-		return errno
+	block, e := o.block(goal)
+	if e != 0 {
+		return e
 	}
 	b := o.fresh(block, checkedExtent, i.sealExtents())
 	defer b.Put()
@@ -220,31 +220,31 @@ func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 // a group's size; done: nothing is mapped there any more. With free its blocks are
 // freed. removeCost buffers; insertBlocks blocks if it cuts an extent in two, which
 // a range does once.
-func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, errno syscall.Errno) {
-	p, errno := i.find(hi - 1)
-	if errno != 0 {
-		return false, errno
+func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, e syscall.Errno) {
+	p, e := i.find(hi - 1)
+	if e != 0 {
+		return false, e
 	}
 	defer p.put()
-	e, errno := i.current(&p)
-	if errno != 0 {
-		return false, errno
+	m, e := i.current(&p)
+	if e != 0 {
+		return false, e
 	}
-	if e.n == 0 || e.logical+e.n <= lo || e.logical >= hi {
+	if m.n == 0 || m.logical+m.n <= lo || m.logical >= hi {
 		return true, 0
 	}
-	end := min(hi, e.logical+e.n)
-	start := max(lo, e.logical)
+	end := min(hi, m.logical+m.n)
+	start := max(lo, m.logical)
 	if free {
 		if end-start > uint64(i.fs.blocksPer) {
 			start = end - uint64(i.fs.blocksPer)
 		}
-		if errno := o.free(e.phys+start-e.logical, end-start, i.kind() != typeReg); errno != 0 {
-			return false, errno
+		if e := o.free(m.phys+start-m.logical, end-start, i.kind() != typeReg); e != 0 {
+			return false, e
 		}
 		i.blocks -= min(i.blocks, (end-start)<<(i.fs.blockBits-9))
 	}
-	return false, i.trim(o, &p, e, start, end)
+	return false, i.trim(o, &p, m, start, end)
 }
 
 // trim takes blocks from start up to end out of the extent e at the path's end.
@@ -280,8 +280,8 @@ func (i *Inode) removeEntry(o *op, p *path) syscall.Errno {
 		if k == 0 || nodeEntries(n.data) > 0 {
 			break
 		}
-		if errno := i.freeNode(o, n.buf.Block); errno != 0 {
-			return errno
+		if e := i.freeNode(o, n.buf.Block); e != 0 {
+			return e
 		}
 	}
 	if k == 0 && nodeEntries(i.block[:]) == 0 {
@@ -305,9 +305,9 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 		return 0
 	}
 	block := indexChild(entry(root, 0))
-	b, errno := i.getNode(block, nodeDepth(root)-1, 0, maxLogical+1)
-	if errno != 0 {
-		return errno
+	b, e := i.getNode(block, nodeDepth(root)-1, 0, maxLogical+1)
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	n := nodeEntries(b.Data)
@@ -325,11 +325,11 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 // files can be removed when the disk is full.
 func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 	for {
-		if errno := i.next(o, i.removeCost()); errno != 0 {
-			return errno
+		if e := i.next(o, i.removeCost()); e != 0 {
+			return e
 		}
-		if done, errno := i.removeLast(o, lo, hi, true); done || errno != 0 {
-			return errno
+		if done, e := i.removeLast(o, lo, hi, true); done || e != 0 {
+			return e
 		}
 	}
 }
@@ -338,8 +338,8 @@ func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 func (i *Inode) next(o *op, cost int) syscall.Errno {
 	if o.left < cost+1 {
 		o.left = 0
-		if errno := i.writeData(o); errno != 0 {
-			return errno
+		if e := i.writeData(o); e != 0 {
+			return e
 		}
 	}
 	return o.step(cost)
@@ -348,14 +348,14 @@ func (i *Inode) next(o *op, cost int) syscall.Errno {
 // replace makes what is mapped at m's blocks into m: the same blocks, of another
 // state. Caller has looked up that they are one extent's.
 func (i *Inode) replace(o *op, m mapping) syscall.Errno {
-	if _, errno := i.removeLast(o, m.logical, m.logical+m.n, false); errno != 0 {
-		return errno
+	if _, e := i.removeLast(o, m.logical, m.logical+m.n, false); e != 0 {
+		return e
 	}
 	for m.n > 0 {
 		part := m
 		part.n = min(m.n, maxUnwritten)
-		if errno := i.insert(o, part); errno != 0 {
-			return errno
+		if e := i.insert(o, part); e != 0 {
+			return e
 		}
 		m.logical, m.phys, m.n = m.logical+part.n, m.phys+part.n, m.n-part.n
 	}

@@ -60,8 +60,8 @@ func Format(dev block.Device, o FormatOptions) error {
 	if err := f.plan(); err != nil {
 		return err
 	}
-	if errno := f.write(); errno != 0 {
-		return mountError("format: " + errno.Error())
+	if e := f.write(); e != 0 {
+		return mountError("format: " + e.Error())
 	}
 	return nil
 }
@@ -69,8 +69,8 @@ func Format(dev block.Device, o FormatOptions) error {
 func (f *formatter) write() syscall.Errno {
 	steps := []func() syscall.Errno{f.zeroStart, f.writeJournal, f.writeDirs, f.writeInodes, f.writeBitmaps, f.writeSupers}
 	for _, s := range steps {
-		if errno := s(); errno != 0 {
-			return errno
+		if e := s(); e != 0 {
+			return e
 		}
 	}
 	return f.dev.Flush()
@@ -81,15 +81,15 @@ func (f *formatter) put(block uint64, data []byte) syscall.Errno {
 }
 
 func (f *formatter) zero(start, n uint64) syscall.Errno {
-	errno := f.dev.WriteZeroes(f.blockBytes(start), f.blockBytes(n))
-	if errno != syscall.EOPNOTSUPP {
-		return errno
+	e := f.dev.WriteZeroes(f.blockBytes(start), f.blockBytes(n))
+	if e != syscall.EOPNOTSUPP {
+		return e
 	}
 	buf := make([]byte, 256<<10)
 	for n > 0 {
 		part := min(n, uint64(len(buf))>>f.blockBits)
-		if errno := f.put(start, buf[:part<<f.blockBits]); errno != 0 {
-			return errno
+		if e := f.put(start, buf[:part<<f.blockBits]); e != 0 {
+			return e
 		}
 		start, n = start+part, n-part
 	}
@@ -98,8 +98,8 @@ func (f *formatter) zero(start, n uint64) syscall.Errno {
 
 // zeroStart removes what a former file system has at the start, superblock too.
 func (f *formatter) zeroStart() syscall.Errno {
-	if errno := f.zero(0, uint64(max(1, 4096/f.blockSize))); errno != 0 {
-		return errno
+	if e := f.zero(0, uint64(max(1, 4096/f.blockSize))); e != 0 {
+		return e
 	}
 	return f.dev.Flush()
 }
@@ -109,8 +109,8 @@ func (f *formatter) zeroStart() syscall.Errno {
 func (f *formatter) writeJournal() syscall.Errno {
 	total := uint64(0)
 	for _, s := range f.journal {
-		if errno := f.zero(s.start, s.n); errno != 0 {
-			return errno
+		if e := f.zero(s.start, s.n); e != 0 {
+			return e
 		}
 		total += s.n
 	}
@@ -137,8 +137,8 @@ func (f *formatter) writeDirs() syscall.Errno {
 	le.PutUint16(d[16:], 12)
 	putDirent(d, 24, f.dirLimit()-24, lostFoundIno, "lost+found", 2)
 	i.sumDir(d)
-	if errno := f.put(f.root, d); errno != 0 {
-		return errno
+	if e := f.put(f.root, d); e != 0 {
+		return e
 	}
 	i, d = dir(lostFoundIno, rootIno)
 	for k := range f.lostN {
@@ -146,8 +146,8 @@ func (f *formatter) writeDirs() syscall.Errno {
 			i.emptyDirBlock(d)
 		}
 		i.sumDir(d)
-		if errno := f.put(f.lost+k, d); errno != 0 {
-			return errno
+		if e := f.put(f.lost+k, d); e != 0 {
+			return e
 		}
 	}
 	return 0
@@ -161,8 +161,8 @@ func (i *Inode) sumDir(d []byte) {
 // in the superblock, as e2fsck expects.
 func (f *formatter) writeInodes() syscall.Errno {
 	g := f.group[0]
-	if errno := f.zero(f.inodeTable(g), uint64(f.itableBlocks)); errno != 0 {
-		return errno
+	if e := f.zero(f.inodeTable(g), uint64(f.itableBlocks)); e != 0 {
+		return e
 	}
 	table := make([]byte, (lostFoundIno*formatInode+f.blockSize-1)/f.blockSize*f.blockSize)
 	f.inodeIn(table, rootIno, typeDir|0o755, 3, []span{{f.root, 1}})
@@ -220,12 +220,12 @@ func (f *formatter) writeBitmaps() syscall.Errno {
 			flags = groupBlockUninit
 		} else {
 			putPair16(g.desc, dBlockCsum, dBlockCsumHi, true, crc32c(f.seed, b[:f.blocksPer/8]))
-			if errno := f.put(f.blockBitmap(g), b); errno != 0 {
-				return errno
+			if e := f.put(f.blockBitmap(g), b); e != 0 {
+				return e
 			}
 		}
-		if errno := f.writeInodeBitmap(g, flags); errno != 0 {
-			return errno
+		if e := f.writeInodeBitmap(g, flags); e != 0 {
+			return e
 		}
 		le.PutUint16(g.desc[dChecksum:], f.descChecksum(g.n, g.desc))
 	}
@@ -242,8 +242,8 @@ func (f *formatter) writeInodeBitmap(g *group, flags uint16) syscall.Errno {
 		setBits(b, 0, lostFoundIno)
 		setBits(b, f.inodesPer, uint32(8*f.blockSize)-f.inodesPer)
 		putPair16(g.desc, dInodeCsum, dInodeCsumHi, true, crc32c(f.seed, b[:f.inodesPer/8]))
-		if errno := f.put(f.inodeBitmap(g), b); errno != 0 {
-			return errno
+		if e := f.put(f.inodeBitmap(g), b); e != 0 {
+			return e
 		}
 	} else {
 		flags |= groupInodeUninit
@@ -270,12 +270,12 @@ func (f *formatter) writeSupers() syscall.Errno {
 			continue
 		}
 		at := f.groupStart(g)
-		if errno := f.put(at+1, f.descs); errno != 0 {
-			return errno
+		if e := f.put(at+1, f.descs); e != 0 {
+			return e
 		}
 		if g == 0 {
-			if errno := f.dev.Flush(); errno != 0 {
-				return errno
+			if e := f.dev.Flush(); e != 0 {
+				return e
 			}
 		}
 		le.PutUint16(f.sb[sBlockGroup:], uint16(g))
@@ -286,8 +286,8 @@ func (f *formatter) writeSupers() syscall.Errno {
 			off = superOffset & (f.blockSize - 1)
 		}
 		copy(b[off:], f.sb)
-		if errno := f.put(at, b); errno != 0 {
-			return errno
+		if e := f.put(at, b); e != 0 {
+			return e
 		}
 	}
 	return 0

@@ -217,15 +217,15 @@ func TestWriteRunsFailure(t *testing.T) {
 	r := root(t, f)
 	writeFile(t, r, "a", pattern(1, 32768))
 	i := walk(t, f, "a")
-	places, errno := i.Extents(0, 32768, 1)
-	ok(t, errno)
+	places, e := i.Extents(0, 32768, 1)
+	ok(t, e)
 	d.SetRule(blocktest.FailRange(blocktest.Write, places[0].Physical+8192, 4096, syscall.EIO))
 	runs := make([]block.Write, 5) // the last grows the file
 	for k := range runs {
 		runs[k] = block.Write{Bufs: [][]byte{pattern(10+k, 4096)}, Off: int64(k) * 8192}
 	}
-	if errno := i.WriteRuns(runs, 36864); errno != syscall.EIO {
-		t.Errorf("WriteRuns = %v; want EIO", errno)
+	if e := i.WriteRuns(runs, 36864); e != syscall.EIO {
+		t.Errorf("WriteRuns = %v; want EIO", e)
 	}
 	d.SetRule(nil)
 	for k := range runs {
@@ -246,8 +246,8 @@ func TestExchangeBesideRename(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})
 	r := root(t, f)
 	writeFile(t, r, "f", nil)
-	d, errno := r.Create("d", typeDir|0o755, 0, 0, 0)
-	ok(t, errno)
+	d, e := r.Create("d", typeDir|0o755, 0, 0, 0)
+	ok(t, e)
 	file := walk(t, f, "f")
 	ok(t, d.Link("x", file))
 	done := make(chan bool)
@@ -281,8 +281,8 @@ func TestRenameBesideRename(t *testing.T) {
 	done := make(chan syscall.Errno)
 	go func() { done <- r.Rename("a", r, "b", false) }()
 	select {
-	case errno := <-done:
-		ok(t, errno)
+	case e := <-done:
+		ok(t, e)
 	case <-time.After(time.Minute):
 		t.Error("rename waits for another")
 	}

@@ -30,8 +30,8 @@ func TestRemoveWhenFull(t *testing.T) {
 	if n := f.space.free.Load() - f.space.promised.Load(); n < 380 {
 		t.Errorf("%d blocks are free, want those of 38 of 40 pieces", n)
 	}
-	got, errno := readAll(i)
-	ok(t, errno)
+	got, e := readAll(i)
+	ok(t, e)
 	same(t, "shorter", got[:20<<10], append(pattern(1, 10<<10), make([]byte, 10<<10)...))
 	i.Put()
 	r.Put()
@@ -62,8 +62,8 @@ func TestUnreservedWrites(t *testing.T) {
 		t.Errorf("full behind %d bytes", end)
 	}
 	for k := range int64(pieces) {
-		if errno := i.WriteData([][]byte{pattern(int(k), 1024)}, k*2048, k*2048+1024); errno != 0 {
-			t.Fatalf("piece %d of what was reserved: %v", k, errno)
+		if e := i.WriteData([][]byte{pattern(int(k), 1024)}, k*2048, k*2048+1024); e != 0 {
+			t.Fatalf("piece %d of what was reserved: %v", k, e)
 		}
 	}
 	greedy.Put()

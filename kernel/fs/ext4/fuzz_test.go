@@ -38,12 +38,12 @@ func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	}
 	i.Put()
 	for _, n := range []int{20, 200} {
-		l, errno := r.Symlink(fmt.Sprint("link", n), strings.Repeat("l", n), 0, 0)
-		ok(t, errno)
+		l, e := r.Symlink(fmt.Sprint("link", n), strings.Repeat("l", n), 0, 0)
+		ok(t, e)
 		l.Put()
 	}
-	o, errno := r.CreateUnnamed(typeReg|0o600, 0, 0)
-	ok(t, errno)
+	o, e := r.CreateUnnamed(typeReg|0o600, 0, 0)
+	ok(t, e)
 	ok(t, writeAt(o, pattern(1, 5000), 0))
 	r.Put()
 	// o stays open: the disk has an orphan.
@@ -65,8 +65,8 @@ func blocksOf(t testing.TB, f *FS, path string) (list []uint64) {
 	b, _ := f.locate(i.ino)
 	list = append(list, b)
 	for l := uint64(0); l < 4096; l++ {
-		p, errno := i.find(l)
-		if errno != 0 {
+		p, e := i.find(l)
+		if e != 0 {
 			break
 		}
 		for k := 1; k <= p.depth; k++ {
@@ -81,8 +81,8 @@ func blocksOf(t testing.TB, f *FS, path string) (list []uint64) {
 	}
 	if i.kind() != typeReg && i.extents() {
 		for l := range i.size >> f.blockBits {
-			m, errno := i.lookup(l, 1)
-			ok(t, errno)
+			m, e := i.lookup(l, 1)
+			ok(t, e)
 			list = append(list, m.phys)
 		}
 	}
@@ -113,8 +113,8 @@ func exercise(t *testing.T, disk *blocktest.Memory) {
 		return
 	}
 	defer f.Unmount()
-	r, errno := f.Root()
-	if errno != 0 {
+	r, e := f.Root()
+	if e != 0 {
 		return
 	}
 	defer r.Put()
@@ -122,8 +122,8 @@ func exercise(t *testing.T, disk *blocktest.Memory) {
 	visit(r, &left, 0)
 	f.Stat()
 	for _, name := range []string{"dir", "extents", "attrs", "link200"} {
-		i, errno := r.Lookup(name)
-		if errno != 0 {
+		i, e := r.Lookup(name)
+		if e != 0 {
 			continue
 		}
 		change(r, i, name)
@@ -155,7 +155,7 @@ func visit(i *Inode, left *int, depth int) {
 		return len(list) < 300
 	})
 	for _, name := range list {
-		if c, errno := i.Lookup(name); errno == 0 {
+		if c, e := i.Lookup(name); e == 0 {
 			if name != "." && name != ".." {
 				visit(c, left, depth+1)
 			}
@@ -165,8 +165,8 @@ func visit(i *Inode, left *int, depth int) {
 }
 
 func change(r, i *Inode, name string) {
-	put := func(c *Inode, errno syscall.Errno) {
-		if errno == 0 {
+	put := func(c *Inode, e syscall.Errno) {
+		if e == 0 {
 			c.WriteData([][]byte{make([]byte, 4096)}, 0, 4000)
 			c.Put()
 		}

@@ -32,15 +32,15 @@ func TestGone(t *testing.T) {
 		if other.ino != i.ino {
 			t.Fatalf("inode %d, want %d again", other.ino, i.ino)
 		}
-		for name, errno := range map[string]syscall.Errno{
+		for name, e := range map[string]syscall.Errno{
 			"WriteData": i.WriteData([][]byte{make([]byte, 8192)}, 0, 8192), "grow": i.WriteData(nil, 0, 1<<20),
 			"Reserve": i.Reserve(0, 4096), "Truncate": i.Truncate(0), "Truncate up": i.Truncate(1 << 20),
 			"Allocate": i.Allocate(0, 9000, false), "Punch": i.Punch(0, 9000), "Zero": i.Zero(0, 9000),
 			"SetAttr": i.SetAttr(SetMode, Attr{}), "times": i.SetAttr(SetMtime, Attr{}),
 			"SetXattr": i.SetXattr("user.a", []byte("b"), 0), "RemoveXattr": i.RemoveXattr("user.a"), "Link": r.Link("link", i),
 		} {
-			if errno != syscall.ESTALE {
-				t.Errorf("%v: %s: %v, want ESTALE", args, name, errno)
+			if e != syscall.ESTALE {
+				t.Errorf("%v: %s: %v, want ESTALE", args, name, e)
 			}
 		}
 		if n := f.space.promised.Load(); n != 0 {
@@ -51,8 +51,8 @@ func TestGone(t *testing.T) {
 		unmount(t, f)
 		fsck(t, save(t, disk))
 		f = mount(t, disk, Options{})
-		got, errno := readAll(walk(t, f, "other"))
-		ok(t, errno)
+		got, e := readAll(walk(t, f, "other"))
+		ok(t, e)
 		same(t, "other", got, pattern(2, 50000))
 	}
 }
@@ -95,12 +95,12 @@ func TestLinkBesideLastPut(t *testing.T) {
 	disk := load(t, mkfs(t, "16M"))
 	f := mount(t, disk, Options{})
 	r := root(t, f)
-	i, errno := r.CreateUnnamed(typeReg|0o644, 0, 0)
-	ok(t, errno)
+	i, e := r.CreateUnnamed(typeReg|0o644, 0, 0)
+	ok(t, e)
 	ok(t, writeAt(i, pattern(1, 5000), 0))
 	// Link waits for its handle, with i.mu held: a commit waits for the one of o.
-	o, errno := f.begin(1, 0)
-	ok(t, errno)
+	o, e := f.begin(1, 0)
+	ok(t, e)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.j.CommitAll() })
 	time.Sleep(20 * time.Millisecond)
@@ -113,13 +113,13 @@ func TestLinkBesideLastPut(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	ok(t, o.end(0))
 	wg.Wait()
-	if errno := r.Link("again", i); errno != syscall.ESTALE {
-		t.Errorf("Link of a file that nobody has: %v, want ESTALE", errno)
+	if e := r.Link("again", i); e != syscall.ESTALE {
+		t.Errorf("Link of a file that nobody has: %v, want ESTALE", e)
 	}
-	c, errno := r.Lookup("file")
-	ok(t, errno)
-	got, errno := readAll(c)
-	ok(t, errno)
+	c, e := r.Lookup("file")
+	ok(t, e)
+	got, e := readAll(c)
+	ok(t, e)
 	same(t, "file", got, pattern(1, 5000))
 	c.Put()
 	r.Put()

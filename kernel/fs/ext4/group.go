@@ -127,17 +127,17 @@ func (fs *FS) loadGroups() syscall.Errno {
 		if block >= fs.blocks {
 			return fs.corrupt("group descriptors lie beyond the end, block", block)
 		}
-		b, errno := fs.j.Get(block)
-		if errno != 0 {
-			return errno
+		b, e := fs.j.Get(block)
+		if e != 0 {
+			return e
 		}
 		b.Seal = fs.sealDescs
 		fs.descBufs = append(fs.descBufs, b)
 		for s := uint32(0); s < fs.descsPer && k*fs.descsPer+s < fs.groups; s++ {
 			d := b.Data[int(s)*fs.descSize:][:fs.descSize:fs.descSize]
 			g := &group{n: k*fs.descsPer + s, desc: d, buf: b}
-			if errno := fs.checkGroup(g); errno != 0 {
-				return errno
+			if e := fs.checkGroup(g); e != 0 {
+				return e
 			}
 			g.freeBits.Store(int32(fs.descFree(d)))
 			g.largest.Store(g.freeBits.Load())

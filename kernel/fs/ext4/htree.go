@@ -94,9 +94,9 @@ func (fs *FS) dxLevels() int {
 
 // indexBlock reads a block of the index and checks it.
 func (i *Inode) indexBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
-	b, errno := i.rawDirBlock(l)
-	if errno != 0 {
-		return nil, errno
+	b, e := i.rawDirBlock(l)
+	if e != 0 {
+		return nil, e
 	}
 	base := dxNodeBase
 	if l == 0 {
@@ -165,14 +165,14 @@ func (i *Inode) scanRoot(b *jbd2.Buffer, name string) (dirent, syscall.Errno) {
 }
 
 // dxFind walks through the index to the leaf for a hash. The caller puts the path.
-func (i *Inode) dxFind(hash uint32) (p dxPath, errno syscall.Errno) {
+func (i *Inode) dxFind(hash uint32) (p dxPath, e syscall.Errno) {
 	p.hash = hash
 	l, base := uint64(0), dxRootBase
 	for level := 0; ; level++ {
-		b, errno := i.indexBlock(l)
-		if errno != 0 {
+		b, e := i.indexBlock(l)
+		if e != 0 {
 			p.put()
-			return p, errno
+			return p, e
 		}
 		p.frames[p.n] = frame{buf: b, base: base}
 		p.n++
@@ -188,9 +188,9 @@ func (i *Inode) dxFind(hash uint32) (p dxPath, errno syscall.Errno) {
 
 // dxHash is a name's hash in this directory.
 func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
-	b, errno := i.indexBlock(0)
-	if errno != 0 {
-		return 0, errno
+	b, e := i.indexBlock(0)
+	if e != 0 {
+		return 0, e
 	}
 	version := b.Data[dxInfo+4] + i.fs.hashUnsigned
 	b.Put()
@@ -198,9 +198,18 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
+// dxFindName walks to the leaf for a name. The caller puts the path.
+func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
+	hash, e := i.dxHash(name)
+	if e != 0 {
+		return dxPath{}, e
+	}
+	return i.dxFind(hash)
+}
+
 // dxNext moves the path to the next leaf and returns the hash it starts with. end
 // is true behind the last one.
-func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
+func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	k := p.n - 1
 	for ; k >= 0; k-- {
 		if f := &p.frames[k]; f.at+1 < f.count() {
@@ -213,9 +222,9 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
 		return 0, true, 0
 	}
 	for k++; k < p.n; k++ {
-		b, errno := i.indexBlock(p.frames[k-1].child(p.frames[k-1].at))
-		if errno != 0 {
-			return 0, false, errno
+		b, e := i.indexBlock(p.frames[k-1].child(p.frames[k-1].at))
+		if e != 0 {
+			return 0, false, e
 		}
 		p.frames[k].buf.Put()
 		p.frames[k].buf, p.frames[k].at = b, 0
@@ -225,34 +234,30 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
 
 // lookupIndexed is lookupName through the index.
 func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return nil, dirent{}, errno
-	}
-	p, errno := i.dxFind(hash)
-	if errno != 0 {
-		return nil, dirent{}, errno
+	p, e := i.dxFindName(name)
+	if e != 0 {
+		return nil, dirent{}, e
 	}
 	defer p.put()
 	for tries := i.size >> i.fs.blockBits; tries > 0; tries-- {
-		b, errno := i.dirBlock(p.last().child(p.last().at))
-		if errno != 0 {
-			return nil, dirent{}, errno
+		b, e := i.dirBlock(p.last().child(p.last().at))
+		if e != 0 {
+			return nil, dirent{}, e
 		}
-		e, errno := i.scan(b, name)
-		if errno == 0 && e.off >= 0 {
-			return b, e, 0
+		d, e := i.scan(b, name)
+		if e == 0 && d.off >= 0 {
+			return b, d, 0
 		}
 		b.Put()
-		if errno != 0 {
-			return nil, e, errno
+		if e != 0 {
+			return nil, d, e
 		}
-		next, end, errno := i.dxNext(&p)
-		if errno != 0 {
-			return nil, e, errno
+		next, end, e := i.dxNext(&p)
+		if e != 0 {
+			return nil, d, e
 		}
-		if end || next != hash|1 {
-			return nil, e, syscall.ENOENT
+		if end || next != p.hash|1 {
+			return nil, d, syscall.ENOENT
 		}
 	}
 	return nil, dirent{}, i.fs.corrupt("index of directory", uint64(i.ino))

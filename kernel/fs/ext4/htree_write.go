@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 
@@ -11,9 +12,9 @@ import (
 // move to a second block, the first becomes the root.
 func (i *Inode) makeIndex(o *op) syscall.Errno {
 	fs := i.fs
-	root, errno := i.dirBlock(0)
-	if errno != 0 {
-		return errno
+	root, e := i.dirBlock(0)
+	if e != 0 {
+		return e
 	}
 	defer root.Put()
 	limit := fs.dirLimit()
@@ -22,9 +23,9 @@ func (i *Inode) makeIndex(o *op) syscall.Errno {
 	if !ok || !ok2 || dot.length != 12 || string(dot.name) != "." || string(dots.name) != ".." {
 		return fs.corrupt("first entries of directory", uint64(i.ino))
 	}
-	leaf, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
-	if errno != 0 {
-		return errno
+	leaf, l, e := i.appendBlock(o, checkedDir, i.sealDir())
+	if e != 0 {
+		return e
 	}
 	defer leaf.Put()
 	var list []dirent
@@ -81,19 +82,19 @@ func putDxHead(d []byte, base, limit, count int, first uint64) {
 
 // addIndexed adds a name through the index, splitting what is full on the way.
 func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.Errno {
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return errno
+	hash, e := i.dxHash(name)
+	if e != 0 {
+		return e
 	}
 	for range 8 {
-		p, errno := i.dxFind(hash)
-		if errno != 0 {
-			return errno
+		p, e := i.dxFind(hash)
+		if e != 0 {
+			return e
 		}
-		done, errno := i.addAt(o, &p, name, ino, kind)
+		done, e := i.addAt(o, &p, name, ino, kind)
 		p.put()
-		if done || errno != 0 {
-			return errno
+		if done || e != 0 {
+			return e
 		}
 	}
 	return i.fs.corrupt("index takes no more names, directory", uint64(i.ino))
@@ -101,11 +102,11 @@ func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.E
 
 // addAt adds the name to the path's leaf; done is false if something was split
 // instead and the path is to be looked up again.
-func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, errno syscall.Errno) {
+func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, e syscall.Errno) {
 	l := p.last().child(p.last().at)
-	leaf, errno := i.dirBlock(l)
-	if errno != 0 {
-		return false, errno
+	leaf, e := i.dirBlock(l)
+	if e != 0 {
+		return false, e
 	}
 	defer leaf.Put()
 	if off := i.fs.room(leaf.Data, recordLen(len(name))); off >= 0 {
@@ -130,13 +131,9 @@ func (i *Inode) indexFull(name string) (bool, syscall.Errno) {
 	if !i.indexed() {
 		return false, 0
 	}
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return false, errno
-	}
-	p, errno := i.dxFind(hash)
-	if errno != 0 {
-		return false, errno
+	p, e := i.dxFindName(name)
+	if e != 0 {
+		return false, e
 	}
 	defer p.put()
 	for k := range p.frames[:p.n] {
@@ -173,24 +170,16 @@ func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	if len(list) < 2 {
 		return fs.corrupt("entries of directory", uint64(i.ino))
 	}
-	slices.SortStableFunc(list, func(a, b hashedEntry) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b hashedEntry) int { return cmp.Compare(a.hash, b.hash) })
 	at, upper := len(list), 0
 	for at > 1 && upper+recordLen(len(list[at-1].name)) <= bytes/2 {
 		at--
 		upper += recordLen(len(list[at].name))
 	}
 	at = min(at, len(list)-1)
-	nb, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
-	if errno != 0 {
-		return errno
+	nb, l, e := i.appendBlock(o, checkedDir, i.sealDir())
+	if e != 0 {
+		return e
 	}
 	defer nb.Put()
 	hash := list[at].hash
@@ -224,9 +213,9 @@ func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
 
 // newIndexBlock appends an index block that holds a copy of entries.
 func (i *Inode) newIndexBlock(o *op, entries []byte) (uint64, syscall.Errno) {
-	b, l, errno := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
-	if errno != 0 {
-		return 0, errno
+	b, l, e := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
+	if e != 0 {
+		return 0, e
 	}
 	defer b.Put()
 	le.PutUint16(b.Data[4:], uint16(i.fs.blockSize))
@@ -245,9 +234,9 @@ func (i *Inode) splitIndex(o *op, p *dxPath, k int) syscall.Errno {
 	keep := n / 2
 	d := f.buf.Data[f.base:]
 	hash := f.hash(keep)
-	l, errno := i.newIndexBlock(o, d[dxEntry*keep:dxEntry*n])
-	if errno != 0 {
-		return errno
+	l, e := i.newIndexBlock(o, d[dxEntry*keep:dxEntry*n])
+	if e != 0 {
+		return e
 	}
 	o.dirty(f.buf, i.sealIndex(f.base))
 	le.PutUint16(d[2:], uint16(keep))
@@ -263,9 +252,9 @@ func (i *Inode) growIndex(o *op, p *dxPath) syscall.Errno {
 	if p.n >= fs.dxLevels() {
 		return syscall.ENOSPC
 	}
-	l, errno := i.newIndexBlock(o, d[f.base:f.base+dxEntry*f.count()])
-	if errno != 0 {
-		return errno
+	l, e := i.newIndexBlock(o, d[f.base:f.base+dxEntry*f.count()])
+	if e != 0 {
+		return e
 	}
 	o.dirty(f.buf, i.sealIndex(f.base))
 	putDxHead(d, f.base, fs.dxLimit(f.base), 1, l)

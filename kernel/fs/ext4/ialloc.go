@@ -23,9 +23,9 @@ func (o *op) newInode(dir *Inode, isDir bool) (uint32, syscall.Errno) {
 			if pass == 0 && g.freeBits.Load() == 0 {
 				continue
 			}
-			ino, errno := o.inodeFrom(g, isDir)
-			if errno != 0 || ino != 0 {
-				return ino, errno
+			ino, e := o.inodeFrom(g, isDir)
+			if e != 0 || ino != 0 {
+				return ino, e
 			}
 		}
 	}
@@ -71,8 +71,8 @@ func (o *op) inodeFrom(g *group, isDir bool) (uint32, syscall.Errno) {
 	if fs.descInodes(g.desc) == 0 {
 		return 0, 0
 	}
-	b, errno := o.inodeBits(g)
-	if errno != 0 {
+	b, e := o.inodeBits(g)
+	if e != 0 {
 		return 0, 0 // said in the log; other groups may do
 	}
 	index := uint32(0)
@@ -120,9 +120,9 @@ func (o *op) inodeBits(g *group) (*jbd2.Buffer, syscall.Errno) {
 		putPair16(g.desc, dItableUnused, dUnusedHi, fs.wide(), fs.inodesPer)
 		return b, 0
 	}
-	b, errno := fs.j.Get(fs.inodeBitmap(g))
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(fs.inodeBitmap(g))
+	if e != 0 {
+		return nil, e
 	}
 	if atomic.LoadUint32(&b.Check)&checkedInodes == 0 {
 		if !fs.bitmapSumGood(g, dInodeCsum, dInodeCsumHi, b.Data[:fs.inodesPer/8]) {
@@ -166,9 +166,9 @@ func (o *op) freeInodeBit(ino uint32, isDir bool) syscall.Errno {
 	g, index := fs.group[(ino-1)/fs.inodesPer], (ino-1)%fs.inodesPer
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	b, errno := o.inodeBits(g)
-	if errno != 0 {
-		return errno
+	b, e := o.inodeBits(g)
+	if e != 0 {
+		return e
 	}
 	if !bitSet(b.Data, index) || fs.descInodes(g.desc) >= fs.inodesPer || isDir && fs.descDirs(g.desc) == 0 {
 		b.Put()
@@ -188,8 +188,8 @@ func (fs *FS) inodeUsed(ino uint32) bool {
 	if fs.descCsum && le.Uint16(g.desc[dFlags:])&groupInodeUninit != 0 {
 		return false
 	}
-	b, errno := fs.j.Get(fs.inodeBitmap(g))
-	if errno != 0 {
+	b, e := fs.j.Get(fs.inodeBitmap(g))
+	if e != 0 {
 		return false
 	}
 	defer b.Put()

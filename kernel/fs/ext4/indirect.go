@@ -69,9 +69,9 @@ func (i *Inode) lookupIndirect(l, n uint64, scattered bool) (mapping, syscall.Er
 		if k == levels {
 			return i.runOf(slots, at, l, n, scattered), 0
 		}
-		b, errno := fs.j.Get(v)
-		if errno != 0 {
-			return mapping{}, errno
+		b, e := fs.j.Get(v)
+		if e != 0 {
+			return mapping{}, e
 		}
 		defer b.Put()
 		slots = b.Data

@@ -49,12 +49,12 @@ func TestOrphanWithMap(t *testing.T) {
 		if i.extents() {
 			t.Fatal("the file has no map")
 		}
-		got, errno := readAll(i)
-		ok(t, errno)
+		got, e := readAll(i)
+		ok(t, e)
 		same(t, "file of size "+strconv.Itoa(size), got, want[:size])
 		ok(t, i.Truncate(1<<20))
-		got, errno = readAll(i)
-		ok(t, errno)
+		got, e = readAll(i)
+		ok(t, e)
 		same(t, "larger", got[min(size, 1<<20):], make([]byte, 1<<20-min(size, 1<<20)))
 		i.Put()
 		unmount(t, f)
@@ -72,8 +72,8 @@ func TestTruncateMap(t *testing.T) {
 	for k := len(piecesOf) - 1; k >= 0; k-- {
 		for _, size := range []int64{piecesOf[k]*1024 + 7, piecesOf[k] * 1024} {
 			ok(t, i.Truncate(size))
-			got, errno := readAll(i)
-			ok(t, errno)
+			got, e := readAll(i)
+			ok(t, e)
 			same(t, "size "+strconv.FormatInt(size, 10), got, want[:size])
 		}
 		ok(t, f.Sync())
@@ -107,8 +107,8 @@ func TestMapInCircles(t *testing.T) {
 		clear(i.block[:4*(directBlocks+2)])
 		i.size = 16 << 30
 		for block, v := range map[uint32]uint32{b3: b2, b2: b1, b1: b0} {
-			b, errno := f.j.Get(uint64(block))
-			ok(t, errno)
+			b, e := f.j.Get(uint64(block))
+			ok(t, e)
 			for k := 0; k < len(b.Data); k += 4 {
 				le.PutUint32(b.Data[k:], v)
 			}
@@ -116,22 +116,22 @@ func TestMapInCircles(t *testing.T) {
 		}
 		steps := 0
 		for l, end := uint64(0), i.size>>f.blockBits; l < end; steps++ {
-			m, errno := i.lookupIndirect(l, end-l, true)
-			ok(t, errno)
+			m, e := i.lookupIndirect(l, end-l, true)
+			ok(t, e)
 			l += m.n
 		}
 		if steps > 256*256+10 {
 			t.Errorf("data %v: %d steps to the end of the file", data, steps)
 		}
 		if !data {
-			if off, errno := i.SeekData(0); errno != syscall.ENXIO {
-				t.Errorf("SeekData = %d, %v", off, errno)
+			if off, e := i.SeekData(0); e != syscall.ENXIO {
+				t.Errorf("SeekData = %d, %v", off, e)
 			}
-		} else if off, errno := i.SeekHole(100 << 20); errno != 0 || off != int64(i.size) {
-			t.Errorf("SeekHole = %d, %v", off, errno)
+		} else if off, e := i.SeekHole(100 << 20); e != 0 || off != int64(i.size) {
+			t.Errorf("SeekHole = %d, %v", off, e)
 		}
-		if errno := i.toExtents(); errno != syscall.EIO {
-			t.Errorf("conversion: %v, want EIO", errno)
+		if e := i.toExtents(); e != syscall.EIO {
+			t.Errorf("conversion: %v, want EIO", e)
 		}
 		i.Put()
 		unmount(t, f)
@@ -146,8 +146,8 @@ func TestDamagedMaps(t *testing.T) {
 	table, _ := f.locate(i.ino)
 	g := &regions{disk: disk, blocks: []uint64{table}}
 	for level := 1; level <= 3; level++ {
-		list, errno := i.mapBlocks(nil, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
-		ok(t, errno)
+		list, e := i.mapBlocks(nil, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		ok(t, e)
 		g.blocks = append(g.blocks, list...)
 	}
 	i.Put()
@@ -158,7 +158,7 @@ func TestDamagedMaps(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if i, errno := f.Inode(12); errno == 0 {
+		if i, e := f.Inode(12); e == 0 {
 			i.SeekData(r.Int64N(1 << 30))
 			i.SeekHole(r.Int64N(1 << 30))
 			i.ReadData([][]byte{make([]byte, 8192)}, r.Int64N(1<<16)<<10)

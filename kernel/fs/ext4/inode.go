@@ -130,9 +130,9 @@ func (fs *FS) locate(ino uint32) (block uint64, off int) {
 // readInode fills i from the inode table.
 func (fs *FS) readInode(i *Inode) syscall.Errno {
 	block, off := fs.locate(i.ino)
-	b, errno := fs.j.Get(block)
-	if errno != 0 {
-		return errno
+	b, e := fs.j.Get(block)
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	i.raw = make([]byte, fs.inodeSize)
@@ -339,9 +339,9 @@ func (i *Inode) writeData(o *op) syscall.Errno {
 func (i *Inode) putRaw(o *op) syscall.Errno {
 	i.putSum()
 	block, off := i.fs.locate(i.ino)
-	b, errno := o.get(block)
-	if errno != 0 {
-		return errno
+	b, e := o.get(block)
+	if e != 0 {
+		return e
 	}
 	o.dirty(b, nil)
 	copy(b.Data[off:off+len(i.raw)], i.raw)

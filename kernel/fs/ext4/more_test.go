@@ -36,14 +36,14 @@ func TestChangeBlockMaps(t *testing.T) {
 	if !big.extents() {
 		t.Error("appending made no extents")
 	}
-	got, errno := readAll(big)
-	ok(t, errno)
+	got, e := readAll(big)
+	ok(t, e)
 	same(t, "big", got, want)
 	big.Put()
 	i := walk(t, f, "size70000")
 	ok(t, i.Truncate(5000))
-	got, errno = readAll(i)
-	ok(t, errno)
+	got, e = readAll(i)
+	ok(t, e)
 	same(t, "truncated", got, pattern(70000, 70000)[:5000])
 	i.Put()
 	r := root(t, f)
@@ -62,8 +62,8 @@ func TestChangeBlockMaps(t *testing.T) {
 	fsck(t, save(t, disk))
 	f = mount(t, disk, Options{})
 	i = walk(t, f, "size1048576")
-	got, errno = readAll(i)
-	ok(t, errno)
+	got, e = readAll(i)
+	ok(t, e)
 	same(t, "big", got, want)
 	i.Put()
 	unmount(t, f)
@@ -122,8 +122,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v %q", want, err, lines)
 			continue
 		}
-		if _, errno := root(t, f).Create("a", typeReg, 0, 0, 0); errno != syscall.EROFS {
-			t.Errorf("%s: create: %v", want, errno)
+		if _, e := root(t, f).Create("a", typeReg, 0, 0, 0); e != syscall.EROFS {
+			t.Errorf("%s: create: %v", want, e)
 		}
 		unmount(t, f)
 		fsck(t, path)
@@ -157,25 +157,25 @@ func TestErrors(t *testing.T) {
 		dev.SetRule(blocktest.FailAfter(blocktest.RequestKind(after%3), after, 1, syscall.EIO))
 		failed := false
 		for k := range 100 {
-			i, errno := r.Create("file"+strconv.Itoa(k), typeReg|0o644, 0, 0, 0)
-			if errno == 0 {
-				errno = writeAt(i, pattern(k, 20000), 0)
-				if e := i.Fsync(false); errno == 0 {
-					errno = e
+			i, e := r.Create("file"+strconv.Itoa(k), typeReg|0o644, 0, 0, 0)
+			if e == 0 {
+				e = writeAt(i, pattern(k, 20000), 0)
+				if synced := i.Fsync(false); e == 0 {
+					e = synced
 				}
 				i.Put()
 			}
-			failed = failed || errno != 0
+			failed = failed || e != 0
 		}
 		r.Put()
-		errno := f.Unmount()
+		e := f.Unmount()
 		dev.SetRule(nil)
-		if !failed && errno != 0 {
-			t.Errorf("after %d: Unmount: %v", after, errno)
+		if !failed && e != 0 {
+			t.Errorf("after %d: Unmount: %v", after, e)
 		}
 		f = mount(t, disk, Options{})
-		got, errno := readAll(walk(t, f, "before"))
-		ok(t, errno)
+		got, e := readAll(walk(t, f, "before"))
+		ok(t, e)
 		same(t, "before", got, pattern(1, 10000))
 		unmount(t, f)
 		path := save(t, disk)
@@ -197,8 +197,8 @@ func TestReadOnlyReplay(t *testing.T) {
 	before := crashed.Bytes()
 	crashed.SetReadOnly(true)
 	f = mount(t, crashed, Options{})
-	got, errno := readAll(walk(t, f, "file"))
-	ok(t, errno)
+	got, e := readAll(walk(t, f, "file"))
+	ok(t, e)
 	same(t, "file", got, pattern(1, 10000))
 	unmount(t, f)
 	same(t, "disk", crashed.Bytes(), before)
@@ -219,8 +219,8 @@ func TestContiguous(t *testing.T) {
 		}
 	}
 	for k, i := range files {
-		list, errno := i.Extents(0, 16<<20, 10000)
-		ok(t, errno)
+		list, e := i.Extents(0, 16<<20, 10000)
+		ok(t, e)
 		if len(list) > 16 {
 			t.Errorf("file %d has %d extents", k, len(list))
 		}

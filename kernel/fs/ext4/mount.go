@@ -93,8 +93,8 @@ func (fs *FS) readSuper() ([]byte, error) {
 		return nil, mountError("the device is too small")
 	}
 	buf := make([]byte, 4096)
-	if errno := fs.dev.ReadAt([][]byte{buf}, 0); errno != 0 {
-		return nil, mountError("superblock: " + errno.Error())
+	if e := fs.dev.ReadAt([][]byte{buf}, 0); e != 0 {
+		return nil, mountError("superblock: " + e.Error())
 	}
 	sb := buf[superOffset : superOffset+superSize]
 	g, err := parseSuper(sb, fs.dev.Size())
@@ -167,8 +167,8 @@ func (fs *FS) journalRuns(sb []byte) ([]jbd2.Run, error) {
 	if fs.journalInode != journalIno {
 		return nil, bad
 	}
-	b, errno := fs.j.Get(fs.descBlock(0))
-	if errno != 0 {
+	b, e := fs.j.Get(fs.descBlock(0))
+	if e != 0 {
 		return nil, bad
 	}
 	fs.group = []*group{{desc: b.Data[:fs.descSize:fs.descSize], buf: b}}
@@ -178,15 +178,15 @@ func (fs *FS) journalRuns(sb []byte) ([]jbd2.Run, error) {
 	}
 	fs.setSystem([]span{{0, fs.firstData + 1}})
 	i := &Inode{fs: fs, ino: journalIno}
-	errno = fs.readInode(i)
-	if errno != 0 || i.kind() != typeReg || i.nlink == 0 || i.size>>fs.blockBits == 0 {
+	e = fs.readInode(i)
+	if e != 0 || i.kind() != typeReg || i.nlink == 0 || i.size>>fs.blockBits == 0 {
 		return nil, bad
 	}
 	var runs []jbd2.Run
 	end := uint64(i.size) >> fs.blockBits
 	for l := uint64(0); l < end; {
-		m, errno := i.lookup(l, end-l)
-		if errno != 0 || m.phys == 0 || len(runs) > 1<<16 {
+		m, e := i.lookup(l, end-l)
+		if e != 0 || m.phys == 0 || len(runs) > 1<<16 {
 			return nil, bad
 		}
 		runs = append(runs, jbd2.Run{Logical: uint32(l), Physical: m.phys, Count: uint32(m.n)})
@@ -201,9 +201,9 @@ func (fs *FS) start() error {
 	if fs.j.Replayed() {
 		fs.opt.Log("ext4: journal replayed")
 	}
-	b, errno := fs.j.Get(superOffset >> fs.blockBits)
-	if errno != 0 {
-		return mountError("superblock: " + errno.Error())
+	b, e := fs.j.Get(superOffset >> fs.blockBits)
+	if e != 0 {
+		return mountError("superblock: " + e.Error())
 	}
 	fs.superBuf = b
 	g, err := parseSuper(fs.super(), fs.dev.Size())
@@ -214,8 +214,8 @@ func (fs *FS) start() error {
 		return mountError("superblock: the journal brings back another " + field + "; run e2fsck -f")
 	}
 	fs.geometry = g
-	if errno := fs.loadGroups(); errno != 0 {
-		return mountError("group descriptors: " + errno.Error() + "; run e2fsck")
+	if e := fs.loadGroups(); e != 0 {
+		return mountError("group descriptors: " + e.Error() + "; run e2fsck")
 	}
 	if g.torn {
 		// A power cut can leave half of a superblock that was being written. What
@@ -225,9 +225,9 @@ func (fs *FS) start() error {
 		fs.opt.Log("ext4: the superblock's checksum is wrong, as after a power cut while it was written; all it leads to is right")
 	}
 	fs.countFree()
-	root, errno := fs.Root()
-	if errno != 0 {
-		return mountError("root directory: " + errno.Error() + "; run e2fsck")
+	root, e := fs.Root()
+	if e != 0 {
+		return mountError("root directory: " + e.Error() + "; run e2fsck")
 	}
 	dir := root.isDir()
 	root.Put()

@@ -28,32 +28,32 @@ func (fs *FS) beginMargin(credits int, blocks, margin int64) (*op, syscall.Errno
 	if fs.ro.Load() {
 		return nil, syscall.EROFS
 	}
-	if errno := fs.claim(blocks, margin); errno != 0 {
-		return nil, errno
+	if e := fs.claim(blocks, margin); e != 0 {
+		return nil, e
 	}
-	h, errno := fs.j.Begin(credits)
-	if errno != 0 {
+	h, e := fs.j.Begin(credits)
+	if e != 0 {
 		fs.unclaim(blocks)
-		return nil, errno
+		return nil, e
 	}
 	return &op{fs: fs, h: h, credits: credits, left: credits, claimed: blocks}, 0
 }
 
-// end closes the handle and returns errno, or why closing failed. An error behind
+// end closes the handle and returns e, or why closing failed. An error behind
 // a change leaves the transaction half done: it must not be committed.
-func (o *op) end(errno syscall.Errno) syscall.Errno {
-	if errno != 0 && o.changed {
-		o.fs.j.Abort(mountError("a change of metadata failed half-way: " + errno.Error()))
+func (o *op) end(e syscall.Errno) syscall.Errno {
+	if e != 0 && o.changed {
+		o.fs.j.Abort(mountError("a change of metadata failed half-way: " + e.Error()))
 	}
 	o.fs.unclaim(o.claimed)
 	o.claimed = 0
 	if o.h == nil {
-		return errno
+		return e
 	}
-	if e := o.h.End(); errno == 0 {
-		errno = e
+	if ended := o.h.End(); e == 0 {
+		e = ended
 	}
-	return errno
+	return e
 }
 
 // step says that the next part changes at most n buffers. If that is more than is
@@ -64,14 +64,14 @@ func (o *op) step(n int) syscall.Errno {
 		o.left -= n
 		return 0
 	}
-	if errno := o.h.End(); errno != 0 {
-		return errno
+	if e := o.h.End(); e != 0 {
+		return e
 	}
 	// What was done is done: should the file system end now, nothing is half-way.
 	o.h, o.changed = nil, false
-	h, errno := o.fs.j.Begin(o.credits)
-	if errno != 0 {
-		return errno
+	h, e := o.fs.j.Begin(o.credits)
+	if e != 0 {
+		return e
 	}
 	o.h, o.left = h, o.credits-n
 	return 0

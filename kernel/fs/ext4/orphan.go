@@ -43,8 +43,8 @@ func (i *Inode) addOrphan(o *op) syscall.Errno {
 	if l.head != nil {
 		next = l.head.ino
 	}
-	if errno := i.patchDtime(o, next); errno != 0 {
-		return errno
+	if e := i.patchDtime(o, next); e != 0 {
+		return e
 	}
 	o.setLastOrphan(i.ino)
 	i.orphanPrev, i.orphanNext = nil, l.head
@@ -71,8 +71,8 @@ func (i *Inode) removeOrphan(o *op) syscall.Errno {
 		next = i.orphanNext.ino
 	}
 	if i.orphanPrev != nil {
-		if errno := i.orphanPrev.patchDtime(o, next); errno != 0 {
-			return errno
+		if e := i.orphanPrev.patchDtime(o, next); e != 0 {
+			return e
 		}
 		i.orphanPrev.orphanNext = i.orphanNext
 	} else {
@@ -120,8 +120,8 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 	if i.ino > fs.inodes {
 		return fs.corrupt("number of the orphan file", uint64(i.ino))
 	}
-	if errno := fs.readInode(i); errno != 0 {
-		return errno
+	if e := fs.readInode(i); e != 0 {
+		return e
 	}
 	n := i.size >> fs.blockBits
 	if i.kind() != typeReg || n > mostOrphanFile {
@@ -129,16 +129,16 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 	}
 	l.seed = i.seed
 	for k := range n {
-		m, errno := i.lookup(k, 1)
-		if errno != 0 {
-			return errno
+		m, e := i.lookup(k, 1)
+		if e != 0 {
+			return e
 		}
 		if !m.written() {
 			return fs.corrupt("hole in the orphan file, inode", uint64(i.ino))
 		}
-		slots, errno := fs.readOrphans(m.phys)
-		if errno != 0 {
-			return errno
+		slots, e := fs.readOrphans(m.phys)
+		if e != 0 {
+			return e
 		}
 		l.file, l.slots = append(l.file, m.phys), append(l.slots, slots)
 	}
@@ -147,9 +147,9 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 
 // readOrphans decodes a block of the orphan file.
 func (fs *FS) readOrphans(block uint64) ([]uint32, syscall.Errno) {
-	b, errno := fs.j.Get(block)
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(block)
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
 	tail := b.Data[fs.blockSize-orphanTail:]
@@ -186,8 +186,8 @@ func (l *orphans) addToFile(o *op, i *Inode) syscall.Errno {
 			if ino != 0 {
 				continue
 			}
-			if errno := l.setSlot(o, k, s, i.ino); errno != 0 {
-				return errno
+			if e := l.setSlot(o, k, s, i.ino); e != 0 {
+				return e
 			}
 			l.free--
 			i.orphanSlot, i.onOrphans = k*len(slots)+s, true
@@ -199,8 +199,8 @@ func (l *orphans) addToFile(o *op, i *Inode) syscall.Errno {
 
 func (l *orphans) removeFromFile(o *op, i *Inode) syscall.Errno {
 	per := len(l.slots[0])
-	if errno := l.setSlot(o, i.orphanSlot/per, i.orphanSlot%per, 0); errno != 0 {
-		return errno
+	if e := l.setSlot(o, i.orphanSlot/per, i.orphanSlot%per, 0); e != 0 {
+		return e
 	}
 	l.free++
 	i.orphanSlot, i.onOrphans = -1, false
@@ -208,9 +208,9 @@ func (l *orphans) removeFromFile(o *op, i *Inode) syscall.Errno {
 }
 
 func (l *orphans) setSlot(o *op, block, slot int, ino uint32) syscall.Errno {
-	b, errno := o.get(l.file[block])
-	if errno != 0 {
-		return errno
+	b, e := o.get(l.file[block])
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	o.dirty(b, o.fs.sealOrphans)
@@ -221,16 +221,16 @@ func (l *orphans) setSlot(o *op, block, slot int, ino uint32) syscall.Errno {
 
 // recoverOrphans frees and truncates what a crash has left.
 func (fs *FS) recoverOrphans() syscall.Errno {
-	if errno := fs.openOrphanFile(); errno != 0 {
-		return errno
+	if e := fs.openOrphanFile(); e != 0 {
+		return e
 	}
 	list := fs.fileOrphans()
-	if errno := fs.listOrphans(&list); errno != 0 {
-		return errno
+	if e := fs.listOrphans(&list); e != 0 {
+		return e
 	}
 	for _, i := range list {
-		if errno := fs.recoverOrphan(i); errno != 0 {
-			return errno
+		if e := fs.recoverOrphan(i); e != 0 {
+			return e
 		}
 	}
 	return 0
@@ -263,8 +263,8 @@ func (fs *FS) orphan(ino uint32) *Inode {
 		fs.corrupt("list of orphans names inode", uint64(ino))
 		return nil
 	}
-	i, errno := fs.inode(ino)
-	if errno != 0 {
+	i, e := fs.inode(ino)
+	if e != 0 {
 		fs.corrupt("list of orphans names inode", uint64(ino))
 		return nil
 	}
@@ -298,9 +298,9 @@ func (fs *FS) listOrphans(list *[]*Inode) syscall.Errno {
 	if last != nil || ino == 0 {
 		return 0
 	}
-	o, errno := fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	o.setLastOrphan(0)
 	return o.end(0)
@@ -316,27 +316,27 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.kind() == typeReg {
-		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); errno != 0 {
-			return errno
+		if e := i.zeroPart(i.size, uint64(fs.blockSize)); e != 0 {
+			return e
 		}
 	}
-	o, errno := fs.beginPromised(80, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.beginPromised(80, 0)
+	if e != 0 {
+		return e
 	}
 	if i.kind() == typeReg {
-		errno = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
+		e = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
 	}
-	if errno == 0 {
-		errno = i.next(o, 4)
+	if e == 0 {
+		e = i.next(o, 4)
 	}
-	if errno == 0 {
-		errno = i.removeOrphan(o)
+	if e == 0 {
+		e = i.removeOrphan(o)
 	}
-	if errno == 0 {
-		errno = i.writeData(o)
+	if e == 0 {
+		e = i.writeData(o)
 	}
-	return o.end(errno)
+	return o.end(e)
 }
 
 // free1 frees an inode that has no links and no references. Goroutines may use it
@@ -349,36 +349,36 @@ func (fs *FS) free1(i *Inode) {
 	i.gone = true
 	fs.release(&i.ahead)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	o, errno := fs.beginPromised(80, 0)
-	if errno == 0 {
-		errno = o.end(i.freeAll(o))
+	o, e := fs.beginPromised(80, 0)
+	if e == 0 {
+		e = o.end(i.freeAll(o))
 	}
 	i.mu.Unlock()
-	if errno != 0 {
-		fs.opt.Log("ext4: inode without links stays an orphan: " + errno.Error())
+	if e != 0 {
+		fs.opt.Log("ext4: inode without links stays an orphan: " + e.Error())
 	}
 	i.forget()
 }
 
 func (i *Inode) freeAll(o *op) syscall.Errno {
 	i.size = 0
-	if errno := i.freeContent(o); errno != 0 {
-		return errno
+	if e := i.freeContent(o); e != 0 {
+		return e
 	}
-	if errno := i.next(o, 12); errno != 0 {
-		return errno
+	if e := i.next(o, 12); e != 0 {
+		return e
 	}
-	if errno := i.freeAttrBlock(o); errno != 0 {
-		return errno
+	if e := i.freeAttrBlock(o); e != 0 {
+		return e
 	}
-	if errno := i.removeOrphan(o); errno != 0 {
-		return errno
+	if e := i.removeOrphan(o); e != 0 {
+		return e
 	}
 	i.slot.Lock()
 	le.PutUint32(i.raw[iDtime:], uint32(i.fs.opt.Now()/1e9))
 	i.slot.Unlock()
-	if errno := i.write(o); errno != 0 {
-		return errno
+	if e := i.write(o); e != 0 {
+		return e
 	}
 	i.forget()
 	return o.freeInodeBit(i.ino, i.isDir())

@@ -83,14 +83,14 @@ func compareOne(t *testing.T, f *FS, path, rel string, d fs.DirEntry) {
 		}
 	case d.Type()&fs.ModeSymlink != 0:
 		want, _ := os.Readlink(path)
-		got, errno := i.Readlink()
-		if errno != 0 || got != want {
-			t.Fatalf("%s: link to %q, %v; want %q", rel, got, errno, want)
+		got, e := i.Readlink()
+		if e != 0 || got != want {
+			t.Fatalf("%s: link to %q, %v; want %q", rel, got, e, want)
 		}
 	default:
 		want, _ := os.ReadFile(path)
-		got, errno := readAll(i)
-		ok(t, errno)
+		got, e := readAll(i)
+		ok(t, e)
 		same(t, rel, got, want)
 		info, _ := d.Info()
 		if a := i.Attr(); a.Mtime/1e9 != info.ModTime().Unix() || a.Nlink != 1 || a.Mode&0xfff != 0o644 {

@@ -29,9 +29,9 @@ const mostContinued = 64
 // emit runs without locks held.
 func (i *Inode) ReadDir(pos int64, emit func(name string, ino uint32, kind uint32, next int64) bool) syscall.Errno {
 	for pos >= 0 {
-		list, next, errno := i.batch(pos)
-		if errno != 0 {
-			return errno
+		list, next, e := i.batch(pos)
+		if e != 0 {
+			return e
 		}
 		for _, e := range list {
 			if !emit(e.name, e.ino, uint32(e.kind), e.next) {
@@ -47,14 +47,14 @@ func (i *Inode) ReadDir(pos int64, emit func(name string, ino uint32, kind uint3
 }
 
 // batch lists some entries from pos on and where the next batch starts, -1 at the end.
-func (i *Inode) batch(pos int64) (list []listed, next int64, errno syscall.Errno) {
+func (i *Inode) batch(pos int64) (list []listed, next int64, e syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.batchLocked(pos)
 }
 
 // batchLocked is batch for a caller that holds i.mu.
-func (i *Inode) batchLocked(pos int64) (list []listed, next int64, errno syscall.Errno) {
+func (i *Inode) batchLocked(pos int64) (list []listed, next int64, e syscall.Errno) {
 	if !i.isDir() {
 		return nil, -1, syscall.ENOTDIR
 	}
@@ -65,9 +65,9 @@ func (i *Inode) batchLocked(pos int64) (list []listed, next int64, errno syscall
 	case i.indexed():
 		return i.batchIndexed(pos)
 	case i.hashed():
-		list, errno = i.leaf(nil, 0, pos, i.fs.dirHash())
+		list, e = i.leaf(nil, 0, pos, i.fs.dirHash())
 		sortListed(list)
-		return list, -1, errno
+		return list, -1, e
 	}
 	return i.batchLinear(pos)
 }
@@ -85,14 +85,14 @@ func (fs *FS) dirHash() uint8 {
 	return fs.hashVersion + fs.hashUnsigned
 }
 
-func (i *Inode) batchIndexed(pos int64) (list []listed, next int64, errno syscall.Errno) {
+func (i *Inode) batchIndexed(pos int64) (list []listed, next int64, e syscall.Errno) {
 	hash := uint32(0)
 	if pos >= 2 {
 		hash = uint32((pos-2)>>32) << 1
 	}
-	p, errno := i.dxFind(hash)
-	if errno != 0 {
-		return nil, -1, errno
+	p, e := i.dxFind(hash)
+	if e != 0 {
+		return nil, -1, e
 	}
 	defer p.put()
 	if pos < 2 {
@@ -104,12 +104,12 @@ func (i *Inode) batchIndexed(pos int64) (list []listed, next int64, errno syscal
 		}
 	}
 	for range mostContinued {
-		if list, errno = i.leaf(list, p.last().child(p.last().at), pos, p.version); errno != 0 {
-			return nil, -1, errno
+		if list, e = i.leaf(list, p.last().child(p.last().at), pos, p.version); e != 0 {
+			return nil, -1, e
 		}
-		h, end, errno := i.dxNext(&p)
-		if errno != 0 {
-			return nil, -1, errno
+		h, end, e := i.dxNext(&p)
+		if e != 0 {
+			return nil, -1, e
 		}
 		if end || h&1 == 0 {
 			next = int64(h>>1)<<32 + 2
@@ -147,9 +147,9 @@ func (i *Inode) sane(list []listed) syscall.Errno {
 
 // leaf adds the entries of block l that lie at pos or behind it.
 func (i *Inode) leaf(list []listed, l uint64, pos int64, version uint8) ([]listed, syscall.Errno) {
-	b, errno := i.dirBlock(l)
-	if errno != 0 {
-		return nil, errno
+	b, e := i.dirBlock(l)
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
 	for off := 0; off < i.fs.dirLimit(); {
@@ -190,7 +190,7 @@ func (i *Inode) position(name string, version uint8) int64 {
 }
 
 // batchLinear lists one block.
-func (i *Inode) batchLinear(pos int64) (list []listed, next int64, errno syscall.Errno) {
+func (i *Inode) batchLinear(pos int64) (list []listed, next int64, e syscall.Errno) {
 	l := uint64(pos) >> i.fs.blockBits
 	if l >= i.size>>i.fs.blockBits {
 		return nil, -1, 0
@@ -198,9 +198,9 @@ func (i *Inode) batchLinear(pos int64) (list []listed, next int64, errno syscall
 	if l%16 == 0 {
 		i.prefetch(l, 16)
 	}
-	b, errno := i.dirBlock(l)
-	if errno != 0 {
-		return nil, -1, errno
+	b, e := i.dirBlock(l)
+	if e != 0 {
+		return nil, -1, e
 	}
 	defer b.Put()
 	start := int64(l) << i.fs.blockBits

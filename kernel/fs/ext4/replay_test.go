@@ -39,8 +39,8 @@ func TestReplayedGeometry(t *testing.T) {
 	} {
 		disk := load(t, mkfs(t, "16M", "-b", "1024", "-O", "orphan_file,^metadata_csum"))
 		f := mount(t, disk, Options{})
-		o, errno := f.begin(1, 0)
-		ok(t, errno)
+		o, e := f.begin(1, 0)
+		ok(t, e)
 		o.changeSuper(change)
 		ok(t, o.end(0))
 		ok(t, f.j.CommitAll())
@@ -62,8 +62,8 @@ func TestReplayedGeometry(t *testing.T) {
 	// What a replay may change.
 	disk := load(t, mkfs(t, "16M", "-O", "orphan_file"))
 	f := mount(t, disk, Options{})
-	o, errno := f.begin(1, 0)
-	ok(t, errno)
+	o, e := f.begin(1, 0)
+	ok(t, e)
 	o.changeSuper(func(sb []byte) {
 		copy(sb[sVolumeName:], "label")
 		flip(sCompat, compatExtAttr)(sb)

@@ -55,8 +55,8 @@ func (fs *FS) claim(n, margin int64) syscall.Errno {
 		return 0
 	}
 	if deferred > 0 {
-		if errno := fs.j.CommitAll(); errno != 0 {
-			return errno
+		if e := fs.j.CommitAll(); e != 0 {
+			return e
 		}
 		fs.waitDiscards()
 		if fs.tryClaim(n, margin) {
@@ -94,7 +94,7 @@ func (fs *FS) margin() int64 { return int64(min(fs.blocks/50, 1024)) }
 
 // take takes up to want blocks in memory, all of them claimed before: at goal, or
 // the first long run near it.
-func (fs *FS) take(goal, want uint64) (phys, n uint64, errno syscall.Errno) {
+func (fs *FS) take(goal, want uint64) (phys, n uint64, e syscall.Errno) {
 	if goal <= fs.firstData || goal >= fs.blocks {
 		goal = fs.firstData + 1
 	}
@@ -185,16 +185,16 @@ func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	if o.claimed <= 0 {
 		return 0, o.fs.corrupt("a change needs more blocks than it has claimed:", uint64(o.credits))
 	}
-	phys, _, errno := o.fs.take(goal, 1)
-	if errno != 0 {
-		return 0, errno
+	phys, _, e := o.fs.take(goal, 1)
+	if e != 0 {
+		return 0, e
 	}
 	o.claimed--
-	if errno := o.use(phys, 1); errno != 0 {
+	if e := o.use(phys, 1); e != 0 {
 		if !o.changed {
 			o.fs.untake(phys, 1)
 		}
-		return 0, errno
+		return 0, e
 	}
 	return phys, 0
 }
@@ -205,7 +205,7 @@ const aheadMost = 8 << 20
 // takeAhead takes up to want blocks for a file, from its window if the window goes
 // on at goal. Behind what it takes from elsewhere it makes a new window of up to
 // ahead blocks.
-func (fs *FS) takeAhead(w *window, goal, want, ahead uint64) (phys, n uint64, errno syscall.Errno) {
+func (fs *FS) takeAhead(w *window, goal, want, ahead uint64) (phys, n uint64, e syscall.Errno) {
 	w.mu.Lock()
 	if w.n > 0 && w.phys == goal {
 		phys, n = w.phys, min(want, w.n)
@@ -224,10 +224,10 @@ func (fs *FS) takeAhead(w *window, goal, want, ahead uint64) (phys, n uint64, er
 		extra = min(ahead, aheadMost>>fs.blockBits)
 	}
 	fs.space.promised.Add(int64(extra))
-	phys, n, errno = fs.take(goal, want+extra)
-	if errno != 0 {
+	phys, n, e = fs.take(goal, want+extra)
+	if e != 0 {
 		fs.space.promised.Add(-int64(extra))
-		return 0, 0, errno
+		return 0, 0, e
 	}
 	if n <= want {
 		fs.space.promised.Add(-int64(extra))

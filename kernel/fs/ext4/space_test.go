@@ -14,8 +14,8 @@ func TestWindowsAreListed(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})
 	free := f.space.free.Load()
 	ok(t, f.claim(4, 0))
-	phys, n, errno := f.take(0, 4)
-	ok(t, errno)
+	phys, n, e := f.take(0, 4)
+	ok(t, e)
 	listed := func(w *window) bool {
 		f.space.mu.Lock()
 		defer f.space.mu.Unlock()
@@ -67,8 +67,8 @@ func TestFailedChangeGivesBlocksBack(t *testing.T) {
 			}
 			return 0
 		})
-		if errno := change(); errno != syscall.EIO {
-			t.Errorf("%s: %v, want EIO", name, errno)
+		if e := change(); e != syscall.EIO {
+			t.Errorf("%s: %v, want EIO", name, e)
 		}
 		d.SetRule(nil)
 		if n := f.space.free.Load() + f.space.ahead.Load(); n != free || f.space.promised.Load() != 0 || g.held != int(f.space.ahead.Load()) {

@@ -71,7 +71,7 @@ func (fs *FS) notLate(i *Inode) {
 }
 
 // writeLate journals the times of all inodes that have new ones.
-func (fs *FS) writeLate() (errno syscall.Errno) {
+func (fs *FS) writeLate() (e syscall.Errno) {
 	l := &fs.late
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -81,13 +81,13 @@ func (fs *FS) writeLate() (errno syscall.Errno) {
 	l.mu.Unlock()
 	for i := range set {
 		i.mu.Lock()
-		if e := i.writeTimes(); errno == 0 {
-			errno = e
+		if written := i.writeTimes(); e == 0 {
+			e = written
 		}
 		i.mu.Unlock()
 		i.Put()
 	}
-	return errno
+	return e
 }
 
 // writeTimes journals the inode if its times are new. Caller holds i.mu.
@@ -95,9 +95,9 @@ func (i *Inode) writeTimes() syscall.Errno {
 	if !i.lateTimes {
 		return 0
 	}
-	o, errno := i.fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	return o.end(i.write(o))
 }
@@ -119,12 +119,12 @@ func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	i.mu.Lock()
 	fresh := false
 	if i.lateTimes && !dataOnly && !fs.ro.Load() {
-		if errno := i.writeTimes(); errno != 0 {
+		if e := i.writeTimes(); e != 0 {
 			i.mu.Unlock()
 			if written {
 				i.overwritten.Store(true)
 			}
-			return errno
+			return e
 		}
 		fresh = true
 	}
@@ -139,20 +139,20 @@ func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 // flush commits a transaction and, if data was written in place, the device, unless
 // the transaction is so new that its commit flushes the data too. syncing is held.
 func (i *Inode) flush(tid uint64, written, fresh bool) syscall.Errno {
-	errno := syscall.Errno(0)
+	e := syscall.Errno(0)
 	if tid != 0 {
-		errno = i.fs.j.Commit(tid)
+		e = i.fs.j.Commit(tid)
 	}
-	if errno == 0 && written && !fresh {
-		errno = i.fs.dev.Flush()
+	if e == 0 && written && !fresh {
+		e = i.fs.dev.Flush()
 	}
-	if errno == 0 && i.fs.j.Err() != nil {
-		errno = syscall.EIO
+	if e == 0 && i.fs.j.Err() != nil {
+		e = syscall.EIO
 	}
-	if errno != 0 && written {
+	if e != 0 && written {
 		i.overwritten.Store(true)
 	}
-	return errno
+	return e
 }
 
 // Sync makes everything durable that was changed before.
@@ -163,14 +163,14 @@ func (fs *FS) Sync() syscall.Errno {
 		}
 		return 0
 	}
-	if errno := fs.writeLate(); errno != 0 {
-		return errno
+	if e := fs.writeLate(); e != 0 {
+		return e
 	}
-	if errno := fs.writeCounts(); errno != 0 {
-		return errno
+	if e := fs.writeCounts(); e != 0 {
+		return e
 	}
-	if errno := fs.j.CommitAll(); errno != 0 {
-		return errno
+	if e := fs.j.CommitAll(); e != 0 {
+		return e
 	}
 	return fs.dev.Flush()
 }
@@ -196,9 +196,9 @@ func (fs *FS) writeCounts() syscall.Errno {
 	if same {
 		return 0
 	}
-	o, errno := fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	o.changeSuper(func(sb []byte) { fs.putCounts(sb, blocks, inodes) })
 	return o.end(0)
@@ -231,11 +231,11 @@ func (fs *FS) startWriting() error {
 	now := fs.opt.Now() / 1e9
 	le.PutUint32(sb[sMountTime:], uint32(now))
 	sb[sMountTimeHi] = byte(now >> 32)
-	if errno := fs.storeSuper(); errno != 0 {
-		return mountError("superblock: " + errno.Error())
+	if e := fs.storeSuper(); e != 0 {
+		return mountError("superblock: " + e.Error())
 	}
-	if errno := fs.recoverOrphans(); errno != 0 {
-		return mountError("orphans: " + errno.Error() + "; run e2fsck")
+	if e := fs.recoverOrphans(); e != 0 {
+		return mountError("orphans: " + e.Error() + "; run e2fsck")
 	}
 	return nil
 }
@@ -244,8 +244,8 @@ func (fs *FS) startWriting() error {
 func (fs *FS) storeSuper() syscall.Errno {
 	sealSuper(fs.geometry, fs.super())
 	block := append([]byte(nil), fs.superBuf.Data...)
-	if errno := fs.dev.WriteAt([][]byte{block}, fs.blockBytes(fs.superBuf.Block)); errno != 0 {
-		return errno
+	if e := fs.dev.WriteAt([][]byte{block}, fs.blockBytes(fs.superBuf.Block)); e != 0 {
+		return e
 	}
 	return fs.dev.Flush()
 }
@@ -265,14 +265,14 @@ func (fs *FS) Unmount() syscall.Errno {
 		return 0
 	}
 	fs.dropWindows()
-	errno := fs.Sync()
+	e := fs.Sync()
 	fs.waitDiscards()
 	fs.ro.Store(true)
-	if e := fs.j.Close(); errno == 0 {
-		errno = e
+	if closed := fs.j.Close(); e == 0 {
+		e = closed
 	}
 	fs.endDiscards()
-	if errno != 0 || fs.j.Err() != nil {
+	if e != 0 || fs.j.Err() != nil {
 		return syscall.EIO
 	}
 	// Only now nothing changes any more: the journal has waited for open handles.

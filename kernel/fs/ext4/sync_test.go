@@ -19,14 +19,14 @@ func TestUnmountBesideChange(t *testing.T) {
 	done := make(chan syscall.Errno)
 	go func() { done <- f.Unmount() }()
 	<-w.held
-	o, errno := f.begin(16, 0)
-	ok(t, errno)
+	o, e := f.begin(16, 0)
+	ok(t, e)
 	close(held)
 	for !f.ro.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	c, errno := o.newChild(r, typeReg|0o600, 0, 0) // as CreateUnnamed
-	ok(t, errno)
+	c, e := o.newChild(r, typeReg|0o600, 0, 0) // as CreateUnnamed
+	ok(t, e)
 	c.nlink = 0
 	c.initExtents()
 	ok(t, c.addOrphan(o))
@@ -47,8 +47,8 @@ func TestUnmountBesideChange(t *testing.T) {
 		t.Errorf("the superblock says %d free inodes; want %d", got, inodes)
 	}
 	f = mount(t, disk, Options{})
-	if _, errno := f.Inode(c.ino); errno != syscall.ESTALE {
-		t.Errorf("inode of the orphan: %v, want ESTALE", errno)
+	if _, e := f.Inode(c.ino); e != syscall.ESTALE {
+		t.Errorf("inode of the orphan: %v, want ESTALE", e)
 	}
 	unmount(t, f)
 	fsck(t, save(t, disk))

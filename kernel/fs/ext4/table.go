@@ -19,9 +19,9 @@ func (fs *FS) Inode(ino uint32) (*Inode, syscall.Errno) {
 	if ino != rootIno && (ino < fs.firstIno || ino > fs.inodes) {
 		return nil, syscall.ESTALE
 	}
-	i, errno := fs.inode(ino)
-	if errno != 0 {
-		return nil, errno
+	i, e := fs.inode(ino)
+	if e != 0 {
+		return nil, e
 	}
 	i.mu.RLock()
 	stale := i.nlink == 0 && !i.onOrphans
@@ -58,11 +58,11 @@ func (fs *FS) inode(ino uint32) (*Inode, syscall.Errno) {
 	if !i.loaded {
 		i.loaded, i.loadErr = true, fs.readInode(i)
 	}
-	errno := i.loadErr
+	e := i.loadErr
 	i.load.Unlock()
-	if errno != 0 {
+	if e != 0 {
 		i.drop()
-		return nil, errno
+		return nil, e
 	}
 	return i, 0
 }

@@ -100,23 +100,23 @@ func mount(t testing.TB, dev block.Device, opt Options) *FS {
 
 func unmount(t testing.TB, fs *FS) {
 	t.Helper()
-	if errno := fs.Unmount(); errno != 0 {
-		t.Fatal("Unmount: ", errno)
+	if e := fs.Unmount(); e != 0 {
+		t.Fatal("Unmount: ", e)
 	}
 }
 
 // ok fails the test on an errno.
-func ok(t testing.TB, errno syscall.Errno) {
+func ok(t testing.TB, e syscall.Errno) {
 	t.Helper()
-	if errno != 0 {
-		t.Fatal(errno)
+	if e != 0 {
+		t.Fatal(e)
 	}
 }
 
 func root(t testing.TB, fs *FS) *Inode {
 	t.Helper()
-	i, errno := fs.Root()
-	ok(t, errno)
+	i, e := fs.Root()
+	ok(t, e)
 	return i
 }
 
@@ -128,9 +128,9 @@ func walk(t testing.TB, fs *FS, path string) *Inode {
 		if name == "" {
 			continue
 		}
-		c, errno := i.Lookup(name)
-		if errno != 0 {
-			t.Fatalf("%s: %v", path, errno)
+		c, e := i.Lookup(name)
+		if e != 0 {
+			t.Fatalf("%s: %v", path, e)
 		}
 		i.Put()
 		i = c
@@ -140,9 +140,9 @@ func walk(t testing.TB, fs *FS, path string) *Inode {
 
 func create(t testing.TB, dir *Inode, name string, mode uint32) *Inode {
 	t.Helper()
-	i, errno := dir.Create(name, mode, 0, 0, 0)
-	if errno != 0 {
-		t.Fatalf("create %s: %v", name, errno)
+	i, e := dir.Create(name, mode, 0, 0, 0)
+	if e != 0 {
+		t.Fatalf("create %s: %v", name, e)
 	}
 	return i
 }
@@ -155,8 +155,8 @@ func readAll(i *Inode) ([]byte, syscall.Errno) {
 	for p := buf; len(p) > 0; p = p[min(len(p), 8192):] {
 		bufs = append(bufs, p[:min(len(p), 8192)])
 	}
-	errno := i.ReadData(bufs, 0)
-	return buf[:size], errno
+	e := i.ReadData(bufs, 0)
+	return buf[:size], e
 }
 
 // writeAt writes data into a file as a cache would, whose pages are up to date.
@@ -165,8 +165,8 @@ func writeAt(i *Inode, data []byte, off int64) syscall.Errno {
 	end := off + int64(len(data))
 	first, last := off/bs*bs, (end+bs-1)/bs*bs
 	buf := make([]byte, last-first)
-	if errno := i.ReadData([][]byte{buf}, first); errno != 0 {
-		return errno
+	if e := i.ReadData([][]byte{buf}, first); e != 0 {
+		return e
 	}
 	size := i.Attr().Size
 	for k := max(size-first, 0); k < int64(len(buf)); k++ {

@@ -35,7 +35,7 @@ type attribute struct {
 	block bool // it was found in the block, not in the inode
 }
 
-func splitAttr(name string) (index uint8, rest string, errno syscall.Errno) {
+func splitAttr(name string) (index uint8, rest string, e syscall.Errno) {
 	if len(name) > nameMax {
 		return 0, "", syscall.ERANGE
 	}
@@ -76,18 +76,18 @@ func (i *Inode) attrSpace() []byte {
 }
 
 // attributes reads all attributes. Caller holds i.mu.
-func (i *Inode) attributes() (list []attribute, errno syscall.Errno) {
+func (i *Inode) attributes() (list []attribute, e syscall.Errno) {
 	if s := i.attrSpace(); s != nil && le.Uint32(s) == attrMagic {
-		if list, errno = i.parseAttrs(nil, s[4:], s[4:], false); errno != 0 {
-			return nil, errno
+		if list, e = i.parseAttrs(nil, s[4:], s[4:], false); e != 0 {
+			return nil, e
 		}
 	}
 	if i.acl == 0 {
 		return list, 0
 	}
-	b, errno := i.attrBlock()
-	if errno != 0 {
-		return nil, errno
+	b, e := i.attrBlock()
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
 	return i.parseAttrs(list, b.Data[attrHead:], b.Data, true)
@@ -96,9 +96,9 @@ func (i *Inode) attributes() (list []attribute, errno syscall.Errno) {
 // attrBlock reads the block of attributes.
 func (i *Inode) attrBlock() (*jbd2.Buffer, syscall.Errno) {
 	fs := i.fs
-	b, errno := fs.j.Get(i.acl)
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(i.acl)
+	if e != 0 {
+		return nil, e
 	}
 	if atomic.LoadUint32(&b.Check)&checkedXattr == 0 {
 		good := le.Uint32(b.Data) == attrMagic && le.Uint32(b.Data[8:]) == 1 && le.Uint32(b.Data[4:]) > 0
@@ -160,15 +160,15 @@ func findAttr(list []attribute, index uint8, name string) int {
 // GetXattr returns an attribute's value. The value of ACLs is what the disk has.
 // ENODATA, EOPNOTSUPP (prefix), EIO.
 func (i *Inode) GetXattr(name string) ([]byte, syscall.Errno) {
-	index, rest, errno := splitAttr(name)
-	if errno != 0 {
-		return nil, errno
+	index, rest, e := splitAttr(name)
+	if e != 0 {
+		return nil, e
 	}
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	list, errno := i.attributes()
-	if errno != 0 {
-		return nil, errno
+	list, e := i.attributes()
+	if e != 0 {
+		return nil, e
 	}
 	k := findAttr(list, index, rest)
 	if k < 0 {
@@ -178,16 +178,16 @@ func (i *Inode) GetXattr(name string) ([]byte, syscall.Errno) {
 }
 
 // ListXattr returns the names of all attributes.
-func (i *Inode) ListXattr() (names []string, errno syscall.Errno) {
+func (i *Inode) ListXattr() (names []string, e syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	list, errno := i.attributes()
+	list, e := i.attributes()
 	for k := range list {
 		if name, ok := list[k].fullName(); ok {
 			names = append(names, name)
 		}
 	}
-	return names, errno
+	return names, e
 }
 
 // Flags of SetXattr (setxattr(2)).
@@ -211,18 +211,18 @@ func (i *Inode) RemoveXattr(name string) syscall.Errno {
 }
 
 func (i *Inode) changeAttr(name string, value []byte, set bool, flags int) syscall.Errno {
-	index, rest, errno := splitAttr(name)
-	if errno != 0 {
-		return errno
+	index, rest, e := splitAttr(name)
+	if e != 0 {
+		return e
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.gone {
 		return syscall.ESTALE
 	}
-	list, errno := i.attributes()
-	if errno != 0 {
-		return errno
+	list, e := i.attributes()
+	if e != 0 {
+		return e
 	}
 	k := findAttr(list, index, rest)
 	switch {
@@ -243,20 +243,20 @@ func (i *Inode) changeAttr(name string, value []byte, set bool, flags int) sysca
 // storeAttrs writes all attributes: those that fit into the inode there, the rest
 // into the block. Caller holds i.mu.
 func (i *Inode) storeAttrs(list []attribute) syscall.Errno {
-	inner, outer, errno := i.layoutAttrs(list)
-	if errno != 0 {
-		return errno
+	inner, outer, e := i.layoutAttrs(list)
+	if e != 0 {
+		return e
 	}
-	o, errno := i.fs.begin(10, 1)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.begin(10, 1)
+	if e != 0 {
+		return e
 	}
 	return o.end(i.putAttrs(o, inner, outer))
 }
 
 // layoutAttrs builds the two areas without changing anything; outer is nil if no
 // block is needed.
-func (i *Inode) layoutAttrs(list []attribute) (inner, outer []byte, errno syscall.Errno) {
+func (i *Inode) layoutAttrs(list []attribute) (inner, outer []byte, e syscall.Errno) {
 	inner = make([]byte, len(i.attrSpace()))
 	var in, out []attribute
 	// Names that were in the inode stay there if they can.
@@ -362,13 +362,13 @@ func attrHash(name string, value []byte) (h uint32) {
 func (i *Inode) putAttrs(o *op, inner, outer []byte) syscall.Errno {
 	switch {
 	case outer == nil:
-		if errno := i.freeAttrBlock(o); errno != 0 {
-			return errno
+		if e := i.freeAttrBlock(o); e != 0 {
+			return e
 		}
 	default:
-		b, errno := i.ownAttrBlock(o)
-		if errno != 0 {
-			return errno
+		b, e := i.ownAttrBlock(o)
+		if e != 0 {
+			return e
 		}
 		copy(b.Data, outer)
 		b.Put()
@@ -383,9 +383,9 @@ func (i *Inode) putAttrs(o *op, inner, outer []byte) syscall.Errno {
 // ownAttrBlock is the buffer of a block that no other inode shares.
 func (i *Inode) ownAttrBlock(o *op) (*jbd2.Buffer, syscall.Errno) {
 	if i.acl != 0 {
-		b, errno := i.attrBlock()
-		if errno != 0 {
-			return nil, errno
+		b, e := i.attrBlock()
+		if e != 0 {
+			return nil, e
 		}
 		if le.Uint32(b.Data[4:]) == 1 {
 			o.dirty(b, i.fs.sealAttrs)
@@ -393,12 +393,12 @@ func (i *Inode) ownAttrBlock(o *op) (*jbd2.Buffer, syscall.Errno) {
 		}
 		b.Put()
 	}
-	block, errno := o.block(i.goalLocked(0))
-	if errno != 0 {
-		return nil, errno
+	block, e := o.block(i.goalLocked(0))
+	if e != 0 {
+		return nil, e
 	}
-	if errno := i.freeAttrBlock(o); errno != 0 {
-		return nil, errno
+	if e := i.freeAttrBlock(o); e != 0 {
+		return nil, e
 	}
 	i.acl = block
 	i.blocks += uint64(i.fs.blockSize >> 9)
@@ -410,9 +410,9 @@ func (i *Inode) freeAttrBlock(o *op) syscall.Errno {
 	if i.acl == 0 {
 		return 0
 	}
-	b, errno := i.attrBlock()
-	if errno != 0 {
-		return errno
+	b, e := i.attrBlock()
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	block := i.acl

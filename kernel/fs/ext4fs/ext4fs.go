@@ -17,6 +17,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // Options say how a disk is mounted.
@@ -25,7 +26,7 @@ type Options struct {
 	Cache    *pagecache.Cache
 	ReadOnly bool
 	Dev      uint64            // st_dev of its files
-	Reader   uintptr           // pagecache.Placer
+	Reader   machine.Reader    // pagecache.ExtentMapper
 	Log      func(line string) // what is wrong on the disk
 }
 

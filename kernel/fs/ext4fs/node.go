@@ -10,6 +10,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // node is a file of any type. There is one per inode as long as anybody has it:
@@ -155,11 +156,11 @@ func (b backing) NextData(off int64) (start, end int64, e syscall.Errno) {
 }
 
 // Reader is the machine's way to the disk.
-func (b backing) Reader() uintptr { return b.n.fs.opt.Reader }
+func (b backing) Reader() machine.Reader { return b.n.fs.opt.Reader }
 
 // Runs lists the written extents, as far as they are whole pages. What the end of the
 // file has in its last page is not: the machine would show what lies behind it.
-func (b backing) Runs() (list []pagecache.Run, errno syscall.Errno) {
+func (b backing) Runs() (list []machine.Run, e syscall.Errno) {
 	const most = 1024
 	for off, end := int64(0), b.n.disk.Attr().Size/pagecache.PageSize*pagecache.PageSize; off < end; {
 		extents, e := b.n.disk.Extents(off, end-off, most)
@@ -170,7 +171,7 @@ func (b backing) Runs() (list []pagecache.Run, errno syscall.Errno) {
 			skip := -x.Offset & (pagecache.PageSize - 1)
 			pages := (min(x.Length, end-x.Offset) - skip) / pagecache.PageSize
 			if x.Physical != 0 && !x.Unwritten && pages > 0 {
-				list = append(list, pagecache.Run{
+				list = append(list, machine.Run{
 					First: uintptr((x.Offset + skip) / pagecache.PageSize), Pages: uintptr(pages),
 					Sector: uintptr((x.Physical + skip) / 512),
 				})

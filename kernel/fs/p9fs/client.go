@@ -3,7 +3,8 @@ package p9fs
 import (
 	"sync"
 	"syscall"
-	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
 // Small functions are not inlined here: there are many calls of them, next to
@@ -60,9 +61,9 @@ const smallData = 4 << 10
 // client is one connection.
 type client struct {
 	t       Transport
-	isNoDMA func(unsafe.Pointer) bool
 	log     func(string)
 	maxData int // of one read or write
+	bounces bounce.Pool
 
 	mu      sync.Mutex // protects what follows
 	free    sync.Cond  // signalled when a request is put back
@@ -70,13 +71,12 @@ type client struct {
 	made    int
 	fids    []uint32 // below nextFid, and not in use
 	nextFid uint32
-	bounces [][]byte
 	broken  bool
 }
 
 // start agrees on a version and attaches rootFid to the server's root.
 func (c *client) start(cfg Config) error {
-	c.t, c.isNoDMA, c.log, c.nextFid = cfg.Transport, cfg.NoDMA, cfg.Log, rootFid+1
+	c.t, c.bounces.NoDMA, c.log, c.nextFid = cfg.Transport, cfg.NoDMA, cfg.Log, rootFid+1
 	c.free.L = &c.mu
 	if err := c.version(min(wantData, cfg.Transport.MaxData()) + dataHeader); err != nil {
 		return err
@@ -408,30 +408,4 @@ func (c *client) walk(fid uint32, name string) (uint32, qid, syscall.Errno) {
 		return noFid, q, e
 	}
 	return to, q, 0
-}
-
-// bounceSize is the size of the buffers that stand in for stacks.
-const bounceSize = 64 << 10
-
-// bounce returns a buffer of bounceSize; unbounce takes it back.
-func (c *client) bounce() []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if n := len(c.bounces); n > 0 {
-		b := c.bounces[n-1]
-		c.bounces = c.bounces[:n-1]
-		return b
-	}
-	return make([]byte, bounceSize)
-}
-
-func (c *client) unbounce(b []byte) {
-	c.mu.Lock()
-	c.bounces = append(c.bounces, b)
-	c.mu.Unlock()
-}
-
-// noDMA says whether a transport cannot use p where it lies.
-func (c *client) noDMA(p []byte) bool {
-	return c.isNoDMA != nil && c.isNoDMA(unsafe.Pointer(unsafe.SliceData(p)))
 }

@@ -10,10 +10,6 @@ import (
 // dirData is how much of a directory one message brings.
 const dirData = 32 << 10
 
-// firstEntry is the position of a directory's first own entry: the kernel adds
-// "." and "..".
-const firstEntry = 2
-
 // dir is an open directory. Positions count entries: the server's own, any 64
 // bits, would not fit beside those of "." and "..". The kernel calls ReadDir of
 // one description at a time.
@@ -62,8 +58,8 @@ func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 // ReadDir lists the directory. From its start it is read anew; to another
 // position than the last one it counts its way there.
 func (d *dir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
-	if pos <= firstEntry || pos < d.pos {
-		d.pos, d.cookie, d.buf = firstEntry, 0, nil
+	if pos <= kernel.FirstEntry || pos < d.pos {
+		d.pos, d.cookie, d.buf = kernel.FirstEntry, 0, nil
 	}
 	for {
 		if len(d.buf) == 0 {

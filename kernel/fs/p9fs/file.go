@@ -5,10 +5,12 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
 // open is what open files and directories have in common.
 type open struct {
+	kernel.Always
 	fs  *FS
 	fid uint32
 	id  uint64 // qid.path of what was opened
@@ -16,12 +18,6 @@ type open struct {
 	mu   sync.Mutex
 	last syscall.Stat_t // the attributes when they were known last
 }
-
-// Readiness: always, as files are.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: never waited for.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
 
 // lookup asks for the attributes. gone means that the file has lost its name, or
 // that the name is another file's now, and the server answers for the name, as
@@ -138,8 +134,8 @@ func (f *file) Stat(st *syscall.Stat_t) syscall.Errno {
 // can have grown since then, but nothing makes it shorter. A file that cannot
 // be read keeps what was known.
 func (f *file) grown(size int64) (int64, syscall.Errno) {
-	b := f.fs.c.bounce()
-	defer f.fs.c.unbounce(b)
+	b := f.fs.c.bounces.Get()
+	defer f.fs.c.bounces.Put(b)
 	for {
 		n, e := f.Read(b, size)
 		if e == syscall.EBADF {
@@ -176,11 +172,11 @@ func (f *file) read(p *[]byte, off int64) (int, syscall.Errno) {
 	var into []byte
 	switch {
 	case len(q) <= smallData: // through the request's own memory
-	case c.noDMA(q):
-		*p = q[:min(len(q), bounceSize)]
+	case c.bounces.Needed(q):
+		*p = q[:min(len(q), bounce.Size)]
 		q = *p
-		b := c.bounce()
-		defer c.unbounce(b)
+		b := c.bounces.Get()
+		defer c.bounces.Put(b)
 		into = b[:len(q)]
 	default:
 		into = q
@@ -224,9 +220,9 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	r := c.begin(tWrite)
 	defer r.end()
 	q := *p
-	bounce := len(q) > smallData && c.noDMA(q)
-	if bounce {
-		*p = q[:min(len(q), bounceSize)]
+	indirect := len(q) > smallData && c.bounces.Needed(q)
+	if indirect {
+		*p = q[:min(len(q), bounce.Size)]
 		q = *p
 	}
 	r.put(4, uint64(f.fid))
@@ -236,9 +232,9 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	switch {
 	case len(q) <= smallData:
 		r.out = append(r.out, q...)
-	case bounce:
-		b := c.bounce()
-		defer c.unbounce(b)
+	case indirect:
+		b := c.bounces.Get()
+		defer c.bounces.Put(b)
 		from = b[:copy(b, q)]
 	default:
 		from = q

@@ -15,7 +15,6 @@ package p9fs
 import (
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 )
@@ -35,9 +34,9 @@ type Config struct {
 	Transport Transport
 	ReadOnly  bool
 	Dev       uint64 // st_dev of the files
-	// NoDMA reports whether the memory at p can move, such as the calling
+	// NoDMA reports whether b, which is not empty, can move, such as the calling
 	// goroutine's stack: a transport cannot use it. nil: nothing does.
-	NoDMA func(p unsafe.Pointer) bool
+	NoDMA func(b []byte) bool
 	// Log takes one line on why the file system broke down; nil: nobody.
 	Log func(line string)
 }

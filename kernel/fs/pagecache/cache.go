@@ -14,22 +14,64 @@ import (
 	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // Page sizes, in bytes.
 const (
-	PageSize   = 4096
-	chunkPages = 64
+	PageSize   = machine.PageSize
+	chunkPages = machine.ChunkPages
 	chunkSize  = chunkPages * PageSize
 )
 
-// Machine gives memory: see kernel.Machine.
+// Machine gives memory, and shows pages of files in mappings. It must define these
+// methods; on the real machine they are calls of the machine half (machine.Call).
 type Machine interface {
+	// Memory returns the RAM and its free part, in bytes.
 	Memory() (total, free uint64)
+	// TakePages fills dst with the addresses of free pages of RAM, as long as more
+	// than floor bytes are free, and returns how many. Their content is undefined.
 	TakePages(dst []uint64, floor uint64) int
+	// GivePages frees pages of TakePages.
 	GivePages(pages []uint64)
-	CacheTable(table []uint64)
-	MappedFile(op int, file uintptr, a *[5]uintptr) (uintptr, syscall.Errno)
+	// SetChunks says where the addresses of all machine.Chunks are, 0 for none, so that
+	// the machine can take clean pages back when it has no others. When it returns, the
+	// machine is not at a chunk that was in the table before.
+	SetChunks(table []uint64)
+
+	// NewFile makes the machine's part of a file that is to be mapped, whose pages r can
+	// read (0: none can). ENOMEM.
+	NewFile(r machine.Reader) (machine.File, syscall.Errno)
+	// FreeFile ends it; no mapping is left.
+	FreeFile(f machine.File)
+	// MapFile maps n bytes from page first on, as mmap(2) with addr, prot and flags, and
+	// returns their address.
+	MapFile(f machine.File, addr, n, first, prot, flags uintptr) (uintptr, syscall.Errno)
+	// ReachFile makes room for a number of pages; grown says that there was less, and
+	// that pages above must be shown again. ENOMEM.
+	ReachFile(f machine.File, pages uintptr) (grown bool, e syscall.Errno)
+	// SetFilePages sets the size, in pages: an access beyond it is SIGBUS.
+	SetFilePages(f machine.File, pages uintptr)
+	// SetRuns says what of the file can be read from its device, in order. ENOMEM.
+	SetRuns(f machine.File, runs []machine.Run) syscall.Errno
+	// ShowPage makes a page (its address) visible to mappings. If the machine has made or
+	// read one in the meantime, that one stays, becomes the caller's and is returned.
+	ShowPage(f machine.File, index uintptr, page uint64) machine.Page
+	// DropPages takes the pages [first, end) out of all mappings.
+	DropPages(f machine.File, first, end uintptr)
+	// CollectPages fills out with pages in [first, end) that mappings have stored to since
+	// the last time, and returns how many; all means those too that the machine has made
+	// or read. They are clean then, and are not evicted before EndCollect.
+	CollectPages(f machine.File, first, end uintptr, out []machine.Stored, all bool) int
+	// EndCollect says that the page cache keeps what was collected.
+	EndCollect(f machine.File)
+
+	// NoticeStores asks for an interrupt when mappings are stored to.
+	NoticeStores(l machine.StoreLimits)
+	// Stores returns how many pages mappings have stored to since they were collected.
+	Stores() int
+	// Reclaim takes about n clean pages of mapped files back and returns how many.
+	Reclaim(n int) int
 }
 
 // Backing is the file below a File, on a device. Offsets are multiples of the
@@ -76,7 +118,7 @@ type Cache struct {
 	flush flusher
 
 	collectMu sync.Mutex
-	collected [2 * chunkPages]uint64 // room for MappedFile(opCollect): it does not move
+	collected [chunkPages]machine.Stored // room for CollectPages: it does not move
 }
 
 // New makes a cache. It takes no memory yet.
@@ -143,7 +185,7 @@ func (c *Cache) show(n int) {
 		}
 	}
 	c.shown = n
-	c.m.CacheTable(c.table[:n])
+	c.m.SetChunks(c.table[:n])
 }
 
 // leave takes a chunk, which has no pages, out of the table.
@@ -153,7 +195,7 @@ func (c *Cache) leave(ch *chunk) {
 	if ch.place < len(c.table) {
 		atomic.StoreUint64(&c.table[ch.place], 0)
 	}
-	c.m.CacheTable(c.table[:c.shown]) // when it returns, the machine is not at the chunk
+	c.m.SetChunks(c.table[:c.shown]) // when it returns, the machine is not at the chunk
 	c.chunks[ch.place] = nil
 	c.free = append(c.free, ch.place)
 }
@@ -205,9 +247,7 @@ func (c *Cache) shrink(n int) bool {
 		ch.f.forgetIfEmpty(ch)
 	}
 	if freed < n { // those of mapped files are the machine's to evict
-		if r, e := c.m.MappedFile(opReclaim, 0, &[5]uintptr{uintptr(n - freed)}); e == 0 {
-			freed += int(r)
-		}
+		freed += c.m.Reclaim(n - freed)
 	}
 	return freed > 0
 }
@@ -292,8 +332,10 @@ func (w *flusher) run() {
 
 // ServeStores writes back what mappings have stored, in time. The machine tells by an
 // interrupt that they do: wait returns after each. It returns when wait fails.
-func (c *Cache) ServeStores(interrupt uintptr, wait func() error) {
-	c.m.MappedFile(opNotice, 0, &[5]uintptr{interrupt, uintptr(c.dirtyEnough), uintptr(2 * c.dirtyLimit), c.dirtyAddress()})
+func (c *Cache) ServeStores(interrupt machine.Device, wait func() error) {
+	c.m.NoticeStores(machine.StoreLimits{
+		Device: interrupt, Enough: uintptr(c.dirtyEnough), Limit: uintptr(2 * c.dirtyLimit), Dirty: c.dirtyAddress(),
+	})
 	for wait() == nil {
 		c.flush.mu.Lock()
 		c.flush.noteStores(c.stored())
@@ -304,8 +346,8 @@ func (c *Cache) ServeStores(interrupt uintptr, wait func() error) {
 // stored returns how many pages mappings have stored to, and the files that these may
 // belong to.
 func (c *Cache) stored() (list []*File, n int64) {
-	r, e := c.m.MappedFile(opStores, 0, &[5]uintptr{})
-	if e != 0 || r == 0 {
+	stores := c.m.Stores()
+	if stores == 0 {
 		return nil, 0
 	}
 	c.mappedMu.Lock()
@@ -313,7 +355,7 @@ func (c *Cache) stored() (list []*File, n int64) {
 	for f := range c.mapped {
 		list = append(list, f)
 	}
-	return list, int64(r)
+	return list, int64(stores)
 }
 
 // noteStores is note for files whose mappings were stored to, n pages in all. mu is

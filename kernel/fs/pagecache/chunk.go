@@ -5,22 +5,14 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// chunk is 64 pages of a file, from index*chunkSize on.
-//
-// The first fields are the machine's too (machCached in package runtime): when
-// it has no other memory and pins is 0, it takes the pages that are in valid and
-// not in keep; of a mapped file only those that it can read again (runs.go) and that
-// no mapping has stored to. Who looks at pages or changes these fields pins the chunk first.
+// chunk is 64 pages of a file, from index*chunkSize on. The first part is the machine's
+// too: it takes pages back by it.
 type chunk struct {
-	pins   uint32
-	recent uint32
-	valid  uint64 // pages that are there and have the file's content
-	keep   uint64 // of those, what is dirty or being written
-	page   [chunkPages]uint64
-	file   uintptr // File.mapped: the machine may have pages of it in mappings
-	first  uintptr // index of the first page in the file
+	machine.Chunk
 
 	f     *File
 	index int64
@@ -33,19 +25,17 @@ type chunk struct {
 	writing uint64
 }
 
-const taken = ^uint32(0) // of pins: the machine is at it
-
 // pin keeps the machine from taking pages.
 func (c *chunk) pin() {
 	for {
-		n := atomic.LoadUint32(&c.pins)
-		if n != taken && atomic.CompareAndSwapUint32(&c.pins, n, n+1) {
+		n := atomic.LoadUint32(&c.Pins)
+		if n != machine.ChunkTaken && atomic.CompareAndSwapUint32(&c.Pins, n, n+1) {
 			return
 		}
 	}
 }
 
-func (c *chunk) unpin() { atomic.AddUint32(&c.pins, ^uint32(0)) }
+func (c *chunk) unpin() { atomic.AddUint32(&c.Pins, ^uint32(0)) }
 
 func (c *chunk) lock() {
 	c.mu.Lock()
@@ -69,8 +59,8 @@ func (c *chunk) runlock() {
 
 // touch notes a use, for the clock.
 func (c *chunk) touch() {
-	if atomic.LoadUint32(&c.recent) == 0 {
-		atomic.StoreUint32(&c.recent, 1)
+	if atomic.LoadUint32(&c.Recent) == 0 {
+		atomic.StoreUint32(&c.Recent, 1)
 	}
 }
 
@@ -94,16 +84,16 @@ func (c *chunk) offset(i int) int64 { return c.index*chunkSize + int64(i)*PageSi
 // evict frees clean pages if nobody uses the chunk, and it was not used since the
 // last look. It returns how many, and whether none is left. Cache.mu is held.
 func (c *chunk) evict(m Machine) (n int, none bool) {
-	if atomic.SwapUint32(&c.recent, 0) != 0 || !c.mu.TryLock() {
+	if atomic.SwapUint32(&c.Recent, 0) != 0 || !c.mu.TryLock() {
 		return 0, false
 	}
 	c.pin()
 	free := uint64(0)
-	if c.file == 0 { // else the pages are the machine's to evict: opReclaim
-		free = c.valid &^ c.keep
+	if c.File == 0 { // else the pages are the machine's to evict: Reclaim
+		free = c.Valid &^ c.Keep
 	}
-	c.valid &^= free
-	n, none = c.give(m, free), c.valid == 0
+	c.Valid &^= free
+	n, none = c.give(m, free), c.Valid == 0
 	c.unlock()
 	return n, none
 }
@@ -115,8 +105,8 @@ func (c *chunk) give(m Machine, set uint64) int {
 	n := 0
 	for ; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(set)
-		list[n] = c.page[i]
-		c.page[i] = 0
+		list[n] = c.Page[i]
+		c.Page[i] = 0
 		n++
 	}
 	if n > 0 {
@@ -128,7 +118,7 @@ func (c *chunk) give(m Machine, set uint64) int {
 // fill makes the pages of need valid: from the file below, as far as that
 // reaches, else with zeroes. The chunk is locked.
 func (c *chunk) fill(need uint64) syscall.Errno {
-	for need &^= c.valid; need != 0; {
+	for need &^= c.Valid; need != 0; {
 		lo, hi := run(need)
 		if e := c.fillRun(lo, hi); e != 0 {
 			return e
@@ -148,8 +138,8 @@ func (c *chunk) fillRun(lo, hi int) syscall.Errno {
 		c.f.c.m.GivePages(pages)
 		return e
 	}
-	copy(c.page[lo:hi], pages)
-	c.valid |= mask(lo, hi)
+	copy(c.Page[lo:hi], pages)
+	c.Valid |= mask(lo, hi)
 	c.f.show(c, lo, hi)
 	return 0
 }
@@ -158,7 +148,7 @@ func (c *chunk) fillRun(lo, hi int) syscall.Errno {
 // is about to be written. If there is no memory for all of them, none is: pages of
 // zeroes would hide what the file has. The chunk is locked.
 func (c *chunk) blank(need uint64) syscall.Errno {
-	if need &^= c.valid; need == 0 {
+	if need &^= c.Valid; need == 0 {
 		return 0
 	}
 	var room [chunkPages]uint64
@@ -168,51 +158,51 @@ func (c *chunk) blank(need uint64) syscall.Errno {
 	}
 	for need != 0 {
 		lo, hi := run(need)
-		pages = pages[copy(c.page[lo:hi], pages):]
-		for _, p := range c.page[lo:hi] {
+		pages = pages[copy(c.Page[lo:hi], pages):]
+		for _, p := range c.Page[lo:hi] {
 			clear(pageBytes(p))
 		}
-		c.valid |= mask(lo, hi)
+		c.Valid |= mask(lo, hi)
 		c.f.show(c, lo, hi)
 		need &^= mask(lo, hi)
 	}
 	return 0
 }
 
-// soil marks pages dirty, for which space is reserved. The chunk is locked.
-func (c *chunk) soil(set uint64) {
+// markDirty marks pages dirty, for which space is reserved. The chunk is locked.
+func (c *chunk) markDirty(set uint64) {
 	fresh := set &^ c.dirty
 	if fresh == 0 {
 		return
 	}
 	if c.dirty == 0 {
-		c.f.soiledMu.Lock()
-		c.f.soiled[c] = struct{}{}
-		c.f.soiledMu.Unlock()
+		c.f.dirtyMu.Lock()
+		c.f.withDirty[c] = struct{}{}
+		c.f.dirtyMu.Unlock()
 	}
 	c.dirty |= fresh
-	c.keep |= fresh
+	c.Keep |= fresh
 	n := int64(bits.OnesCount64(fresh))
 	c.f.dirty.Add(n)
 	c.f.c.dirty.Add(n)
 }
 
-// wash marks pages clean that were dirty. The chunk is locked.
-func (c *chunk) wash(set uint64) {
+// markClean marks pages clean that were dirty. The chunk is locked.
+func (c *chunk) markClean(set uint64) {
 	if set &= c.dirty; set == 0 {
 		return
 	}
 	if c.dirty &^= set; c.dirty == 0 {
-		c.f.soiledMu.Lock()
-		delete(c.f.soiled, c)
-		c.f.soiledMu.Unlock()
+		c.f.dirtyMu.Lock()
+		delete(c.f.withDirty, c)
+		c.f.dirtyMu.Unlock()
 	}
 	n := int64(bits.OnesCount64(set))
 	c.f.dirty.Add(-n)
 	c.f.c.dirty.Add(-n)
 }
 
-// settle computes keep anew. The chunk is locked.
-func (c *chunk) settle() {
-	c.keep = c.dirty | c.writing
+// updateKeep computes Keep anew. The chunk is locked.
+func (c *chunk) updateKeep() {
+	c.Keep = c.dirty | c.writing
 }

@@ -4,13 +4,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 const maxOffset = 1<<63 - 1
 
 // File is the cached content of one file. Any number of goroutines may use it.
 //
-// Locks, in this order: write, cut, busy, mu, a chunk's, soiledMu.
+// Locks, in this order: write, cut, busy, mu, a chunk's, dirtyMu.
 type File struct {
 	c *Cache
 	b Backing
@@ -28,20 +30,20 @@ type File struct {
 	mu     sync.Mutex
 	chunks map[int64]*chunk
 
-	soiledMu sync.Mutex
-	soiled   map[*chunk]struct{} // those with dirty pages
+	dirtyMu   sync.Mutex
+	withDirty map[*chunk]struct{} // those with dirty pages
 
 	ahead  readAhead
-	mapped uintptr // the machine's handle while there are mappings: mapping.go
-	uses   int     // how many
-	runs   []Run   // what the machine can read by itself: runs.go
+	mapped machine.File  // the machine's handle while there are mappings: mapping.go
+	uses   int           // how many
+	runs   []machine.Run // what the machine can read by itself: runs.go
 
 	placeless bool // pages without a place have been written; under busy
 }
 
 // NewFile returns the cache of a file of the given size.
 func (c *Cache) NewFile(b Backing, size int64) *File {
-	f := &File{c: c, b: b, chunks: make(map[int64]*chunk), soiled: make(map[*chunk]struct{})}
+	f := &File{c: c, b: b, chunks: make(map[int64]*chunk), withDirty: make(map[*chunk]struct{})}
 	f.size.Store(size)
 	return f
 }
@@ -56,7 +58,7 @@ func (f *File) chunk(index int64, make bool) *chunk {
 	defer f.mu.Unlock()
 	c := f.chunks[index]
 	if c == nil && make {
-		c = &chunk{f: f, index: index, file: f.mapped, first: uintptr(index) * chunkPages}
+		c = &chunk{f: f, index: index, Chunk: machine.Chunk{File: f.mapped, First: uintptr(index) * chunkPages}}
 		f.chunks[index] = c
 		f.c.enter(c)
 	}
@@ -127,7 +129,7 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 func (c *chunk) tryCopyOut(p []byte, s span, need uint64) bool {
 	c.rlock()
 	defer c.runlock()
-	if c.valid&need != need {
+	if c.Valid&need != need {
 		return false
 	}
 	c.copyOut(p, s.from, s.to)
@@ -139,7 +141,7 @@ func (c *chunk) copyOut(p []byte, from, to int) {
 	for from < to {
 		i := from / PageSize
 		n := min(to, (i+1)*PageSize) - from
-		copy(p[:n], pageBytes(c.page[i])[from-i*PageSize:])
+		copy(p[:n], pageBytes(c.Page[i])[from-i*PageSize:])
 		p = p[n:]
 		from += n
 	}
@@ -149,7 +151,7 @@ func (c *chunk) copyIn(p []byte, from, to int) {
 	for from < to {
 		i := from / PageSize
 		n := min(to, (i+1)*PageSize) - from
-		copy(pageBytes(c.page[i])[from-i*PageSize:], p[:n])
+		copy(pageBytes(c.Page[i])[from-i*PageSize:], p[:n])
 		p = p[n:]
 		from += n
 	}
@@ -233,7 +235,7 @@ func (f *File) writeSpan(p []byte, s span) syscall.Errno {
 		return e
 	}
 	c.copyIn(p, s.from, s.to)
-	c.soil(set)
+	c.markDirty(set)
 	// Before the chunk is unlocked: write-back clears what lies behind the end.
 	f.grow(c.index*chunkSize + int64(s.to))
 	return 0

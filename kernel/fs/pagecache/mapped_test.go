@@ -3,67 +3,101 @@ package pagecache
 import (
 	"slices"
 	"syscall"
-	"unsafe"
-)
 
-// Bits of a page in the machine's table: runtime's machine_files.go.
-const (
-	filePresent = 1 << 0
-	fileNew     = 1 << 2
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // mappingMachine is a fakeMachine that knows which pages mappings may see, and
 // does what a program's stores do.
 type mappingMachine struct {
 	*fakeMachine
-	files map[uintptr]*mappedFile
+	files map[machine.File]*mappedFile
 }
 
 type mappedFile struct {
-	page  map[uintptr]uintptr // by index: address and bits
-	pages uintptr             // of the file
-	runs  []Run
+	page  map[uintptr]machine.Page // by index
+	pages uintptr                  // of the file
+	runs  []machine.Run
 }
 
 func newMappingMachine(pages int) *mappingMachine {
-	return &mappingMachine{fakeMachine: newMachine(pages), files: map[uintptr]*mappedFile{}}
+	return &mappingMachine{fakeMachine: newMachine(pages), files: map[machine.File]*mappedFile{}}
 }
 
-func (m *mappingMachine) MappedFile(op int, file uintptr, a *[5]uintptr) (uintptr, syscall.Errno) {
+// file returns the machine's part of a file, with the lock held until done is called.
+func (m *mappingMachine) file(h machine.File) (f *mappedFile, done func()) {
+	m.mu.Lock()
+	return m.files[h], m.mu.Unlock
+}
+
+func (m *mappingMachine) NewFile(machine.Reader) (machine.File, syscall.Errno) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	f := m.files[file]
-	switch op {
-	case opNew:
-		h := uintptr(len(m.files) + 1)
-		m.files[h] = &mappedFile{page: map[uintptr]uintptr{}}
-		return h, 0
-	case opFree:
-		f.drop(m, 0, ^uintptr(0))
-		m.files[file] = nil
-	case opMap:
-		return 1 << 20, 0
-	case opInstall:
-		had := f.page[a[0]]
-		if had != 0 {
-			f.page[a[0]] = had &^ fileNew
-		} else if a[1] != 0 {
-			f.page[a[0]] = a[1] | filePresent
-		}
-		return had, 0
-	case opDrop:
-		f.drop(m, a[0], a[1])
-	case opSize:
-		if a[0] < f.pages {
-			f.drop(m, a[0], ^uintptr(0))
-		}
-		f.pages = a[0]
-	case opCollect:
-		return f.collect(a), 0
-	case opRuns:
-		f.runs = slices.Clone(unsafe.Slice((*Run)(*(*unsafe.Pointer)(unsafe.Pointer(&a[0]))), a[1]))
+	h := machine.File(len(m.files) + 1)
+	m.files[h] = &mappedFile{page: map[uintptr]machine.Page{}}
+	return h, 0
+}
+
+func (m *mappingMachine) FreeFile(h machine.File) {
+	f, done := m.file(h)
+	defer done()
+	f.drop(m, 0, ^uintptr(0))
+	m.files[h] = nil
+}
+
+func (m *mappingMachine) MapFile(machine.File, uintptr, uintptr, uintptr, uintptr, uintptr) (uintptr, syscall.Errno) {
+	return 1 << 20, 0
+}
+
+func (m *mappingMachine) ReachFile(machine.File, uintptr) (bool, syscall.Errno) { return false, 0 }
+
+func (m *mappingMachine) ShowPage(h machine.File, index uintptr, page uint64) machine.Page {
+	f, done := m.file(h)
+	defer done()
+	had := f.page[index]
+	if had != 0 {
+		f.page[index] = had &^ machine.PageNew
+	} else if page != 0 {
+		f.page[index] = machine.Page(page) | machine.PagePresent
 	}
-	return 0, 0
+	return had
+}
+
+func (m *mappingMachine) DropPages(h machine.File, first, end uintptr) {
+	f, done := m.file(h)
+	defer done()
+	f.drop(m, first, end)
+}
+
+func (m *mappingMachine) SetFilePages(h machine.File, pages uintptr) {
+	f, done := m.file(h)
+	defer done()
+	if pages < f.pages {
+		f.drop(m, pages, ^uintptr(0))
+	}
+	f.pages = pages
+}
+
+func (m *mappingMachine) CollectPages(h machine.File, first, end uintptr, out []machine.Stored, all bool) (n int) {
+	f, done := m.file(h)
+	defer done()
+	for i := first; i < min(end, f.pages) && n < len(out); i++ {
+		if p := f.page[i]; p&machine.PageDirty != 0 || all && p&machine.PageNew != 0 {
+			out[n] = machine.Stored{Index: i, Page: p}
+			f.page[i] = p &^ (machine.PageDirty | machine.PageNew)
+			n++
+		}
+	}
+	return n
+}
+
+func (m *mappingMachine) EndCollect(machine.File) {}
+
+func (m *mappingMachine) SetRuns(h machine.File, runs []machine.Run) syscall.Errno {
+	f, done := m.file(h)
+	defer done()
+	f.runs = slices.Clone(runs)
+	return 0
 }
 
 // drop takes pages from the table and frees those that only it knows.
@@ -72,23 +106,11 @@ func (f *mappedFile) drop(m *mappingMachine, first, end uintptr) {
 		if i < first || i >= end {
 			continue
 		}
-		if p&fileNew != 0 {
-			m.free = append(m.free, uint64(p&^pageBits))
+		if p&machine.PageNew != 0 {
+			m.free = append(m.free, p.Address())
 		}
 		delete(f.page, i)
 	}
-}
-
-func (f *mappedFile) collect(a *[5]uintptr) (n uintptr) {
-	out := unsafe.Slice((*uint64)(*(*unsafe.Pointer)(unsafe.Pointer(&a[2]))), 2*a[3])
-	for i := a[0]; i < min(a[1], f.pages) && n < a[3]; i++ {
-		if p := f.page[i]; p&pageDirty != 0 || a[4] != 0 && p&fileNew != 0 {
-			out[2*n], out[2*n+1] = uint64(i), uint64(p)
-			f.page[i] = p &^ (pageDirty | fileNew)
-			n++
-		}
-	}
-	return n
 }
 
 // fault returns the page at off of a mapped file as a program sees it: nil is SIGBUS.
@@ -104,15 +126,15 @@ func (m *mappingMachine) fault(f *File, off int64) []byte {
 	} else {
 		p := pageBytes(frame[0])
 		clear(p)
-		if slices.ContainsFunc(t.runs, func(r Run) bool { return r.First <= i && i < r.First+r.Pages }) {
+		if slices.ContainsFunc(t.runs, func(r machine.Run) bool { return r.First <= i && i < r.First+r.Pages }) {
 			f.b.ReadData([][]byte{p}, int64(i)*PageSize)
 		}
-		t.page[i] = uintptr(frame[0]) | filePresent | fileNew
+		t.page[i] = machine.Page(frame[0]) | machine.PagePresent | machine.PageNew
 	}
 	if i >= t.pages {
 		return nil
 	}
-	return pageBytes(uint64(t.page[i] &^ pageBits))
+	return pageBytes(t.page[i].Address())
 }
 
 // store stores p at off of a mapped file as a program does, within a page; false
@@ -124,7 +146,7 @@ func (m *mappingMachine) store(f *File, p string, off int64) bool {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.files[f.mapped].page[uintptr(off/PageSize)] |= pageDirty
+	m.files[f.mapped].page[uintptr(off/PageSize)] |= machine.PageDirty
 	copy(page[off%PageSize:], p)
 	return true
 }
@@ -132,8 +154,8 @@ func (m *mappingMachine) store(f *File, p string, off int64) bool {
 // placed is a fakeFile on a device that the machine can read.
 type placed struct{ *fakeFile }
 
-func (placed) Reader() uintptr { return 1 }
+func (placed) Reader() machine.Reader { return 1 }
 
-func (p placed) Runs() ([]Run, syscall.Errno) {
-	return []Run{{0, uintptr(len(p.data) / PageSize), 0}}, 0
+func (p placed) Runs() ([]machine.Run, syscall.Errno) {
+	return []machine.Run{{First: 0, Pages: uintptr(len(p.data) / PageSize), Sector: 0}}, 0
 }

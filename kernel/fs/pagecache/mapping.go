@@ -2,7 +2,8 @@ package pagecache
 
 import (
 	"syscall"
-	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // Mappings. The machine half of package runtime serves the faults of a mapping
@@ -12,31 +13,6 @@ import (
 // back when memory is short. Anything else that a mapped range has is read when it is
 // mapped, and stays until the last mapping of the file goes. Holes cost nothing until
 // they are used.
-
-// Operations of Machine.MappedFile.
-const (
-	opNew = iota
-	opFree
-	opMap
-	opInstall
-	opDrop
-	opSize
-	opCollect
-	opReach
-	opRuns
-	_ // two for who drives the device
-	_
-	opReclaim
-	opCollected
-	opNotice
-	opStores
-)
-
-// Bits of a page that MappedFile returns.
-const (
-	pageDirty = 1 << 1 // stored to
-	pageBits  = PageSize - 1
-)
 
 // Map maps n bytes of the file from off on, as mmap(2) with addr, prot and flags
 // does, and returns the address. Each Map is undone by an Unmap.
@@ -51,7 +27,7 @@ func (f *File) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, sy
 	e := f.load(off, min(off+int64(n), f.size.Load()))
 	var at uintptr
 	if e == 0 {
-		at, e = f.c.m.MappedFile(opMap, f.mapped, &[5]uintptr{addr, n, uintptr(off / PageSize), prot, flags})
+		at, e = f.c.m.MapFile(f.mapped, addr, n, uintptr(off/PageSize), prot, flags)
 	}
 	if e != 0 {
 		f.endMapping()
@@ -79,7 +55,7 @@ func (f *File) Unmap() {
 func (f *File) startMapping(end int64) syscall.Errno {
 	pages := uintptr(end+PageSize-1) / PageSize
 	if f.mapped == 0 {
-		h, e := f.c.m.MappedFile(opNew, 0, &[5]uintptr{f.reader()})
+		h, e := f.c.m.NewFile(f.reader())
 		if e != 0 || h == 0 {
 			return max(e, syscall.ENOMEM)
 		}
@@ -92,7 +68,7 @@ func (f *File) startMapping(end int64) syscall.Errno {
 	first := f.uses == 1
 	f.resizeMapping(f.size.Load())
 	pages = max(pages, uintptr(f.size.Load()+PageSize-1)/PageSize)
-	grown, e := f.c.m.MappedFile(opReach, f.mapped, &[5]uintptr{pages})
+	grown, e := f.c.m.ReachFile(f.mapped, pages)
 	if e == 0 && first {
 		e = f.findRuns()
 	}
@@ -100,7 +76,7 @@ func (f *File) startMapping(end int64) syscall.Errno {
 		f.endMapping()
 		return e
 	}
-	if first || grown != 0 {
+	if first || grown {
 		f.showAll()
 	}
 	return 0
@@ -118,8 +94,8 @@ func (f *File) endMapping() {
 	f.c.mappedMu.Unlock()
 	h := f.mapped
 	f.mapped, f.runs = 0, nil
-	f.eachChunk(func(c *chunk) { c.file = 0 })
-	f.c.m.MappedFile(opFree, h, &[5]uintptr{})
+	f.eachChunk(func(c *chunk) { c.File = 0 })
+	f.c.m.FreeFile(h)
 	if f.gone {
 		f.empty()
 	}
@@ -131,8 +107,8 @@ func (f *File) endMapping() {
 // showAll enters the pages there are into the machine's table.
 func (f *File) showAll() {
 	f.eachChunk(func(c *chunk) {
-		c.file = f.mapped
-		for set := c.valid; set != 0; {
+		c.File = f.mapped
+		for set := c.Valid; set != 0; {
 			lo, hi := run(set)
 			f.show(c, lo, hi)
 			set &^= mask(lo, hi)
@@ -162,10 +138,9 @@ func (f *File) show(c *chunk, lo, hi int) {
 	}
 	for i := lo; i < hi; i++ {
 		index := uintptr(c.offset(i) / PageSize)
-		had, _ := f.c.m.MappedFile(opInstall, f.mapped, &[5]uintptr{index, uintptr(c.page[i])})
-		if page := uint64(had &^ pageBits); page != 0 && page != c.page[i] {
-			f.c.m.GivePages(c.page[i : i+1])
-			c.page[i] = page
+		if page := f.c.m.ShowPage(f.mapped, index, c.Page[i]).Address(); page != 0 && page != c.Page[i] {
+			f.c.m.GivePages(c.Page[i : i+1])
+			c.Page[i] = page
 		}
 	}
 }
@@ -202,7 +177,7 @@ func (f *File) resizeMapping(size int64) {
 		return
 	}
 	pages := uintptr(size+PageSize-1) / PageSize
-	f.c.m.MappedFile(opSize, f.mapped, &[5]uintptr{pages})
+	f.c.m.SetFilePages(f.mapped, pages)
 }
 
 // unmapRange takes the pages of [off, end) from all mappings; those that begin
@@ -217,7 +192,7 @@ func (f *File) unmapRange(off, end int64) {
 	if end < maxOffset-PageSize {
 		last = uintptr(end+PageSize-1) / PageSize
 	}
-	f.c.m.MappedFile(opDrop, f.mapped, &[5]uintptr{first, last})
+	f.c.m.DropPages(f.mapped, first, last)
 }
 
 // collect makes pages dirty that mappings have stored to.
@@ -236,45 +211,41 @@ func (f *File) collectPages(off, end int64, all bool) {
 	if f.mapped == 0 {
 		return
 	}
-	new := uintptr(0)
-	if all {
-		new = 1
-	}
 	f.c.collectMu.Lock()
 	defer f.c.collectMu.Unlock()
 	// What is collected is clean to the machine, and not yet dirty here: until the
 	// next call it is not evicted.
-	defer f.c.m.MappedFile(opCollected, f.mapped, &[5]uintptr{})
-	out := &f.c.collected
+	defer f.c.m.EndCollect(f.mapped)
+	out := f.c.collected[:]
 	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
 	for {
-		n, _ := f.c.m.MappedFile(opCollect, f.mapped, &[5]uintptr{first, last, uintptr(unsafe.Pointer(out)), chunkPages, new})
-		for i := range n {
-			f.collected(out[2*i], out[2*i+1])
+		n := f.c.m.CollectPages(f.mapped, first, last, out, all)
+		for _, s := range out[:n] {
+			f.collected(s)
 		}
-		if n < chunkPages {
+		if n < len(out) {
 			return
 		}
-		first = uintptr(out[2*n-2]) + 1
+		first = out[n-1].Index + 1
 	}
 }
 
 // collected notes one page that was stored to.
-func (f *File) collected(index, page uint64) {
-	off := int64(index) * PageSize
+func (f *File) collected(s machine.Stored) {
+	off := int64(s.Index) * PageSize
 	c := f.chunk(off/chunkSize, true)
-	i := int(index % chunkPages)
+	i := int(s.Index % chunkPages)
 	bit := mask(i, i+1)
 	c.lock()
 	defer c.unlock()
-	if c.valid&bit == 0 {
-		c.page[i] = page &^ pageBits
-		c.valid |= bit
+	if c.Valid&bit == 0 {
+		c.Page[i] = s.Page.Address()
+		c.Valid |= bit
 	}
-	if page&pageDirty == 0 || c.dirty&bit != 0 {
+	if s.Page&machine.PageDirty == 0 || c.dirty&bit != 0 {
 		return
 	}
 	// There may be no space for a hole: write-back will say so.
 	f.b.Reserve(off, PageSize)
-	c.soil(bit)
+	c.markDirty(bit)
 }

@@ -1,32 +1,24 @@
 package pagecache
 
 import (
-	"runtime"
 	"sort"
 	"syscall"
-	"unsafe"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// A Run is a part of a file that lies on its device as it is, in whole pages. The
-// machine half knows it in this form (mapped.Run in runtime/machine/mapped).
-type Run struct {
-	First  uintptr // page of the file
-	Pages  uintptr
-	Sector uintptr // of 512 bytes
-}
-
-// A Placer is a Backing that can tell where the device has its file. What it has told
+// An ExtentMapper is a Backing that can tell where the device has its file. What it has told
 // stays true until WriteData makes it more, or Truncate and Punch make it less.
-type Placer interface {
+type ExtentMapper interface {
 	// Reader is the machine's handle for the device; 0 if it has no way to it.
-	Reader() uintptr
+	Reader() machine.Reader
 	// Runs lists what of the file can be read from the device, in order.
-	Runs() ([]Run, syscall.Errno)
+	Runs() ([]machine.Run, syscall.Errno)
 }
 
 // reader returns the machine's handle for the device of f, or 0.
-func (f *File) reader() uintptr {
-	if p, ok := f.b.(Placer); ok {
+func (f *File) reader() machine.Reader {
+	if p, ok := f.b.(ExtentMapper); ok {
 		return p.Reader()
 	}
 	return 0
@@ -38,16 +30,15 @@ func (f *File) findRuns() syscall.Errno {
 	if f.mapped == 0 || f.reader() == 0 {
 		return 0
 	}
-	runs, e := f.b.(Placer).Runs()
+	runs, e := f.b.(ExtentMapper).Runs()
 	if e != 0 {
 		return e
 	}
 	return f.setRuns(runs)
 }
 
-func (f *File) setRuns(runs []Run) syscall.Errno {
-	_, e := f.c.m.MappedFile(opRuns, f.mapped, &[5]uintptr{uintptr(unsafe.Pointer(unsafe.SliceData(runs))), uintptr(len(runs))})
-	runtime.KeepAlive(runs)
+func (f *File) setRuns(runs []machine.Run) syscall.Errno {
+	e := f.c.m.SetRuns(f.mapped, runs)
 	if e == 0 {
 		f.runs = runs
 	}
@@ -72,13 +63,13 @@ func (f *File) clipRuns(off, end int64) syscall.Errno {
 		return 0
 	}
 	first, last := uintptr(off/PageSize), uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
-	var list []Run
+	var list []machine.Run
 	for _, r := range f.runs {
 		if n := min(r.First+r.Pages, first); n > r.First {
-			list = append(list, Run{r.First, n - r.First, r.Sector})
+			list = append(list, machine.Run{First: r.First, Pages: n - r.First, Sector: r.Sector})
 		}
 		if at := max(r.First, last); at < r.First+r.Pages {
-			list = append(list, Run{at, r.First + r.Pages - at, r.Sector + (at-r.First)*(PageSize/512)})
+			list = append(list, machine.Run{First: at, Pages: r.First + r.Pages - at, Sector: r.Sector + (at-r.First)*(PageSize/machine.SectorSize)})
 		}
 	}
 	return f.setRuns(list)

@@ -57,7 +57,7 @@ func (f *File) ownPage(off int64) syscall.Errno {
 	c.lock()
 	defer c.unlock()
 	e := c.fill(mask(i, i+1))
-	c.keep |= c.valid & mask(i, i+1) // until clipRuns has taken its place away
+	c.Keep |= c.Valid & mask(i, i+1) // until clipRuns has taken its place away
 	return e
 }
 
@@ -88,7 +88,7 @@ func (f *File) mapAgain(off, end int64) {
 		return
 	}
 	first, last := uintptr(off+PageSize-1)/PageSize, uintptr(min(end, f.size.Load())+PageSize-1)/PageSize
-	f.c.m.MappedFile(opDrop, f.mapped, &[5]uintptr{first, last})
+	f.c.m.DropPages(f.mapped, first, last)
 	f.findRuns()
 	f.showAll()
 }
@@ -178,19 +178,19 @@ func (c *chunk) drop(off, end int64) {
 	off, end = max(off-start, 0), min(end-start, chunkSize)
 	lo, hi := int((off+PageSize-1)/PageSize), int((end+PageSize-1)/PageSize)
 	c.lock()
-	if off%PageSize != 0 && c.valid&mask(lo-1, lo) != 0 {
-		clear(pageBytes(c.page[lo-1])[off%PageSize:])
+	if off%PageSize != 0 && c.Valid&mask(lo-1, lo) != 0 {
+		clear(pageBytes(c.Page[lo-1])[off%PageSize:])
 	}
 	if lo < hi {
 		set := mask(lo, hi)
 		c.f.unreserve(c, c.dirty&set)
-		c.wash(set)
-		gone := c.valid & set
-		c.valid &^= gone
-		c.settle()
+		c.markClean(set)
+		gone := c.Valid & set
+		c.Valid &^= gone
+		c.updateKeep()
 		c.give(c.f.c.m, gone)
 	}
-	empty := c.valid == 0
+	empty := c.Valid == 0
 	c.unlock()
 	if empty {
 		c.f.forget(c)
@@ -216,7 +216,7 @@ func (f *File) forgetIfEmpty(c *chunk) {
 	mine := f.chunks[c.index] == c
 	f.mu.Unlock()
 	c.lock()
-	empty := c.valid == 0
+	empty := c.Valid == 0
 	c.unlock()
 	if mine && empty {
 		f.forget(c)
@@ -245,7 +245,7 @@ func (c *chunk) clearBehind(size int64) {
 	if size/chunkSize != c.index || size%PageSize == 0 {
 		return
 	}
-	if i := int(size % chunkSize / PageSize); c.valid&mask(i, i+1) != 0 {
-		clear(pageBytes(c.page[i])[size%PageSize:])
+	if i := int(size % chunkSize / PageSize); c.Valid&mask(i, i+1) != 0 {
+		clear(pageBytes(c.Page[i])[size%PageSize:])
 	}
 }

@@ -29,6 +29,7 @@ func (f *File) writeBack(off, end int64) syscall.Errno {
 	failures := f.failures.Load()
 	first := f.writeDirty(off, end)
 	f.busy.Lock()
+	//lint:ignore SA2001 a write-back that was under way has ended
 	f.busy.Unlock()
 	if first == 0 && f.failures.Load() != failures {
 		first = f.writeDirty(off, end)
@@ -55,14 +56,14 @@ func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
 
 // dirtyChunks returns the chunks of a range with dirty pages, in order.
 func (f *File) dirtyChunks(off, end int64) []*chunk {
-	f.soiledMu.Lock()
-	list := make([]*chunk, 0, len(f.soiled))
-	for c := range f.soiled {
+	f.dirtyMu.Lock()
+	list := make([]*chunk, 0, len(f.withDirty))
+	for c := range f.withDirty {
 		if c.index*chunkSize < end && off < (c.index+1)*chunkSize {
 			list = append(list, c)
 		}
 	}
-	f.soiledMu.Unlock()
+	f.dirtyMu.Unlock()
 	slices.SortFunc(list, func(a, b *chunk) int { return int(min(max(a.index-b.index, -1), 1)) })
 	return list
 }
@@ -85,8 +86,8 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 		c.lock()
 		c.clearBehind(f.size.Load())
 		c.writing = c.dirty
-		c.wash(c.dirty)
-		c.settle()
+		c.markClean(c.dirty)
+		c.updateKeep()
 		c.unlock()
 	}
 	first := f.writeRuns(list)
@@ -94,7 +95,7 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 	for _, c := range list {
 		c.lock()
 		c.writing = 0
-		c.settle()
+		c.updateKeep()
 		c.unlock()
 	}
 	return first
@@ -142,7 +143,7 @@ func (f *File) writeRuns(list []*chunk) syscall.Errno {
 				runs, k = append(runs, block.Write{Off: at}), k+1
 			}
 			for i := lo; i < hi; i++ {
-				runs[k].Bufs = append(runs[k].Bufs, pageBytes(c.page[i]))
+				runs[k].Bufs = append(runs[k].Bufs, pageBytes(c.Page[i]))
 			}
 			set &^= mask(lo, hi)
 		}
@@ -161,12 +162,12 @@ func (f *File) writeRuns(list []*chunk) syscall.Errno {
 	}
 	f.failures.Add(1)
 	if len(runs) == 1 {
-		f.soilAgain(list, runs[0])
+		f.markDirtyAgain(list, runs[0])
 		return e
 	}
 	for k := range runs {
 		if f.writeTo(runs[k:k+1], size) != 0 {
-			f.soilAgain(list, runs[k])
+			f.markDirtyAgain(list, runs[k])
 		}
 	}
 	return e
@@ -201,15 +202,15 @@ func (f *File) trim(runs []block.Write, size int64) []block.Write {
 	return runs
 }
 
-// soilAgain makes the pages of a run dirty that were being written.
-func (f *File) soilAgain(list []*chunk, r block.Write) {
+// markDirtyAgain makes the pages of a run dirty that were being written.
+func (f *File) markDirtyAgain(list []*chunk, r block.Write) {
 	end := r.Off + int64(len(r.Bufs))*PageSize
 	for _, c := range list {
 		first := max(r.Off/PageSize-c.index*chunkPages, 0)
 		last := min((end+PageSize-1)/PageSize-c.index*chunkPages, chunkPages)
 		if first < last {
 			c.lock()
-			c.soil(c.writing & mask(int(first), int(last)))
+			c.markDirty(c.writing & mask(int(first), int(last)))
 			c.unlock()
 		}
 	}

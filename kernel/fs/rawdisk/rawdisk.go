@@ -10,29 +10,26 @@ package rawdisk
 import (
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
+	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
 // Disk is a disk that programs open.
 type Disk struct {
-	dev   block.Device
-	noDMA func(unsafe.Pointer) bool
+	dev     block.Device
+	bounces bounce.Pool // for what cannot be given to the device, and for parts of blocks
 
 	// partial is held for reading by writes of whole blocks, and for writing by
 	// those that read a block first.
 	partial sync.RWMutex
-
-	mu      sync.Mutex
-	bounces [][]byte
 }
 
 // New makes a disk of a device. noDMA says whether memory can move, such
 // as a goroutine's stack, so that the device cannot be given it; nil if none can.
-func New(dev block.Device, noDMA func(unsafe.Pointer) bool) *Disk {
-	return &Disk{dev: dev, noDMA: noDMA}
+func New(dev block.Device, noDMA func(b []byte) bool) *Disk {
+	return &Disk{dev: dev, bounces: bounce.Pool{NoDMA: noDMA}}
 }
 
 // Open opens the disk; node is the name under which that happens.
@@ -40,8 +37,10 @@ func (d *Disk) Open(node kernel.Inode, flags int) (kernel.File, syscall.Errno) {
 	return &file{Disk: d, node: node}, 0
 }
 
-// file is the open disk.
+// file is the open disk. Nothing is left to do at its end: what was written is on
+// the device.
 type file struct {
+	kernel.Always
 	*Disk
 	node kernel.Inode
 }
@@ -52,15 +51,6 @@ var (
 	_ kernel.Syncer  = (*file)(nil)
 	_ kernel.Ioctler = (*file)(nil)
 )
-
-// Readiness: always.
-func (f *file) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: never waited for.
-func (f *file) Queue() *kernel.WaitQueue { return nil }
-
-// Release does nothing: what was written is on the device.
-func (f *file) Release() {}
 
 // Stat is fstat(2). The size of a device node is 0.
 func (f *file) Stat(st *syscall.Stat_t) syscall.Errno { return f.node.Stat(st) }
@@ -114,7 +104,7 @@ func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, sy
 // direct returns how many bytes of p the device can take from where they lie.
 func (f *file) direct(p []byte, off int64) int {
 	block := f.dev.BlockSize()
-	if off&int64(block-1) != 0 || len(p) < block || f.noDMA != nil && f.noDMA(unsafe.Pointer(unsafe.SliceData(p))) {
+	if off&int64(block-1) != 0 || len(p) < block || f.bounces.Needed(p) {
 		return 0
 	}
 	return len(p) &^ (block - 1)
@@ -125,7 +115,7 @@ func (f *file) direct(p []byte, off int64) int {
 func (f *file) span(p []byte, off int64) (start int64, length, n int) {
 	block := f.dev.BlockSize()
 	before := int(off) & (block - 1)
-	length = min((before+len(p)+block-1)&^(block-1), bounceSize)
+	length = min((before+len(p)+block-1)&^(block-1), bounce.Size)
 	return off - int64(before), length, min(len(p), length-before)
 }
 
@@ -134,8 +124,8 @@ func (f *file) readSome(p []byte, off int64) (int, syscall.Errno) {
 		return n, f.dev.ReadAt([][]byte{p[:n]}, off)
 	}
 	start, length, n := f.span(p, off)
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	if e := f.dev.ReadAt([][]byte{b[:length]}, start); e != 0 {
 		return 0, e
 	}
@@ -149,8 +139,8 @@ func (f *file) writeSome(p []byte, off int64) (int, syscall.Errno) {
 		return n, f.dev.WriteAt([][]byte{p[:n]}, off)
 	}
 	start, length, n := f.span(p, off)
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	f.partial.Lock()
 	defer f.partial.Unlock()
 	if n < length {
@@ -189,8 +179,8 @@ func (f *file) zero(off, n int64) syscall.Errno {
 	if e != syscall.EOPNOTSUPP {
 		return e
 	}
-	b := f.bounce()
-	defer f.unbounce(b)
+	b := f.bounces.Get()
+	defer f.bounces.Put(b)
 	clear(b)
 	for n > 0 {
 		part := b[:min(n, int64(len(b)))]
@@ -210,25 +200,4 @@ func (f *file) checkRange(off, n int64) syscall.Errno {
 		return syscall.EINVAL
 	}
 	return 0
-}
-
-// bounceSize is the size of the buffers that stand in for stacks and for blocks
-// of which only a part is wanted.
-const bounceSize = 64 << 10
-
-func (d *Disk) bounce() []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if n := len(d.bounces); n > 0 {
-		b := d.bounces[n-1]
-		d.bounces = d.bounces[:n-1]
-		return b
-	}
-	return make([]byte, bounceSize)
-}
-
-func (d *Disk) unbounce(b []byte) {
-	d.mu.Lock()
-	d.bounces = append(d.bounces, b)
-	d.mu.Unlock()
 }

@@ -70,7 +70,7 @@ func (f *fake) WriteZeroes(off, n int64) syscall.Errno {
 	return 0
 }
 
-func open(t *testing.T, f *fake, noDMA func(unsafe.Pointer) bool) kernel.File {
+func open(t *testing.T, f *fake, noDMA func([]byte) bool) kernel.File {
 	t.Helper()
 	file, e := rawdisk.New(f, noDMA).Open(nil, syscall.O_RDWR)
 	if e != 0 {
@@ -83,8 +83,8 @@ func open(t *testing.T, f *fake, noDMA func(unsafe.Pointer) bool) kernel.File {
 // they are on a file.
 func TestReadWrite(t *testing.T) {
 	for _, size := range []int{512, 4096} {
-		for name, noDMA := range map[string]func(unsafe.Pointer) bool{
-			"heap": nil, "stack": func(unsafe.Pointer) bool { return true },
+		for name, noDMA := range map[string]func([]byte) bool{
+			"heap": nil, "stack": func([]byte) bool { return true },
 		} {
 			f := &fake{t: t, data: make([]byte, 1<<20), block: size}
 			file := open(t, f, noDMA)

@@ -12,7 +12,6 @@ package frames
 
 import (
 	"math/bits"
-	"unsafe"
 )
 
 const (
@@ -61,16 +60,6 @@ type Frames struct {
 	nfree   [kinds]uintptr // frames in all bitmaps
 }
 
-// memory returns what is at an address that is not Go's.
-func memory(addr uintptr) unsafe.Pointer { return unsafe.Add(nil, addr) }
-
-func (f *Frames) chunk(i uint) *chunk {
-	return (*chunk)(memory(f.chunks + uintptr(i)*unsafe.Sizeof(chunk{})))
-}
-
-// word is part of the chunk's bitmap.
-func (c *chunk) word(k kind, i uint) *uint64 { return (*uint64)(memory(c.bitmap[k] + uintptr(i)*8)) }
-
 // AddRegion adds RAM that nobody uses, in whole pages. Regions do not overlap.
 func (f *Frames) AddRegion(r Range) {
 	i := f.nregion
@@ -91,7 +80,7 @@ func (f *Frames) Init(base uintptr) bool {
 	}
 	f.base = base
 	f.nchunk = uint((f.region[f.nregion-1].End + 1<<chunkShift - 1) >> chunkShift)
-	p := f.TakeLow(uintptr(f.nchunk) * unsafe.Sizeof(chunk{}))
+	p := f.TakeLow(uintptr(f.nchunk) * chunkSize)
 	if p == 0 {
 		return false
 	}

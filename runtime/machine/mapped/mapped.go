@@ -7,21 +7,10 @@
 // barrier may run.
 package mapped
 
-const (
-	page   = 4096
-	sector = 512
-)
-
-// A Run is a part of a file that lies on the device as it is. The kernel's page cache
-// makes them: kernel/fs/pagecache.
-type Run struct {
-	First  uintptr // page of the file
-	Pages  uintptr
-	Sector uintptr // of 512 bytes
-}
+import "github.com/yolk-unikernel/yolk/runtime/machine"
 
 // Runs are in the order of the file's pages, and do not overlap.
-type Runs []Run
+type Runs []machine.Run
 
 // Place returns where the device has a page: its sector, and how many pages lie there
 // from it on; 0, 0 if that is not known.
@@ -38,22 +27,20 @@ func (r Runs) Place(index uintptr) (at, n uintptr) {
 		return 0, 0
 	}
 	behind := index - r[lo].First
-	return r[lo].Sector + behind*(page/sector), r[lo].Pages - behind
+	return r[lo].Sector + behind*(machine.PageSize/machine.SectorSize), r[lo].Pages - behind
 }
 
 // The entry of a page is 0 or its physical address and these bits.
 const (
-	Resident = 1 << 0
-	Dirty    = 1 << 1 // stored to since it was collected
-	New      = 1 << 2 // made or read by the machine, and the kernel does not know yet
-	Reading  = 1 << 3 // not there yet: the rest is the mark of a request
-	// The kernel has just been told of a store and does not yet keep the page for that
-	// reason.
-	Collected = 1 << 4
+	Resident  = uintptr(machine.PagePresent)
+	Dirty     = uintptr(machine.PageDirty)
+	New       = uintptr(machine.PageNew)
+	Reading   = uintptr(machine.PageReading) // the rest is the mark of a request
+	Collected = uintptr(machine.PageCollected)
 )
 
 // PerTable is how many entries a page of the table has.
-const PerTable = page / 8
+const PerTable = machine.PageSize / 8
 
 // A Span is pages of a file.
 type Span struct{ Start, End uintptr }
@@ -89,10 +76,6 @@ func Release(part []uintptr) {
 	}
 }
 
-// A Found is a page that was collected: its index, and what its entry was, the physical
-// address moved by what Begin was told.
-type Found struct{ Index, Entry uintptr }
-
 // A Collection looks for pages that were stored to. Begin it, call Part for each part of
 // the table in Range that is there, in order, and Finish it.
 type Collection struct {
@@ -121,7 +104,7 @@ func (c *Collection) Begin(s *Stores, r Span, size uintptr, all bool, base uintp
 
 // Part collects from entries of the table, of the pages from index on, as many as fit in
 // out[c.N:]. What is found is clean then, and Collected.
-func (c *Collection) Part(index uintptr, entries []uintptr, out []Found) {
+func (c *Collection) Part(index uintptr, entries []uintptr, out []machine.Stored) {
 	for i, e := range entries {
 		if e&c.want == 0 {
 			continue
@@ -130,7 +113,7 @@ func (c *Collection) Part(index uintptr, entries []uintptr, out []Found) {
 			return
 		}
 		at := index + uintptr(i)
-		out[c.N] = Found{at, e + c.base}
+		out[c.N] = machine.Stored{Index: at, Page: machine.Page(e + c.base)}
 		entries[i] = e&^(Dirty|New) | Collected
 		if c.N == 0 {
 			c.found.Start = at

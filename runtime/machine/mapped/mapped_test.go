@@ -3,6 +3,8 @@ package mapped
 import (
 	"math/rand/v2"
 	"testing"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
 // size is the table of the model's file in entries: five parts, the last one short.
@@ -20,7 +22,7 @@ type file struct {
 }
 
 // frame is a page's physical address.
-func frame(index uintptr) uintptr { return (index + 1000) * page }
+func frame(index uintptr) uintptr { return (index + 1000) * machine.PageSize }
 
 // step takes one operation from six bytes.
 func (f *file) step(op [6]byte) {
@@ -66,11 +68,11 @@ func (f *file) release() {
 }
 
 func (f *file) collect(r Span, most int, all bool) {
-	var want []Found
+	var want []machine.Stored
 	dirty := uintptr(0)
 	for i := r.Start; i < min(r.End, size) && len(want) < most; i++ {
 		if e := f.model[i]; e&Dirty != 0 || all && e&New != 0 {
-			want = append(want, Found{i, e + base})
+			want = append(want, machine.Stored{Index: i, Page: machine.Page(e + base)})
 			if e&Dirty != 0 {
 				dirty++
 			}
@@ -78,7 +80,7 @@ func (f *file) collect(r Span, most int, all bool) {
 		}
 	}
 	var c Collection
-	out := make([]Found, most)
+	out := make([]machine.Stored, most)
 	c.Begin(&f.stores, r, size, all, base)
 	f.parts(c.Range, func(index uintptr, entries []uintptr) { c.Part(index, entries, out) })
 	got := out[:c.N]
@@ -142,7 +144,7 @@ func runs(b []byte) (Runs, []uintptr) {
 	var sectors []uintptr
 	for ; len(b) >= 3 && len(sectors) < 1000; b = b[3:] {
 		sectors = append(sectors, make([]uintptr, b[0]%5)...) // a hole
-		run := Run{First: uintptr(len(sectors)), Pages: 1 + uintptr(b[1]%9), Sector: 8 + uintptr(b[2])*1000}
+		run := machine.Run{First: uintptr(len(sectors)), Pages: 1 + uintptr(b[1]%9), Sector: 8 + uintptr(b[2])*1000}
 		for i := range run.Pages {
 			sectors = append(sectors, run.Sector+8*i)
 		}

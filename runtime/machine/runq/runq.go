@@ -8,7 +8,6 @@ package runq
 
 import (
 	"math/bits"
-	"unsafe"
 )
 
 // MaxCPUs is how many CPUs there may be.
@@ -17,9 +16,6 @@ const MaxCPUs = 64
 // A Link is what a thread carries to be in one queue. Queues name the thread by its
 // address.
 type Link struct{ next uintptr }
-
-// linkAt returns a thread's link.
-func linkAt(thread uintptr) *Link { return (*Link)(unsafe.Add(nil, thread)) }
 
 // A Queue is threads in order. The zero value is an empty one.
 type Queue struct {

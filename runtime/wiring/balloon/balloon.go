@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package balloon connects the memory balloon, if the machine has one: free
 // memory goes back to the host. It is linked into programs that link the network
 // or another device's user, and starts when the program's main has begun.
@@ -8,26 +6,22 @@
 package balloon
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/balloon"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 // delay is how long freed memory waits before it is reported: a collector's
 // cycle in a busy program is shorter.
 const delay = time.Second
 
-func init() { go start() }
-
 func start() {
-	for _, d := range devices.FindDevices(virtio.TypeBalloon) {
-		if err := serve(d); err != nil {
-			wiring.Kernel.Log("virtio-balloon at " + d.Location + ": " + err.Error())
-		}
-		return // a second balloon would be about the same memory
+	if list := devices.FindDevices(virtio.TypeBalloon); len(list) > 0 {
+		d := list[0] // a second balloon would be about the same memory
+		wiring.Kernel.Log("virtio-balloon at " + d.Location + ": " + serve(d).Error())
 	}
 }
 

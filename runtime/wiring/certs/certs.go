@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package certs provides the certificate authorities that TLS clients trust,
 // Mozilla's list, as the file where crypto/x509 looks first. It is linked into
 // programs that link crypto/x509; nothing is decoded before the file is read.
@@ -7,12 +5,14 @@ package certs
 
 import (
 	"encoding/pem"
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-func init() { wiring.Kernel.SetFile("/etc/ssl/certs/ca-certificates.crt", authorities) }
+func init() { start() }
+
+func start() { wiring.Kernel.SetFile("/etc/ssl/certs/ca-certificates.crt", authorities) }
 
 // authorities returns the list in PEM. Roots with a further constraint (valid
 // only for certificates issued before a date) are left out: a file cannot say

@@ -1,12 +1,10 @@
-//go:build tamago
-
 package devices
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"sync"
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 var (

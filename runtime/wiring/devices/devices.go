@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package devices finds the machine's virtio devices and gives their drivers
 // what drivers need: registers, DMA memory, interrupts. It is linked into
 // programs that use a device: the network, or a source of randomness that the
@@ -9,7 +7,6 @@
 package devices
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +17,7 @@ import (
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/mmio"
 	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 // Device is a virtio device that was found. Open starts its transport.
@@ -31,6 +29,9 @@ type Device struct {
 	gsi   uint32
 	pci   pciConfig
 	isPCI bool
+
+	claim  claim
+	opened opened
 }
 
 var (

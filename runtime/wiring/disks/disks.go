@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package disks gives the kernel the machine's virtio disks: each is a file,
 // /dev/vda and so on in the order in which they are found, and those that the
 // command line names are mounted, with root=TAG[:ro] or mount=TAG:/path[:ro]. It
@@ -10,20 +8,22 @@
 package disks
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/mounts"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/blk"
 	virtiopci "github.com/yolk-unikernel/yolk/drivers/virtio/pci"
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/rawdisk"
+	"github.com/yolk-unikernel/yolk/runtime/machine"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/mounts"
 )
 
 func init() { start() }
@@ -44,10 +44,10 @@ func start() {
 // disk is one of the machine's disks.
 type disk struct {
 	*blk.Disk
-	name   string  // vda
-	serial string  // what the host calls it, or ""
-	number uint64  // device number
-	reader uintptr // the machine's handle of its own queue, or 0
+	name   string         // vda
+	serial string         // what the host calls it, or ""
+	number uint64         // device number
+	reader machine.Reader // the machine's handle of its own queue, or 0
 	lost   sync.Once
 
 	fs       fileSystem // once it is mounted
@@ -99,7 +99,7 @@ func add(d *devices.Device) error {
 
 // newReader leaves the reserved queue of a disk to the machine, which reads pages of
 // mapped files over it; 0 if there is none, or its interrupts cannot be told.
-func newReader(dev *blk.Device, t virtio.Transport, irqs []*wiring.Interrupt) uintptr {
+func newReader(dev *blk.Device, t virtio.Transport, irqs []*wiring.Interrupt) machine.Reader {
 	q := dev.Reserved()
 	if q == nil {
 		return 0
@@ -109,20 +109,15 @@ func newReader(dev *blk.Device, t virtio.Transport, irqs []*wiring.Interrupt) ui
 	if p, isPCI := t.(*virtiopci.Device); !ok || isPCI && p.Vectors() == 0 {
 		return 0 // an INTx line cannot be taken back for one queue alone
 	}
-	r := wiring.Reader{
+	i := min(1+q.Index(), len(irqs)-1) // virtio/pci.Open
+	r := machine.ReaderSpec{
 		Size: uintptr(rings.Size), Desc: uintptr(rings.Desc), Avail: uintptr(rings.Avail), Used: uintptr(rings.Used),
 		Pages: uintptr(pagesPerRequest(dev.Info())),
-		Bell:  uintptr(regs) + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
+		Bell:  regs.Address() + bell.Offset, BellWidth: uintptr(bell.Width), Index: uintptr(q.Index()),
+		Own: i == 1+q.Index(), Legacy: t.Legacy(),
 	}
 	if bell.Status != 0 {
-		r.Status, r.Taken = uintptr(regs)+bell.Status, bell.Taken
-	}
-	if t.Legacy() {
-		r.Legacy = 1
-	}
-	i := min(1+q.Index(), len(irqs)-1) // virtio/pci.Open
-	if i == 1+q.Index() {
-		r.Own = 1
+		r.Status, r.Taken = regs.Address()+bell.Status, uintptr(unsafe.Pointer(bell.Taken)) // the driver keeps it
 	}
 	return wiring.NewReader(r, irqs[i])
 }

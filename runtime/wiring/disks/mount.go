@@ -1,9 +1,6 @@
-//go:build tamago
-
 package disks
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,6 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4fs"
 	"github.com/yolk-unikernel/yolk/kernel/fs/fsprobe"
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 // cache holds the pages of all disks' files, from the first mount on.
@@ -88,7 +86,7 @@ func (k *disk) open(readOnly bool) (why string) {
 		return "holds " + kind + "; what can be mounted is ext4 or EROFS: copy the files to a disk of yolk disk create -from DIR"
 	}
 	if cache == nil {
-		cache = pagecache.New(wiring.Kernel.Machine())
+		cache = pagecache.New(wiring.CacheMachine{})
 		if irq := wiring.NewInterrupt(); irq != nil {
 			go cache.ServeStores(irq.Device(), irq.Wait)
 		}

@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package folders mounts the host's folders that the command line names with
 // mount=TAG:/path[:ro]. It is linked into programs that name files, by the linker
 // (tamagoFolders in cmd/link/internal/ld/tamago.go), and package wiring calls it at
@@ -10,13 +8,12 @@
 package folders
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/mounts"
-
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/p9"
 	"github.com/yolk-unikernel/yolk/kernel/fs/p9fs"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/mounts"
 )
 
 // found are the machine's 9P devices by their tags, once they are looked for.

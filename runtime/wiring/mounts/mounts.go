@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package mounts serves the words of the command line that mount the host's
 // folders and disks: root=TAG[:ro] and mount=TAG:/path[:ro]. It is linked with
 // either of them, and has nothing to initialise.
@@ -8,8 +6,9 @@
 package mounts
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"strings"
+
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
 // Mounter mounts what the host offers under a tag on path. found says whether
@@ -53,6 +52,9 @@ func serveRoot(mounters []Mounter, words []string) {
 		if ro {
 			suffix = ":ro"
 		}
+		if strings.Contains(tag, ":") {
+			refuse(tag, "/", "the form is root=TAG[:ro]")
+		}
 		serve(mounters, tag+":/"+suffix)
 	}
 }
@@ -66,9 +68,14 @@ func serve(mounters []Mounter, spec string) {
 		why = try(mounters, tag, path, readOnly)
 	}
 	if why != "" {
-		wiring.Kernel.Log("mounting " + tag + " on " + path + ": " + why)
-		wiring.Exit(1)
+		refuse(tag, path, why)
 	}
+}
+
+// refuse ends the program, which would start without what it was promised.
+func refuse(tag, path, why string) {
+	wiring.Kernel.Log("mounting " + tag + " on " + path + ": " + why)
+	wiring.Exit(1)
 }
 
 func try(mounters []Mounter, tag, path string, readOnly bool) (why string) {

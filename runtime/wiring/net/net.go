@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package net brings the network up: virtio-net cards, gVisor's stack, the
 // socket families. It is linked into programs that link the standard package
 // net, and initialises after the kernel and before any package of the program,
@@ -9,18 +7,17 @@
 package net
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"net/netip"
 	"syscall"
 	"time"
 	"unsafe"
 
-	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/netlink"
 	"github.com/yolk-unikernel/yolk/netstack/unixsock"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 // addressWait is how long the program waits for an address at its start; DHCP
@@ -48,8 +45,8 @@ func start() {
 	})
 	registerSockets(s)
 	registerFiles(s)
-	for i, d := range devices.FindDevices(virtio.TypeNet) {
-		addCard(s, d, "eth"+string(rune('0'+i%10)))
+	for _, c := range devices.Cards() {
+		addCard(s, c)
 	}
 	if len(s.Interfaces()) == 1 {
 		return // no card: loopback only
@@ -62,15 +59,22 @@ func start() {
 	}
 }
 
-func addCard(s *netstack.Stack, d *devices.Device, name string) {
-	n, err := openNIC(d)
+// addCard gives the stack a card, which the program may take back (package cards).
+func addCard(s *netstack.Stack, c devices.Card) {
+	n, err := openNIC(c)
 	if err != nil {
-		wiring.Kernel.Log(name + " (" + d.Location + "): " + err.Error())
+		wiring.Kernel.Log(c.Name + " (" + c.Location + "): " + err.Error())
 		return
 	}
-	if _, errno := s.AddNIC(n, name); errno != 0 {
-		wiring.Kernel.Log(name + ": " + errno.Error())
+	l, errno := s.AddNIC(n, c.Name)
+	if errno != 0 {
+		wiring.Kernel.Log(c.Name + ": " + errno.Error())
+		return
 	}
+	c.Claim(devices.Stack, func() error {
+		s.RemoveNIC(l)
+		return n.close()
+	})
 }
 
 func registerSockets(s *netstack.Stack) {

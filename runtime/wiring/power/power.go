@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package power turns a request of the host to switch off into SIGTERM: the power
 // button of ACPI's fixed hardware or of a generic event device, and
 // Ctrl-Alt-Delete on the keyboard controller. It is linked into programs that
@@ -9,16 +7,14 @@
 package power
 
 import (
-	"github.com/yolk-unikernel/yolk/runtime/wiring"
-	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"syscall"
 	"time"
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/drivers/i8042"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
-
-func init() { go start() }
 
 func start() {
 	info := devices.ACPI()

@@ -1,18 +1,12 @@
-//go:build tamago
-
 // Package zoneinfo holds the time zone database of the Go distribution that
 // built the program (lib/time/zoneinfo.zip, a zip file without compression).
 // Package time finds it through a linkname: see time/tamago.go.
 package zoneinfo
 
 import (
-	_ "embed"
 	"syscall"
 	_ "unsafe" // for linkname
 )
-
-//go:embed zoneinfo.zip
-var archive string
 
 // Records of a zip file (APPNOTE.TXT 6.3.10, §4.3.7, §4.3.12, §4.3.16).
 const (

@@ -70,20 +70,20 @@ func (f *Faulty) Hang() (release func()) {
 }
 
 // FailAfter is a rule: requests of a kind fail from number first on, count of them.
-func FailAfter(kind RequestKind, first, count int, errno syscall.Errno) func(Request) syscall.Errno {
+func FailAfter(kind RequestKind, first, count int, e syscall.Errno) func(Request) syscall.Errno {
 	return func(r Request) syscall.Errno {
 		if r.Kind == kind && r.Number >= first && r.Number-first < count {
-			return errno
+			return e
 		}
 		return 0
 	}
 }
 
 // FailRange is a rule: requests of a kind fail that touch bytes of a range.
-func FailRange(kind RequestKind, off, n int64, errno syscall.Errno) func(Request) syscall.Errno {
+func FailRange(kind RequestKind, off, n int64, e syscall.Errno) func(Request) syscall.Errno {
 	return func(r Request) syscall.Errno {
 		if r.Kind == kind && r.Off < off+n && off < r.Off+r.N {
-			return errno
+			return e
 		}
 		return 0
 	}

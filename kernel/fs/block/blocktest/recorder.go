@@ -62,22 +62,22 @@ func (r *Recorder) Len() int {
 }
 
 // during records a request; one that failed may have had any effect.
-func (r *Recorder) during(e event, end kind, do func() syscall.Errno) syscall.Errno {
-	at := r.add(e)
-	errno := do()
-	if errno == 0 {
+func (r *Recorder) during(begin event, end kind, do func() syscall.Errno) syscall.Errno {
+	at := r.add(begin)
+	e := do()
+	if e == 0 {
 		r.add(event{kind: end, of: at})
 	}
-	return errno
+	return e
 }
 
 func (r *Recorder) WriteAt(bufs [][]byte, off int64) syscall.Errno {
-	e := event{kind: writeBegins, off: off, data: gather(bufs)}
-	if errno := check(r, off, int64(len(e.data))); errno != 0 {
-		return errno
+	begin := event{kind: writeBegins, off: off, data: gather(bufs)}
+	if e := check(r, off, int64(len(begin.data))); e != 0 {
+		return e
 	}
-	e.n = int64(len(e.data))
-	return r.during(e, writeEnds, func() syscall.Errno { return r.Device.WriteAt(bufs, off) })
+	begin.n = int64(len(begin.data))
+	return r.during(begin, writeEnds, func() syscall.Errno { return r.Device.WriteAt(bufs, off) })
 }
 
 func (r *Recorder) Flush() syscall.Errno {
@@ -85,15 +85,15 @@ func (r *Recorder) Flush() syscall.Errno {
 }
 
 func (r *Recorder) WriteZeroes(off, n int64) syscall.Errno {
-	if errno := check(r, off, n); errno != 0 {
-		return errno
+	if e := check(r, off, n); e != 0 {
+		return e
 	}
 	return r.during(event{kind: writeBegins, off: off, n: n}, writeEnds, func() syscall.Errno { return r.Device.WriteZeroes(off, n) })
 }
 
 func (r *Recorder) Discard(off, n int64) syscall.Errno {
-	if errno := check(r, off, n); errno != 0 {
-		return errno
+	if e := check(r, off, n); e != 0 {
+		return e
 	}
 	return r.during(event{kind: writeBegins, off: off, n: n, fill: 0xd5}, writeEnds, func() syscall.Errno { return r.Device.Discard(off, n) })
 }

@@ -5,91 +5,90 @@ package runtime
 import (
 	"internal/abi"
 	"internal/runtime/syscall/linux"
+	"internal/runtime/yolk/machine"
 	"internal/runtime/yolk/machine/areas"
 	"unsafe"
 )
 
-// What package wiring (runtime/wiring), which starts the kernel, may ask of the machine.
-// Functions here run on ordinary goroutines; what changes the machine half's
-// state goes through a private system call.
+// What package wiring (runtime/wiring), which starts the kernel, may ask of the machine;
+// its machine.go lists all of it. What changes the machine half's state, or reads what
+// its lock protects, is a private system call, which machineCall serves here. The rest
+// are the functions below, which run on ordinary goroutines.
 
 // machHooks are what the kernel above has told, and what was logged once.
 type machHooks struct {
-	powerOffPort  uint16
-	powerOffValue uint16
-	powerOffReg   uintptr // memory-mapped sleep control register
-	powerOffByte  byte
-	loggedFork    bool
-	filePages     *int64 // of the root file system
+	powerOff   machine.PowerOff
+	loggedFork bool
+	filePages  *int64 // of the root file system
 }
 
-func machPrivateCall(nr, a1, a2, a3, a4 uintptr) uintptr {
-	switch nr {
-	case nrSetPollable:
-		it := mach.poll.item(a1, true)
-		if it == nil {
-			return machErr(9)
-		}
-		it.pollable = a2 != 0
-		if !it.pollable {
-			it.watched = false
-			it.events = 0
-		}
-	case nrConsoleWrite:
+// machineCall serves a private call of the current thread t: machine.Call says what its
+// arguments are.
+func machineCall(t *machThread, call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
+	switch call {
+	case machine.CallWaitDevice:
+		return mach.poll.waitDevice(t)
+	case machine.CallSetPollable:
+		return mach.poll.setPollable(a1, a2 != 0)
+	case machine.CallInterrupt:
+		return mach.poll.takeInterrupt()
+	case machine.CallConsoleWrite:
 		return conTryWrite(a1, a2)
-	case nrConsoleRead:
+	case machine.CallConsoleRead:
 		return conRead(a1, a2)
-	case nrContiguous:
-		if p := mach.mem.contiguous(a1); p != 0 {
-			return p
-		}
-		return machErr(_ENOMEM)
-	case nrMapIO:
-		return mach.mem.mapIO(a1, a2)
-	case nrDeviceInterrupt:
-		if mach.poll.nextDevice == numDevices {
-			return machErr(_ENOMEM)
-		}
-		mach.poll.nextDevice++
-		return uintptr(mach.poll.nextDevice - 1)
-	case nrAddEntropy:
+	case machine.CallAddEntropy:
 		machRandomSeed(a1, a2)
-	case nrTakeFrames:
-		r := mach.mem.takeFrames(a1, a2 != 0)
-		*(*machRange)(unsafe.Pointer(a3)) = r
-	case nrGiveFrames:
-		mach.mem.giveFrames(machRange{a1, a2}, a3 != 0)
-	case nrNoticeFreed:
-		mach.mem.device = int(a1)
-		mach.mem.notice = a2
-		mach.mem.noticeFreed()
-	case nrTakeHeld:
-		*(*machRange)(unsafe.Pointer(a1)) = mach.held.take()
-	case nrArea:
-		if i := mach.mem.areas().Find(a1); i < mach.mem.narea {
-			a := &mach.mem.areas()[i]
-			*(*[3]uintptr)(unsafe.Pointer(a2)) = [3]uintptr{a.Start, a.End, a.Prot & areas.Access}
-		}
-	case nrCPUBusy:
+	case machine.CallCPUBusy:
 		if a1 < uintptr(mach.smp.online) {
 			return uintptr(mach.smp.cpu[a1].busyUntil(machNow()))
 		}
-	case nrFile:
-		return machFileOp(a1, a2, (*[5]uintptr)(unsafe.Pointer(a3)))
-	case nrTakePages:
-		return mach.mem.takePages(a1, a2, a3)
-	case nrGivePages:
-		mach.mem.givePages(a1, a2)
-		mach.mem.noticeFreed()
-	case nrCacheTable:
-		mach.cache.table, mach.cache.size = a1, a2
-	case nrOutAlone:
+	case machine.CallOutAlone:
 		mach.smp.flushTLB()
 		outl(uint16(a1), uint32(a2))
-	case nrPowerOff:
-		h := &mach.hooks
-		h.powerOffPort, h.powerOffValue = uint16(a1), uint16(a2)
-		h.powerOffReg, h.powerOffByte = a3, byte(a4)
+	case machine.CallSetPowerOff:
+		mach.hooks.powerOff = *(*machine.PowerOff)(unsafe.Pointer(a1))
+	case machine.CallNewReader:
+		return newReader((*machine.ReaderSpec)(unsafe.Pointer(a1)))
+	case machine.CallEndReader:
+		(*machReader)(unsafe.Pointer(a1)).end(a2 != 0)
+	default:
+		return machineMemoryCall(call, a1, a2, a3, a4, a5, a6)
+	}
+	return 0
+}
+
+// machineMemoryCall serves the calls about memory that no file has.
+func machineMemoryCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
+	m := &mach.mem
+	switch call {
+	case machine.CallContiguous:
+		if p := m.contiguous(a1); p != 0 {
+			return p
+		}
+		return machErr(_ENOMEM)
+	case machine.CallMapIO:
+		return m.mapIO(a1, a2)
+	case machine.CallTakeFrames:
+		*(*machRange)(unsafe.Pointer(a3)) = m.takeFrames(a1, a2 != 0)
+	case machine.CallGiveFrames:
+		m.giveFrames(machRange{a1, a2}, a3 != 0)
+	case machine.CallNoticeFreed:
+		m.device, m.notice = int(a1), a2
+		m.noticeFreed()
+	case machine.CallArea:
+		if i := m.areas().Find(a1); i < m.narea {
+			a := &m.areas()[i]
+			*(*machine.Area)(unsafe.Pointer(a2)) = machine.Area{Start: a.Start, End: a.End, Prot: a.Prot & areas.Access}
+		}
+	case machine.CallTakePages:
+		return m.takePages(a1, a2, a3)
+	case machine.CallGivePages:
+		m.givePages(a1, a2)
+		m.noticeFreed()
+	case machine.CallHeldWrites:
+		*(*machRange)(unsafe.Pointer(a1)) = mach.held.take()
+	default:
+		return machineFileCall(call, a1, a2, a3, a4, a5, a6)
 	}
 	return 0
 }
@@ -126,7 +125,7 @@ func waitDevice() {
 		checkdead()
 		unlock(&sched.lock)
 	})
-	linux.Syscall6(nrWaitDevice, 0, 0, 0, 0, 0, 0)
+	linux.Syscall6(uintptr(machine.CallWaitDevice), 0, 0, 0, 0, 0, 0)
 	systemstack(func() {
 		lock(&sched.lock)
 		sched.nmsys--
@@ -135,22 +134,14 @@ func waitDevice() {
 	exitsyscall()
 }
 
-// yolk_machineCall makes a system call of the machine half.
+// yolk_call makes a system call of the machine half. A stack cannot move on the way
+// there: addresses stay what they are.
 //
-//go:linkname yolk_machineCall runtime/yolk/wiring.machineCall
+//go:linkname yolk_call runtime/yolk/wiring.call
 //go:nosplit
-func yolk_machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr) {
+func yolk_call(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr) {
 	r1, _, errno = linux.Syscall6(nr, a1, a2, a3, a4, a5, a6)
 	return r1, errno
-}
-
-//go:linkname yolk_setPollable runtime/yolk/wiring.setPollable
-func yolk_setPollable(fd int, pollable bool) {
-	v := uintptr(0)
-	if pollable {
-		v = 1
-	}
-	linux.Syscall6(nrSetPollable, uintptr(fd), v, 0, 0, 0, 0)
 }
 
 //go:linkname yolk_notify runtime/yolk/wiring.notify
@@ -159,7 +150,7 @@ func yolk_notify(fd int, events uint32) { netpollNotify(uintptr(fd), events) }
 //go:linkname yolk_consoleWrite runtime/yolk/wiring.consoleWrite
 func yolk_consoleWrite(p []byte) {
 	for {
-		n, _, _ := linux.Syscall6(nrConsoleWrite, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+		n, _, _ := linux.Syscall6(uintptr(machine.CallConsoleWrite), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
 		if p = p[n:]; len(p) == 0 {
 			return
 		}
@@ -167,19 +158,6 @@ func yolk_consoleWrite(p []byte) {
 			timeSleep(1e6) // the VMM's reader is slow: nothing tells when it has read
 		}
 	}
-}
-
-//go:linkname yolk_consoleRead runtime/yolk/wiring.consoleRead
-func yolk_consoleRead(p []byte) int {
-	n, _, _ := linux.Syscall6(nrConsoleRead, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
-	return int(n)
-}
-
-// yolk_random fills p from the machine's generator.
-//
-//go:linkname yolk_random runtime/yolk/wiring.random
-func yolk_random(p []byte) {
-	linux.Syscall6(nrGetrandom, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
 }
 
 // yolk_memory returns the RAM and the free part of it, in bytes.
@@ -215,18 +193,6 @@ func yolk_moveLimit(old, limit int64) bool {
 	return true
 }
 
-// yolk_contiguous returns zeroed, physically contiguous memory for devices,
-// page aligned, and its physical address; nil if there is none.
-//
-//go:linkname yolk_contiguous runtime/yolk/wiring.contiguous
-func yolk_contiguous(n int) ([]byte, uint64) {
-	p, _, errno := linux.Syscall6(nrContiguous, uintptr(n), 0, 0, 0, 0, 0)
-	if errno != 0 {
-		return nil, 0
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(p+directMap)), n), uint64(p)
-}
-
 // yolk_physical returns the physical address of a byte of resident memory, 0
 // if it is not resident.
 //
@@ -246,20 +212,12 @@ func yolk_memoryAt(phys uint64, n int) []byte {
 
 func directMapEnd() uint64 { return uint64(max(mach.mem.top, 4<<30)) }
 
-// yolk_mapIO maps device registers; 0 if there is no room.
-//
-//go:linkname yolk_mapIO runtime/yolk/wiring.mapIO
-func yolk_mapIO(phys uint64, n int) uintptr {
-	va, _, _ := linux.Syscall6(nrMapIO, uintptr(phys), uintptr(n), 0, 0, 0, 0)
-	return va
-}
-
-// yolk_interrupt takes a device interrupt: its vector, and a descriptor to wait
-// on with yolk_waitInterrupt.
+// yolk_interrupt takes a device interrupt, with a descriptor to wait on with
+// yolk_waitInterrupt, nil if none is left.
 //
 //go:linkname yolk_interrupt runtime/yolk/wiring.interrupt
-func yolk_interrupt() (vector int, pd *pollDesc) {
-	n, _, errno := linux.Syscall6(nrDeviceInterrupt, 0, 0, 0, 0, 0, 0)
+func yolk_interrupt() (d machine.Device, pd *pollDesc) {
+	n, _, errno := linux.Syscall6(uintptr(machine.CallInterrupt), 0, 0, 0, 0, 0, 0)
 	if errno != 0 {
 		return 0, nil
 	}
@@ -268,7 +226,7 @@ func yolk_interrupt() (vector int, pd *pollDesc) {
 	if e != 0 {
 		throw("machine: cannot watch a device interrupt")
 	}
-	return vectorDevice + int(n), pd
+	return machine.Device(n), pd
 }
 
 // yolk_waitInterrupt returns when the interrupt has come since it returned
@@ -288,51 +246,6 @@ func yolk_waitInterrupt(pd *pollDesc) {
 //go:linkname yolk_adjustWaiters runtime/yolk/wiring.adjustWaiters
 func yolk_adjustWaiters(delta int32) { netpollAdjustWaiters(delta) }
 
-// yolk_takeFrames takes up to n bytes of free memory in one run and returns its
-// physical addresses, an empty range if there is none. used says that only
-// memory that was used and freed is wanted.
-//
-//go:linkname yolk_takeFrames runtime/yolk/wiring.takeFrames
-func yolk_takeFrames(n int, used bool) (start, end uint64) {
-	flag := uintptr(0)
-	if used {
-		flag = 1
-	}
-	var r machRange
-	linux.Syscall6(nrTakeFrames, uintptr(n), flag, uintptr(unsafe.Pointer(&r)), 0, 0, 0)
-	return uint64(r.start), uint64(r.end)
-}
-
-// yolk_giveFrames returns memory that takeFrames took; clean says that the host
-// does not back it any more.
-//
-//go:linkname yolk_giveFrames runtime/yolk/wiring.giveFrames
-func yolk_giveFrames(start, end uint64, clean bool) {
-	flag := uintptr(0)
-	if clean {
-		flag = 1
-	}
-	linux.Syscall6(nrGiveFrames, uintptr(start), uintptr(end), flag, 0, 0, 0)
-}
-
-// yolk_noticeFreed makes the device interrupt with the given vector come once,
-// when n bytes of memory have been freed that the host still backs.
-//
-//go:linkname yolk_noticeFreed runtime/yolk/wiring.noticeFreed
-func yolk_noticeFreed(vector, n int) {
-	linux.Syscall6(nrNoticeFreed, uintptr(vector-vectorDevice), uintptr(n), 0, 0, 0, 0)
-}
-
-// yolk_apicID returns the boot CPU's local APIC ID, for interrupt routing.
-//
-//go:linkname yolk_apicID runtime/yolk/wiring.apicID
-func yolk_apicID() uint32 { return mach.smp.apic[0] }
-
-//go:linkname yolk_setPowerOff runtime/yolk/wiring.setPowerOff
-func yolk_setPowerOff(port, value uint16, reg uintptr, regValue byte) {
-	linux.Syscall6(nrPowerOff, uintptr(port), uintptr(value), reg, uintptr(regValue), 0, 0)
-}
-
 //go:linkname yolk_nanotime runtime/yolk/wiring.nanotime
 func yolk_nanotime() int64 { return nanotime() }
 
@@ -346,39 +259,10 @@ func yolk_isLinked(code uintptr) bool {
 //go:linkname yolk_exit runtime/yolk/wiring.exit
 func yolk_exit(status int) { exit(int32(status)) }
 
-//go:linkname yolk_commandLine runtime/yolk/wiring.commandLine
-func yolk_commandLine() string {
-	return string(unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn))
-}
-
-// yolk_initialFiles returns the archive that the VMM loaded, nil if none.
-//
-//go:linkname yolk_initialFiles runtime/yolk/wiring.initialFiles
-func yolk_initialFiles() []byte {
-	f := mach.files
-	if f.start == f.end {
-		return nil
-	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(f.start+directMap)), f.end-f.start)
-}
-
-// yolk_cpus returns how many CPUs the machine has.
-//
-//go:linkname yolk_cpus runtime/yolk/wiring.cpus
-func yolk_cpus() int { return mach.smp.n }
-
 // yolk_cpu returns the index of the CPU that the caller runs on.
 //
 //go:linkname yolk_cpu runtime/yolk/wiring.cpu
 func yolk_cpu() int { return thisCPU().index }
-
-// yolk_busy returns how long (ns) a CPU has run threads.
-//
-//go:linkname yolk_busy runtime/yolk/wiring.busy
-func yolk_busy(cpu int) int64 {
-	ns, _, _ := linux.Syscall6(nrCPUBusy, uintptr(cpu), 0, 0, 0, 0, 0)
-	return int64(ns)
-}
 
 // yolk_stolen returns how long (ns) a CPU had something to run and the host did
 // not let it.
@@ -391,24 +275,6 @@ func yolk_stolen(cpu int) int64 {
 	return mach.smp.cpu[cpu].stolen()
 }
 
-// yolk_area returns the first mapped range of addresses that ends above addr
-// and its PROT_ bits; end is 0 if there is none.
-//
-//go:linkname yolk_area runtime/yolk/wiring.area
-func yolk_area(addr uintptr) (start, end, prot uintptr) {
-	var a [3]uintptr
-	linux.Syscall6(nrArea, addr, uintptr(unsafe.Pointer(&a)), 0, 0, 0, 0)
-	return a[0], a[1], a[2]
-}
-
-// yolk_file makes one of the calls about mappings of files: machine_files.go.
-//
-//go:linkname yolk_file runtime/yolk/wiring.file
-func yolk_file(op int, file uintptr, a *[5]uintptr) (r, errno uintptr) {
-	r, _, errno = linux.Syscall6(nrFile, uintptr(op), file, uintptr(unsafe.Pointer(a)), 0, 0, 0)
-	return r, errno
-}
-
 // yolk_isMapped reports whether p lies in a mapping of a file, whose pages come and
 // go.
 //
@@ -417,32 +283,8 @@ func yolk_isMapped(p unsafe.Pointer) bool {
 	if mach.cache.files == nil {
 		return false
 	}
-	a := [5]uintptr{uintptr(p)}
-	r, _, _ := linux.Syscall6(nrFile, fileOpIsMapped, 0, uintptr(unsafe.Pointer(&a)), 0, 0, 0)
+	r, _, _ := linux.Syscall6(uintptr(machine.CallIsMapped), uintptr(p), 0, 0, 0, 0, 0)
 	return r != 0
-}
-
-// yolk_takePages fills dst with addresses of free pages, as long as more than
-// floor bytes are free, and returns how many.
-//
-//go:linkname yolk_takePages runtime/yolk/wiring.takePages
-func yolk_takePages(dst []uint64, floor uint64) int {
-	n, _, _ := linux.Syscall6(nrTakePages, uintptr(unsafe.Pointer(unsafe.SliceData(dst))), uintptr(len(dst)), uintptr(floor), 0, 0, 0)
-	return int(n)
-}
-
-// yolk_givePages frees pages of takePages.
-//
-//go:linkname yolk_givePages runtime/yolk/wiring.givePages
-func yolk_givePages(pages []uint64) {
-	linux.Syscall6(nrGivePages, uintptr(unsafe.Pointer(unsafe.SliceData(pages))), uintptr(len(pages)), 0, 0, 0, 0)
-}
-
-// yolk_cacheTable says where the addresses of the page cache's parts are.
-//
-//go:linkname yolk_cacheTable runtime/yolk/wiring.cacheTable
-func yolk_cacheTable(table []uint64) {
-	linux.Syscall6(nrCacheTable, uintptr(unsafe.Pointer(unsafe.SliceData(table))), uintptr(len(table)), 0, 0, 0, 0)
 }
 
 // yolk_largePages returns how many bytes of the program's memory are in pages of
@@ -451,18 +293,8 @@ func yolk_cacheTable(table []uint64) {
 //go:linkname yolk_largePages runtime/yolk/wiring.largePages
 func yolk_largePages() uint64 { return uint64(mach.mem.large) * machLargePage }
 
-//go:linkname yolk_rsdp runtime/yolk/wiring.rsdp
-func yolk_rsdp() uint64 { return uint64(mach.rsdp) }
-
 //go:linkname yolk_cpuid runtime/yolk/wiring.cpuid
 func yolk_cpuid(leaf, sub uint32) (a, b, c, d uint32) { return machCPUID(leaf, sub) }
-
-// yolk_addEntropy mixes p into the generator.
-//
-//go:linkname yolk_addEntropy runtime/yolk/wiring.addEntropy
-func yolk_addEntropy(p []byte) {
-	linux.Syscall6(nrAddEntropy, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
-}
 
 // yolk_onStack reports whether p lies in the calling goroutine's stack.
 //
@@ -478,9 +310,18 @@ func yolk_runtimeArgs() []string { return argslice }
 //go:linkname yolk_runtimeEnviron runtime/yolk/wiring.runtimeEnviron
 func yolk_runtimeEnviron() []string { return envs }
 
-// yolk_outAlone writes to an I/O port while no other CPU runs a thread.
+// yolk_bootInfo returns what the VMM told the machine.
 //
-//go:linkname yolk_outAlone runtime/yolk/wiring.outAlone
-func yolk_outAlone(port uint16, v uint32) {
-	linux.Syscall6(nrOutAlone, uintptr(port), uintptr(v), 0, 0, 0, 0)
+//go:linkname yolk_bootInfo runtime/yolk/wiring.bootInfo
+func yolk_bootInfo() machine.Boot {
+	b := machine.Boot{
+		CommandLine: string(unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)),
+		RSDP:        uint64(mach.rsdp),
+		BootAPIC:    mach.smp.apic[0],
+		CPUs:        mach.smp.n,
+	}
+	if f := mach.files; f.start != f.end {
+		b.InitialFiles = unsafe.Slice((*byte)(unsafe.Pointer(f.start+directMap)), f.end-f.start)
+	}
+	return b
 }

@@ -5,6 +5,7 @@ package runtime
 import (
 	"internal/runtime/atomic"
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine"
 	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
 )
@@ -14,23 +15,9 @@ import (
 // read for mappings, those are taken back here that are on the device too, in the
 // middle of any fault or call.
 
-// machCached is the beginning of a part of the cache, 64 pages of a file:
-// kernel/pagecache's chunk. pins counts who uses the pages; ^0 means that they
-// are being taken.
-type machCached struct {
-	_      sys.NotInHeap
-	pins   uint32
-	recent uint32     // used since reclaim looked last
-	valid  uint64     // pages that are there, a bit each
-	keep   uint64     // of those, what must stay: not on the device
-	page   [64]uint64 // their addresses in the direct map
-	file   *machFile  // what shows them, if the file is mapped
-	first  uintptr    // which of its pages is the first
-}
-
 // machPageCache is what the machine half knows of the cache.
 type machPageCache struct {
-	table uintptr   // of addresses of machCached, or 0 for a free place
+	table uintptr   // of addresses of machine.Chunk, or 0 for a free place
 	size  uintptr   // places
 	hand  uintptr   // where reclaim goes on,
 	pages uintptr   // taken and not given back
@@ -45,11 +32,8 @@ type machPageCache struct {
 // The kernel has to write them back in time, and cannot know of them.
 type machStores struct {
 	pages  uintptr
-	device uintptr // the interrupt that tells it,
-	enough uintptr // at the first page, and at so many; 0: never
-	limit  uintptr // stores wait when so many are dirty,
-	dirty  uintptr // with those that the kernel knows of: the address of their number
-	due    bool    // the interrupt is
+	limits machine.StoreLimits
+	due    bool // the interrupt is
 }
 
 // A store waits for storeDelay (ns) if too much is dirty, and then so many pages are
@@ -67,16 +51,16 @@ func (c *machPageCache) mayStore() bool {
 	s := &c.stores
 	t := thisCPU().cur
 	switch {
-	case s.enough == 0 || mach.nested:
+	case s.limits.Enough == 0 || mach.nested:
 	case t.freeStores > 0:
 		t.freeStores--
-	case s.pages+uintptr(load64(s.dirty)) >= s.limit:
+	case s.pages+uintptr(load64(s.limits.Dirty)) >= s.limits.Limit:
 		t.freeStores = storePages
 		t.wait = delayMark
 		mach.sched.block(threadPage, machNow()+storeDelay)
 		return false
 	}
-	if s.pages++; s.enough != 0 && (s.pages == 1 || s.pages == s.enough) {
+	if s.pages++; s.limits.Enough != 0 && (s.pages == 1 || s.pages == s.limits.Enough) {
 		s.due = true
 	}
 	return true
@@ -138,7 +122,7 @@ func (c *machPageCache) step(gentle bool) (freed, end bool) {
 	if c.hand < c.size {
 		p := load64(c.table + c.hand*8)
 		c.hand++
-		return p != 0 && c.take((*machCached)(unsafe.Pointer(uintptr(p))), gentle), false
+		return p != 0 && c.take((*machine.Chunk)(unsafe.Pointer(uintptr(p))), gentle), false
 	}
 	f := c.file
 	switch {
@@ -163,24 +147,25 @@ func (c *machPageCache) reclaimMost(n uintptr) uintptr {
 }
 
 // take frees the pages of one part; gentle spares it if it was used lately.
-func (c *machPageCache) take(p *machCached, gentle bool) bool {
-	if p.valid&^p.keep == 0 || gentle && p.recent != 0 {
-		p.recent = 0
+func (c *machPageCache) take(p *machine.Chunk, gentle bool) bool {
+	if p.Valid&^p.Keep == 0 || gentle && p.Recent != 0 {
+		p.Recent = 0
 		return false
 	}
-	if !atomic.Cas(&p.pins, 0, ^uint32(0)) {
+	if !atomic.Cas(&p.Pins, 0, machine.ChunkTaken) {
 		return false
 	}
-	free := p.valid &^ p.keep
-	if p.file != nil {
-		free = mach.mem.evict(p.file, p.first, mach.mem.readable(p.file, p.first, free), gentle)
+	free := p.Valid &^ p.Keep
+	if p.File != 0 {
+		f := (*machFile)(unsafe.Pointer(p.File))
+		free = mach.mem.evict(f, p.First, mach.mem.readable(f, p.First, free), gentle)
 	}
 	for set := free; set != 0; set &= set - 1 {
-		mach.mem.freeFrame(uintptr(p.page[sys.TrailingZeros64(set)]) - directMap)
+		mach.mem.freeFrame(uintptr(p.Page[sys.TrailingZeros64(set)]) - directMap)
 		c.pages--
 	}
-	p.valid &^= free
-	atomic.Store(&p.pins, 0)
+	p.Valid &^= free
+	atomic.Store(&p.Pins, 0)
 	return free != 0
 }
 

@@ -127,11 +127,11 @@ func machExit(status int) {
 		outl(exitPort, uint32(status))
 	}
 	h := &mach.hooks
-	if h.powerOffPort != 0 {
-		outw(h.powerOffPort, h.powerOffValue)
+	if off := &h.powerOff; off.Port != 0 {
+		outw(off.Port, off.Value)
 	}
-	if h.powerOffReg != 0 {
-		*(*byte)(unsafe.Pointer(h.powerOffReg)) = h.powerOffByte
+	if off := &h.powerOff; off.Register != 0 {
+		*(*byte)(unsafe.Pointer(off.Register)) = off.RegisterValue
 	}
 	// No power switch: reset by the keyboard controller, or by a triple
 	// fault. A VMM started with -no-reboot ends then.

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine"
 	"internal/runtime/yolk/machine/areas"
 	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
@@ -13,7 +14,7 @@ import (
 // file; a machFile knows those that mappings may see. A mapping is an area
 // with a file: its faults find the page here, and note the first store to it, so
 // that the kernel knows what to write back. A page that is missing, below the end of
-// the file, is read if the kernel has told where the device has it (mapped.Run), else it
+// the file, is read if the kernel has told where the device has it (machine.Run), else it
 // is a hole, and a page of zeroes is made for it: what has another place, the kernel
 // makes resident before it maps a range. Pages that can be read again are taken back
 // when there is no other memory (machine_cache.go).
@@ -28,7 +29,7 @@ type machFile struct {
 	pages  uintptr   // of the file; beyond them is SIGBUS
 	stores mapped.Stores
 	reader *machReader // or nil
-	runs   uintptr     // of mapped.Run, in order
+	runs   uintptr     // of machine.Run, in order
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
@@ -37,14 +38,14 @@ type machFile struct {
 // Runs lie behind the machFile as long as they fit there.
 const (
 	runsAt     = 256
-	runSize    = unsafe.Sizeof(mapped.Run{})
+	runSize    = unsafe.Sizeof(machine.Run{})
 	inlineRuns = (machPage - runsAt) / runSize
 )
 
 // place returns where the device has page index: its sector, and how many pages lie
 // there from it on; 0, 0 if that is not known.
 func (f *machFile) place(index uintptr) (sector, n uintptr) {
-	return mapped.Runs(unsafe.Slice((*mapped.Run)(unsafe.Pointer(f.runs)), f.nrun)).Place(index)
+	return mapped.Runs(unsafe.Slice((*machine.Run)(unsafe.Pointer(f.runs)), f.nrun)).Place(index)
 }
 
 // placed reports whether page index can be read.
@@ -378,12 +379,12 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 }
 
 // fileCollect stores indexes and pages (as fileInstall returns them) of up to n
-// pages in [first, end) that were stored to since the last time at out, pairs of 8
-// bytes, and returns how many. What it returns is clean and write-protected then, and
+// pages in [first, end) that were stored to since the last time at out, each a
+// machine.Stored, and returns how many. What it returns is clean and write-protected then, and
 // cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	m.endCollect(f)
-	found := unsafe.Slice((*mapped.Found)(unsafe.Pointer(out)), n)
+	found := unsafe.Slice((*machine.Stored)(unsafe.Pointer(out)), n)
 	var c mapped.Collection
 	c.Begin(&f.stores, mapped.Span{Start: first, End: end}, f.size, all, directMap)
 	for i := c.Range.Start; i < c.Range.End && c.N < len(found); {
@@ -420,89 +421,69 @@ func (m *machMem) part(f *machFile, i, end uintptr) []uintptr {
 // nextPart returns the first index whose entry lies in another page than i's.
 func nextPart(i uintptr) uintptr { return (i/mapped.PerTable + 1) * mapped.PerTable }
 
-// Operations of nrFile.
-const (
-	fileOpNew = iota
-	fileOpFree
-	fileOpMap
-	fileOpInstall
-	fileOpDrop
-	fileOpSize
-	fileOpCollect
-	fileOpReach
-	fileOpRuns
-	fileOpReader
-	fileOpReaderEnd
-	fileOpReclaim
-	fileOpCollected
-	fileOpNotice
-	fileOpStores
-	fileOpIsMapped
-)
-
-// machFileOp serves the kernel's calls about mappings of files.
-func machFileOp(op, file uintptr, a *[5]uintptr) uintptr {
+// machineFileCall serves the calls about the page cache and mappings of files, of which
+// most are about one file.
+func machineFileCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	m := &mach.mem
-	switch op {
-	case fileOpNew:
-		return m.newFile((*machReader)(unsafe.Pointer(a[0])))
-	case fileOpReader:
-		return newReader((*machReaderSpec)(unsafe.Pointer(a[0])))
-	case fileOpReaderEnd:
-		(*machReader)(unsafe.Pointer(file)).end(a[0] != 0)
+	switch call {
+	case machine.CallSetChunks:
+		mach.cache.table, mach.cache.size = a1, a2
 		return 0
-	case fileOpNotice:
-		s := &mach.cache.stores
-		s.device, s.enough, s.limit, s.dirty = a[0], a[1], a[2], a[3]
+	case machine.CallReclaim:
+		return mach.cache.reclaimMost(a1)
+	case machine.CallNoticeStores:
+		mach.cache.stores.limits = *(*machine.StoreLimits)(unsafe.Pointer(a1))
 		return 0
-	case fileOpStores:
+	case machine.CallStores:
 		return mach.cache.stores.pages
-	case fileOpIsMapped:
-		if area := m.areas().At(a[0]); area != nil && area.File != 0 {
+	case machine.CallIsMapped:
+		if area := m.areas().At(a1); area != nil && area.File != 0 {
 			return 1
 		}
 		return 0
-	case fileOpReclaim:
-		return mach.cache.reclaimMost(a[0])
-	}
-	f := (*machFile)(unsafe.Pointer(file))
-	if op == fileOpFree {
-		m.dropFile(f)
+	case machine.CallNewFile:
+		return m.newFile((*machReader)(unsafe.Pointer(a1)))
+	case machine.CallFreeFile:
+		m.dropFile((*machFile)(unsafe.Pointer(a1)))
 		return 0
+	case machine.CallMapFile, machine.CallShowPage, machine.CallDropPages, machine.CallSetFilePages,
+		machine.CallReachFile, machine.CallCollectPages, machine.CallEndCollect, machine.CallSetRuns:
+		f := (*machFile)(unsafe.Pointer(a1))
+		f.held = true
+		r := f.serve(call, a2, a3, a4, a5, a6)
+		f.held = false
+		return r
 	}
-	f.held = true
-	r := f.serve(op, a)
-	f.held = false
-	return r
+	return machErr(_ENOSYS)
 }
 
 // serve makes a call about one file. What it touches may have to be made resident,
 // and that may evict pages, but of other files only.
-func (f *machFile) serve(op uintptr, a *[5]uintptr) uintptr {
+func (f *machFile) serve(call machine.Call, a2, a3, a4, a5, a6 uintptr) uintptr {
 	m := &mach.mem
-	switch op {
-	case fileOpMap:
-		return m.mapFile(f, a[0], a[1], a[2], a[3], a[4])
-	case fileOpInstall:
-		return m.fileInstall(f, a[0], a[1])
-	case fileOpDrop:
-		m.fileDrop(f, a[0], a[1])
-	case fileOpSize:
-		m.cutFile(f, a[0])
-	case fileOpCollect:
-		return m.fileCollect(f, a[0], a[1], a[2], a[3], a[4] != 0)
-	case fileOpReach:
-		if a[0] <= f.size {
+	switch call {
+	case machine.CallMapFile:
+		return m.mapFile(f, a2, a3, a4, a5, a6)
+	case machine.CallShowPage:
+		return m.fileInstall(f, a2, a3)
+	case machine.CallDropPages:
+		m.fileDrop(f, a2, a3)
+	case machine.CallSetFilePages:
+		m.cutFile(f, a2)
+	case machine.CallCollectPages:
+		return m.fileCollect(f, a2, a3, a4, a5, a6 != 0)
+	case machine.CallReachFile:
+		if a2 <= f.size {
 			return 0
 		}
-		if !m.reach(f, a[0]) {
+		if !m.reach(f, a2) {
 			return machErr(_ENOMEM)
 		}
 		return 1 // it reaches farther now
-	case fileOpCollected:
+	case machine.CallEndCollect:
 		m.endCollect(f)
-	case fileOpRuns:
-		if !m.setRuns(f, a[0], a[1]) {
+	case machine.CallSetRuns:
+		if !m.setRuns(f, a2, a3) {
 			return machErr(_ENOMEM)
 		}
 	}

@@ -2,7 +2,10 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/runtime/yolk/machine"
+	"unsafe"
+)
 
 // Descriptor tables, the local APIC, interrupts of devices. Intel SDM volume 3,
 // chapters 6 (interrupts) and 10 (APIC).
@@ -32,11 +35,11 @@ const (
 
 	vectorNMI      = 2
 	vectorTimer    = 32
-	vectorDevice   = 33  // the first for devices
-	vectorKick     = 126 // from another CPU: threads, signals or the TLB want attention
+	vectorDevice   = machine.FirstVector
+	vectorKick     = machine.LastVector + 1 // from another CPU: threads, signals or the TLB want attention
 	vectorSpurious = 127
 	numVectors     = 128
-	numDevices     = vectorKick - vectorDevice
+	numDevices     = machine.NumDevices
 
 	apicPhys = 0xfee00000
 )
@@ -172,7 +175,7 @@ func machTrap() {
 		apicWrite(apicEOI, 0)
 	case v >= vectorDevice:
 		apicWrite(apicEOI, 0)
-		if mach.readers == nil || !readerInterrupt(uintptr(v-vectorDevice)) {
+		if mach.readers == nil || !readerInterrupt(machine.Device(v-vectorDevice)) {
 			mach.poll.interrupt(int(v - vectorDevice))
 		}
 	case v == 14 && mach.mem.pageFault(uintptr(t.cr2), uintptr(t.trapErr)):
@@ -195,7 +198,7 @@ func machLeave() {
 	c := thisCPU()
 	if mach.cache.stores.due {
 		mach.cache.stores.due = false
-		mach.poll.interrupt(int(mach.cache.stores.device))
+		mach.poll.interrupt(int(mach.cache.stores.limits.Device))
 	}
 	for {
 		s.pick(c)

@@ -79,6 +79,30 @@ func (p *machPoll) item(fd uintptr, alloc bool) *pollItem {
 	return (*pollItem)(unsafe.Pointer(*page + fd%pollPerPage*unsafe.Sizeof(pollItem{})))
 }
 
+// setPollable says whether a descriptor may be watched; if not, what was known of it
+// is forgotten.
+func (p *machPoll) setPollable(fd uintptr, pollable bool) uintptr {
+	it := p.item(fd, true)
+	if it == nil {
+		return machErr(_EBADF)
+	}
+	it.pollable = pollable
+	if !pollable {
+		it.watched = false
+		it.events = 0
+	}
+	return 0
+}
+
+// takeInterrupt returns the next device interrupt that nobody has.
+func (p *machPoll) takeInterrupt() uintptr {
+	if p.nextDevice == numDevices {
+		return machErr(_ENOMEM)
+	}
+	p.nextDevice++
+	return uintptr(p.nextDevice - 1)
+}
+
 // report queues events of an item and wakes the thread in epoll_wait.
 func (p *machPoll) report(it *pollItem, events uint32) {
 	it.events |= events

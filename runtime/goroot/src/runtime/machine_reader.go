@@ -5,6 +5,7 @@ package runtime
 import (
 	"internal/runtime/atomic"
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine"
 	"unsafe"
 )
 
@@ -38,7 +39,7 @@ const (
 type machReader struct {
 	_       sys.NotInHeap
 	next    *machReader
-	spec    machReaderSpec
+	spec    machine.ReaderSpec
 	slots   int    // requests that fit
 	avail   uint16 // requests made
 	seen    uint16 // requests answered
@@ -47,20 +48,6 @@ type machReader struct {
 	leaky   bool    // the device may write to frames that it was given, for ever
 	lastBad uintptr // the mark of the last one that failed
 	slot    [readSlots]machRead
-}
-
-// machReaderSpec is what the driver tells of a queue.
-type machReaderSpec struct {
-	size              uintptr // entries
-	desc, avail, used uintptr // physical addresses
-	bell, bellWidth   uintptr // where to notify (virtual), in 2 or 4 bytes
-	index             uintptr // what to write there
-	isr               uintptr // virtio-mmio: InterruptStatus, with InterruptACK behind it; else 0
-	taken             uintptr // with isr: a uint32 for what the driver still has to look at
-	interrupt         uintptr // number of the device interrupt
-	own               uintptr // not 0: it is for this queue alone
-	legacy            uintptr // not 0: lengths of answers mean nothing
-	pages             uintptr // of a request at most: readPages, or less
 }
 
 // machRead is one request.
@@ -73,12 +60,12 @@ type machRead struct {
 }
 
 // newReader makes a reader; 0 if there is no memory or the queue is too small.
-func newReader(spec *machReaderSpec) uintptr {
+func newReader(spec *machine.ReaderSpec) uintptr {
 	if unsafe.Sizeof(machReader{}) > readHeaders {
 		machFatal("machReader is too large", unsafe.Sizeof(machReader{}))
 	}
-	slots := min(int(spec.size/readDescs), readSlots)
-	if slots == 0 || spec.pages == 0 {
+	slots := min(int(spec.Size/readDescs), readSlots)
+	if slots == 0 || spec.Pages == 0 {
 		return 0
 	}
 	p := mach.mem.contiguous(machPage)
@@ -87,10 +74,10 @@ func newReader(spec *machReaderSpec) uintptr {
 	}
 	r := (*machReader)(unsafe.Pointer(p + directMap))
 	r.spec, r.slots = *spec, slots
-	r.spec.pages = min(spec.pages, readPages)
-	r.spec.desc += directMap
-	r.spec.avail += directMap
-	r.spec.used += directMap
+	r.spec.Pages = min(spec.Pages, readPages)
+	r.spec.Desc += directMap
+	r.spec.Avail += directMap
+	r.spec.Used += directMap
 	r.next = mach.readers
 	mach.readers = r
 	r.await()
@@ -117,7 +104,7 @@ func (r *machReader) start(f *machFile, index, end uintptr) bool {
 	mach.reads++
 	q.file, q.first, q.mark = f, index, mach.reads<<12|fileReading
 	sector, most := f.place(index)
-	most = min(most, r.spec.pages, f.pages-index, end-index)
+	most = min(most, r.spec.Pages, f.pages-index, end-index)
 	if t := thisCPU().cur; t.alone || mach.nested {
 		most = 1
 		t.lostPage, t.alone = 0, false
@@ -150,23 +137,23 @@ func (r *machReader) submit(s, sector uintptr) {
 		r.describe(d+1+i, q.frame[i], machPage, descNext|descWrite)
 	}
 	r.describe(d+1+q.n, header+16-directMap, 1, descWrite)
-	*(*uint16)(unsafe.Pointer(r.spec.avail + 4 + uintptr(r.avail)%r.spec.size*2)) = uint16(d)
+	*(*uint16)(unsafe.Pointer(r.spec.Avail + 4 + uintptr(r.avail)%r.spec.Size*2)) = uint16(d)
 	r.avail++
 	r.busy++
 	// If the line is up because of another queue, the device could not raise it
 	// for this one. That other interrupt is recorded already.
 	r.acknowledge()
-	atomic.Store((*uint32)(unsafe.Pointer(r.spec.avail)), uint32(r.avail)<<16)
-	if r.spec.bellWidth == 2 {
-		*(*uint16)(unsafe.Pointer(r.spec.bell)) = uint16(r.spec.index)
+	atomic.Store((*uint32)(unsafe.Pointer(r.spec.Avail)), uint32(r.avail)<<16)
+	if r.spec.BellWidth == 2 {
+		*(*uint16)(unsafe.Pointer(r.spec.Bell)) = uint16(r.spec.Index)
 	} else {
-		store32(r.spec.bell, uint32(r.spec.index))
+		store32(r.spec.Bell, uint32(r.spec.Index))
 	}
 }
 
 // describe writes descriptor d, of which the next one is d+1.
 func (r *machReader) describe(d, phys, n, flags uintptr) {
-	at := r.spec.desc + d*16
+	at := r.spec.Desc + d*16
 	store64(at, uint64(phys))
 	store64(at+8, uint64(n|flags<<32|(d+1)<<48))
 }
@@ -174,12 +161,12 @@ func (r *machReader) describe(d, phys, n, flags uintptr) {
 // acknowledge lowers the line of a virtio-mmio device (virtio 1.2 §4.2.2), so that it
 // can rise again. Causes other than used buffers are left to its driver.
 func (r *machReader) acknowledge() {
-	isr := r.spec.isr
+	isr := r.spec.Status
 	if isr == 0 {
 		return
 	}
 	if causes := load32(isr); causes != 0 {
-		atomic.Or((*uint32)(unsafe.Pointer(r.spec.taken)), causes&^1)
+		atomic.Or((*uint32)(unsafe.Pointer(r.spec.Taken)), causes&^1)
 		store32(isr+4, causes)
 	}
 }
@@ -187,18 +174,18 @@ func (r *machReader) acknowledge() {
 // await asks for an interrupt at the next answer. It is a full barrier: an answer
 // from before is seen afterwards.
 func (r *machReader) await() {
-	event := r.spec.avail + 4 + 2*r.spec.size // used_event, and padding
+	event := r.spec.Avail + 4 + 2*r.spec.Size // used_event, and padding
 	atomic.Xchg((*uint32)(unsafe.Pointer(event)), uint32(r.seen))
 }
 
 // complete takes what the device has answered.
 func (r *machReader) complete() {
 	for !r.dead {
-		used := uint16(atomic.Load((*uint32)(unsafe.Pointer(r.spec.used))) >> 16)
+		used := uint16(atomic.Load((*uint32)(unsafe.Pointer(r.spec.Used))) >> 16)
 		if used == r.seen {
 			return
 		}
-		e := r.spec.used + 4 + uintptr(r.seen)%r.spec.size*8
+		e := r.spec.Used + 4 + uintptr(r.seen)%r.spec.Size*8
 		id, written := uintptr(load32(e)), uintptr(load32(e+4))
 		r.seen++
 		r.await()
@@ -208,7 +195,7 @@ func (r *machReader) complete() {
 			return
 		}
 		status := *(*uint8)(unsafe.Pointer(uintptr(unsafe.Pointer(r)) + readHeaders + s*headerSize + 16))
-		whole := r.spec.legacy != 0 || written >= r.slot[s].n*machPage
+		whole := r.spec.Legacy || written >= r.slot[s].n*machPage
 		r.answer(&r.slot[s], status == 0 && whole)
 	}
 }
@@ -272,12 +259,12 @@ func (r *machReader) forget(f *machFile) {
 
 // readerInterrupt serves the interrupt of a device if a reader has it, and reports
 // whether it is the reader's alone.
-func readerInterrupt(n uintptr) (own bool) {
+func readerInterrupt(n machine.Device) (own bool) {
 	for r := mach.readers; r != nil; r = r.next {
-		if r.spec.interrupt != n {
+		if r.spec.Device != n {
 			continue
 		}
-		own = own || r.spec.own != 0
+		own = own || r.spec.Own
 		if r.busy > 0 {
 			r.acknowledge()
 			r.complete()

@@ -2,10 +2,13 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/runtime/yolk/machine"
+	"unsafe"
+)
 
 // The system calls of the machine half: those that the runtime itself makes,
-// and private ones for the kernel above.
+// and private ones of what stands above (machine_api.go).
 
 // Numbers of <asm/unistd_64.h>.
 const (
@@ -60,28 +63,18 @@ const (
 	nrPrlimit64     = 302
 	nrGetrandom     = 318
 	nrClone3        = 435
+)
 
-	// Private calls of the kernel above (machine_api.go).
-	nrSetPollable = 0x1000 + iota - 100
-	nrConsoleWrite
-	nrConsoleRead
-	nrContiguous
-	nrMapIO
-	nrDeviceInterrupt
-	nrPowerOff
-	nrAddEntropy
-	nrWaitDevice
-	nrTakeFrames
-	nrGiveFrames
-	nrNoticeFreed
-	nrTakeHeld
-	nrArea
-	nrCPUBusy
-	nrFile
-	nrTakePages
-	nrGivePages
-	nrCacheTable
-	nrOutAlone
+// Errors of <asm-generic/errno-base.h> that upstream has no names for.
+const (
+	_EPERM     = 1
+	_ENOENT    = 2
+	_ESRCH     = 3
+	_EBADF     = 9
+	_EEXIST    = 17
+	_ENODEV    = 19
+	_ENOSPC    = 28
+	_ETIMEDOUT = 110
 )
 
 // machSyscall serves the system call that the current thread made.
@@ -114,8 +107,6 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return linuxNanosleep(a1)
 	case nrEpollPwait:
 		return linuxEpollWait(t, a2, int(a3), int32(a4))
-	case nrWaitDevice:
-		return mach.poll.waitDevice(t)
 	case nrSchedYield:
 		c := thisCPU()
 		c.resched = !c.queue.Empty()
@@ -124,7 +115,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return machMemoryCall(nr, a1, a2, a3, a4, a5)
 	case nrEpollCtl:
 		if a1 != pollFD {
-			return machErr(9)
+			return machErr(_EBADF)
 		}
 		return linuxEpollCtl(a2, a3, a4)
 	case nrTgkill:
@@ -144,10 +135,9 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return 0
 	case nrExitGroup:
 		machExit(int(uint8(a1)))
-	case nrSetPollable, nrConsoleWrite, nrConsoleRead, nrContiguous, nrMapIO, nrDeviceInterrupt, nrPowerOff, nrAddEntropy,
-		nrTakeFrames, nrGiveFrames, nrNoticeFreed, nrTakeHeld, nrArea, nrCPUBusy,
-		nrFile, nrTakePages, nrGivePages, nrCacheTable, nrOutAlone:
-		return machPrivateCall(nr, a1, a2, a3, a4)
+	}
+	if nr >= uintptr(machine.FirstCall) {
+		return machineCall(t, machine.Call(nr), a1, a2, a3, a4, a5, a6)
 	}
 	return machRareCall(t, nr, a1, a2, a3, a4)
 }
@@ -157,7 +147,7 @@ func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
 	switch nr {
 	case nrMmap:
 		if a4&_MAP_ANON == 0 {
-			return machErr(19) // ENODEV: files are mapped by the kernel above
+			return machErr(_ENODEV) // ENODEV: files are mapped by the kernel above
 		}
 		return m.mmap(a1, a2, a3, a4)
 	case nrMunmap:
@@ -190,7 +180,7 @@ func machFileCall(nr, fd, buf, n uintptr) uintptr {
 	case nr == nrWrite && fd == dumpfd && fd > 2:
 		return mach.held.write(fd, buf, n)
 	}
-	return machErr(9) // EBADF
+	return machErr(_EBADF) // EBADF
 }
 
 // machHeld is what the runtime has written to a file when the kernel above could
@@ -214,7 +204,7 @@ func (h *machHeld) write(fd, buf, n uintptr) uintptr {
 		h.machRange, h.next = machRange{p, p + size}, p
 	}
 	if h.end-h.next < machHeldHeader || n > h.end-h.next-machHeldHeader {
-		return machErr(28) // ENOSPC
+		return machErr(_ENOSPC) // ENOSPC
 	}
 	store64(h.next, uint64(fd))
 	store64(h.next+8, uint64(n))
@@ -276,11 +266,11 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		machRandom(a1, a2)
 		return a2
 	case nrOpenat, nrFaccessat:
-		return machErr(2) // ENOENT: the kernel above has the files
+		return machErr(_ENOENT) // the kernel above has the files
 	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrSetRobustList, nrFcntl:
 		return 0
 	case nrClose:
-		return machErr(9) // EBADF: no file is open here
+		return machErr(_EBADF) // EBADF: no file is open here
 	case nrPrctl, nrPrlimit64:
 		return machErr(_EINVAL)
 	case nrTimerCreate: // the runtime falls back to setitimer

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/syscall/linux"
+	"internal/runtime/yolk/machine"
 	"internal/stringslite"
 	"unsafe"
 )
@@ -42,7 +43,7 @@ func freeGuarded(_ func(stack), stk stack) {
 // writeHeld writes to files what machHeld keeps.
 func writeHeld() {
 	var r machRange
-	linux.Syscall6(nrTakeHeld, uintptr(unsafe.Pointer(&r)), 0, 0, 0, 0, 0)
+	linux.Syscall6(uintptr(machine.CallHeldWrites), uintptr(unsafe.Pointer(&r)), 0, 0, 0, 0, 0)
 	for at := r.start; at < r.end; {
 		fd, n := uintptr(load64(at)), uintptr(load64(at+8))
 		at += machHeldHeader

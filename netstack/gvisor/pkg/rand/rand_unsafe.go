@@ -19,11 +19,11 @@ const sysGetrandom = 318 // Linux, x86-64
 // Read fills p.
 func (reader) Read(p []byte) (int, error) {
 	for n := 0; n < len(p); {
-		got, _, errno := syscall.Syscall(sysGetrandom, uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), 0)
-		if errno != 0 && errno != syscall.EINTR {
-			return n, errno
+		got, _, e := syscall.Syscall(sysGetrandom, uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n), 0)
+		if e != 0 && e != syscall.EINTR {
+			return n, e
 		}
-		if errno == 0 {
+		if e == 0 {
 			n += int(got)
 		}
 	}

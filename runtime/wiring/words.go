@@ -1,0 +1,56 @@
+package wiring
+
+import (
+	"github.com/yolk-unikernel/yolk/boot"
+	"github.com/yolk-unikernel/yolk/kernel"
+)
+
+// commandLineWords returns the decoded words of the command line.
+func commandLineWords() []string {
+	var words []string
+	line := []byte(booted.CommandLine)
+	buf := make([]byte, len(line))
+	for {
+		word, rest, more := boot.NextWord(line, buf)
+		if !more {
+			return words
+		}
+		words = append(words, string(word))
+		line = rest
+	}
+}
+
+// AllWords returns the decoded words of the command line.
+func AllWords() []string { return commandLineWords() }
+
+// Words returns the values of the words that begin with prefix, such as "ip=".
+func Words(prefix string) []string {
+	var values []string
+	for _, w := range commandLineWords() {
+		if len(w) >= len(prefix) && w[:len(prefix)] == prefix {
+			values = append(values, w[len(prefix):])
+		}
+	}
+	return values
+}
+
+func options(words []string) kernel.Options {
+	o := kernel.Options{
+		Args:      runtimeArgs(),
+		Env:       runtimeEnviron(),
+		Interrupt: raise,
+	}
+	if len(o.Args) > 0 {
+		o.Path = o.Args[0]
+		if o.Path != "" && o.Path[0] != '/' {
+			o.Path = "/" + o.Path
+		}
+	}
+	for _, w := range words {
+		if v, ok := boot.CutPrefix([]byte(w), "hostname="); ok {
+			o.Hostname = string(v)
+		}
+		o.Terminal = o.Terminal || w == "yolk.tty=1"
+	}
+	return o
+}

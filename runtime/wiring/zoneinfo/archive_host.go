@@ -1,0 +1,6 @@
+//go:build !tamago
+
+package zoneinfo
+
+// archive is what a test sets.
+var archive string
