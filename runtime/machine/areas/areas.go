@@ -36,11 +36,16 @@ const (
 	ProtectRoom = CutRoom + AddRoom
 )
 
-// Allows tells whether an access may be made, which is described as the error code of a
-// page fault does (Intel SDM volume 3, 4.7): bit 1 is a store, bit 4 an instruction
-// fetch.
+// Bits of a page fault's error code (Intel SDM volume 3, 4.7).
+const (
+	Present = 1 << 0 // the page is there, and protected
+	Store   = 1 << 1
+	Fetch   = 1 << 4 // of an instruction
+)
+
+// Allows tells whether the access may be made that a page fault's error code describes.
 func (a *Area) Allows(code uintptr) bool {
-	return a.Prot&Access != 0 && (code&2 == 0 || a.Prot&Write != 0) && (code&16 == 0 || a.Prot&Exec != 0)
+	return a.Prot&Access != 0 && (code&Store == 0 || a.Prot&Write != 0) && (code&Fetch == 0 || a.Prot&Exec != 0)
 }
 
 // Shows returns the addresses at which the area shows those of its file's pages that are

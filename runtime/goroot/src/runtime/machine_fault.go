@@ -30,7 +30,7 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 		return true
 	}
 	e := m.entry(va, true)
-	if code&1 != 0 || *e&pteLarge != 0 {
+	if code&areas.Present != 0 || *e&pteLarge != 0 {
 		// Present and allowed by the area: another CPU was faster, or a page
 		// of the image, which is as it is.
 		invlpg(va)
@@ -120,6 +120,9 @@ func readOnlyPage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= pteWrit
 // pteLarge.
 type pageFunc func(m *machMem, va uintptr, e *uint64, arg uintptr)
 
+// mostPages is how many translations of the TLB are flushed one by one, before all are.
+const mostPages = 32
+
 // forEachPage calls f for every entry in [start, end) that has a page, skipping
 // empty tables, and flushes this CPU's TLB. A 2 MiB page that reaches beyond the
 // range is split. It returns how many there were: others' TLBs are the caller's.
@@ -152,7 +155,7 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 			e := (*uint64)(unsafe.Pointer(table + (va>>12&511)*8))
 			if *e != 0 {
 				f(m, va, e, arg)
-				if n++; n <= 32 {
+				if n++; n <= mostPages {
 					invlpg(va)
 				}
 			}
@@ -162,7 +165,7 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 			}
 		}
 	}
-	if n > 32 {
+	if n > mostPages {
 		loadCR3(readCR3())
 	}
 	return n

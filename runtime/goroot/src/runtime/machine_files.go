@@ -59,7 +59,7 @@ func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
 	old, oldSize := f.runs, f.nrun*runSize
 	to := uintptr(unsafe.Pointer(f)) + runsAt
 	if n > inlineRuns {
-		if to = m.mmap(0, n*runSize, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE); to > machErr(4096) {
+		if to = m.mmap(0, n*runSize, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE); machFailed(to) {
 			return false
 		}
 	}
@@ -165,7 +165,7 @@ func (m *machMem) reach(f *machFile, n uintptr) bool {
 	}
 	n = max(2*n, minFileTable)
 	table := m.mmap(0, n*8, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
-	if table > machErr(4096) {
+	if machFailed(table) {
 		return false
 	}
 	for at := uintptr(0); at < f.size*8; at += machPage {
@@ -187,7 +187,7 @@ func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uint
 		return machErr(_ENOMEM)
 	}
 	addr = m.place(addr, n, flags)
-	if addr > machErr(4096) {
+	if machFailed(addr) {
 		return addr
 	}
 	prot = prot&7 | areaFile
@@ -212,7 +212,7 @@ func (m *machMem) fileFault(a *areas.Area, va, code uintptr) bool {
 		t.lostPage = 0
 		return false
 	}
-	store := code&2 != 0
+	store := code&areas.Store != 0
 	e := m.entry(va, true)
 	if *e&ptePresent != 0 && (!store || *e&pteWrite != 0) {
 		invlpg(va) // another CPU was faster

@@ -213,29 +213,30 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 		return machErr(_ENOMEM)
 	}
 	n = (n + machPage - 1) &^ (machPage - 1)
-	if addr = m.place(addr, n, flags); addr <= machErr(4096) {
+	if addr = m.place(addr, n, flags); !machFailed(addr) {
 		m.add(areas.Area{Start: addr, End: addr + n, Prot: prot & areas.Access})
 	}
 	return addr
 }
 
+const mapFixedNoReplace = 0x100000 // MAP_FIXED_NOREPLACE
+
 // place makes n bytes of address space free as mmap(2) chooses it.
 func (m *machMem) place(addr, n, flags uintptr) uintptr {
-	const noReplace = 0x100000 // MAP_FIXED_NOREPLACE
 	if n == 0 {
 		return machErr(_EINVAL)
 	}
 	if n > userEnd {
 		return machErr(_ENOMEM)
 	}
-	fixed := flags&(_MAP_FIXED|noReplace) != 0
+	fixed := flags&(_MAP_FIXED|mapFixedNoReplace) != 0
 	if fixed && (addr%machPage != 0 || addr < 1<<16 || addr+n > userEnd) {
 		return machErr(_EINVAL)
 	}
 	busy := m.areas().Overlaps(addr, addr+n)
 	switch {
-	case flags&noReplace != 0 && busy:
-		return machErr(17) // EEXIST
+	case flags&mapFixedNoReplace != 0 && busy:
+		return machErr(_EEXIST)
 	case fixed:
 		if busy {
 			m.munmap(addr, n)
@@ -284,7 +285,6 @@ func (m *machMem) protect(start, end, clear, set uintptr) {
 }
 
 func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
-	const collapse = 25 // MADV_COLLAPSE
 	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
 		return machErr(_EINVAL)
 	}
@@ -296,7 +296,7 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 		m.protect(addr, end, areaLarge, areaLarge)
 	case _MADV_NOHUGEPAGE:
 		m.protect(addr, end, areaLarge, 0)
-	case collapse:
+	case _MADV_COLLAPSE:
 		return m.collapse(addr, end)
 	}
 	return 0
@@ -324,4 +324,8 @@ func (m *machMem) mincore(addr, n, vec uintptr) uintptr {
 	return 0
 }
 
+// machErr is the result of a system call that fails, machFailed tells one from others.
 func machErr(errno uintptr) uintptr { return -errno }
+func machFailed(r uintptr) bool     { return r >= machErr(maxErrno) }
+
+const maxErrno = 4095

@@ -198,7 +198,7 @@ func (h *machHeld) write(fd, buf, n uintptr) uintptr {
 		// Address space: what is touched of it is what is written.
 		size := mach.mem.total
 		p := mach.mem.mmap(0, size, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
-		if p > machErr(4096) {
+		if machFailed(p) {
 			return p
 		}
 		h.machRange, h.next = machRange{p, p + size}, p

@@ -287,7 +287,7 @@ func (s *machSched) expire(c *machCPU, now int64) {
 		}
 		switch t.state {
 		case threadFutex:
-			t.ax = uint64(machErr(110))
+			t.ax = uint64(machErr(_ETIMEDOUT))
 		case threadPage: // a store: it has no result
 		default: // sleep ends, epoll_wait has no events
 			t.ax = 0
@@ -314,8 +314,8 @@ func (s *machSched) tick(c *machCPU) {
 // linuxFutex is futex(2): FUTEX_WAIT and FUTEX_WAKE, as the runtime uses them.
 func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 	s := &mach.sched
-	switch op & 127 {
-	case 0: // FUTEX_WAIT
+	switch op&127 | _FUTEX_PRIVATE_FLAG {
+	case _FUTEX_WAIT_PRIVATE:
 		if load32(addr) != uint32(val) {
 			return machErr(_EAGAIN)
 		}
@@ -326,7 +326,7 @@ func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 		t.wait = addr
 		s.block(threadFutex, deadline)
 		return 0
-	case 1: // FUTEX_WAKE
+	case _FUTEX_WAKE_PRIVATE:
 		woken := uintptr(0)
 		for w := s.threads; w != nil && woken < val; w = w.all {
 			if w.state == threadFutex && w.wait == addr {
@@ -362,8 +362,7 @@ const timerSlack = 50e3
 
 // linuxClone makes a thread (never a process).
 func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
-	const thread, setTLS = 0x10000, 0x80000
-	if flags&thread == 0 {
+	if flags&_CLONE_THREAD == 0 {
 		machLogOnce(&mach.hooks.loggedFork, "yolk: the program tried to start a process; there are none here (ENOSYS)\n")
 		return machErr(_ENOSYS)
 	}
@@ -374,7 +373,7 @@ func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
 	n.ip, n.flags, n.mask = t.ip, t.flags, t.mask
 	n.sp = uint64(stack)
 	n.fsbase = t.fsbase
-	if flags&setTLS != 0 {
+	if flags&_CLONE_SETTLS != 0 {
 		n.fsbase = tls
 	}
 	n.ctx = ctxSyscall
