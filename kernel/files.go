@@ -2,7 +2,7 @@ package kernel
 
 import "syscall"
 
-// Building blocks for files.
+// This file has building blocks for files.
 
 // always is embedded by files that never block.
 type always struct{}
@@ -41,13 +41,13 @@ func (f *pathFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall
 func (f *pathFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.Stat(st) }
 
-// bytesFile is an open read-only file whose content was made when it was
-// opened, as most of /proc.
+// bytesFile is an open read-only file whose content was generated when it was opened, as
+// most files in /proc.
 type bytesFile struct {
 	always
 	inode Inode
 	data  []byte
-	// write takes what is written; nil: EACCES. (Only root's own settings.)
+	// write handles writes; nil: EACCES. (Only some settings can be written.)
 	write func(p []byte) syscall.Errno
 }
 

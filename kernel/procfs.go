@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// /proc as in proc(5), for one process.
+// This file is /proc as in proc(5), for one process.
 
 const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
 
-// text makes a file of constant content.
+// text generates constant content.
 func text(s string) func(*Kernel, []byte) []byte {
 	return func(_ *Kernel, b []byte) []byte { return append(b, s...) }
 }
@@ -98,7 +98,7 @@ func procMeminfo(k *Kernel, b []byte) []byte {
 // userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
 const userHZ = 100
 
-// cpuTimes are the columns of /proc/stat that are counted, in units of 1/userHZ.
+// cpuTimes are the nonzero columns of /proc/stat, in units of 1/userHZ.
 type cpuTimes struct{ busy, idle, stolen int64 }
 
 func (k *Kernel) cpuTimes(cpu int) (t cpuTimes) {
@@ -147,8 +147,8 @@ func procVmstat(k *Kernel, b []byte) []byte {
 	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
 }
 
-// procSettings lists /proc/sys. Writes are accepted where programs make them
-// at start; they have no effect unless stated.
+// procSettings lists /proc/sys. Writes are accepted for settings that programs write at
+// start; they have no effect unless a comment says so.
 func procSettings() genTable {
 	return genTable{
 		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },
@@ -219,7 +219,7 @@ func (k *Kernel) newUUID() string {
 	return uuid(r)
 }
 
-// bootID is chosen once.
+// bootID returns the boot's random UUID, which is made at the first call.
 func (k *Kernel) bootID() string {
 	k.hostMu.Lock()
 	defer k.hostMu.Unlock()
