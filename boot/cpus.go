@@ -1,15 +1,15 @@
 package boot
 
-// MaxCPUs is how many CPUs are used; a machine's further ones stay off.
+// MaxCPUs is the most CPUs that are used; a machine's other CPUs stay off.
 const MaxCPUs = 64
 
 // CPUs are the processors that the firmware's tables list as usable.
 type CPUs struct {
-	// APIC holds their local APIC IDs, in the order of the tables; the boot
-	// processor is one of them, not always the first.
+	// APIC are their local APIC IDs, in the order of the tables. One of them is the boot
+	// processor, not always the first.
 	APIC [MaxCPUs]uint32
 	N    int
-	// Left is how many more the tables have than fit in APIC.
+	// Left is the number of CPUs in the tables that do not fit in APIC.
 	Left int
 }
 
@@ -27,9 +27,9 @@ func (c *CPUs) add(apic uint32) {
 	c.N++
 }
 
-// FindCPUs reads the ACPI tables if rsdp is not 0, else the tables of the
-// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and
-// Firecracker have. c.N is 0 if there are neither, or bad ones.
+// FindCPUs reads the ACPI tables if rsdp is not 0. Otherwise it reads the tables of the
+// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and Firecracker have.
+// c.N is 0 if there are neither, or bad ones.
 func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	*c = CPUs{}
 	if rsdp != 0 {
@@ -39,11 +39,10 @@ func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	cpusFromMP(c, mem)
 }
 
-// maxTable bounds the tables that are read, in bytes.
+// maxTable bounds the size of the tables that are read, in bytes.
 const maxTable = 64 << 10
 
-// cpusFromACPI walks RSDP, XSDT (or RSDT) and MADT: ACPI 6.5 §5.2.5-5.2.8 and
-// §5.2.12.
+// cpusFromACPI follows RSDP, XSDT (or RSDT) and MADT: ACPI 6.5 §5.2.5-5.2.8 and §5.2.12.
 func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
 	p := mem(rsdp, 20)
 	if p == nil || string(p[:8]) != "RSD PTR " || checksum(p) != 0 {
@@ -75,8 +74,7 @@ func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
 	}
 }
 
-// acpiTable returns a table whose length and checksum are right, header
-// included.
+// acpiTable returns a table, including its header, or nil if its length or checksum is wrong.
 func acpiTable(at uint64, mem Memory) []byte {
 	h := mem(at, 36)
 	if h == nil || le32(h[4:]) < 36 || le32(h[4:]) > maxTable {
@@ -104,9 +102,9 @@ func cpusFromMADT(c *CPUs, t []byte) {
 	}
 }
 
-// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended
-// BIOS data area, else in the last of base memory, else in the BIOS ROM) and
-// reads the processor entries of the configuration table (§4.2, §4.3.1).
+// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended BIOS data area,
+// or else in the last KiB of base memory, or else in the BIOS ROM) and reads the processor
+// entries of the configuration table (§4.2, §4.3.1).
 func cpusFromMP(c *CPUs, mem Memory) {
 	if segment := mem(0x40e, 2); segment != nil {
 		if mpSearch(c, uint64(segment[0])<<4|uint64(segment[1])<<12, 1<<10, mem) {

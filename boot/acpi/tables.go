@@ -19,7 +19,7 @@ func (p *parser) madt(t []byte) {
 	}
 }
 
-// madtLengths are the sizes of the entries that are used, by type.
+// madtLengths are the sizes, by type, of the entries that are used.
 var madtLengths = [...]uint8{0: 8, 1: 12, 2: 10, 5: 12, 9: 16}
 
 func (p *parser) madtEntry(typ uint8, e []byte) {
@@ -49,8 +49,8 @@ func (p *parser) madtEntry(typ uint8, e []byte) {
 	}
 }
 
-// cpu adds a CPU by its flags (table 5.22): bit 0 enabled, bit 1 online
-// capable. A VMM lists places for CPUs to come with neither.
+// cpu adds a CPU by its flags (table 5.22): bit 0 enabled, bit 1 online capable. A VMM lists
+// CPUs that may be hot-plugged with neither.
 func (p *parser) cpu(c CPU, flags uint32) {
 	if c.Enabled = flags&1 != 0; flags&3 != 0 {
 		p.info.CPUs = append(p.info.CPUs, c)
@@ -138,8 +138,8 @@ func (p *parser) fadt(t []byte) {
 	}
 }
 
-// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to
-// 12, SLP_EN in bit 13 (§4.8.3.2.1).
+// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to 12, SLP_EN in bit
+// 13 (§4.8.3.2.1).
 func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
 	w := extended(t, off, xoff)
 	if w.Address == 0 {
@@ -160,8 +160,8 @@ func (p *parser) powerOffReduced(t []byte, typ uint8) {
 	}
 }
 
-// extended reads the address of a register of the fixed hardware from its
-// extended field, or else from the old one; it is 0 if the register is missing.
+// extended reads the address of a register of the fixed hardware from its extended field, or
+// else from the old field; it is 0 if the register does not exist.
 func extended(t []byte, off, xoff int) Write {
 	if w, ok := register(t, xoff); ok {
 		return w
@@ -169,8 +169,8 @@ func extended(t []byte, off, xoff int) Write {
 	return Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
 }
 
-// register reads a generic address structure (§5.2.3.2), if it is there and in
-// a space that can be written.
+// register reads a generic address structure (§5.2.3.2), if the table has it and its address
+// space can be written.
 func register(t []byte, off int) (Write, bool) {
 	if off+12 > len(t) {
 		return Write{}, false
