@@ -90,14 +90,15 @@ databases: qemu
 databases-own: qemu
 	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
 
-# Fuzzing of what comes from disks: FUZZTIME for each target (executions, or 10m as a
-# time, at whose end the go command may fail on its own account), and then so many random
-# changes of each kind of metadata.
+# Fuzzing of what comes from disks and of the machine half's algorithms: FUZZTIME for each
+# target (executions, or 10m as a time, at whose end the go command may fail on its own
+# account), and then so many random changes of each kind of metadata.
 FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:
-	@for p in ext4 ext4/jbd2 erofs; do for t in $$(cd kernel/fs/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
-		echo "$$p $$t"; $(GO) test ./kernel/fs/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
+	@for p in kernel/fs/ext4 kernel/fs/ext4/jbd2 kernel/fs/erofs runtime/machine/*; do \
+		for t in $$(cat $$p/*_test.go 2>/dev/null | grep -ho '^func Fuzz[A-Za-z0-9]*' | cut -c6-); do \
+		echo "$$p $$t"; $(GO) test ./$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.

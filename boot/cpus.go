@@ -39,62 +39,28 @@ func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	cpusFromMP(c, mem)
 }
 
-// maxTable bounds the size of the tables that are read, in bytes.
-const maxTable = 64 << 10
-
-// cpusFromACPI follows RSDP, XSDT (or RSDT) and MADT: ACPI 6.5 §5.2.5-5.2.8 and §5.2.12.
+// cpusFromACPI reads the MADT.
 func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
-	p := mem(rsdp, 20)
-	if p == nil || string(p[:8]) != "RSD PTR " || checksum(p) != 0 {
+	rsdt, xsdt, ok := RootPointer(rsdp, mem)
+	if !ok {
 		return
 	}
-	root, size := uint64(le32(p[16:])), 4
-	if p[15] >= 2 {
-		if x := mem(rsdp, 36); x != nil && checksum(x) == 0 && le64(x[24:]) != 0 {
-			root, size = le64(x[24:]), 8
+	tables, _ := FindTables(rsdt, xsdt, mem)
+	for at, rest, ok := tables.Cut(); ok; at, rest, ok = rest.Cut() {
+		if Signature(at, mem) == [4]byte{'A', 'P', 'I', 'C'} {
+			cpusFromMADT(c, MADT(Table(at, mem)))
+			return
 		}
-	}
-	list := acpiTable(root, mem)
-	if list == nil {
-		return
-	}
-	for list = list[36:]; len(list) >= size; list = list[size:] {
-		at := uint64(le32(list))
-		if size == 8 {
-			at = le64(list)
-		}
-		h := mem(at, 36)
-		if h == nil || string(h[:4]) != "APIC" {
-			continue
-		}
-		if t := acpiTable(at, mem); t != nil {
-			cpusFromMADT(c, t)
-		}
-		return
 	}
 }
 
-// acpiTable returns a table, including its header, or nil if its length or checksum is wrong.
-func acpiTable(at uint64, mem Memory) []byte {
-	h := mem(at, 36)
-	if h == nil || le32(h[4:]) < 36 || le32(h[4:]) > maxTable {
-		return nil
-	}
-	t := mem(at, int(le32(h[4:])))
-	if t == nil || checksum(t) != 0 {
-		return nil
-	}
-	return t
-}
-
-func cpusFromMADT(c *CPUs, t []byte) {
+// cpusFromMADT adds what §5.2.12.2 and §5.2.12.12 describe, if it is enabled. A VMM
+// lists places for CPUs to come, which are not.
+func cpusFromMADT(c *CPUs, entries []byte) {
 	const enabled = 1
-	if len(t) < 44 {
-		return
-	}
-	for t = t[44:]; len(t) >= 2 && t[1] >= 2 && int(t[1]) <= len(t); t = t[t[1]:] {
-		switch e := t[:t[1]]; {
-		case e[0] == 0 && len(e) >= 8 && e[4]&enabled != 0 && e[3] != 0xff: // local APIC
+	for e, rest, ok := CutEntry(entries); ok; e, rest, ok = CutEntry(rest) {
+		switch {
+		case e[0] == 0 && len(e) >= 8 && e[4]&enabled != 0 && e[3] != 0xff: // local APIC; 255: none
 			c.add(uint32(e[3]))
 		case e[0] == 9 && len(e) >= 16 && e[8]&enabled != 0: // local x2APIC
 			c.add(le32(e[4:]))
@@ -146,11 +112,4 @@ func mpTable(c *CPUs, at uint64, mem Memory) {
 			c.add(uint32(t[1]))
 		}
 	}
-}
-
-func checksum(b []byte) (sum byte) {
-	for _, v := range b {
-		sum += v
-	}
-	return sum
 }

@@ -4,7 +4,7 @@ import "syscall"
 
 // device is a character device without state (null(4), random(4), full(4)).
 type device struct {
-	always
+	Always
 	k    *Kernel
 	kind deviceKind
 	node Inode // the inode that was opened

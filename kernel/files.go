@@ -4,27 +4,39 @@ import "syscall"
 
 // This file has building blocks for files.
 
-// always is embedded by files that never block.
-type always struct{}
+// Always is embedded by files that never block and have nothing to do at their end.
+type Always struct{}
 
-func (always) Readiness() Events { return EventIn | EventOut }
-func (always) Queue() *WaitQueue { return nil }
-func (always) Release()          {}
+// Readiness is for reading and writing.
+func (Always) Readiness() Events { return EventIn | EventOut }
 
-// dirFile is the common part of an open directory; the embedding type adds
-// ReadDir.
-type dirFile struct {
-	always
-	dir Directory
+// Queue is nil: never waited for.
+func (Always) Queue() *WaitQueue { return nil }
+
+// Release does nothing.
+func (Always) Release() {}
+
+// OpenDir is the common part of an open directory in all file systems; the
+// embedding type adds ReadDir.
+type OpenDir struct {
+	Always
+	Dir Directory
 }
 
-func (f *dirFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
-func (f *dirFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
-func (f *dirFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.dir.Stat(st) }
-func (f *dirFile) Sync(bool) syscall.Errno                  { return 0 }
+// Read is read(2).
+func (f *OpenDir) Read([]byte, int64) (int, syscall.Errno) { return 0, syscall.EISDIR }
+
+// Write is write(2): a directory is open for reading alone.
+func (f *OpenDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+
+// Stat is fstat(2).
+func (f *OpenDir) Stat(st *syscall.Stat_t) syscall.Errno { return f.Dir.Stat(st) }
+
+// Sync is fsync(2).
+func (f *OpenDir) Sync(bool) syscall.Errno { return 0 }
 
 // SeekTo sets the position for getdents64(2).
-func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+func (f *OpenDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	if whence == seekData || whence == seekHole {
 		return 0, syscall.EINVAL
 	}
@@ -33,7 +45,7 @@ func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 
 // pathFile is the file of a descriptor opened with O_PATH.
 type pathFile struct {
-	always
+	Always
 	inode Inode
 }
 
@@ -44,7 +56,7 @@ func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.St
 // bytesFile is an open read-only file whose content was generated when it was opened, as
 // most files in /proc.
 type bytesFile struct {
-	always
+	Always
 	inode Inode
 	data  []byte
 	// write handles writes; nil: EACCES. (Only some settings can be written.)

@@ -49,7 +49,7 @@ func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) {
 // mapped is a file whose pages can be mapped: a memfd of the host. Like a file of a sealed
 // image, it cannot be truncated.
 type mapped struct {
-	always
+	Always
 	fd     int
 	uses   int
 	synced int

@@ -136,7 +136,7 @@ func (d *genDir) Lookup(name string) (Inode, syscall.Errno) {
 	return nil, syscall.ENOENT
 }
 
-func (d *genDir) Open(int) (File, syscall.Errno) { return &genDirFile{dirFile{dir: d}}, 0 }
+func (d *genDir) Open(int) (File, syscall.Errno) { return &genDirFile{OpenDir{Dir: d}}, 0 }
 
 func (d *genDir) Create(string, uint32, uint64) (Inode, syscall.Errno) { return nil, syscall.ENOENT }
 func (d *genDir) Symlink(string, string) (Inode, syscall.Errno)        { return nil, syscall.EPERM }
@@ -144,10 +144,10 @@ func (d *genDir) Link(string, Inode) syscall.Errno                     { return 
 func (d *genDir) Remove(string, bool) syscall.Errno                    { return syscall.EPERM }
 func (d *genDir) Rename(string, Directory, string, bool) syscall.Errno { return syscall.EPERM }
 
-type genDirFile struct{ dirFile }
+type genDirFile struct{ OpenDir }
 
 func (f *genDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno {
-	d := f.dir.(*genDir)
+	d := f.Dir.(*genDir)
 	d.fs.mu.RLock()
 	names := make([]string, 0, len(d.names))
 	for n := range d.names {
@@ -158,14 +158,14 @@ func (f *genDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno 
 	if d.list != nil {
 		names = append(names, d.list()...)
 	}
-	for i := int(pos - firstEntry); i < len(names); i++ {
+	for i := int(pos - FirstEntry); i < len(names); i++ {
 		inode, e := d.Lookup(names[i])
 		if e != 0 {
 			continue
 		}
 		var st syscall.Stat_t
 		inode.Stat(&st)
-		if !emit(DirEntry{Name: names[i], Ino: st.Ino, Type: inode.Type(), Next: int64(i) + 1 + firstEntry}) {
+		if !emit(DirEntry{Name: names[i], Ino: st.Ino, Type: inode.Type(), Next: int64(i) + 1 + FirstEntry}) {
 			break
 		}
 	}
@@ -200,6 +200,18 @@ func (fs *genFS) add(path string, n Inode) {
 // file adds a generated file.
 func (fs *genFS) file(path string, mode uint32, read func(*Kernel, []byte) []byte, write func(*Kernel, []byte) syscall.Errno) {
 	fs.add(path, &genFile{genNode: fs.node(syscall.S_IFREG | mode), read: read, write: write})
+}
+
+// addTexts adds files of constant content below dir: path and text in turn.
+func (fs *genFS) addTexts(dir string, write func(*Kernel, []byte) syscall.Errno, pairs ...string) {
+	mode := uint32(0o444)
+	if write != nil {
+		mode = 0o644
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		text := pairs[i+1]
+		fs.file(dir+pairs[i], mode, func(_ *Kernel, b []byte) []byte { return append(b, text...) }, write)
+	}
 }
 
 // link adds a symbolic link.

@@ -64,7 +64,7 @@ func (d *treeDir) Open(int) (File, syscall.Errno) {
 	if d.name != "" {
 		return nil, syscall.ENOENT
 	}
-	return &treeDirFile{dirFile{dir: d}}, 0
+	return &treeDirFile{OpenDir{Dir: d}}, 0
 }
 
 func (d *treeDir) Lookup(name string) (Inode, syscall.Errno) {
@@ -83,7 +83,7 @@ func (d *treeDir) Link(string, Inode) syscall.Errno                     { return
 func (d *treeDir) Remove(string, bool) syscall.Errno                    { return syscall.EROFS }
 func (d *treeDir) Rename(string, Directory, string, bool) syscall.Errno { return syscall.EROFS }
 
-type treeDirFile struct{ dirFile }
+type treeDirFile struct{ OpenDir }
 
 func (f *treeDirFile) ReadDir(int64, func(DirEntry) bool) syscall.Errno { return 0 }
 

@@ -101,12 +101,12 @@ func (k *Kernel) readDir(d *Description, dir DirReader, w *direntWriter) syscall
 	if d.where != nil && k.vfs.isDeleted(d.where) {
 		return syscall.ENOENT
 	}
-	if d.pos < firstEntry && d.where != nil {
+	if d.pos < FirstEntry && d.where != nil {
 		dots := [2]struct {
 			name string
 			of   *dentry
 		}{{".", d.where}, {"..", k.vfs.up(d.where)}}
-		for i := d.pos; i < firstEntry; i++ {
+		for i := d.pos; i < FirstEntry; i++ {
 			var st syscall.Stat_t
 			dots[i].of.inode.Stat(&st)
 			if !w.emit(DirEntry{Name: dots[i].name, Ino: st.Ino, Type: syscall.S_IFDIR, Next: i + 1}) {
@@ -114,7 +114,7 @@ func (k *Kernel) readDir(d *Description, dir DirReader, w *direntWriter) syscall
 			}
 		}
 	}
-	return dir.ReadDir(max(w.pos, firstEntry), w.emit)
+	return dir.ReadDir(max(w.pos, FirstEntry), w.emit)
 }
 
 // direntWriter makes struct linux_dirent64 records.

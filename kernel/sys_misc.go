@@ -131,6 +131,21 @@ func sysSchedGetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(need), 0
 }
 
+// sysSchedGetparam is sched_getparam(2): SCHED_OTHER has the priority 0.
+func sysSchedGetparam(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) < 0 || a.Pointer(1) == nil {
+		return 0, syscall.EINVAL
+	}
+	if tid := a.Int(0); tid != 0 && tid != pid {
+		return 0, syscall.ESRCH
+	}
+	priority, e := user[int32](&a, 1)
+	if e == 0 {
+		*priority = 0
+	}
+	return 0, e
+}
+
 // sysSchedSetaffinity is sched_setaffinity(2): the wish is checked and not
 // followed.
 func sysSchedSetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {

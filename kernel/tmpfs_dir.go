@@ -41,7 +41,7 @@ func (d *tmpDir) Lookup(name string) (Inode, syscall.Errno) {
 	return e.inode, 0
 }
 
-func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{dirFile{dir: d}}, 0 }
+func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{OpenDir{Dir: d}}, 0 }
 
 // insert adds a name or changes its inode. mu is held.
 func (d *tmpDir) insert(name string, n tmpInode) {
@@ -51,7 +51,7 @@ func (d *tmpDir) insert(name string, n tmpInode) {
 		if d.names == nil {
 			d.names = make(map[string]*tmpEntry)
 		}
-		e := &tmpEntry{name: name, inode: n, pos: d.next + firstEntry}
+		e := &tmpEntry{name: name, inode: n, pos: d.next + FirstEntry}
 		d.next++
 		d.names[name] = e
 		d.order = append(d.order, e)
@@ -274,10 +274,10 @@ func (d *tmpDir) entry(name string) tmpInode {
 }
 
 // tmpDirFile is an open directory.
-type tmpDirFile struct{ dirFile }
+type tmpDirFile struct{ OpenDir }
 
 func (f *tmpDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno {
-	d := f.dir.(*tmpDir)
+	d := f.Dir.(*tmpDir)
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	i := sort.Search(len(d.order), func(i int) bool { return d.order[i].pos >= pos })

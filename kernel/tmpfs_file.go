@@ -85,7 +85,7 @@ func (f *tmpFile) freeIfUnused() {
 
 // tmpOpen is an open regular file.
 type tmpOpen struct {
-	always
+	Always
 	f *tmpFile
 }
 

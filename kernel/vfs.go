@@ -50,8 +50,8 @@ type DirEntry struct {
 	Next int64
 }
 
-// firstEntry is the position of a directory's first own entry.
-const firstEntry = 2
+// FirstEntry is the position of a directory's first own entry.
+const FirstEntry = 2
 
 // Directory is an Inode with names. The caller makes one change in a directory at a time,
 // with the NameLock of all directories involved; Lookup and ReadDir may run at any time.

@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
@@ -22,10 +21,7 @@ func echoRequest(typ byte, id uint16) []byte {
 	return b
 }
 
-var abiRawTests = []struct {
-	name string
-	run  func(a *abi)
-}{
+var abiRawTests = []abiTest{
 	{"raw icmp", func(a *abi) {
 		k := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
 		a.log("poll %#x", k.Readiness())
@@ -156,17 +152,4 @@ var abiRawTests = []struct {
 	}},
 }
 
-func TestABIRaw(t *testing.T) {
-	for _, c := range abiRawTests {
-		t.Run(c.name, func(t *testing.T) {
-			linux := &abi{t: t, socket: newLinuxSocket}
-			c.run(linux)
-			s := newStack(t)
-			ours := &abi{t: t, socket: s.NewSocket}
-			c.run(ours)
-			if diff := cmp.Diff(linux.lines, ours.lines); diff != "" {
-				t.Errorf("-Linux +ours:\n%s", diff)
-			}
-		})
-	}
-}
+func TestABIRaw(t *testing.T) { runABI(t, abiRawTests) }

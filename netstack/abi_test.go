@@ -125,10 +125,12 @@ const (
 	loopbackNoPort = "127.0.0.1:0"
 )
 
-var abiTests = []struct {
+type abiTest struct {
 	name string
 	run  func(a *abi)
-}{
+}
+
+var abiTests = []abiTest{
 	{"socket", func(a *abi) {
 		for _, c := range [][3]int{{in4, stream, 0}, {in4, stream, 6}, {in4, stream, 17}, {in4, stream, 262}, {in4, dgram, 17},
 			{in4, dgram, 6}, {in4, 9, 0}, {in4, 4, 0}, {in6, stream, 0}, {in6, dgram, 0}, {in6, dgram, 1}, {in4, 3, 0}} {
@@ -530,8 +532,11 @@ func cmsgs(b []byte) string {
 	return strings.Join(out, ", ")
 }
 
-func TestABI(t *testing.T) {
-	for _, c := range abiTests {
+func TestABI(t *testing.T) { runABI(t, abiTests) }
+
+// runABI runs each case on Linux's sockets and on ours, and compares what it saw.
+func runABI(t *testing.T, tests []abiTest) {
+	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
 			linux := &abi{t: t, socket: newLinuxSocket}
 			c.run(linux)

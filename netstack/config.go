@@ -20,11 +20,14 @@ type netState struct {
 	dns        []netip.Addr // from ip= and nameserver=, then DHCP
 	leased     []netip.Addr // from DHCP
 	advertised []netip.Addr // from router advertisements
-	search     []string
-	raSearch   []string
-	hostname   string
-	stop       []func()
-	changed    func()
+	search     []string     // from DHCP
+	raSearch   []string     // from router advertisements
+	// The cards over which they came.
+	leasedOver, advertisedOver, raSearchOver tcpip.NICID
+
+	hostname string
+	stop     []func()
+	changed  func()
 }
 
 // ErrNoAddress is returned by Configure when the timeout ends before a DHCP server has
@@ -126,15 +129,22 @@ func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
 	}
 }
 
-// startDHCP runs a client for the card until Close.
+// startDHCP runs a client for the card until Close or RemoveNIC.
 func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	ctx, stop := context.WithCancel(context.Background())
+	run := &dhcpRun{stop, make(chan struct{})}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.links, l) || l.dhcp != nil {
+		stop()
+		return
+	}
+	l.dhcp = run
 	s.net.stop = append(s.net.stop, stop)
-	s.mu.Unlock()
 	leases.Add(1)
 	first := sync.OnceFunc(leases.Done)
 	go func() {
+		defer close(run.ended)
 		defer first()
 		c := newDHCPClient(s, l)
 		for ctx.Err() == nil {
@@ -156,7 +166,7 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 // applyLease configures the card; old is its previous lease, or nil.
 func (s *Stack) applyLease(l *Link, got, old *lease) {
 	if old != nil && old.addr == got.addr && slices.Equal(old.routers, got.routers) && slices.Equal(old.routes, got.routes) {
-		s.setLeased(got)
+		s.setLeased(l, got)
 		return
 	}
 	if old != nil {
@@ -172,13 +182,12 @@ func (s *Stack) applyLease(l *Link, got, old *lease) {
 	if len(got.routes) == 0 && len(got.routers) > 0 { // RFC 3442: classless routes replace the router
 		s.addDefaultRoute(l, got.routers[0])
 	}
-	s.setLeased(got)
+	s.setLeased(l, got)
 }
 
-func (s *Stack) setLeased(got *lease) {
+func (s *Stack) setLeased(l *Link, got *lease) {
 	s.mu.Lock()
-	s.net.leased = got.dns
-	s.net.search = got.search
+	s.net.leased, s.net.search, s.net.leasedOver = got.dns, got.search, l.id
 	if s.net.hostname == "" {
 		s.net.hostname = got.hostname
 	}
@@ -233,16 +242,16 @@ func (s *Stack) addRoute(l *Link, dst netip.Prefix, via netip.Addr) {
 	s.stack.AddRoute(r)
 }
 
-func (s *Stack) setAdvertisedDNS(a []netip.Addr) {
+func (s *Stack) setAdvertisedDNS(over tcpip.NICID, a []netip.Addr) {
 	s.mu.Lock()
-	s.net.advertised = a
+	s.net.advertised, s.net.advertisedOver = a, over
 	s.mu.Unlock()
 	s.notifyChanged()
 }
 
-func (s *Stack) setAdvertisedSearch(d []string) {
+func (s *Stack) setAdvertisedSearch(over tcpip.NICID, d []string) {
 	s.mu.Lock()
-	s.net.raSearch = nil
+	s.net.raSearch, s.net.raSearchOver = nil, over
 	for _, name := range d {
 		if t := domainText([]byte(name)); t != "" {
 			s.net.raSearch = append(s.net.raSearch, t)

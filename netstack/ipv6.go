@@ -112,7 +112,15 @@ func (e *ndpEvents) OnDuplicateAddressDetectionResult(_ tcpip.NICID, a tcpip.Add
 
 // OnOffLinkRouteUpdated implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOffLinkRouteUpdated(id tcpip.NICID, dst tcpip.Subnet, router tcpip.Address, _ header.NDPRoutePreference) {
-	go e.s.stack.ReplaceRoute(tcpip.Route{Destination: dst, Gateway: router, NIC: id})
+	go e.s.learn(e.s.stack.ReplaceRoute, tcpip.Route{Destination: dst, Gateway: router, NIC: id})
+}
+
+// learn adds a route, unless its card has been removed meanwhile.
+func (s *Stack) learn(add func(tcpip.Route), r tcpip.Route) {
+	add(r)
+	if !s.stack.HasNIC(r.NIC) {
+		s.stack.RemoveRoutes(func(o tcpip.Route) bool { return o.NIC == r.NIC })
+	}
 }
 
 // OnOffLinkRouteInvalidated implements ipv6.NDPDispatcher.
@@ -124,7 +132,7 @@ func (e *ndpEvents) OnOffLinkRouteInvalidated(id tcpip.NICID, dst tcpip.Subnet, 
 
 // OnOnLinkPrefixDiscovered implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOnLinkPrefixDiscovered(id tcpip.NICID, prefix tcpip.Subnet) {
-	go e.s.stack.AddRoute(tcpip.Route{Destination: prefix, NIC: id})
+	go e.s.learn(e.s.stack.AddRoute, tcpip.Route{Destination: prefix, NIC: id})
 }
 
 // OnOnLinkPrefixInvalidated implements ipv6.NDPDispatcher.
@@ -145,21 +153,21 @@ func (*ndpEvents) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefi
 // OnAutoGenAddressInvalidated implements ipv6.NDPDispatcher.
 func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {}
 
-// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A lifetime of zero
-// withdraws the servers.
-func (e *ndpEvents) OnRecursiveDNSServerOption(_ tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
+// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A
+// lifetime of zero withdraws the servers.
+func (e *ndpEvents) OnRecursiveDNSServerOption(id tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
 	var servers []netip.Addr
 	for _, a := range addrs {
 		if addr, ok := addrOf(a); ok && lifetime > 0 {
 			servers = append(servers, addr)
 		}
 	}
-	e.s.setAdvertisedDNS(servers)
+	e.s.setAdvertisedDNS(id, servers)
 }
 
 // OnDNSSearchListOption implements ipv6.NDPDispatcher (RFC 8106 §5.2).
-func (e *ndpEvents) OnDNSSearchListOption(_ tcpip.NICID, domains []string, _ time.Duration) {
-	e.s.setAdvertisedSearch(domains)
+func (e *ndpEvents) OnDNSSearchListOption(id tcpip.NICID, domains []string, _ time.Duration) {
+	e.s.setAdvertisedSearch(id, domains)
 }
 
 // OnDHCPv6Configuration implements ipv6.NDPDispatcher. It does nothing: there is no DHCPv6

@@ -83,6 +83,7 @@ type Link struct {
 	tx txQueue
 
 	ipv6 sync.Once // see Stack.enableIPv6
+	dhcp *dhcpRun  // guarded by Stack.mu
 
 	stats linkCounters
 }

@@ -45,7 +45,9 @@ type txQueue struct {
 	packets     int
 	bytes       int
 
-	ready atomic.Bool // the card has space again: see TxReady
+	shut bool // the card is another's: see Stack.RemoveNIC
+
+	ready atomic.Bool // the card has space: see TxReady
 }
 
 // maxQueuedPackets is Linux's default txqueuelen. maxQueuedBytes is a sixteenth of the smallest
@@ -118,8 +120,8 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 
 // send passes f to the card or the queue; false means that it was dropped. l.tx.mu is held.
 func (l *Link) send(f *Frame) bool {
-	size := f.size - l.info.Headroom // f may be freed once it is sent
-	if (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
+	size := f.size - l.info.Headroom // f may be gone once sent
+	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
 		f.Done()
 		l.stats.txDropped.Add(1)
 		return false

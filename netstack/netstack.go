@@ -72,10 +72,11 @@ type Stack struct {
 	cfg   Config
 	stack *stack.Stack
 
-	mu    sync.Mutex
-	links []*Link // guarded by mu
-	// groups are the multicast groups that sockets may be in, and groupsLive is their number
-	// after the last cleanup (noteGroup). mu guards both.
+	mu      sync.Mutex
+	links   []*Link     // guarded by mu, as the next
+	lastNIC tcpip.NICID // of the cards that there have been
+	// groups are multicast groups that sockets may be in, see noteGroup;
+	// groupsLive is how many there were when it was last cleared. mu.
 	groups     []netip.Addr
 	groupsLive int
 	net        netState
@@ -179,7 +180,8 @@ func (s *Stack) share(limit int) int {
 func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := newLink(nic, name, loopbackNIC+1+tcpip.NICID(len(s.links)))
+	s.lastNIC = max(s.lastNIC, loopbackNIC) + 1
+	l := newLink(nic, name, s.lastNIC)
 	err := s.stack.CreateNICWithOptions(l.id, l, stack.NICOptions{Name: name, QDisc: l, Disabled: true})
 	if err != nil {
 		return nil, errnoOf(err)

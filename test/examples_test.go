@@ -79,8 +79,8 @@ var memoryLine = regexp.MustCompile(`memory +(\d+) MiB`)
 
 func TestExampleMachine(t *testing.T) {
 	t.Parallel()
-	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-hostname", "seen"}, Target: "./examples/machine"})
-	wantOutput(t, got, 0, "hostname=seen", "CPUs     1")
+	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-smp", "3", "-hostname", "seen"}, Target: "./examples/machine"})
+	wantOutput(t, got, 0, "hostname=seen", "CPUs     3")
 	if m := memoryLine.FindStringSubmatch(got.Stdout); m == nil || len(m[1]) != 2 {
 		t.Errorf("console %q; want the RAM near 64 MiB", got.Stdout)
 	}

@@ -40,6 +40,9 @@ import (
 // func setPowerOff(p machine.PowerOff)
 //     Ends the machine with an exit status; what switches it off then.
 //
+// func blockForever()
+//     Does not return: the machine ends.
+//
 // System calls, descriptors and waiting:
 //
 // func systemCall(nr uintptr, n [6]uintptr) (r, errno uintptr)

@@ -95,6 +95,8 @@ func onStack(p unsafe.Pointer) bool
 //go:linkname isMapped
 func isMapped(p unsafe.Pointer) bool
 
+func blockForever() { select {} }
+
 func addExitHook(f func()) { exithook.Add(exithook.Hook{F: f, RunOnFailure: true}) }
 
 // ask makes a private call that cannot fail.

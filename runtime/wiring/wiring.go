@@ -39,7 +39,7 @@ func start() {
 func dispatch(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, errno uintptr) {
 	r1, r2, errno = Kernel.Dispatch(nr, kernel.Args{N: n, P: p})
 	if ending.Load() {
-		select {} // the program is not to see how its disks go
+		blockForever() // the program is not to see how its disks go
 	}
 	return r1, r2, errno
 }

@@ -25,7 +25,8 @@ const (
 // Memory is a virtio.Memory for tests.
 type Memory struct {
 	arena []byte
-	pages int // first page of the scattered half
+	pages int                             // first page of the scattered half
+	slice func(phys uint64, n int) []byte // what Slice is, or nil
 
 	mu   sync.Mutex
 	next int // page that Alloc returns next
@@ -44,6 +45,10 @@ func NewMemory(n int) *Memory {
 	skip := -uintptr(unsafe.Pointer(&raw[0])) % virtio.PageSize
 	return &Memory{arena: raw[skip:][:2*n*virtio.PageSize], pages: n, last: n}
 }
+
+// MemoryOf returns the memory of a machine that has one of its own, as its devices see
+// it: it has Slice alone.
+func MemoryOf(slice func(phys uint64, n int) []byte) *Memory { return &Memory{slice: slice} }
 
 // FailAlloc makes Alloc fail from now on, or work again.
 func (m *Memory) FailAlloc(fail bool) {
@@ -96,6 +101,9 @@ func (m *Memory) Phys(p unsafe.Pointer) uint64 {
 // Slice returns n bytes at a physical address, as the device sees them; nil if
 // they are not all memory.
 func (m *Memory) Slice(phys uint64, n int) []byte {
+	if m.slice != nil {
+		return m.slice(phys, n)
+	}
 	half := uint64(m.pages) * virtio.PageSize
 	off := phys - contiguousBase
 	limit := half

@@ -62,6 +62,10 @@ func (m *MMIO) Read32(off uintptr) uint32 {
 
 // Write32 writes a register.
 func (m *MMIO) Write32(off uintptr, v uint32) {
+	if off >= 0x100 {
+		m.Device.Config().Write32(off-0x100, v)
+		return
+	}
 	switch off {
 	case 0x014:
 		m.deviceSelect = v

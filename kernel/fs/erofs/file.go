@@ -7,27 +7,10 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// open is the part that open files and directories share.
-type open struct{ node *node }
-
-// Readiness: files never block.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: always ready.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
-
-// Stat is fstat(2).
-func (o *open) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
-
-// Release is close(2) of the last descriptor.
-func (o *open) Release() {}
-
-// Sync is fsync(2): nothing is ever dirty.
-func (o *open) Sync(bool) syscall.Errno { return 0 }
-
 // file is an open regular file.
 type file struct {
-	open
+	kernel.Always
+	node  *node
 	pages *pagecache.File
 }
 
@@ -47,7 +30,7 @@ func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if e != 0 {
 		return nil, e
 	}
-	return &file{open{n}, pages}, 0
+	return &file{node: n, pages: pages}, 0
 }
 
 // cache returns the file's pages. It reads first where they lie on the device.
@@ -65,6 +48,12 @@ func (n *node) cache() (*pagecache.File, syscall.Errno) {
 	n.pages.Store(f)
 	return f, 0
 }
+
+// Stat is fstat(2).
+func (o *file) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
+
+// Sync is fsync(2): nothing is ever dirty.
+func (o *file) Sync(bool) syscall.Errno { return 0 }
 
 // Read reads at off.
 func (o *file) Read(p []byte, off int64) (int, syscall.Errno) { return o.pages.ReadAt(p, off) }

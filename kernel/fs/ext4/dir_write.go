@@ -118,11 +118,7 @@ func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jb
 // hasRoom reports whether an entry can be added without a new block.
 func (i *Inode) hasRoom(name string) (bool, syscall.Errno) {
 	if i.indexed() {
-		hash, e := i.dxHash(name)
-		if e != 0 {
-			return false, e
-		}
-		p, e := i.dxFind(hash)
+		p, e := i.dxFindName(name)
 		if e != 0 {
 			return false, e
 		}

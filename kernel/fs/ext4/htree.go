@@ -198,8 +198,17 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
-// dxNext moves the path to the next leaf and returns its first hash. end is true after
-// the last leaf.
+// dxFindName walks to the leaf for a name. The caller puts the path.
+func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
+	hash, e := i.dxHash(name)
+	if e != 0 {
+		return dxPath{}, e
+	}
+	return i.dxFind(hash)
+}
+
+// dxNext moves the path to the next leaf and returns the hash it starts with. end
+// is true behind the last one.
 func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	k := p.n - 1
 	for ; k >= 0; k-- {
@@ -225,11 +234,7 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 
 // lookupIndexed is lookupName for an indexed directory.
 func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
-	hash, e := i.dxHash(name)
-	if e != 0 {
-		return nil, dirent{}, e
-	}
-	p, e := i.dxFind(hash)
+	p, e := i.dxFindName(name)
 	if e != 0 {
 		return nil, dirent{}, e
 	}
@@ -251,7 +256,7 @@ func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno)
 		if e != 0 {
 			return nil, d, e
 		}
-		if end || next != hash|1 {
+		if end || next != p.hash|1 {
 			return nil, d, syscall.ENOENT
 		}
 	}

@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 
@@ -130,11 +131,7 @@ func (i *Inode) indexFull(name string) (bool, syscall.Errno) {
 	if !i.indexed() {
 		return false, 0
 	}
-	hash, e := i.dxHash(name)
-	if e != 0 {
-		return false, e
-	}
-	p, e := i.dxFind(hash)
+	p, e := i.dxFindName(name)
 	if e != 0 {
 		return false, e
 	}
@@ -173,15 +170,7 @@ func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	if len(list) < 2 {
 		return fs.corrupt("entries of directory", uint64(i.ino))
 	}
-	slices.SortStableFunc(list, func(a, b hashedEntry) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b hashedEntry) int { return cmp.Compare(a.hash, b.hash) })
 	at, upper := len(list), 0
 	for at > 1 && upper+recordLen(len(list[at-1].name)) <= bytes/2 {
 		at--

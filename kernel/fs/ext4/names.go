@@ -3,6 +3,8 @@ package ext4
 import (
 	"strings"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
 // checkName refuses names that cannot be created or removed.
@@ -343,18 +345,27 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	if c.nlink == 0 {
 		return c, i.fs.corrupt("name of a file without links, inode", uint64(c.ino))
 	}
+	return c, i.dropName(b, d, c)
+}
+
+// dropName removes the name d, in block b, of c, and with a directory the link that its
+// ".." is. Caller holds i.mu and c.mu.
+func (i *Inode) dropName(b *jbd2.Buffer, d dirent, c *Inode) syscall.Errno {
 	o, e := i.fs.beginReserved(10, 0)
 	if e != 0 {
-		return c, e
+		return e
 	}
 	e = i.removeName(o, b, d)
 	if e == 0 {
 		e = c.dropLink(o)
 	}
 	if e == 0 {
+		if c.isDir() {
+			i.unlink()
+		}
 		e = i.touchDir(o)
 	}
-	return c, o.end(e)
+	return o.end(e)
 }
 
 // dropLink removes one link; a file without links is an orphan until it is freed. Caller
@@ -421,19 +432,7 @@ func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
 	if e := c.removable(); e != 0 {
 		return c, e
 	}
-	o, e := i.fs.beginReserved(10, 0)
-	if e != 0 {
-		return c, e
-	}
-	e = i.removeName(o, b, d)
-	if e == 0 {
-		e = c.dropLink(o)
-	}
-	if e == 0 {
-		i.unlink()
-		e = i.touchDir(o)
-	}
-	return c, o.end(e)
+	return c, i.dropName(b, d, c)
 }
 
 // removable returns the reason why a directory cannot be removed, or 0.

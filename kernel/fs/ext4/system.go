@@ -1,6 +1,7 @@
 package ext4
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 )
@@ -23,15 +24,7 @@ func (fs *FS) findSystem() syscall.Errno {
 }
 
 func (fs *FS) setSystem(list []span) {
-	slices.SortFunc(list, func(a, b span) int {
-		switch {
-		case a.start < b.start:
-			return -1
-		case a.start > b.start:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(list, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	merged := list[:0]
 	for _, s := range list {
 		if k := len(merged) - 1; k >= 0 && merged[k].start+merged[k].n >= s.start {

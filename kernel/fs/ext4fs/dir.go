@@ -154,37 +154,31 @@ func (d *dir) Open(int) (kernel.File, syscall.Errno) {
 	if e := d.opened(); e != 0 {
 		return nil, e
 	}
-	return &openDir{open{node: d.node}}, 0
+	return &openDir{kernel.OpenDir{Dir: d}, d.node}, 0
 }
 
-// firstEntry is the kernel's position of a directory's first own entry.
-const firstEntry = 2
-
 // openDir is an open directory.
-type openDir struct{ open }
+type openDir struct {
+	kernel.OpenDir
+	node *node
+}
 
 var _ kernel.DirReader = (*openDir)(nil)
 
-// Read is EISDIR (read(2)).
-func (o *openDir) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
-func (o *openDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+// Release is close(2) of the last descriptor.
+func (o *openDir) Release() { o.node.closed() }
 
-// SeekTo sets the position for getdents64(2).
-func (o *openDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence > 2 { // SEEK_DATA, SEEK_HOLE
-		return 0, syscall.EINVAL
-	}
-	return kernel.Seek(off, whence, cur, 0)
-}
+// Sync is fsync(2).
+func (o *openDir) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
 
 // ReadDir lists the directory. Positions are ext4's, moved after those of "." and "..",
 // which the kernel adds.
 func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
-	return o.node.disk.ReadDir(max(pos-firstEntry, 0), func(name string, ino, kind uint32, next int64) bool {
+	return o.node.disk.ReadDir(max(pos-kernel.FirstEntry, 0), func(name string, ino, kind uint32, next int64) bool {
 		if name == "." || name == ".." {
 			return true
 		}
-		return emit(kernel.DirEntry{Name: name, Ino: uint64(ino), Type: typeOf(kind), Next: next + firstEntry})
+		return emit(kernel.DirEntry{Name: name, Ino: uint64(ino), Type: typeOf(kind), Next: next + kernel.FirstEntry})
 	})
 }
 

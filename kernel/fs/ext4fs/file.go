@@ -9,25 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// open is the part that open files and directories share.
-type open struct{ node *node }
-
-// Readiness: files never block.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: always ready.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
-
-// Stat is fstat(2).
-func (o *open) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
-
-// Release is close(2) of the last descriptor.
-func (o *open) Release() { o.node.closed() }
-
-// Sync is fsync(2); of a directory, it makes the names durable.
-func (o *open) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
-
-// sync makes content and attributes durable.
+// sync makes content and attributes durable: of a directory, its names.
 func (n *node) sync(dataOnly bool) syscall.Errno {
 	var first syscall.Errno
 	if f := n.pages.Load(); f != nil {
@@ -41,7 +23,8 @@ func (n *node) sync(dataOnly bool) syscall.Errno {
 
 // file is an open regular file.
 type file struct {
-	open
+	kernel.Always
+	node  *node
 	f     *pagecache.File
 	flags int
 }
@@ -63,8 +46,17 @@ func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if e := n.opened(); e != 0 {
 		return nil, e
 	}
-	return &file{open{n}, n.cache(), flags}, 0
+	return &file{node: n, f: n.cache(), flags: flags}, 0
 }
+
+// Stat is fstat(2).
+func (o *file) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
+
+// Release is close(2) of the last descriptor.
+func (o *file) Release() { o.node.closed() }
+
+// Sync is fsync(2).
+func (o *file) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
 
 // Read reads at off.
 func (o *file) Read(p []byte, off int64) (int, syscall.Errno) {

@@ -10,13 +10,9 @@ import (
 // dirData is the most bytes of entries that one message carries.
 const dirData = 32 << 10
 
-// firstEntry is the position of a directory's first own entry: the kernel adds
-// "." and "..".
-const firstEntry = 2
-
-// dir is an open directory. Positions count entries: the server's own positions, any 64
-// bits, would leave none for "." and "..". The kernel calls ReadDir of one description
-// at a time.
+// dir is an open directory. Positions count entries: the server's own, any 64
+// bits, would not fit beside those of "." and "..". The kernel calls ReadDir of
+// one description at a time.
 type dir struct {
 	open
 	node *node // its fid is acquired, so that names in it are found
@@ -62,8 +58,8 @@ func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 // ReadDir lists the directory. At position 0 it reads it anew; to reach another position
 // than the current one it counts entries.
 func (d *dir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
-	if pos <= firstEntry || pos < d.pos {
-		d.pos, d.cookie, d.buf = firstEntry, 0, nil
+	if pos <= kernel.FirstEntry || pos < d.pos {
+		d.pos, d.cookie, d.buf = kernel.FirstEntry, 0, nil
 	}
 	for {
 		if len(d.buf) == 0 {

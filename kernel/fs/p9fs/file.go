@@ -10,6 +10,7 @@ import (
 
 // open is the part that open files and directories share.
 type open struct {
+	kernel.Always
 	fs  *FS
 	fid uint32
 	id  uint64 // qid.path of the opened file
@@ -17,12 +18,6 @@ type open struct {
 	mu   sync.Mutex
 	last syscall.Stat_t // the attributes at the last successful getattr
 }
-
-// Readiness: always, as files are.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: files are always ready.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
 
 // lookup asks for the attributes. unlinked means that the file has lost its name, or that
 // the name is now another file's and the server answers for the name, as QEMU did before

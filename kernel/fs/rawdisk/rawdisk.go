@@ -36,8 +36,10 @@ func (d *Disk) Open(node kernel.Inode, flags int) (kernel.File, syscall.Errno) {
 	return &file{Disk: d, node: node}, 0
 }
 
-// file is the open disk.
+// file is the open disk. Nothing is left to do at its end: what was written is on
+// the device.
 type file struct {
+	kernel.Always
 	*Disk
 	node kernel.Inode
 }
@@ -48,15 +50,6 @@ var (
 	_ kernel.Syncer  = (*file)(nil)
 	_ kernel.Ioctler = (*file)(nil)
 )
-
-// Readiness: disks are always ready.
-func (f *file) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: disks are always ready.
-func (f *file) Queue() *kernel.WaitQueue { return nil }
-
-// Release does nothing: what was written is on the device.
-func (f *file) Release() {}
 
 // Stat is fstat(2). The size of a device node is 0.
 func (f *file) Stat(st *syscall.Stat_t) syscall.Errno { return f.node.Stat(st) }

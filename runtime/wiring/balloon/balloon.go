@@ -18,8 +18,6 @@ import (
 // cycle in a busy program is shorter.
 const delay = time.Second
 
-func init() { go start() }
-
 func start() {
 	if list := devices.FindDevices(virtio.TypeBalloon); len(list) > 0 {
 		d := list[0] // a second balloon would be about the same memory

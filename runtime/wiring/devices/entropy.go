@@ -6,10 +6,12 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
 )
 
-// init adds entropy from a virtio-rng device where the CPU has no
+func init() { seed() }
+
+// seed adds entropy from a virtio-rng device where the CPU has no
 // generator of its own. With neither, the pool has only timing jitter, and the
 // log says so.
-func init() {
+func seed() {
 	if _, _, c, _ := wiring.CPUID(1, 0); c>>30&1 != 0 { // RDRAND
 		return
 	}

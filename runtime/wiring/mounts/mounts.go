@@ -52,6 +52,9 @@ func serveRoot(mounters []Mounter, words []string) {
 		if ro {
 			suffix = ":ro"
 		}
+		if strings.Contains(tag, ":") {
+			refuse(tag, "/", "the form is root=TAG[:ro]")
+		}
 		serve(mounters, tag+":/"+suffix)
 	}
 }
@@ -65,9 +68,14 @@ func serve(mounters []Mounter, spec string) {
 		why = try(mounters, tag, path, readOnly)
 	}
 	if why != "" {
-		wiring.Kernel.Log("mounting " + tag + " on " + path + ": " + why)
-		wiring.Exit(1)
+		refuse(tag, path, why)
 	}
+}
+
+// refuse ends the program, which would start without what it was promised.
+func refuse(tag, path, why string) {
+	wiring.Kernel.Log("mounting " + tag + " on " + path + ": " + why)
+	wiring.Exit(1)
 }
 
 func try(mounters []Mounter, tag, path string, readOnly bool) (why string) {

@@ -16,8 +16,6 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
-func init() { go start() }
-
 func start() {
 	info := devices.ACPI()
 	if b := info.Button; b != nil {

@@ -31,6 +31,17 @@
 //	machine_oom.go         the end for lack of memory
 //	machine_api.go         what the kernel above may ask of the machine
 //
+// What of it needs no machine lies in packages of its own, which the tests of this module
+// run on the host: runtime/machine there, internal/runtime/yolk/machine here.
+//
+//	areas              the sorted list of mappings
+//	frames             the allocator of page frames
+//	mapped             where a mapped file lies, and the state of its pages
+//	runq               run queues, and which CPU gets a thread
+//	clock              rates of counters and timers, calibration, calendar
+//	signals            sets of signals: masks, the order of delivery, default actions
+//	initstack          argc, argv, envp and auxv from the command line
+//
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked
 // go:nowritebarrierrec and its structures live outside the Go heap. A page
@@ -40,6 +51,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/runq"
 	"unsafe"
 )
 
@@ -106,14 +118,14 @@ type machCPU struct {
 	apic    uint32  // local APIC ID
 
 	// What follows belongs to the scheduler.
-	first, last *machThread // run queue
-	resched     bool        // the current thread should yield
-	sleepers    int         // threads whose deadline this CPU's timer keeps
-	slice       int64       // when the current thread's slice ends; 0: no other waits
-	armed       int64       // when the timer will fire (nanotime); 0: not set
-	profileNext int64       // when the next sample is due, if the CPU does not idle before
-	busy        int64       // how long it ran threads (ns), the current one aside
-	since       int64       // when the current thread, or idling, began (nanotime)
+	queue       runq.Queue // of threads that are ready
+	resched     bool       // the current thread should yield
+	sleepers    int        // threads whose deadline this CPU's timer keeps
+	slice       int64      // when the current thread's slice ends; 0: no other waits
+	armed       int64      // when the timer will fire (nanotime); 0: not set
+	profileNext int64      // when the next sample is due, if the CPU does not idle before
+	busy        int64      // how long it ran threads (ns), the current one aside
+	since       int64      // when the current thread, or idling, began (nanotime)
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so
