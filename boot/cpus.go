@@ -54,8 +54,8 @@ func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
 	}
 }
 
-// cpusFromMADT adds what §5.2.12.2 and §5.2.12.12 describe, if it is enabled. A VMM
-// lists places for CPUs to come, which are not.
+// cpusFromMADT adds the CPUs of §5.2.12.2 and §5.2.12.12 that are enabled. A VMM also lists CPUs
+// that may be hot-plugged, which are not.
 func cpusFromMADT(c *CPUs, entries []byte) {
 	const enabled = 1
 	for e, rest, ok := CutEntry(entries); ok; e, rest, ok = CutEntry(rest) {

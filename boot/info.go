@@ -35,7 +35,7 @@ type Info struct {
 // Memory returns n bytes of physical memory at addr, or nil if they do not exist.
 type Memory func(addr uint64, n int) []byte
 
-// Of each, the compiler makes one check of the length and one load.
+// The compiler turns each of these functions into one length check and one load.
 
 func le32(b []byte) uint32 {
 	_ = b[3]

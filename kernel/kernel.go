@@ -1,8 +1,7 @@
-// Package kernel is the Linux half of yolk: the Linux system calls that a Go
-// program makes, for one process, in ordinary Go. Every call is a function call
-// on the caller's goroutine, so a handler may block
-// on a channel, allocate and grow the stack. Behaviour follows the man pages of
-// section 2; system call numbers and structures are those of linux/amd64.
+// Package kernel is the Linux half of yolk: the Linux system calls that a Go program makes,
+// for one process, in ordinary Go. Every call is a function call on the caller's goroutine,
+// so a handler may block on a channel, allocate and grow the stack. Behaviour follows the man
+// pages of section 2; system call numbers and structures are those of linux/amd64.
 //
 // Start reading at table.go (the handler of each call, and how well it is served), then
 // description.go (open files and blocking) and vfs.go (names).

@@ -41,8 +41,8 @@ func procSystem() genTable {
 	}
 }
 
-// addProcTexts adds what does not change. Writes are accepted where programs make
-// them at start; they have no effect.
+// addProcTexts adds the files that do not change. Writes are accepted for settings that programs
+// write at start; they have no effect.
 func (fs *genFS) addProcTexts() {
 	fs.addTexts("", nil,
 		"loadavg", "0.00 0.00 0.00 1/1 1\n",
@@ -179,7 +179,7 @@ func procVmstat(k *Kernel, b []byte) []byte {
 	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
 }
 
-// procSettings lists what changes in /proc/sys.
+// procSettings lists the files in /proc/sys that change.
 func procSettings() genTable {
 	return genTable{
 		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },

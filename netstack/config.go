@@ -22,7 +22,7 @@ type netState struct {
 	advertised []netip.Addr // from router advertisements
 	search     []string     // from DHCP
 	raSearch   []string     // from router advertisements
-	// The cards over which they came.
+	// the cards over which the servers were learned
 	leasedOver, advertisedOver, raSearchOver tcpip.NICID
 
 	hostname string

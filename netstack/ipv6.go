@@ -115,7 +115,7 @@ func (e *ndpEvents) OnOffLinkRouteUpdated(id tcpip.NICID, dst tcpip.Subnet, rout
 	go e.s.learn(e.s.stack.ReplaceRoute, tcpip.Route{Destination: dst, Gateway: router, NIC: id})
 }
 
-// learn adds a route, unless its card has been removed meanwhile.
+// learn adds a route unless its card has been removed.
 func (s *Stack) learn(add func(tcpip.Route), r tcpip.Route) {
 	add(r)
 	if !s.stack.HasNIC(r.NIC) {
@@ -153,8 +153,8 @@ func (*ndpEvents) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefi
 // OnAutoGenAddressInvalidated implements ipv6.NDPDispatcher.
 func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {}
 
-// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A
-// lifetime of zero withdraws the servers.
+// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A lifetime of zero
+// withdraws the servers.
 func (e *ndpEvents) OnRecursiveDNSServerOption(id tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
 	var servers []netip.Addr
 	for _, a := range addrs {

@@ -45,9 +45,9 @@ type txQueue struct {
 	packets     int
 	bytes       int
 
-	shut bool // the card is another's: see Stack.RemoveNIC
+	shut bool // the card no longer belongs to the stack: see Stack.RemoveNIC
 
-	ready atomic.Bool // the card has space: see TxReady
+	ready atomic.Bool // the card has space again: see TxReady
 }
 
 // maxQueuedPackets is Linux's default txqueuelen. maxQueuedBytes is a sixteenth of the smallest
@@ -120,7 +120,7 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 
 // send passes f to the card or the queue; false means that it was dropped. l.tx.mu is held.
 func (l *Link) send(f *Frame) bool {
-	size := f.size - l.info.Headroom // f may be gone once sent
+	size := f.size - l.info.Headroom // f may be freed once it is sent
 	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
 		f.Done()
 		l.stats.txDropped.Add(1)

@@ -73,10 +73,10 @@ type Stack struct {
 	stack *stack.Stack
 
 	mu      sync.Mutex
-	links   []*Link     // guarded by mu, as the next
-	lastNIC tcpip.NICID // of the cards that there have been
-	// groups are multicast groups that sockets may be in, see noteGroup;
-	// groupsLive is how many there were when it was last cleared. mu.
+	links   []*Link     // guarded by mu
+	lastNIC tcpip.NICID // highest index of a card so far; guarded by mu
+	// groups are the multicast groups that sockets may be in, and groupsLive is their number
+	// after the last cleanup (noteGroup). mu guards both.
 	groups     []netip.Addr
 	groupsLive int
 	net        netState

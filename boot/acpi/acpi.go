@@ -1,15 +1,14 @@
-// Package acpi reads what a kernel needs to know of a PC from the tables of
-// ACPI (Advanced Configuration and Power Interface Specification 6.5): interrupt
-// controllers (MADT), PCI configuration space (MCFG), how to switch
-// off and to reset (FADT and the \_S5_ object of the DSDT), how the power button
-// is noticed (button.go), and the virtio-mmio devices that the DSDT lists.
+// Package acpi reads what a kernel needs of a PC's ACPI tables (Advanced Configuration and Power
+// Interface Specification 6.5): interrupt controllers (MADT), PCI configuration space (MCFG), how
+// to power off and reset (FADT and the \_S5_ object of the DSDT), how the power button is
+// reported (button.go), and the virtio-mmio devices in the DSDT.
 //
 // It consists of pure functions over bytes in memory that the VMM has filled: every length is
 // checked. There is no AML interpreter. The few things needed from the DSDT are constant data in
 // every VMM's tables, and are found by searching for their encodings (aml.go).
 //
-// The way to the tables is package boot's, which looks for the CPUs there before
-// there is a heap. Start reading at Parse.
+// Package boot finds the tables: it needs the CPUs in them before there is a heap. Start reading
+// at Parse.
 package acpi
 
 import (
@@ -34,8 +33,7 @@ const (
 	ErrMCFG   = Error("acpi: MCFG is malformed")
 )
 
-// Memory reads physical memory: n bytes at addr, or nil if they are not all RAM
-// or ROM.
+// Memory returns n bytes of physical memory at addr, or nil if they are not all RAM or ROM.
 type Memory = boot.Memory
 
 // Info is the content of the tables. Addresses are physical.
@@ -140,9 +138,9 @@ type Write struct {
 	Value   uint32
 }
 
-// Parse reads the tables. rsdp is the address of the root pointer, as a boot
-// protocol gives it. An error tells of the first thing that was not usable; Info
-// then holds what the other tables say.
+// Parse reads the tables. rsdp is the address of the root pointer, as a boot protocol passes it.
+// The error is that of the first table that could not be used; Info then has what the other
+// tables contain.
 func Parse(rsdp uint64, mem Memory) (*Info, error) {
 	p := &parser{mem: mem, info: &Info{}}
 	rsdt, xsdt, ok := boot.RootPointer(rsdp, mem)
@@ -172,7 +170,7 @@ func (p *parser) fail(err error) {
 	}
 }
 
-// table reads one table of the root's.
+// table reads one of the root's tables.
 func (p *parser) table(addr uint64) {
 	which, parse := 0, (*parser).madt
 	switch sig := boot.Signature(addr, p.mem); string(sig[:]) {

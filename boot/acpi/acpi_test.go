@@ -122,8 +122,8 @@ func TestParseBroken(t *testing.T) {
 		name  string
 		spoil func(d dump)
 		want  error
-		isa   int // ISA interrupts
-		off   int // writes to power off
+		isa   int // number of ISA interrupts
+		off   int // number of writes to power off
 	}{
 		{"intact", func(d dump) {}, nil, 5, 1},
 		{"no RSDP", func(d dump) { d[0].data[0] = 'X' }, acpi.ErrNoRSDP, 0, 0},
@@ -204,7 +204,7 @@ func machine(madt, aml []byte) acpi.Memory {
 	}.memory
 }
 
-// §5.2.12: what is not about interrupts is passed over.
+// §5.2.12: entries that are not about interrupts are ignored.
 func TestMADTEntries(t *testing.T) {
 	got, err := acpi.Parse(rsdpAt, machine([]byte{
 		0, 8, 7, 3, 1, 0, 0, 0,

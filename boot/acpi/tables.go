@@ -17,7 +17,7 @@ func (p *parser) madt(t []byte) {
 	}
 }
 
-// madtLengths are the sizes of the entries that are used, by type.
+// madtLengths are the sizes, by type, of the entries that are used.
 var madtLengths = [...]uint8{1: 12, 2: 10}
 
 func (p *parser) madtEntry(typ uint8, e []byte) {
