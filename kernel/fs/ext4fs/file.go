@@ -9,7 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// sync makes content and attributes durable: of a directory, its names.
+// sync makes content and attributes durable; of a directory, its names.
 func (n *node) sync(dataOnly bool) syscall.Errno {
 	var first syscall.Errno
 	if f := n.pages.Load(); f != nil {
