@@ -42,6 +42,9 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	e := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
 	p.mu.Lock()
 	e.peerOpens = p.peerOpens(e)
+	if e.read && p.writers > 0 || e.write && p.readers > 0 {
+		e.peerOpens-- // it is here, and may be gone when waitForPeer looks
+	}
 	if e.read {
 		p.readers++
 		p.readOpens++
@@ -83,8 +86,8 @@ func (p *pipe) peerOpens(e *pipeEnd) uint64 {
 	return p.readOpens
 }
 
-// peerThere says whether the other end is open, or was for a moment since e
-// was opened.
+// peerThere says whether the other end is open, or was when e was opened or
+// since.
 func (p *pipe) peerThere(e *pipeEnd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
