@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
+.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
 
 all: $(YOLK)
 
@@ -43,10 +43,16 @@ HOST_ONLY := /machine_host[a-z_]*\.go$$|_host\.go$$|/wiringtest/
 
 # Host tests with the race detector, then the tests that boot VMs, and one
 # summary of both.
-test: qemu test-tools
-	@$(GO) vet ./...
+test: qemu test-tools lint
 	@{ $(MAKE) --no-print-directory -s test-host; $(MAKE) --no-print-directory -s test-vm; } 2>&1 | \
 		$(GO) run ./tools/internal/testsum
+
+# go vet and staticcheck over every package that the host's tools can load: not those
+# placed in upstream's folders (TestPackagesAreListed).
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+lint:
+	@$(GO) vet ./...
+	@$(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v /runtime/goroot/)
 
 # What tests of file systems compare with. Without mkfs.erofs they say what they skip.
 test-tools:
@@ -93,14 +99,15 @@ databases: qemu
 databases-own: qemu
 	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
 
-# Fuzzing of what comes from disks: FUZZTIME for each target (executions, or 10m as a
-# time, at whose end the go command may fail on its own account), and then so many random
-# changes of each kind of metadata.
+# Fuzzing of what comes from disks and of the machine half's algorithms: FUZZTIME for each
+# target (executions, or 10m as a time, at whose end the go command may fail on its own
+# account), and then so many random changes of each kind of metadata.
 FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:
-	@for p in ext4 ext4/jbd2 erofs; do for t in $$(cd kernel/fs/$$p && grep -ho '^func Fuzz[A-Za-z0-9]*' *_test.go | cut -c6-); do \
-		echo "$$p $$t"; $(GO) test ./kernel/fs/$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
+	@for p in kernel/fs/ext4 kernel/fs/ext4/jbd2 kernel/fs/erofs runtime/machine/*; do \
+		for t in $$(cat $$p/*_test.go 2>/dev/null | grep -ho '^func Fuzz[A-Za-z0-9]*' | cut -c6-); do \
+		echo "$$p $$t"; $(GO) test ./$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -102,6 +103,41 @@ func TestEarlyPackages(t *testing.T) {
 	})
 }
 
+// leafCall is a call in the compiler's listing.
+var leafCall = regexp.MustCompile(`\b(?:CALL|JMP)\t(\S+)\(SB\)`)
+
+// leafCallees are what the leaf packages of the machine half may call outside of
+// themselves: they run on a private stack, without a P, so they may neither allocate nor
+// store a pointer where the collector would have to know. A panic there is fatal.
+var leafCallees = regexp.MustCompile(`^(runtime\.(memmove|memequal|memclrNoHeapPointers|panic\w+|morestack\w*|duffzero|duffcopy)|` +
+	regexp.QuoteMeta(module) + `(boot|runtime/machine/\w+)\..*)$`)
+
+func TestMachineLeavesCallNothing(t *testing.T) {
+	folders, _ := filepath.Glob("runtime/machine/*")
+	args := []string{"build", "-gcflags=-S"}
+	for _, f := range folders {
+		if filepath.Ext(f) == "" && f != "runtime/machine/linked" { // which is of the tools
+			args = append(args, "./"+f)
+		}
+	}
+	list, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, list)
+	}
+	seen := map[string]bool{}
+	for _, m := range leafCall.FindAllSubmatch(list, -1) {
+		if callee := string(m[1]); !seen[callee] {
+			seen[callee] = true
+			if !leafCallees.MatchString(callee) {
+				t.Errorf("a package of runtime/machine calls %s", callee)
+			}
+		}
+	}
+	if !seen["runtime.memmove"] {
+		t.Error("no call of memmove is in the listing; the pattern has gone wrong")
+	}
+}
+
 func TestPackageComments(t *testing.T) {
 	doc := map[string]bool{}
 	goFiles(t, func(path string) {
@@ -122,9 +158,13 @@ func TestPackageComments(t *testing.T) {
 	}
 }
 
-// quoted is a name in backquotes in docs/: package.Func or package.Type.Method
-// of ours, or a bare name of the machine half.
-var quoted = regexp.MustCompile("`([A-Za-z0-9_]+(?:\\.[A-Za-z0-9_]+)+|(?:mach|boot|pvh|linux|tamago|load)[A-Z][A-Za-z0-9]*(?:\\.[a-z][A-Za-z]*)?)`")
+// quoted is a name in backquotes in docs/: package.Func, package.Type.Method or
+// Type.Method of ours, or a bare name of the machine half.
+var quoted = regexp.MustCompile("`([A-Za-z0-9_]+(?:\\.[A-Za-z0-9_]+)+|(?:mach|boot|pvh|linux|tamago|load)[A-Z][A-Za-z0-9]*)`")
+
+// strict are the pages in which every name in backquotes must be one of ours, and
+// every one in italics one of Go's or gVisor's: the paths that a newcomer follows.
+var strict = map[string]bool{"docs/paths.md": true, "docs/packet.md": true}
 
 // Functions that docs/ names must exist.
 func TestDocsNameFunctions(t *testing.T) {
@@ -138,8 +178,9 @@ func TestDocsNameFunctions(t *testing.T) {
 		}
 		for _, m := range quoted.FindAllStringSubmatch(string(text), -1) {
 			name := m[1]
-			pkg, rest, dotted := strings.Cut(name, ".")
-			if dotted && !have["package "+pkg] || strings.Contains(rest, "/") || isFile(name) {
+			first, _, dotted := strings.Cut(name, ".")
+			ours := have["package "+first] || have[first]
+			if isFile(name) || dotted && !ours && !strict[page] {
 				continue
 			}
 			checked++
@@ -148,14 +189,70 @@ func TestDocsNameFunctions(t *testing.T) {
 			}
 		}
 	}
-	if checked < 40 {
+	if checked < 150 {
 		t.Errorf("only %d names were checked; the pattern has gone wrong", checked)
 	}
 }
 
+// italic is a name of somebody else's in the tables of a strict page.
+var italic = regexp.MustCompile(`\*([A-Za-z_][A-Za-z0-9_.]*)\*`)
+
+// declaration is that of a function in Go or assembly, or of a constant, field or method
+// of an interface in a list.
+var declaration = regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|TEXT [^(\n]*·|\t)(\w+)`)
+
+// What the strict pages name of Go's runtime and library and of gVisor exists in the
+// releases at hand.
+func TestDocsNameUpstream(t *testing.T) {
+	have := map[string]bool{}
+	for _, dir := range upstreamFolders(t) {
+		files, _ := filepath.Glob(dir + "/*")
+		for _, f := range files {
+			if strings.HasSuffix(f, ".go") && !strings.HasSuffix(f, "_test.go") || strings.HasSuffix(f, "amd64.s") {
+				text, err := os.ReadFile(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range declaration.FindAllSubmatch(text, -1) {
+					have[string(m[1])] = true
+				}
+			}
+		}
+	}
+	for page := range strict {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "|") {
+				continue
+			}
+			for _, m := range italic.FindAllStringSubmatch(line, -1) {
+				name := m[1][strings.LastIndexByte(m[1], '.')+1:]
+				if !have[name] {
+					t.Errorf("%s names %s, which is declared neither in Go's nor in gVisor's packages", page, m[1])
+				}
+			}
+		}
+	}
+}
+
+// upstreamFolders returns the folders of the packages that the strict pages name.
+func upstreamFolders(t *testing.T) []string {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-f", "{{.Dir}}", "runtime", "runtime/debug", "net", "syscall", "os", "internal/poll",
+		"gvisor.dev/gvisor/pkg/tcpip", "gvisor.dev/gvisor/pkg/tcpip/stack", "gvisor.dev/gvisor/pkg/tcpip/transport/tcp",
+		"gvisor.dev/gvisor/pkg/tcpip/network/ipv4", "gvisor.dev/gvisor/pkg/waiter", "gvisor.dev/gvisor/pkg/buffer").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	return append(strings.Fields(string(out)), "runtime/goroot/src/runtime")
+}
+
 func isFile(name string) bool {
 	switch filepath.Ext(name) {
-	case ".go", ".s", ".md", ".txt", ".zip", ".crt":
+	case ".go", ".s", ".md", ".txt", ".zip", ".crt", ".ext4", ".erofs":
 		return true
 	}
 	return false
@@ -184,6 +281,11 @@ func declared(t *testing.T) map[string]bool {
 				add(f.Name.Name, name)
 			case *ast.GenDecl:
 				for _, s := range d.Specs {
+					if s, ok := s.(*ast.ValueSpec); ok {
+						for _, n := range s.Names {
+							have[f.Name.Name+"."+n.Name] = true
+						}
+					}
 					if s, ok := s.(*ast.TypeSpec); ok {
 						add(f.Name.Name, s.Name.Name)
 						if i, ok := s.Type.(*ast.InterfaceType); ok {

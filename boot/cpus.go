@@ -1,15 +1,15 @@
 package boot
 
-// MaxCPUs is how many CPUs are used; a machine's further ones stay off.
+// MaxCPUs is the most CPUs that are used; a machine's other CPUs stay off.
 const MaxCPUs = 64
 
 // CPUs are the processors that the firmware's tables list as usable.
 type CPUs struct {
-	// APIC holds their local APIC IDs, in the order of the tables; the boot
-	// processor is one of them, not always the first.
+	// APIC are their local APIC IDs, in the order of the tables. One of them is the boot
+	// processor, not always the first.
 	APIC [MaxCPUs]uint32
 	N    int
-	// Left is how many more the tables have than fit in APIC.
+	// Left is the number of CPUs in the tables that do not fit in APIC.
 	Left int
 }
 
@@ -27,9 +27,9 @@ func (c *CPUs) add(apic uint32) {
 	c.N++
 }
 
-// FindCPUs reads the ACPI tables if rsdp is not 0, else the tables of the
-// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and
-// Firecracker have. c.N is 0 if there are neither, or bad ones.
+// FindCPUs reads the ACPI tables if rsdp is not 0. Otherwise it reads the tables of the
+// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and Firecracker have.
+// c.N is 0 if there are neither, or bad ones.
 func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	*c = CPUs{}
 	if rsdp != 0 {
@@ -39,64 +39,28 @@ func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	cpusFromMP(c, mem)
 }
 
-// maxTable bounds the tables that are read, in bytes.
-const maxTable = 64 << 10
-
-// cpusFromACPI walks RSDP, XSDT (or RSDT) and MADT: ACPI 6.5 §5.2.5-5.2.8 and
-// §5.2.12.
+// cpusFromACPI reads the MADT.
 func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
-	p := mem(rsdp, 20)
-	if p == nil || string(p[:8]) != "RSD PTR " || checksum(p) != 0 {
+	rsdt, xsdt, ok := RootPointer(rsdp, mem)
+	if !ok {
 		return
 	}
-	root, size := uint64(le32(p[16:])), 4
-	if p[15] >= 2 {
-		if x := mem(rsdp, 36); x != nil && checksum(x) == 0 && le64(x[24:]) != 0 {
-			root, size = le64(x[24:]), 8
+	tables, _ := FindTables(rsdt, xsdt, mem)
+	for at, rest, ok := tables.Cut(); ok; at, rest, ok = rest.Cut() {
+		if Signature(at, mem) == [4]byte{'A', 'P', 'I', 'C'} {
+			cpusFromMADT(c, MADT(Table(at, mem)))
+			return
 		}
-	}
-	list := acpiTable(root, mem)
-	if list == nil {
-		return
-	}
-	for list = list[36:]; len(list) >= size; list = list[size:] {
-		at := uint64(le32(list))
-		if size == 8 {
-			at = le64(list)
-		}
-		h := mem(at, 36)
-		if h == nil || string(h[:4]) != "APIC" {
-			continue
-		}
-		if t := acpiTable(at, mem); t != nil {
-			cpusFromMADT(c, t)
-		}
-		return
 	}
 }
 
-// acpiTable returns a table whose length and checksum are right, header
-// included.
-func acpiTable(at uint64, mem Memory) []byte {
-	h := mem(at, 36)
-	if h == nil || le32(h[4:]) < 36 || le32(h[4:]) > maxTable {
-		return nil
-	}
-	t := mem(at, int(le32(h[4:])))
-	if t == nil || checksum(t) != 0 {
-		return nil
-	}
-	return t
-}
-
-func cpusFromMADT(c *CPUs, t []byte) {
+// cpusFromMADT adds the CPUs of §5.2.12.2 and §5.2.12.12 that are enabled. A VMM also lists CPUs
+// that may be hot-plugged, which are not.
+func cpusFromMADT(c *CPUs, entries []byte) {
 	const enabled = 1
-	if len(t) < 44 {
-		return
-	}
-	for t = t[44:]; len(t) >= 2 && t[1] >= 2 && int(t[1]) <= len(t); t = t[t[1]:] {
-		switch e := t[:t[1]]; {
-		case e[0] == 0 && len(e) >= 8 && e[4]&enabled != 0 && e[3] != 0xff: // local APIC
+	for e, rest, ok := CutEntry(entries); ok; e, rest, ok = CutEntry(rest) {
+		switch {
+		case e[0] == 0 && len(e) >= 8 && e[4]&enabled != 0 && e[3] != 0xff: // local APIC; 255: none
 			c.add(uint32(e[3]))
 		case e[0] == 9 && len(e) >= 16 && e[8]&enabled != 0: // local x2APIC
 			c.add(le32(e[4:]))
@@ -104,9 +68,9 @@ func cpusFromMADT(c *CPUs, t []byte) {
 	}
 }
 
-// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended
-// BIOS data area, else in the last of base memory, else in the BIOS ROM) and
-// reads the processor entries of the configuration table (§4.2, §4.3.1).
+// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended BIOS data area,
+// or else in the last KiB of base memory, or else in the BIOS ROM) and reads the processor
+// entries of the configuration table (§4.2, §4.3.1).
 func cpusFromMP(c *CPUs, mem Memory) {
 	if segment := mem(0x40e, 2); segment != nil {
 		if mpSearch(c, uint64(segment[0])<<4|uint64(segment[1])<<12, 1<<10, mem) {
@@ -148,11 +112,4 @@ func mpTable(c *CPUs, at uint64, mem Memory) {
 			c.add(uint32(t[1]))
 		}
 	}
-}
-
-func checksum(b []byte) (sum byte) {
-	for _, v := range b {
-		sum += v
-	}
-	return sum
 }

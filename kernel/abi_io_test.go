@@ -459,6 +459,15 @@ var processScripts = []script{
 		s.try("getpgid", syscall.SYS_GETPGID, 999999)
 		s.try("getpriority", syscall.SYS_GETPRIORITY, 9, 0)
 	}},
+	{"scheduling", func(s *system) {
+		param := []byte{1, 2, 3, 4}
+		s.try("getparam", syscall.SYS_SCHED_GETPARAM, 0, param)
+		s.note("%v", param)
+		s.try("no pointer", syscall.SYS_SCHED_GETPARAM, 0, 0)
+		s.try("negative", syscall.SYS_SCHED_GETPARAM, -1, param)
+		s.try("no thread", syscall.SYS_SCHED_GETPARAM, 1<<30, param)
+		s.try("fault", syscall.SYS_SCHED_GETPARAM, 0, 1)
+	}},
 	{"limits", func(s *system) {
 		r := new(rlimit)
 		s.try("get", syscall.SYS_GETRLIMIT, rlimitNoFile, unsafe.Pointer(r))

@@ -2,29 +2,41 @@ package kernel
 
 import "syscall"
 
-// Building blocks for files.
+// This file has building blocks for files.
 
-// always is embedded by files that never block.
-type always struct{}
+// Always is embedded by files that never block and need no cleanup.
+type Always struct{}
 
-func (always) Readiness() Events { return EventIn | EventOut }
-func (always) Queue() *WaitQueue { return nil }
-func (always) Release()          {}
+// Readiness: always ready to read and write.
+func (Always) Readiness() Events { return EventIn | EventOut }
 
-// dirFile is the common part of an open directory; the embedding type adds
+// Queue is nil: always ready.
+func (Always) Queue() *WaitQueue { return nil }
+
+// Release does nothing.
+func (Always) Release() {}
+
+// OpenDir is the common part of an open directory in all file systems; the embedding type adds
 // ReadDir.
-type dirFile struct {
-	always
-	dir Directory
+type OpenDir struct {
+	Always
+	Dir Directory
 }
 
-func (f *dirFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
-func (f *dirFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
-func (f *dirFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.dir.Stat(st) }
-func (f *dirFile) Sync(bool) syscall.Errno                  { return 0 }
+// Read is read(2).
+func (f *OpenDir) Read([]byte, int64) (int, syscall.Errno) { return 0, syscall.EISDIR }
+
+// Write is write(2): a directory is only open for reading.
+func (f *OpenDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
+
+// Stat is fstat(2).
+func (f *OpenDir) Stat(st *syscall.Stat_t) syscall.Errno { return f.Dir.Stat(st) }
+
+// Sync is fsync(2).
+func (f *OpenDir) Sync(bool) syscall.Errno { return 0 }
 
 // SeekTo sets the position for getdents64(2).
-func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
+func (f *OpenDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	if whence == seekData || whence == seekHole {
 		return 0, syscall.EINVAL
 	}
@@ -33,7 +45,7 @@ func (f *dirFile) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 
 // pathFile is the file of a descriptor opened with O_PATH.
 type pathFile struct {
-	always
+	Always
 	inode Inode
 }
 
@@ -41,13 +53,13 @@ func (f *pathFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall
 func (f *pathFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.Stat(st) }
 
-// bytesFile is an open read-only file whose content was made when it was
-// opened, as most of /proc.
+// bytesFile is an open read-only file whose content was generated when it was opened, as
+// most files in /proc.
 type bytesFile struct {
-	always
+	Always
 	inode Inode
 	data  []byte
-	// write takes what is written; nil: EACCES. (Only root's own settings.)
+	// write handles writes; nil: EACCES. (Only some settings can be written.)
 	write func(p []byte) syscall.Errno
 }
 

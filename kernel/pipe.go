@@ -13,55 +13,58 @@ const (
 
 // pipe is a pipe or the object behind a FIFO (pipe(7), fifo(7)).
 type pipe struct {
-	queue WaitQueue // both ends wait here
+	queue WaitQueue // both ends wait on it
 
 	mu               sync.Mutex
-	buf              []byte // a ring; grows up to limit
+	buf              []byte // a ring buffer; grows up to limit
 	start, used      int
 	limit            int
 	readers, writers int
-	// opens count all that ever opened an end, so that an open that waits for
-	// a peer sees one that came and went.
+	// readOpens and writeOpens count all opens of each end, so that an open that waits for
+	// a peer does not miss one that has closed it already.
 	readOpens, writeOpens uint64
 }
 
 func newPipe() *pipe { return &pipe{limit: pipeDefault} }
 
-// pipeEnd is a descriptor's view of a pipe.
+// pipeEnd is one open end of a pipe, or both.
 type pipeEnd struct {
 	pipe        *pipe
 	read, write bool
 	inode       Inode // of a FIFO; nil for pipe(2)
 	id          uint64
-	peerOpens   uint64 // how many had opened the other end before this one
+	peerOpens   uint64 // opens of the other end before this end was opened
 }
 
 // open makes an end for the access mode in flags.
 func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	acc := flags & syscall.O_ACCMODE
-	e := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
+	end := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
 	p.mu.Lock()
-	e.peerOpens = p.peerOpens(e)
-	if e.read {
+	end.peerOpens = p.peerOpens(end)
+	if end.read && p.writers > 0 || end.write && p.readers > 0 {
+		end.peerOpens-- // it is here, and may be gone when waitForPeer looks
+	}
+	if end.read {
 		p.readers++
 		p.readOpens++
 	}
-	if e.write {
+	if end.write {
 		p.writers++
 		p.writeOpens++
 	}
 	p.mu.Unlock()
 	p.queue.Notify(EventIn | EventOut)
-	return e
+	return end
 }
 
 // waitForPeer blocks an open of a FIFO until the other end is open (fifo(7)).
-func (e *pipeEnd) waitForPeer(flags int) syscall.Errno {
-	if e.read && e.write || e.read && flags&syscall.O_NONBLOCK != 0 {
+func (end *pipeEnd) waitForPeer(flags int) syscall.Errno {
+	if end.read && end.write || end.read && flags&syscall.O_NONBLOCK != 0 {
 		return 0
 	}
-	p := e.pipe
-	if p.peerThere(e) {
+	p := end.pipe
+	if p.peerThere(end) {
 		return 0
 	}
 	if flags&syscall.O_NONBLOCK != 0 {
@@ -69,26 +72,25 @@ func (e *pipeEnd) waitForPeer(flags int) syscall.Errno {
 	}
 	s := newSleeper(nil, &p.queue, 0)
 	defer s.done()
-	for !p.peerThere(e) {
+	for !p.peerThere(end) {
 		s.sleep()
 	}
 	return 0
 }
 
 // peerOpens counts the opens of the other end. mu is held.
-func (p *pipe) peerOpens(e *pipeEnd) uint64 {
-	if e.read {
+func (p *pipe) peerOpens(end *pipeEnd) uint64 {
+	if end.read {
 		return p.writeOpens
 	}
 	return p.readOpens
 }
 
-// peerThere says whether the other end is open, or was for a moment since e
-// was opened.
-func (p *pipe) peerThere(e *pipeEnd) bool {
+// peerThere reports whether the other end is open, or was when end was opened or since.
+func (p *pipe) peerThere(end *pipeEnd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return e.read && p.writers > 0 || e.write && p.readers > 0 || p.peerOpens(e) != e.peerOpens
+	return end.read && p.writers > 0 || end.write && p.readers > 0 || p.peerOpens(end) != end.peerOpens
 }
 
 func (p *pipe) capacity() int {
@@ -121,7 +123,7 @@ func (p *pipe) setCapacity(n int) (int, syscall.Errno) {
 	return size, 0
 }
 
-// resize moves the bytes to a ring of n bytes. mu is held.
+// resize moves the bytes to a ring buffer of n bytes. mu is held.
 func (p *pipe) resize(n int) {
 	buf := make([]byte, n)
 	m := copy(buf, p.buf[p.start:min(p.start+p.used, len(p.buf))])
@@ -129,8 +131,8 @@ func (p *pipe) resize(n int) {
 	p.buf, p.start = buf, 0
 }
 
-func (e *pipeEnd) Read(b []byte, _ int64) (int, syscall.Errno) {
-	p := e.pipe
+func (end *pipeEnd) Read(b []byte, _ int64) (int, syscall.Errno) {
+	p := end.pipe
 	if len(b) == 0 {
 		return 0, 0
 	}
@@ -158,8 +160,8 @@ func (e *pipeEnd) Read(b []byte, _ int64) (int, syscall.Errno) {
 	return n, 0
 }
 
-func (e *pipeEnd) Write(b []byte, _ int64) (int, syscall.Errno) {
-	p := e.pipe
+func (end *pipeEnd) Write(b []byte, _ int64) (int, syscall.Errno) {
+	p := end.pipe
 	if len(b) == 0 {
 		return 0, 0
 	}
@@ -196,19 +198,19 @@ func (e *pipeEnd) Write(b []byte, _ int64) (int, syscall.Errno) {
 	return len(b), 0
 }
 
-func (e *pipeEnd) Readiness() (ev Events) {
-	p := e.pipe
+func (end *pipeEnd) Readiness() (ev Events) {
+	p := end.pipe
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e.read {
+	if end.read {
 		if p.used > 0 {
 			ev |= EventIn
 		}
-		if p.writers == 0 && (e.inode == nil || p.writeOpens > 0) {
+		if p.writers == 0 && (end.inode == nil || p.writeOpens > 0) {
 			ev |= EventHup
 		}
 	}
-	if e.write {
+	if end.write {
 		if p.limit-p.used >= pipeAtomic {
 			ev |= EventOut
 		}
@@ -219,23 +221,23 @@ func (e *pipeEnd) Readiness() (ev Events) {
 	return ev
 }
 
-func (e *pipeEnd) Queue() *WaitQueue { return &e.pipe.queue }
+func (end *pipeEnd) Queue() *WaitQueue { return &end.pipe.queue }
 
-func (e *pipeEnd) Stat(st *syscall.Stat_t) syscall.Errno {
-	if e.inode != nil {
-		return e.inode.Stat(st)
+func (end *pipeEnd) Stat(st *syscall.Stat_t) syscall.Errno {
+	if end.inode != nil {
+		return end.inode.Stat(st)
 	}
-	*st = syscall.Stat_t{Dev: anonDev, Ino: e.id, Nlink: 1, Mode: syscall.S_IFIFO | 0o600, Blksize: pageSize}
+	*st = syscall.Stat_t{Dev: anonDev, Ino: end.id, Nlink: 1, Mode: syscall.S_IFIFO | 0o600, Blksize: pageSize}
 	return 0
 }
 
-func (e *pipeEnd) Release() {
-	p := e.pipe
+func (end *pipeEnd) Release() {
+	p := end.pipe
 	p.mu.Lock()
-	if e.read {
+	if end.read {
 		p.readers--
 	}
-	if e.write {
+	if end.write {
 		p.writers--
 	}
 	if p.readers == 0 && p.writers == 0 {
@@ -246,17 +248,17 @@ func (e *pipeEnd) Release() {
 }
 
 // Ioctl serves FIONREAD.
-func (e *pipeEnd) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
+func (end *pipeEnd) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
 	if req != fionread {
 		return 0, syscall.ENOTTY
 	}
-	n, err := user[int32](&a, 2)
-	if err != 0 {
-		return 0, err
+	n, e := user[int32](&a, 2)
+	if e != 0 {
+		return 0, e
 	}
-	e.pipe.mu.Lock()
-	*n = int32(e.pipe.used)
-	e.pipe.mu.Unlock()
+	end.pipe.mu.Lock()
+	*n = int32(end.pipe.used)
+	end.pipe.mu.Unlock()
 	return 0, 0
 }
 
@@ -281,7 +283,7 @@ func (k *Kernel) pipe(a *Args, flags int) (uintptr, syscall.Errno) {
 		newDescription(k, w, syscall.O_WRONLY|nonblock))
 }
 
-// installPair gives two descriptions numbers and stores these in argument i.
+// installPair installs two descriptions and stores their numbers in argument i.
 func (k *Kernel) installPair(a *Args, i, flags int, x, y *Description) syscall.Errno {
 	fds, e := userSlice[int32](a, i, 2)
 	if e != 0 {

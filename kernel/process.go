@@ -311,7 +311,14 @@ func sysSetgroups(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if k.proc.cred.uid[idEffective] != 0 {
 		return 0, syscall.EPERM
 	}
-	k.proc.groups = slices.Sorted(slices.Values(src)) // as groups_sort in Linux
+	groups := make([]uint32, 0, n) // sorted, as by groups_sort in Linux
+	for _, g := range src {
+		i, _ := slices.BinarySearch(groups, g)
+		groups = append(groups, g)
+		copy(groups[i+1:], groups[i:])
+		groups[i] = g
+	}
+	k.proc.groups = groups
 	return 0, 0
 }
 

@@ -6,16 +6,9 @@ import (
 	"syscall"
 )
 
-// /proc as in proc(5), for one process.
+// This file is /proc as in proc(5), for one process.
 
 const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
-
-func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
-
-// text makes a file of constant content.
-func text(s string) func(*Kernel, []byte) []byte {
-	return func(_ *Kernel, b []byte) []byte { return append(b, s...) }
-}
 
 // discard accepts a write to a setting that has no effect here.
 func discard(*Kernel, []byte) syscall.Errno { return 0 }
@@ -24,6 +17,7 @@ func (k *Kernel) buildProc() *genFS {
 	fs := newGenFS(k, "proc", procMagic, 20)
 	fs.addTable(procSystem())
 	fs.addTable(procSettings())
+	fs.addProcTexts()
 	for _, dir := range [...]string{"1/", "1/task/1/"} {
 		fs.addProcess(dir)
 	}
@@ -42,18 +36,63 @@ func procSystem() genTable {
 		{"meminfo", procMeminfo, nil},
 		{"stat", procStat, nil},
 		{"uptime", procUptime, nil},
-		{"loadavg", text("0.00 0.00 0.00 1/1 1\n"), nil},
 		{"version", func(k *Kernel, b []byte) []byte { return append(b, versionLine+"\n"...) }, nil},
-		{"filesystems", text("nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n"), nil},
 		{"vmstat", procVmstat, nil},
-		{"devices", text("Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n"), nil},
-		{"partitions", text("major minor  #blocks  name\n\n"), nil},
-		{"diskstats", text(""), nil},
-		{"swaps", text("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"), nil},
-		{"modules", text(""), nil},
-		{"interrupts", text(""), nil},
-		{"softirqs", text(""), nil},
 	}
+}
+
+// addProcTexts adds the files that do not change. Writes are accepted for settings that programs
+// write at start; they have no effect.
+func (fs *genFS) addProcTexts() {
+	fs.addTexts("", nil,
+		"loadavg", "0.00 0.00 0.00 1/1 1\n",
+		"filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n",
+		"devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n",
+		"partitions", "major minor  #blocks  name\n\n",
+		"diskstats", "",
+		"swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
+		"modules", "",
+		"interrupts", "",
+		"softirqs", "",
+		"sys/kernel/osrelease", osRelease+"\n",
+		"sys/kernel/ostype", "Linux\n",
+		"sys/kernel/version", osVersion+"\n",
+		"sys/kernel/cap_last_cap", "40\n",
+		"sys/kernel/ngroups_max", "65536\n",
+		"sys/kernel/random/entropy_avail", "256\n",
+		"sys/kernel/random/poolsize", "256\n",
+		"sys/net/ipv6/bindv6only", "0\n",
+		"sys/vm/mmap_min_addr", "65536\n",
+		"sys/fs/pipe-max-size", "1048576\n",
+	)
+	fs.addTexts("", discard,
+		"sys/kernel/domainname", "(none)\n",
+		"sys/kernel/pid_max", "4194304\n",
+		"sys/kernel/threads-max", "32768\n",
+		"sys/net/core/somaxconn", "4096\n",
+		"sys/net/core/rmem_max", "8388608\n",
+		"sys/net/core/wmem_max", "8388608\n",
+		"sys/net/core/rmem_default", "212992\n",
+		"sys/net/core/wmem_default", "212992\n",
+		"sys/net/ipv4/ip_local_port_range", "32768\t60999\n",
+		"sys/net/ipv4/ip_forward", "0\n",
+		"sys/net/ipv4/ip_unprivileged_port_start", "1024\n",
+		"sys/net/ipv4/ping_group_range", "0\t2147483647\n",
+		"sys/net/ipv4/tcp_keepalive_time", "7200\n",
+		"sys/net/ipv4/tcp_fin_timeout", "60\n",
+		"sys/net/ipv4/tcp_max_syn_backlog", "4096\n",
+		"sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n",
+		"sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304\n",
+		"sys/net/ipv6/conf/all/disable_ipv6", "0\n",
+		"sys/vm/overcommit_memory", "1\n",
+		"sys/vm/max_map_count", "65530\n",
+		"sys/vm/swappiness", "0\n",
+		"sys/fs/file-max", "1048576\n",
+		"sys/fs/nr_open", "1048576\n",
+		"sys/fs/inotify/max_user_watches", "1048576\n",
+		"sys/fs/inotify/max_user_instances", "8192\n",
+		"sys/fs/inotify/max_queued_events", "16384\n",
+	)
 }
 
 func procCPUInfo(k *Kernel, b []byte) []byte {
@@ -69,38 +108,29 @@ func procCPUInfo(k *Kernel, b []byte) []byte {
 
 func procMeminfo(k *Kernel, b []byte) []byte {
 	total, free := k.m.Memory()
-	line := func(name string, bytes uint64) {
-		v := utoa(bytes / 1024)
-		b = append(b, name+":"+strings.Repeat(" ", max(15-len(name)+8-len(v), 1))+v+" kB\n"...)
-	}
+	used := total - free
 	k.tree()
 	shmem := uint64(k.vfs.rootFS.used.Load()) * pageSize
-	line("MemTotal", total)
-	line("MemFree", free)
-	line("MemAvailable", free)
-	for _, name := range [...]string{"Buffers", "Cached", "SwapCached"} {
-		line(name, 0)
+	for _, l := range [...]struct {
+		name  string
+		bytes uint64
+	}{
+		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free},
+		{"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", used}, {"Inactive", 0},
+		{"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0},
+		{"AnonPages", used}, {"AnonHugePages", k.m.LargePages()}, {"Mapped", 0}, {"Shmem", shmem}, {"Slab", 0},
+		{"CommitLimit", total}, {"Committed_AS", used},
+	} {
+		v := utoa(l.bytes / 1024)
+		b = append(b, l.name+":"+strings.Repeat(" ", max(15-len(l.name)+8-len(v), 1))+v+" kB\n"...)
 	}
-	line("Active", total-free)
-	line("Inactive", 0)
-	line("SwapTotal", 0)
-	line("SwapFree", 0)
-	line("Dirty", 0)
-	line("Writeback", 0)
-	line("AnonPages", total-free)
-	line("AnonHugePages", k.m.LargePages())
-	line("Mapped", 0)
-	line("Shmem", shmem)
-	line("Slab", 0)
-	line("CommitLimit", total)
-	line("Committed_AS", total-free)
 	return append(b, "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n"...)
 }
 
 // userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
 const userHZ = 100
 
-// cpuTimes are the columns of /proc/stat that are counted, in units of 1/userHZ.
+// cpuTimes are the nonzero columns of /proc/stat, in units of 1/userHZ.
 type cpuTimes struct{ busy, idle, stolen int64 }
 
 func (k *Kernel) cpuTimes(cpu int) (t cpuTimes) {
@@ -149,53 +179,16 @@ func procVmstat(k *Kernel, b []byte) []byte {
 	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
 }
 
-// procSettings lists /proc/sys. Writes are accepted where programs make them
-// at start; they have no effect unless stated.
+// procSettings lists the files in /proc/sys that change.
 func procSettings() genTable {
 	return genTable{
 		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },
 			func(k *Kernel, p []byte) syscall.Errno { return k.setNodeName(strings.TrimRight(string(p), "\n")) }},
-		{"sys/kernel/domainname", text("(none)\n"), discard},
-		{"sys/kernel/osrelease", text(osRelease + "\n"), nil},
-		{"sys/kernel/ostype", text("Linux\n"), nil},
-		{"sys/kernel/version", text(osVersion + "\n"), nil},
-		{"sys/kernel/pid_max", text("4194304\n"), discard},
-		{"sys/kernel/threads-max", text("32768\n"), discard},
-		{"sys/kernel/cap_last_cap", text("40\n"), nil},
-		{"sys/kernel/ngroups_max", text("65536\n"), nil},
 		{"sys/kernel/random/boot_id", func(k *Kernel, b []byte) []byte { return append(append(b, k.bootID()...), '\n') }, nil},
 		{"sys/kernel/random/uuid", func(k *Kernel, b []byte) []byte { return append(append(b, k.newUUID()...), '\n') }, nil},
-		{"sys/kernel/random/entropy_avail", text("256\n"), nil},
-		{"sys/kernel/random/poolsize", text("256\n"), nil},
-		{"sys/net/core/somaxconn", text("4096\n"), discard},
-		{"sys/net/core/rmem_max", text("8388608\n"), discard},
-		{"sys/net/core/wmem_max", text("8388608\n"), discard},
-		{"sys/net/core/rmem_default", text("212992\n"), discard},
-		{"sys/net/core/wmem_default", text("212992\n"), discard},
-		{"sys/net/ipv4/ip_local_port_range", text("32768\t60999\n"), discard},
-		{"sys/net/ipv4/ip_forward", text("0\n"), discard},
-		{"sys/net/ipv4/ip_unprivileged_port_start", text("1024\n"), discard},
-		{"sys/net/ipv4/ping_group_range", text("0\t2147483647\n"), discard},
-		{"sys/net/ipv4/tcp_keepalive_time", text("7200\n"), discard},
-		{"sys/net/ipv4/tcp_fin_timeout", text("60\n"), discard},
-		{"sys/net/ipv4/tcp_max_syn_backlog", text("4096\n"), discard},
-		{"sys/net/ipv4/tcp_rmem", text("4096\t131072\t6291456\n"), discard},
-		{"sys/net/ipv4/tcp_wmem", text("4096\t16384\t4194304\n"), discard},
-		{"sys/net/ipv6/conf/all/disable_ipv6", text("0\n"), discard},
-		{"sys/net/ipv6/bindv6only", text("0\n"), nil},
-		{"sys/vm/overcommit_memory", text("1\n"), discard},
-		{"sys/vm/max_map_count", text("65530\n"), discard},
-		{"sys/vm/swappiness", text("0\n"), discard},
-		{"sys/vm/mmap_min_addr", text("65536\n"), nil},
-		{"sys/fs/file-max", text("1048576\n"), discard},
-		{"sys/fs/nr_open", text("1048576\n"), discard},
-		{"sys/fs/pipe-max-size", text("1048576\n"), nil},
 		{"sys/fs/file-nr", func(k *Kernel, b []byte) []byte {
 			return append(b, strconv.Itoa(len(k.fds.numbers()))+"\t0\t1048576\n"...)
 		}, nil},
-		{"sys/fs/inotify/max_user_watches", text("1048576\n"), discard},
-		{"sys/fs/inotify/max_user_instances", text("8192\n"), discard},
-		{"sys/fs/inotify/max_queued_events", text("16384\n"), discard},
 	}
 }
 
@@ -221,7 +214,7 @@ func (k *Kernel) newUUID() string {
 	return uuid(r)
 }
 
-// bootID is chosen once.
+// bootID returns the boot's random UUID, which is made at the first call.
 func (k *Kernel) bootID() string {
 	k.hostMu.Lock()
 	defer k.hostMu.Unlock()

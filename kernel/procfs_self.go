@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// /proc/1, which /proc/self names, as in proc_pid(5).
+// This file is /proc/1, which /proc/self points to, as in proc_pid(5).
 
 // addProcess adds the process's files under dir.
 func (fs *genFS) addProcess(dir string) {
@@ -15,6 +15,36 @@ func (fs *genFS) addProcess(dir string) {
 		t[i].path = dir + t[i].path
 	}
 	fs.addTable(t)
+	fs.addTexts(dir, nil,
+		"cgroup", "0::/\n",
+		"oom_score", "0\n",
+		"sessionid", "4294967295\n",
+		"setgroups", "allow\n",
+		"uid_map", "         0          0 4294967295\n",
+		"gid_map", "         0          0 4294967295\n",
+		"wchan", "0",
+		"schedstat", "0 0 0\n",
+		"io", "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+		"net/dev", "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
+		"net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n",
+		"net/if_inet6", "",
+		"net/tcp", tcpHeader,
+		"net/tcp6", tcpHeader,
+		"net/udp", tcpHeader,
+		"net/udp6", tcpHeader,
+		"net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n",
+		"net/arp", "IP address       HW type     Flags       HW address            Mask     Device\n",
+		"net/snmp", "",
+		"net/netstat", "",
+		"net/sockstat", "",
+		"net/protocols", "",
+	)
+	fs.addTexts(dir, discard,
+		"oom_score_adj", "0\n",
+		"oom_adj", "0\n",
+		"coredump_filter", "00000033\n",
+		"loginuid", "4294967295\n",
+	)
 	fs.magicLink(dir+"exe", func(k *Kernel) string { return k.opt.Path }, openExecutable)
 	fs.magicLink(dir+"cwd", func(k *Kernel) string { return k.vfs.path(k.cwd()) },
 		func(k *Kernel) (*dentry, syscall.Errno) { return k.cwd(), 0 })
@@ -39,34 +69,8 @@ func procProcess() genTable {
 		{"limits", selfLimits, nil},
 		{"maps", selfMaps, nil},
 		{"smaps_rollup", selfSmaps, nil},
-		{"cgroup", text("0::/\n"), nil},
 		{"mounts", selfMounts, nil},
 		{"mountinfo", selfMountinfo, nil},
-		{"oom_score", text("0\n"), nil},
-		{"oom_score_adj", text("0\n"), discard},
-		{"oom_adj", text("0\n"), discard},
-		{"coredump_filter", text("00000033\n"), discard},
-		{"loginuid", text("4294967295\n"), discard},
-		{"sessionid", text("4294967295\n"), nil},
-		{"setgroups", text("allow\n"), nil},
-		{"uid_map", text("         0          0 4294967295\n"), nil},
-		{"gid_map", text("         0          0 4294967295\n"), nil},
-		{"wchan", text("0"), nil},
-		{"schedstat", text("0 0 0\n"), nil},
-		{"io", text("rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n"), nil},
-		{"net/dev", text("Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"), nil},
-		{"net/route", text("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"), nil},
-		{"net/if_inet6", text(""), nil},
-		{"net/tcp", text(tcpHeader), nil},
-		{"net/tcp6", text(tcpHeader), nil},
-		{"net/udp", text(tcpHeader), nil},
-		{"net/udp6", text(tcpHeader), nil},
-		{"net/unix", text("Num       RefCount Protocol Flags    Type St Inode Path\n"), nil},
-		{"net/arp", text("IP address       HW type     Flags       HW address            Mask     Device\n"), nil},
-		{"net/snmp", text(""), nil},
-		{"net/netstat", text(""), nil},
-		{"net/sockstat", text(""), nil},
-		{"net/protocols", text(""), nil},
 	}
 }
 
@@ -79,7 +83,7 @@ func nulTerminated(b []byte, list []string) []byte {
 	return b
 }
 
-// usedMemory is what the process is said to occupy, in bytes.
+// usedMemory is the memory that is reported as the process's, in bytes.
 func (k *Kernel) usedMemory() uint64 {
 	total, free := k.m.Memory()
 	return total - min(free, total)
@@ -91,7 +95,7 @@ func selfStat(k *Kernel, b []byte) []byte {
 	for i := range f {
 		f[i] = "0"
 	}
-	set := func(field int, v string) { f[field-1] = v } // numbers as in proc_pid_stat(5)
+	set := func(field int, v string) { f[field-1] = v } // field numbers as in proc_pid_stat(5)
 	set(1, strconv.Itoa(pid))
 	set(2, "("+k.proc.name(k)+")")
 	set(3, "R")
@@ -122,7 +126,7 @@ func selfStatus(k *Kernel, b []byte) []byte {
 		}
 		return s + "\t" + utoa(uint64(v[1]))
 	}
-	groups := "" // each is followed by a space
+	groups := "" // each group is followed by a space
 	for _, g := range k.proc.groupList() {
 		groups += utoa(uint64(g)) + " "
 	}
@@ -145,8 +149,8 @@ func cpuList(n int) string {
 	return "0-" + strconv.Itoa(n-1)
 }
 
-// selfMaps lists the mapped memory, with the names of files mapped and of the
-// program, whose text may be executed.
+// selfMaps lists the mapped memory, with the names of mapped files and of the program, whose
+// text is executable.
 func selfMaps(k *Kernel, b []byte) []byte {
 	named := k.maps.names(k)
 	var addr uintptr
@@ -201,8 +205,7 @@ func selfLimits(k *Kernel, b []byte) []byte {
 	return b
 }
 
-// mangle writes a path as in /proc/mounts: what would end a field or a line is
-// octal.
+// mangle writes a path as in /proc/mounts: bytes that would end a field or a line are octal.
 func mangle(path string) string {
 	if !strings.ContainsAny(path, " \t\n\\") {
 		return path
@@ -240,8 +243,8 @@ func selfMountinfo(k *Kernel, b []byte) []byte {
 	return b
 }
 
-// openExecutable leads to the running program: the file of that name if there
-// is one, else the image that Options gives.
+// openExecutable opens the running program: the file of that name if there is one, otherwise
+// the image from Options.
 func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
 	links := 0
 	if d, e := k.vfs.resolve(k.vfs.root, k.opt.Path, true, &links); e == 0 {
@@ -250,7 +253,7 @@ func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
 	if k.opt.Executable == nil {
 		return nil, syscall.ENOENT
 	}
-	f := &tmpFile{made: k.opt.Executable}
+	f := &tmpFile{generate: k.opt.Executable}
 	f.data.fs = k.vfs.rootFS
 	f.init(k.vfs.rootFS, syscall.S_IFREG|0o555)
 	return newDentry(f, k.vfs.initial, nil, k.opt.Path), 0
@@ -289,7 +292,7 @@ func (fs *genFS) fdLink(fd int) Inode {
 	}}
 }
 
-// fdName is what readlink(2) of /proc/self/fd/N shows.
+// fdName is the target of the link /proc/self/fd/N.
 func (k *Kernel) fdName(fd int) string {
 	d, e := k.fds.get(fd)
 	if e != 0 {
@@ -324,7 +327,7 @@ func (k *Kernel) fdName(fd int) string {
 	return "anon_inode" + id
 }
 
-// fdObject is where opening /proc/self/fd/N leads.
+// fdObject is the object that is opened through /proc/self/fd/N.
 func (k *Kernel) fdObject(fd int) (*dentry, syscall.Errno) {
 	d, e := k.fds.get(fd)
 	if e != 0 {
@@ -337,7 +340,7 @@ func (k *Kernel) fdObject(fd int) (*dentry, syscall.Errno) {
 	return newDentry(&anonInode{k: k, fd: fd, file: d.file}, k.vfs.initial, nil, k.fdName(fd)), 0
 }
 
-// anonInode stands for the object of a descriptor that has no name.
+// anonInode stands for the object of a descriptor without a name.
 type anonInode struct {
 	k    *Kernel
 	fd   int
@@ -353,8 +356,8 @@ func (n *anonInode) Stat(st *syscall.Stat_t) syscall.Errno { return n.file.Stat(
 func (n *anonInode) SetAttr(AttrChange) syscall.Errno      { return 0 }
 func (n *anonInode) Open(int) (File, syscall.Errno)        { return nil, syscall.ENXIO }
 
-// reopen returns the same open file once more. On Linux a pipe would get a new
-// description; here it shares the old one, and a socket is ENXIO as there.
+// reopen returns the same open file once more. On Linux a pipe would get a new description;
+// here it shares the old one. A socket is ENXIO, as on Linux.
 func (n *anonInode) reopen() (*Description, syscall.Errno) {
 	if _, ok := n.file.(Socket); ok {
 		return nil, syscall.ENXIO

@@ -1,6 +1,6 @@
 package kernel
 
-// /sys as in sysfs(5): the few files that programs and the Go runtime read.
+// This file is /sys as in sysfs(5): the few files that programs and the Go runtime read.
 
 const sysfsMagic = 0x62656572 // SYSFS_MAGIC
 
@@ -12,15 +12,17 @@ func (k *Kernel) buildSys() *genFS {
 		return append(append(b, cpuList(n)...), '\n')
 	}
 	fs.addTable(genTable{
-		{"kernel/mm/transparent_hugepage/enabled", text("[always] madvise never\n"), nil},
-		{"kernel/mm/transparent_hugepage/defrag", text("always defer defer+madvise [madvise] never\n"), nil},
-		{"kernel/mm/transparent_hugepage/hpage_pmd_size", text("2097152\n"), nil},
 		{"devices/system/cpu/online", cpus, nil},
 		{"devices/system/cpu/possible", cpus, nil},
 		{"devices/system/cpu/present", cpus, nil},
-		{"devices/system/node/online", text("0\n"), nil},
-		{"devices/system/clocksource/clocksource0/current_clocksource", text("tsc\n"), nil},
 	})
+	fs.addTexts("", nil,
+		"kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n",
+		"kernel/mm/transparent_hugepage/defrag", "always defer defer+madvise [madvise] never\n",
+		"kernel/mm/transparent_hugepage/hpage_pmd_size", "2097152\n",
+		"devices/system/node/online", "0\n",
+		"devices/system/clocksource/clocksource0/current_clocksource", "tsc\n",
+	)
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for _, dir := range [...]string{

@@ -131,6 +131,21 @@ func sysSchedGetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(need), 0
 }
 
+// sysSchedGetparam is sched_getparam(2): SCHED_OTHER has the priority 0.
+func sysSchedGetparam(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(0) < 0 || a.Pointer(1) == nil {
+		return 0, syscall.EINVAL
+	}
+	if tid := a.Int(0); tid != 0 && tid != pid {
+		return 0, syscall.ESRCH
+	}
+	priority, e := user[int32](&a, 1)
+	if e == 0 {
+		*priority = 0
+	}
+	return 0, e
+}
+
 // sysSchedSetaffinity is sched_setaffinity(2): the wish is checked and not
 // followed.
 func sysSchedSetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -254,9 +269,9 @@ type capHeader struct {
 	pid     int32
 }
 
-// capData is struct __user_cap_data_struct. The inheritable set stays empty:
-// nothing is executed that could inherit it.
-type capData struct{ effective, permitted, inheritable uint32 }
+// capData is struct __user_cap_data_struct. The inheritable set, its last word, stays
+// empty: nothing is executed that could inherit it.
+type capData struct{ effective, permitted, _ uint32 }
 
 const capVersion3 = 0x20080522
 
@@ -324,9 +339,6 @@ func sysSetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// succeed is a handler for calls that have nothing to do.
-func succeed(*Kernel, Args) (uintptr, syscall.Errno) { return 0, 0 }
-
 // noProcess is a handler for what would make or follow another process.
 func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !k.noProcessLogged.Swap(true) {
@@ -334,13 +346,6 @@ func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	return 0, syscall.ENOSYS
 }
-
-// Handlers that only fail. They say so without a line in the log, because
-// programs probe for them and have an alternative.
-func noSys(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.ENOSYS }
-func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL }
-func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
-func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
 
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {

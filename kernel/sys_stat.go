@@ -32,7 +32,7 @@ func (k *Kernel) statAt(fd int, a *Args, pathArg, statArg, flags int) syscall.Er
 	return e
 }
 
-// statObject fills st, and returns the birth time (ns since 1970) if it is known.
+// statObject fills st, and returns the birth time (ns since 1970), 0 if there is none.
 func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) (born int64, e syscall.Errno) {
 	d, desc, e := k.objectAt(fd, a, pathArg, flags)
 	if e != 0 {
@@ -85,11 +85,10 @@ type statxTime struct {
 	_    int32
 }
 
-// birthTimer is an Inode that knows when it was made, in ns since 1970.
+// birthTimer is an Inode with a birth time, in ns since 1970.
 type birthTimer interface{ BirthTime() int64 }
 
-// sysStatx is statx(2) with the basic fields, and the birth time where the file
-// system keeps it.
+// sysStatx is statx(2) with the basic fields, and the birth time if the file system has it.
 func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const basic, syncFlags = 0x7ff, 0x6000
 	flags := a.Int(2)
@@ -123,14 +122,6 @@ func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// makedev, major and minor are those of makedev(3).
-func makedev(major, minor uint64) uint64 {
-	return major&0xfff<<8 | major&^0xfff<<32 | minor&0xff | minor&^0xff<<12
-}
-
-func major(dev uint64) uint32 { return uint32(dev>>8&0xfff | dev>>32&^0xfff) }
-func minor(dev uint64) uint32 { return uint32(dev&0xff | dev>>12&^0xff) }
-
 // sysAccess is access(2).
 func sysAccess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.accessAt(atFdCwd, &a, 0, a.Int(1), 0)
@@ -149,8 +140,8 @@ func sysFaccessat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.accessAt(a.Int(0), &a, 1, a.Int(2), a.Int(3)&^atEaccess)
 }
 
-// accessAt checks as root: everything may be read and written, and executed if
-// anyone may execute it.
+// accessAt checks as root: every file may be read and written, and executed if any x bit is
+// set.
 func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
 	const execute, write, all = 1, 2, 7
 	if mode&^all != 0 {
@@ -235,7 +226,7 @@ func statfs(d *dentry, a *Args) syscall.Errno {
 	return d.mnt.fs.StatFS(st)
 }
 
-// sysFstatfs is fstatfs(2). Objects without a name are told as pipefs.
+// sysFstatfs is fstatfs(2). Objects without a name are reported as pipefs.
 func sysFstatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.fds.get(a.Int(0))
 	if e != 0 {
@@ -254,158 +245,7 @@ func sysFstatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysGetcwd is getcwd(2): the length includes the NUL.
-func sysGetcwd(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d := k.cwd()
-	if k.vfs.isDeleted(d) {
-		return 0, syscall.ENOENT
-	}
-	p := k.vfs.path(d) + "\x00"
-	if uintptr(len(p)) > a.N[1] {
-		return 0, syscall.ERANGE
-	}
-	buf, e := a.Bytes(0, len(p))
-	if e != 0 {
-		return 0, e
-	}
-	return uintptr(copy(buf, p)), 0
-}
-
-// sysChdir is chdir(2).
-func sysChdir(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.lookupAt(atFdCwd, &a, 0, true)
-	if e != 0 {
-		return 0, e
-	}
-	return 0, k.chdir(d)
-}
-
-func (k *Kernel) chdir(d *dentry) syscall.Errno {
-	if d == nil || !d.isDir() {
-		return syscall.ENOTDIR
-	}
-	d.users.Add(1)
-	if old := k.proc.cwd.Swap(d); old != nil {
-		old.users.Add(-1)
-	}
-	return 0
-}
-
-// sysFchdir is fchdir(2).
-func sysFchdir(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.fds.get(a.Int(0))
-	if e != 0 {
-		return 0, e
-	}
-	defer d.DecRef()
-	return 0, k.chdir(d.where)
-}
-
-// sysChroot is chroot(2): only "/" is possible.
-func sysChroot(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.lookupAt(atFdCwd, &a, 0, true)
-	if e != 0 {
-		return 0, e
-	}
-	if d != k.vfs.root {
-		return 0, syscall.EPERM
-	}
-	return 0, 0
-}
-
 // sysUmask is umask(2).
 func sysUmask(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(k.proc.umask.Swap(uint32(a.N[0]) & 0o777)), 0
-}
-
-// sysGetdents64 is getdents64(2).
-func sysGetdents64(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.get(&a, 0)
-	if e != 0 {
-		return 0, e
-	}
-	defer d.DecRef()
-	dir, ok := d.file.(DirReader)
-	if !ok {
-		return 0, syscall.ENOTDIR
-	}
-	n := int(uint32(a.N[2]))
-	if a.Pointer(1) == nil {
-		return 0, syscall.EFAULT
-	}
-	// Entries are collected aside, because ReadDir is handed a closure and
-	// the caller's buffer may lie on its stack.
-	w := direntWriter{room: n}
-	d.posMu.Lock()
-	defer d.posMu.Unlock()
-	if e := k.readDir(d, dir, &w); e != 0 {
-		return 0, e
-	}
-	if len(w.buf) == 0 && w.full {
-		return 0, syscall.EINVAL // the buffer is too small for one entry
-	}
-	buf, e := a.Bytes(1, len(w.buf))
-	if e != 0 {
-		return 0, e
-	}
-	d.pos = w.pos
-	return uintptr(copy(buf, w.buf)), 0
-}
-
-// readDir emits "." and "..", then the directory's own entries.
-func (k *Kernel) readDir(d *Description, dir DirReader, w *direntWriter) syscall.Errno {
-	w.pos = d.pos
-	if d.where != nil && k.vfs.isDeleted(d.where) {
-		return syscall.ENOENT
-	}
-	if d.pos < firstEntry && d.where != nil {
-		dots := [2]struct {
-			name string
-			of   *dentry
-		}{{".", d.where}, {"..", k.vfs.up(d.where)}}
-		for i := d.pos; i < firstEntry; i++ {
-			var st syscall.Stat_t
-			dots[i].of.inode.Stat(&st)
-			if !w.emit(DirEntry{Name: dots[i].name, Ino: st.Ino, Type: syscall.S_IFDIR, Next: i + 1}) {
-				return 0
-			}
-		}
-	}
-	return dir.ReadDir(max(w.pos, firstEntry), w.emit)
-}
-
-// direntWriter makes struct linux_dirent64 records.
-type direntWriter struct {
-	buf  []byte
-	room int
-	pos  int64
-	full bool
-}
-
-func (w *direntWriter) emit(e DirEntry) bool {
-	const header = 19 // d_ino, d_off, d_reclen, d_type
-	size := (header + len(e.Name) + 1 + 7) &^ 7
-	if len(w.buf)+size > w.room {
-		w.full = true
-		return false
-	}
-	var h [header]byte
-	put64(h[0:], e.Ino)
-	put64(h[8:], uint64(e.Next))
-	h[16], h[17] = byte(size), byte(size>>8)
-	h[18] = byte(e.Type >> 12) // DT_ values are the S_IFMT ones shifted
-	w.buf = append(w.buf, h[:]...)
-	w.buf = append(w.buf, e.Name...)
-	for pad := size - header - len(e.Name); pad > 0; pad-- {
-		w.buf = append(w.buf, 0)
-	}
-	w.pos = e.Next
-	return true
-}
-
-func put64(b []byte, v uint64) {
-	_ = b[7]
-	for i := range 8 {
-		b[i] = byte(v >> (8 * i))
-	}
 }

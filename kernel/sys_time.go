@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"syscall"
-	"unsafe"
 )
 
 // Clocks of clock_gettime(2).
@@ -80,7 +79,7 @@ func sysSettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	ts := &syscall.Timespec{Sec: tv.Sec, Nsec: tv.Usec * 1000}
-	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, pointerArgs(1, unsafe.Pointer(ts), clockRealtime))
+	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, pointerArgs(1, startOf(structBytes(ts)), clockRealtime))
 }
 
 // sysGettimeofday is gettimeofday(2).
@@ -144,7 +143,7 @@ func (k *Kernel) cpuTime() int64 { return k.cpuClock(clockProcessCPU) }
 
 func (k *Kernel) cpuClock(clock uintptr) int64 {
 	ts := new(syscall.Timespec)
-	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, unsafe.Pointer(ts), clock))
+	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, startOf(structBytes(ts)), clock))
 	if e != 0 {
 		return 0
 	}

@@ -175,13 +175,13 @@ var table = [tableSize]call{
 	138: {"fstatfs", sysFstatfs, levelFull},
 	139: {"sysfs", nil, levelNone},
 	140: {"getpriority", sysGetpriority, levelFull},
-	141: {"setpriority", sysSetpriority, levelStub}, // kept; there is nothing to compete with
-	142: {"sched_setparam", succeed, levelStub},     // accepted
-	143: {"sched_getparam", nil, levelNone},
-	144: {"sched_setscheduler", succeed, levelStub},     // accepted
-	145: {"sched_getscheduler", succeed, levelStub},     // 0: SCHED_OTHER
-	146: {"sched_get_priority_max", succeed, levelStub}, // 0: SCHED_OTHER
-	147: {"sched_get_priority_min", succeed, levelStub}, // 0: SCHED_OTHER
+	141: {"setpriority", sysSetpriority, levelStub},         // kept; there is nothing to compete with
+	142: {"sched_setparam", succeed, levelStub},             // accepted
+	143: {"sched_getparam", sysSchedGetparam, levelPartial}, // 0, of the calling thread and of process 1; other threads are ESRCH
+	144: {"sched_setscheduler", succeed, levelStub},         // accepted
+	145: {"sched_getscheduler", succeed, levelStub},         // 0: SCHED_OTHER
+	146: {"sched_get_priority_max", succeed, levelStub},     // 0: SCHED_OTHER
+	147: {"sched_get_priority_min", succeed, levelStub},     // 0: SCHED_OTHER
 	148: {"sched_rr_get_interval", nil, levelNone},
 	149: {"mlock", succeed, levelStub},      // memory is never paged out
 	150: {"munlock", succeed, levelStub},    // memory is never paged out

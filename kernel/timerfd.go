@@ -141,16 +141,6 @@ func (k *Kernel) getTimer(a *Args) (*timerFD, *Description, syscall.Errno) {
 	return nil, nil, syscall.EINVAL
 }
 
-func nanos(ts syscall.Timespec) (int64, bool) {
-	if ts.Sec < 0 || ts.Nsec < 0 || ts.Nsec >= 1e9 {
-		return 0, false
-	}
-	if ts.Sec > 1<<33 { // 272 years: as good as forever, and no overflow
-		return 1 << 62, true
-	}
-	return ts.Sec*1e9 + ts.Nsec, true
-}
-
 // sysTimerfdSettime is timerfd_settime(2). A realtime timer does not notice
 // when the clock is set.
 func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {

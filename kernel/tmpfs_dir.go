@@ -10,10 +10,9 @@ type tmpDir struct {
 	tmpNode
 	NameLock
 	names map[string]*tmpEntry
-	// order lists the entries by rising position; removed ones stay as nil
-	// inodes until they are many. So a reader that removes what it reads
-	// misses nothing (readdir(3) leaves that open, but os.RemoveAll and
-	// every other program count on it).
+	// order lists the entries by rising position. Removed ones stay as nil inodes until
+	// there are many. So a reader that removes the entries it has read misses none
+	// (readdir(3) leaves that open, but os.RemoveAll and every other program rely on it).
 	order []*tmpEntry
 	dead  int
 	next  int64
@@ -42,9 +41,9 @@ func (d *tmpDir) Lookup(name string) (Inode, syscall.Errno) {
 	return e.inode, 0
 }
 
-func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{dirFile{dir: d}}, 0 }
+func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{OpenDir{Dir: d}}, 0 }
 
-// insert adds a name or replaces what it means. mu is held.
+// insert adds a name or changes its inode. mu is held.
 func (d *tmpDir) insert(name string, n tmpInode) {
 	if e := d.names[name]; e != nil {
 		e.inode = n
@@ -52,7 +51,7 @@ func (d *tmpDir) insert(name string, n tmpInode) {
 		if d.names == nil {
 			d.names = make(map[string]*tmpEntry)
 		}
-		e := &tmpEntry{name: name, inode: n, pos: d.next + firstEntry}
+		e := &tmpEntry{name: name, inode: n, pos: d.next + FirstEntry}
 		d.next++
 		d.names[name] = e
 		d.order = append(d.order, e)
@@ -60,7 +59,7 @@ func (d *tmpDir) insert(name string, n tmpInode) {
 	d.touch()
 }
 
-// delete drops a name. mu is held.
+// delete removes a name. mu is held.
 func (d *tmpDir) delete(name string) {
 	d.names[name].inode = nil
 	delete(d.names, name)
@@ -111,7 +110,7 @@ func (d *tmpDir) Create(name string, mode uint32, dev uint64) (Inode, syscall.Er
 	return n, 0
 }
 
-// newInode makes an inode that has no name yet.
+// newInode makes an inode without a name.
 func (fs *tmpfs) newInode(mode uint32, dev uint64) tmpInode {
 	var n tmpInode
 	switch mode & syscall.S_IFMT {
@@ -152,7 +151,7 @@ func (d *tmpDir) Link(name string, target Inode) syscall.Errno {
 		return syscall.ENOENT
 	}
 	if e := d.add(name, n); e != 0 {
-		d.dropped(n)
+		d.nameRemoved(n)
 		return e
 	}
 	return 0
@@ -182,7 +181,7 @@ func (d *tmpDir) Remove(name string, dir bool) syscall.Errno {
 		d.nlink--
 	}
 	d.mu.Unlock()
-	d.dropped(n)
+	d.nameRemoved(n)
 	return 0
 }
 
@@ -192,8 +191,8 @@ func (d *tmpDir) empty() bool {
 	return len(d.names) == 0
 }
 
-// dropped notes that n lost a name, and frees it if that was all.
-func (d *tmpDir) dropped(n tmpInode) {
+// nameRemoved uncounts a name of n, and frees n if that was the last.
+func (d *tmpDir) nameRemoved(n tmpInode) {
 	n.node().unlinked()
 	switch n := n.(type) {
 	case *tmpDir:
@@ -223,7 +222,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	if sub, ok := old.(*tmpDir); ok && !exchange && !sub.empty() {
 		return syscall.ENOTEMPTY
 	}
-	// The new name is set before the old one goes: a reader always finds one.
+	// The new name is set before the old one is removed: a lookup always finds one.
 	t.mu.Lock()
 	t.insert(newName, from)
 	t.mu.Unlock()
@@ -234,9 +233,9 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 		d.delete(name)
 	}
 	d.mu.Unlock()
-	t.moveLinks(d, from, old, exchange)
+	d.moveLinks(t, from, old, exchange)
 	if old != nil && !exchange {
-		t.dropped(old)
+		t.nameRemoved(old)
 	}
 	n := from.node()
 	n.mu.Lock()
@@ -245,8 +244,9 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	return 0
 }
 
-// moveLinks corrects the directories' link counts ("..") after a rename from d.
-func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
+// moveLinks corrects the directories' link counts ("..") after a rename from d to another
+// directory.
+func (d *tmpDir) moveLinks(to *tmpDir, from, old tmpInode, exchange bool) {
 	count := func(dir *tmpDir, by int) {
 		dir.mu.Lock()
 		dir.nlink = uint32(int(dir.nlink) + by)
@@ -254,10 +254,10 @@ func (t *tmpDir) moveLinks(d *tmpDir, from, old tmpInode, exchange bool) {
 	}
 	if from.Type() == syscall.S_IFDIR {
 		count(d, -1)
-		count(t, 1)
+		count(to, 1)
 	}
 	if old != nil && old.Type() == syscall.S_IFDIR {
-		count(t, -1)
+		count(to, -1)
 		if exchange {
 			count(d, 1)
 		}
@@ -274,10 +274,10 @@ func (d *tmpDir) entry(name string) tmpInode {
 }
 
 // tmpDirFile is an open directory.
-type tmpDirFile struct{ dirFile }
+type tmpDirFile struct{ OpenDir }
 
 func (f *tmpDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno {
-	d := f.dir.(*tmpDir)
+	d := f.Dir.(*tmpDir)
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	i := sort.Search(len(d.order), func(i int) bool { return d.order[i].pos >= pos })

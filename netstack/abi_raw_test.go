@@ -6,7 +6,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
@@ -22,24 +21,21 @@ func echoRequest(typ byte, id uint16) []byte {
 	return b
 }
 
-var abiRawTests = []struct {
-	name string
-	run  func(a *abi)
-}{
+var abiRawTests = []abiTest{
 	{"raw icmp", func(a *abi) {
 		k := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
 		a.log("poll %#x", k.Readiness())
-		n, errno := k.Send(&kernel.Message{Buffers: [][]byte{echoRequest(8, 77)}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
-		a.result("echo request", n, errno)
-		for range 2 { // on loopback a raw socket sees its own request too
+		n, e := k.Send(&kernel.Message{Buffers: [][]byte{echoRequest(8, 77)}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
+		a.result("echo request", n, e)
+		for range 2 { // on loopback a raw socket gets its own request, too
 			a.until(k, readable)
 			m := kernel.Message{Buffers: [][]byte{make([]byte, 64)}, Addr: make([]byte, 128)}
-			n, errno = k.Receive(&m, 0)
+			n, e = k.Receive(&m, 0)
 			b := m.Buffers[0]
-			a.result(fmt.Sprintf("type %d %s from %v", b[20], b[28:32], parseSockaddr(m.Addr)), n, errno)
+			a.result(fmt.Sprintf("type %d %s from %v", b[20], b[28:32], parseSockaddr(m.Addr)), n, e)
 		}
-		_, errno = k.Accept()
-		a.errno("accept", errno)
+		_, e = k.Accept()
+		a.errno("accept", e)
 		a.getInt(k, sol, syscall.SO_TYPE)
 		a.getInt(k, sol, soProtocol)
 		a.getInt(k, ipLevel, syscall.IP_HDRINCL)
@@ -48,29 +44,29 @@ var abiRawTests = []struct {
 	}},
 	{"raw icmpv6", func(a *abi) {
 		k := a.open(in6, syscall.SOCK_RAW, syscall.IPPROTO_ICMPV6)
-		n, errno := k.Send(&kernel.Message{Buffers: [][]byte{echoRequest(128, 78)}, Addr: sockaddr(addrPort("[::1]:0"))}, 0)
-		a.result("echo request", n, errno)
+		n, e := k.Send(&kernel.Message{Buffers: [][]byte{echoRequest(128, 78)}, Addr: sockaddr(addrPort("[::1]:0"))}, 0)
+		a.result("echo request", n, e)
 		for range 2 {
 			a.until(k, readable)
 			m := kernel.Message{Buffers: [][]byte{make([]byte, 64)}, Addr: make([]byte, 128)}
-			n, errno = k.Receive(&m, 0)
-			a.result(fmt.Sprintf("type %d from %v", m.Buffers[0][0], parseSockaddr(m.Addr).Addr()), n, errno)
+			n, e = k.Receive(&m, 0)
+			a.result(fmt.Sprintf("type %d from %v", m.Buffers[0][0], parseSockaddr(m.Addr).Addr()), n, e)
 		}
 	}},
 	{"raw udp", func(a *abi) {
 		x, u := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_UDP), a.open(in4, dgram, 0)
 		a.errno("bind", u.Bind(sockaddr(addrPort(loopbackNoPort))))
-		n, errno := u.Send(&kernel.Message{Buffers: [][]byte{[]byte("hi")}, Addr: sockaddr(a.name(u))}, 0)
-		a.result("send", n, errno)
+		n, e := u.Send(&kernel.Message{Buffers: [][]byte{[]byte("hi")}, Addr: sockaddr(a.name(u))}, 0)
+		a.result("send", n, e)
 		a.until(x, readable)
 		b := make([]byte, 64)
-		n, errno = x.Read(b, -1)
-		a.result(fmt.Sprintf("%d %s", b[9], b[28:30]), n, errno)
-		k, errno := a.socket(in4, syscall.SOCK_RAW, 0)
-		if errno == 0 {
+		n, e = x.Read(b, -1)
+		a.result(fmt.Sprintf("%d %s", b[9], b[28:30]), n, e)
+		k, e := a.socket(in4, syscall.SOCK_RAW, 0)
+		if e == 0 {
 			k.Release()
 		}
-		a.errno("protocol 0", errno)
+		a.errno("protocol 0", e)
 	}},
 	{"multicast", func(a *abi) {
 		s, c := a.open(in4, dgram, 0), a.open(in4, dgram, 0)
@@ -79,13 +75,13 @@ var abiRawTests = []struct {
 		a.errno("join", s.SetOption(ipLevel, syscall.IP_ADD_MEMBERSHIP, []byte{224, 1, 2, 3, 127, 0, 0, 1}))
 		a.errno("interface", c.SetOption(ipLevel, syscall.IP_MULTICAST_IF, []byte{127, 0, 0, 1}))
 		b := make([]byte, 4)
-		_, errno := c.GetOption(ipLevel, syscall.IP_MULTICAST_IF, b)
-		a.errno(fmt.Sprint("interface ", b), errno)
-		n, errno := c.Send(&kernel.Message{Buffers: [][]byte{[]byte("all")}, Addr: sockaddr(a.name(s))}, 0)
-		a.result("send", n, errno)
+		_, e := c.GetOption(ipLevel, syscall.IP_MULTICAST_IF, b)
+		a.errno(fmt.Sprint("interface ", b), e)
+		n, e := c.Send(&kernel.Message{Buffers: [][]byte{[]byte("all")}, Addr: sockaddr(a.name(s))}, 0)
+		a.result("send", n, e)
 		a.until(s, readable)
-		n, errno = s.Read(b, -1)
-		a.result(string(b[:3]), n, errno)
+		n, e = s.Read(b, -1)
+		a.result(string(b[:3]), n, e)
 	}},
 	{"error queue", func(a *abi) {
 		free, c := a.open(in4, dgram, 0), a.open(in4, dgram, 0)
@@ -94,16 +90,16 @@ var abiRawTests = []struct {
 		closeNow(free)
 		a.setInt(c, ipLevel, syscall.IP_RECVERR, 1)
 		a.errno("connect", c.Connect(at))
-		n, errno := c.Write([]byte("lost"), -1)
-		a.result("send", n, errno)
+		n, e := c.Write([]byte("lost"), -1)
+		a.result("send", n, e)
 		a.until(c, kernel.EventErr)
 		a.log("poll %#x", c.Readiness())
 		m := kernel.Message{Buffers: [][]byte{make([]byte, 16)}, Addr: make([]byte, 128), Control: make([]byte, 128)}
-		n, errno = c.Receive(&m, syscall.MSG_ERRQUEUE)
-		e := m.Control[cmsgHeader:]
-		a.result(fmt.Sprintf("errno %d origin %d type %d code %d payload %q", e[0], e[4], e[5], e[6], m.Buffers[0][:4]), n, errno)
-		n, errno = c.Receive(&m, syscall.MSG_ERRQUEUE)
-		a.result("again", n, errno)
+		n, e = c.Receive(&m, syscall.MSG_ERRQUEUE)
+		ee := m.Control[cmsgHeader:] // struct sock_extended_err
+		a.result(fmt.Sprintf("errno %d origin %d type %d code %d payload %q", ee[0], ee[4], ee[5], ee[6], m.Buffers[0][:4]), n, e)
+		n, e = c.Receive(&m, syscall.MSG_ERRQUEUE)
+		a.result("again", n, e)
 	}},
 	{"inherited options", func(a *abi) {
 		l, at := a.listener(in4, loopbackNoPort)
@@ -112,14 +108,14 @@ var abiRawTests = []struct {
 		c := a.open(in4, stream, 0)
 		a.errno("connect", progress(c.Connect(sockaddr(at))))
 		a.until(l, readable)
-		s, errno := l.Accept()
-		a.errno("accept", errno)
+		s, e := l.Accept()
+		a.errno("accept", e)
 		a.t.Cleanup(s.Release)
 		a.getInt(s, tcpLevel, syscall.TCP_NODELAY)
 		a.getInt(s, sol, syscall.SO_KEEPALIVE)
 		b := make([]byte, 8)
-		n, errno := s.GetOption(tcpLevel, syscall.TCP_INFO, b)
-		a.result(fmt.Sprintf("TCP_INFO state %d", b[0]), n, errno)
+		n, e := s.GetOption(tcpLevel, syscall.TCP_INFO, b)
+		a.result(fmt.Sprintf("TCP_INFO state %d", b[0]), n, e)
 	}},
 	{"backlog", func(a *abi) {
 		l := a.open(in4, stream, 0)
@@ -130,14 +126,14 @@ var abiRawTests = []struct {
 		a.until(c, writable)
 		a.errno("SO_ERROR", soError(a.t, c))
 		a.until(l, readable)
-		n, errno := c.Write([]byte("early"), -1) // before accept
-		a.result("write", n, errno)
-		s, errno := l.Accept()
-		a.errno("accept", errno)
+		n, e := c.Write([]byte("early"), -1) // before the accept
+		a.result("write", n, e)
+		s, e := l.Accept()
+		a.errno("accept", e)
 		a.t.Cleanup(s.Release)
 		a.until(s, readable)
-		n, errno = s.Read(make([]byte, 9), -1)
-		a.result("read", n, errno)
+		n, e = s.Read(make([]byte, 9), -1)
+		a.result("read", n, e)
 	}},
 	{"listener closes", func(a *abi) {
 		l, at := a.listener(in4, loopbackNoPort)
@@ -147,8 +143,8 @@ var abiRawTests = []struct {
 		a.until(l, readable)
 		closeNow(l)
 		a.until(c, kernel.EventErr)
-		n, errno := c.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
+		n, e := c.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
 		again := a.open(in4, stream, 0)
 		a.setInt(again, sol, syscall.SO_REUSEADDR, 1)
 		a.errno("bind the port again", again.Bind(sockaddr(at)))
@@ -156,17 +152,4 @@ var abiRawTests = []struct {
 	}},
 }
 
-func TestABIRaw(t *testing.T) {
-	for _, c := range abiRawTests {
-		t.Run(c.name, func(t *testing.T) {
-			linux := &abi{t: t, socket: newLinuxSocket}
-			c.run(linux)
-			s := newStack(t)
-			ours := &abi{t: t, socket: s.NewSocket}
-			c.run(ours)
-			if diff := cmp.Diff(linux.lines, ours.lines); diff != "" {
-				t.Errorf("-Linux +ours:\n%s", diff)
-			}
-		})
-	}
-}
+func TestABIRaw(t *testing.T) { runABI(t, abiRawTests) }

@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// The tests of this file run the same calls on Linux and on our sockets and
-// compare what a program sees: results, errno, bytes, poll bits.
+// The tests of this file make the same calls on Linux and on this package's sockets and compare
+// the results that a program sees: results, errno, bytes, poll bits.
 
 type abi struct {
 	t      *testing.T
@@ -27,15 +27,15 @@ func (a *abi) log(format string, args ...any) {
 }
 
 func (a *abi) open(family, typ, protocol int) kernel.Socket {
-	k, errno := a.socket(family, typ, protocol)
-	if errno != 0 {
-		a.t.Skipf("socket(%d, %d, %d): %v", family, typ, protocol, errno)
+	k, e := a.socket(family, typ, protocol)
+	if e != 0 {
+		a.t.Skipf("socket(%d, %d, %d): %v", family, typ, protocol, e)
 	}
 	a.t.Cleanup(k.Release)
 	return k
 }
 
-// until waits for readiness without blocking anything.
+// until waits for readiness by polling.
 func (a *abi) until(k kernel.Socket, ev kernel.Events) {
 	a.t.Helper()
 	deadline := time.Now().Add(3 * time.Second)
@@ -48,26 +48,26 @@ func (a *abi) until(k kernel.Socket, ev kernel.Events) {
 	}
 }
 
-func (a *abi) errno(what string, errno syscall.Errno) {
+func (a *abi) errno(what string, e syscall.Errno) {
 	name := "ok"
-	if errno != 0 {
-		name = errno.Error()
+	if e != 0 {
+		name = e.Error()
 	}
 	a.log("%s: %s", what, name)
 }
 
-func (a *abi) result(what string, n int, errno syscall.Errno) {
-	if errno != 0 {
+func (a *abi) result(what string, n int, e syscall.Errno) {
+	if e != 0 {
 		n = 0
 	}
-	a.errno(fmt.Sprintf("%s = %d", what, n), errno)
+	a.errno(fmt.Sprintf("%s = %d", what, n), e)
 }
 
 func (a *abi) name(k kernel.Socket) netip.AddrPort {
 	var b [128]byte
-	n, errno := k.LocalAddr(b[:])
-	if errno != 0 || n == 0 {
-		a.errno("getsockname", errno)
+	n, e := k.LocalAddr(b[:])
+	if e != 0 || n == 0 {
+		a.errno("getsockname", e)
 		return netip.AddrPort{}
 	}
 	return parseSockaddr(b[:n])
@@ -81,8 +81,8 @@ func (a *abi) setInt(k kernel.Socket, level, name, v int) {
 
 func (a *abi) getInt(k kernel.Socket, level, name int) {
 	var b [4]byte
-	n, errno := k.GetOption(level, name, b[:])
-	a.errno(fmt.Sprintf("getsockopt(%d, %d) = %d in %d bytes", level, name, int32(binary.NativeEndian.Uint32(b[:])), n), errno)
+	n, e := k.GetOption(level, name, b[:])
+	a.errno(fmt.Sprintf("getsockopt(%d, %d) = %d in %d bytes", level, name, int32(binary.NativeEndian.Uint32(b[:])), n), e)
 }
 
 func (a *abi) listener(family int, addr string) (kernel.Socket, netip.AddrPort) {
@@ -98,20 +98,20 @@ func (a *abi) connected(family int, addr string) (c, s kernel.Socket) {
 	a.errno("connect", progress(c.Connect(sockaddr(at))))
 	a.until(c, kernel.EventOut)
 	a.until(l, kernel.EventIn)
-	s, errno := l.Accept()
-	if errno != 0 {
-		a.t.Fatalf("accept: %v", errno)
+	s, e := l.Accept()
+	if e != 0 {
+		a.t.Fatalf("accept: %v", e)
 	}
 	a.t.Cleanup(s.Release)
 	return c, s
 }
 
-// progress: a local connect may complete at once on Linux.
-func progress(errno syscall.Errno) syscall.Errno {
-	if errno == syscall.EINPROGRESS {
+// progress replaces EINPROGRESS by success: a local connect may complete at once on Linux.
+func progress(e syscall.Errno) syscall.Errno {
+	if e == syscall.EINPROGRESS {
 		return 0
 	}
-	return errno
+	return e
 }
 
 const (
@@ -125,36 +125,38 @@ const (
 	loopbackNoPort = "127.0.0.1:0"
 )
 
-var abiTests = []struct {
+type abiTest struct {
 	name string
 	run  func(a *abi)
-}{
+}
+
+var abiTests = []abiTest{
 	{"socket", func(a *abi) {
 		for _, c := range [][3]int{{in4, stream, 0}, {in4, stream, 6}, {in4, stream, 17}, {in4, stream, 262}, {in4, dgram, 17},
 			{in4, dgram, 6}, {in4, 9, 0}, {in4, 4, 0}, {in6, stream, 0}, {in6, dgram, 0}, {in6, dgram, 1}, {in4, 3, 0}} {
 			if c[2] == 262 {
-				continue // depends on how the host's kernel was built
+				continue // depends on the configuration of the host's kernel
 			}
-			k, errno := a.socket(c[0], c[1], c[2])
-			if errno == 0 {
+			k, e := a.socket(c[0], c[1], c[2])
+			if e == 0 {
 				k.Release()
 			}
-			a.errno(fmt.Sprint("socket", c), errno)
+			a.errno(fmt.Sprint("socket", c), e)
 		}
 	}},
 	{"fresh stream", func(a *abi) {
 		k := a.open(in4, stream, 0)
 		a.log("poll %#x", k.Readiness())
-		n, errno := k.Read(make([]byte, 8), -1)
-		a.result("read", n, errno)
-		n, errno = k.Send(&kernel.Message{Buffers: [][]byte{{1}}}, 0)
-		a.result("write", n, errno)
-		_, errno = k.Accept()
-		a.errno("accept", errno)
+		n, e := k.Read(make([]byte, 8), -1)
+		a.result("read", n, e)
+		n, e = k.Send(&kernel.Message{Buffers: [][]byte{{1}}}, 0)
+		a.result("write", n, e)
+		_, e = k.Accept()
+		a.errno("accept", e)
 		a.errno("shutdown", k.Shutdown(syscall.SHUT_WR))
 		a.errno("shutdown", k.Shutdown(7))
-		_, errno = k.PeerAddr(make([]byte, 128))
-		a.errno("getpeername", errno)
+		_, e = k.PeerAddr(make([]byte, 128))
+		a.errno("getpeername", e)
 		a.log("name %v", a.name(k))
 	}},
 	{"bind", func(a *abi) {
@@ -171,10 +173,10 @@ var abiTests = []struct {
 		a.errno("listen again", k.Listen(2))
 		a.errno("connect a listener", k.Connect(sockaddr(addrPort("127.0.0.1:1"))))
 		a.log("poll %#x", k.Readiness())
-		_, errno := k.Accept()
-		a.errno("accept", errno)
-		n, errno := k.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
+		_, e := k.Accept()
+		a.errno("accept", e)
+		n, e := k.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
 	}},
 	{"reuse", func(a *abi) {
 		for _, opt := range []int{syscall.SO_REUSEADDR, soReusePort} {
@@ -194,14 +196,14 @@ var abiTests = []struct {
 		free := a.open(in4, stream, 0)
 		a.errno("bind", free.Bind(sockaddr(addrPort(loopbackNoPort))))
 		_ = at
-		errno := k.Connect(sockaddr(a.name(free)))
-		if errno == syscall.EINPROGRESS {
+		e := k.Connect(sockaddr(a.name(free)))
+		if e == syscall.EINPROGRESS {
 			a.until(k, writable)
-			errno = soError(a.t, k)
+			e = soError(a.t, k)
 		}
-		a.errno("connect", errno)
-		n, errno := k.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
+		a.errno("connect", e)
+		n, e := k.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
 		a.errno("SO_ERROR", soError(a.t, k))
 	}},
 	{"connect errors", func(a *abi) {
@@ -230,54 +232,54 @@ var abiTests = []struct {
 	{"data", func(a *abi) {
 		c, s := a.connected(in4, loopbackNoPort)
 		a.log("poll %#x", c.Readiness())
-		n, errno := s.Read(make([]byte, 4), -1)
-		a.result("read empty", n, errno)
-		n, errno = c.Write([]byte("hello"), -1)
-		a.result("write", n, errno)
-		n, errno = c.Write(nil, -1)
-		a.result("write nothing", n, errno)
+		n, e := s.Read(make([]byte, 4), -1)
+		a.result("read empty", n, e)
+		n, e = c.Write([]byte("hello"), -1)
+		a.result("write", n, e)
+		n, e = c.Write(nil, -1)
+		a.result("write nothing", n, e)
 		a.until(s, readable)
 		b := make([]byte, 3)
 		m := kernel.Message{Buffers: [][]byte{b[:1], b[1:]}}
-		n, errno = s.Receive(&m, syscall.MSG_PEEK)
-		a.result("peek "+string(b), n, errno)
-		n, errno = s.Read(b, -1)
-		a.result("read "+string(b), n, errno)
-		n, errno = s.Receive(&m, 0)
-		a.result("read "+string(b), n, errno)
-		n, errno = s.Receive(&m, syscall.MSG_OOB)
-		a.result("read urgent", n, errno)
+		n, e = s.Receive(&m, syscall.MSG_PEEK)
+		a.result("peek "+string(b), n, e)
+		n, e = s.Read(b, -1)
+		a.result("read "+string(b), n, e)
+		n, e = s.Receive(&m, 0)
+		a.result("read "+string(b), n, e)
+		n, e = s.Receive(&m, syscall.MSG_OOB)
+		a.result("read urgent", n, e)
 		a.errno("connect again", c.Connect(sockaddr(addrPort("127.0.0.1:1"))))
 		a.errno("bind", c.Bind(sockaddr(addrPort(loopbackNoPort))))
 		a.errno("listen", c.Listen(1))
-		_, errno = c.Accept()
-		a.errno("accept", errno)
+		_, e = c.Accept()
+		a.errno("accept", e)
 	}},
 	{"half close", func(a *abi) {
 		c, s := a.connected(in4, loopbackNoPort)
 		a.errno("shutdown", c.Shutdown(syscall.SHUT_WR))
 		a.until(s, kernel.EventRdHup)
 		a.log("poll server %#x", s.Readiness())
-		n, errno := s.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
-		a.result("write after shutdown", n, errno)
-		n, errno = s.Write([]byte("late"), -1)
-		a.result("write", n, errno)
+		n, e := s.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
+		a.result("write after shutdown", n, e)
+		n, e = s.Write([]byte("late"), -1)
+		a.result("write", n, e)
 		a.until(c, readable)
-		n, errno = c.Read(make([]byte, 8), -1)
-		a.result("read", n, errno)
+		n, e = c.Read(make([]byte, 8), -1)
+		a.result("read", n, e)
 		a.errno("shutdown", s.Shutdown(syscall.SHUT_WR))
 		a.until(c, kernel.EventHup)
 		a.log("poll client %#x, server %#x", c.Readiness(), s.Readiness())
-		n, errno = c.Read(make([]byte, 8), -1)
-		a.result("read at the end", n, errno)
+		n, e = c.Read(make([]byte, 8), -1)
+		a.result("read at the end", n, e)
 	}},
 	{"shutdown read", func(a *abi) {
 		c, _ := a.connected(in4, loopbackNoPort)
 		a.errno("shutdown", c.Shutdown(syscall.SHUT_RD))
-		n, errno := c.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
+		n, e := c.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
 		a.log("poll %#x", c.Readiness())
 	}},
 	{"reset", func(a *abi) {
@@ -285,20 +287,20 @@ var abiTests = []struct {
 		b := make([]byte, 8)
 		b[0] = 1 // linger on, 0 s
 		a.errno("linger", s.SetOption(sol, syscall.SO_LINGER, b))
-		n, errno := s.GetOption(sol, syscall.SO_LINGER, b)
-		a.result(fmt.Sprint("linger ", b), n, errno)
+		n, e := s.GetOption(sol, syscall.SO_LINGER, b)
+		a.result(fmt.Sprint("linger ", b), n, e)
 		s.Shutdown(syscall.SHUT_RD)
-		n, errno = c.Write([]byte("unread"), -1)
-		a.result("write", n, errno)
+		n, e = c.Write([]byte("unread"), -1)
+		a.result("write", n, e)
 		closeNow(s)
 		a.until(c, kernel.EventErr)
 		a.log("poll %#x", c.Readiness())
-		n, errno = c.Read(make([]byte, 8), -1)
-		a.result("read", n, errno)
-		n, errno = c.Read(make([]byte, 8), -1)
-		a.result("read again", n, errno)
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
-		a.result("write", n, errno)
+		n, e = c.Read(make([]byte, 8), -1)
+		a.result("read", n, e)
+		n, e = c.Read(make([]byte, 8), -1)
+		a.result("read again", n, e)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
+		a.result("write", n, e)
 		a.errno("SO_ERROR", soError(a.t, c))
 	}},
 	{"reset then write", func(a *abi) {
@@ -307,47 +309,47 @@ var abiTests = []struct {
 		closeNow(s)
 		a.until(c, kernel.EventErr)
 		a.errno("SO_ERROR", soError(a.t, c))
-		n, errno := c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
-		a.result("write", n, errno)
+		n, e := c.Send(&kernel.Message{Buffers: [][]byte{{1}}}, syscall.MSG_NOSIGNAL)
+		a.result("write", n, e)
 	}},
 	{"udp", func(a *abi) {
 		s, c := a.open(in4, dgram, 0), a.open(in4, dgram, 0)
 		a.log("poll fresh %#x", c.Readiness())
-		n, errno := c.Write([]byte("x"), -1)
-		a.result("write unconnected", n, errno)
-		n, errno = c.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
+		n, e := c.Write([]byte("x"), -1)
+		a.result("write unconnected", n, e)
+		n, e = c.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
 		a.errno("listen", c.Listen(1))
-		_, errno = c.Accept()
-		a.errno("accept", errno)
+		_, e = c.Accept()
+		a.errno("accept", e)
 		mute := a.open(in4, dgram, 0)
 		a.errno("shutdown unconnected", mute.Shutdown(syscall.SHUT_WR))
 		a.errno("bind", s.Bind(sockaddr(addrPort(loopbackNoPort))))
 		a.errno("bind again", s.Bind(sockaddr(addrPort(loopbackNoPort))))
 		to := sockaddr(a.name(s))
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{[]byte("ab"), []byte("cd")}, Addr: to}, 0)
-		a.result("sendto", n, errno)
-		n, errno = c.Send(&kernel.Message{Addr: to}, 0)
-		a.result("sendto nothing", n, errno)
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{make([]byte, 65508)}, Addr: to}, 0)
-		a.result("sendto too much", n, errno)
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
-		a.result("sendto port 0", n, errno)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{[]byte("ab"), []byte("cd")}, Addr: to}, 0)
+		a.result("sendto", n, e)
+		n, e = c.Send(&kernel.Message{Addr: to}, 0)
+		a.result("sendto nothing", n, e)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{make([]byte, 65508)}, Addr: to}, 0)
+		a.result("sendto too much", n, e)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
+		a.result("sendto port 0", n, e)
 		a.until(s, readable)
 		m := kernel.Message{Buffers: [][]byte{make([]byte, 3)}, Addr: make([]byte, 128)}
-		n, errno = s.Receive(&m, syscall.MSG_PEEK|syscall.MSG_TRUNC)
-		a.result(fmt.Sprintf("peek %q flags %#x addr %d", m.Buffers[0], m.Flags, m.AddrLen), n, errno)
-		n, errno = s.Receive(&m, 0)
-		a.result(fmt.Sprintf("recv %q flags %#x", m.Buffers[0], m.Flags), n, errno)
-		n, errno = s.Receive(&m, 0)
-		a.result("recv empty datagram", n, errno)
-		n, errno = s.Receive(&m, 0)
-		a.result("recv", n, errno)
+		n, e = s.Receive(&m, syscall.MSG_PEEK|syscall.MSG_TRUNC)
+		a.result(fmt.Sprintf("peek %q flags %#x addr %d", m.Buffers[0], m.Flags, m.AddrLen), n, e)
+		n, e = s.Receive(&m, 0)
+		a.result(fmt.Sprintf("recv %q flags %#x", m.Buffers[0], m.Flags), n, e)
+		n, e = s.Receive(&m, 0)
+		a.result("recv empty datagram", n, e)
+		n, e = s.Receive(&m, 0)
+		a.result("recv", n, e)
 		a.errno("connect", s.Connect(to))
 		a.log("local %v", a.name(s).Addr())
 		a.errno("disconnect", s.Connect([]byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}))
-		_, errno = s.PeerAddr(make([]byte, 128))
-		a.errno("getpeername", errno)
+		_, e = s.PeerAddr(make([]byte, 128))
+		a.errno("getpeername", e)
 	}},
 	{"udp refused", func(a *abi) {
 		free, c := a.open(in4, dgram, 0), a.open(in4, dgram, 0)
@@ -355,29 +357,29 @@ var abiTests = []struct {
 		at := a.name(free)
 		closeNow(free)
 		a.errno("connect", c.Connect(sockaddr(at)))
-		n, errno := c.Write([]byte("x"), -1)
-		a.result("write", n, errno)
+		n, e := c.Write([]byte("x"), -1)
+		a.result("write", n, e)
 		a.until(c, kernel.EventErr|readable)
-		n, errno = c.Read(make([]byte, 1), -1)
-		a.result("read", n, errno)
-		n, errno = c.Read(make([]byte, 1), -1)
-		a.result("read again", n, errno)
+		n, e = c.Read(make([]byte, 1), -1)
+		a.result("read", n, e)
+		n, e = c.Read(make([]byte, 1), -1)
+		a.result("read again", n, e)
 	}},
 	{"udp dual stack", func(a *abi) {
 		s, c := a.open(in6, dgram, 0), a.open(in4, dgram, 0)
 		a.errno("bind", s.Bind(sockaddr(addrPort("[::]:0"))))
 		a.log("name %v", a.name(s).Addr())
 		to := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), a.name(s).Port())
-		n, errno := c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(to)}, 0)
-		a.result("sendto", n, errno)
+		n, e := c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(to)}, 0)
+		a.result("sendto", n, e)
 		a.until(s, readable)
 		m := kernel.Message{Buffers: [][]byte{make([]byte, 3)}, Addr: make([]byte, 128)}
-		n, errno = s.Receive(&m, 0)
-		a.result("recv from "+parseSockaddr(m.Addr).Addr().String(), n, errno)
-		n, errno = s.Send(&kernel.Message{Buffers: [][]byte{{2}}, Addr: m.Addr[:m.AddrLen]}, 0)
-		a.result("reply", n, errno)
-		n, errno = s.Send(&kernel.Message{Buffers: [][]byte{{2}}, Addr: sockaddr(netip.AddrPortFrom(to.Addr(), a.name(c).Port()))}, 0)
-		a.result("reply to AF_INET", n, errno)
+		n, e = s.Receive(&m, 0)
+		a.result("recv from "+parseSockaddr(m.Addr).Addr().String(), n, e)
+		n, e = s.Send(&kernel.Message{Buffers: [][]byte{{2}}, Addr: m.Addr[:m.AddrLen]}, 0)
+		a.result("reply", n, e)
+		n, e = s.Send(&kernel.Message{Buffers: [][]byte{{2}}, Addr: sockaddr(netip.AddrPortFrom(to.Addr(), a.name(c).Port()))}, 0)
+		a.result("reply to AF_INET", n, e)
 	}},
 	{"control messages", func(a *abi) {
 		s, c := a.open(in4, dgram, 0), a.open(in4, dgram, 0)
@@ -387,34 +389,34 @@ var abiTests = []struct {
 		}
 		a.setInt(c, ipLevel, syscall.IP_TTL, 33)
 		a.errno("bind", s.Bind(sockaddr(addrPort(loopbackNoPort))))
-		n, errno := c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s))}, 0)
-		a.result("sendto", n, errno)
+		n, e := c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s))}, 0)
+		a.result("sendto", n, e)
 		ttl := make([]byte, 24)
 		binary.NativeEndian.PutUint64(ttl, 20)
 		binary.NativeEndian.PutUint32(ttl[12:], syscall.IP_TTL)
 		binary.NativeEndian.PutUint32(ttl[16:], 7)
-		n, errno = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s)), Control: ttl}, 0)
-		a.result("sendto with a TTL", n, errno)
+		n, e = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s)), Control: ttl}, 0)
+		a.result("sendto with a TTL", n, e)
 		binary.NativeEndian.PutUint64(ttl, 99)
-		_, errno = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s)), Control: ttl}, 0)
-		a.errno("sendto with a broken message", errno)
+		_, e = c.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s)), Control: ttl}, 0)
+		a.errno("sendto with a broken message", e)
 		a.until(s, readable)
 		for range 2 {
 			m := kernel.Message{Buffers: [][]byte{make([]byte, 3)}, Control: make([]byte, 256)}
-			_, errno = s.Receive(&m, 0)
-			a.errno(fmt.Sprintf("recv flags %#x: %s", m.Flags, cmsgs(m.Control[:m.ControlLen])), errno)
+			_, e = s.Receive(&m, 0)
+			a.errno(fmt.Sprintf("recv flags %#x: %s", m.Flags, cmsgs(m.Control[:m.ControlLen])), e)
 		}
 	}},
 	{"control room", func(a *abi) {
 		s := a.open(in4, dgram, 0)
 		a.setInt(s, ipLevel, syscall.IP_PKTINFO, 1)
 		a.errno("bind", s.Bind(sockaddr(addrPort(loopbackNoPort))))
-		n, errno := s.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s))}, 0)
-		a.result("sendto", n, errno)
+		n, e := s.Send(&kernel.Message{Buffers: [][]byte{{1}}, Addr: sockaddr(a.name(s))}, 0)
+		a.result("sendto", n, e)
 		a.until(s, readable)
 		m := kernel.Message{Buffers: [][]byte{make([]byte, 3)}, Control: make([]byte, 10)}
-		_, errno = s.Receive(&m, 0)
-		a.errno(fmt.Sprintf("recv flags %#x control %d", m.Flags, m.ControlLen), errno)
+		_, e = s.Receive(&m, 0)
+		a.errno(fmt.Sprintf("recv flags %#x control %d", m.Flags, m.ControlLen), e)
 	}},
 	{"stream options", func(a *abi) {
 		k := a.open(in4, stream, 0)
@@ -443,8 +445,8 @@ var abiTests = []struct {
 		a.errno("congestion", k.SetOption(tcpLevel, syscall.TCP_CONGESTION, []byte("nosuch")))
 		a.errno("reno", k.SetOption(tcpLevel, syscall.TCP_CONGESTION, []byte("reno")))
 		b := make([]byte, 16)
-		n, errno := k.GetOption(tcpLevel, syscall.TCP_CONGESTION, b)
-		a.result(fmt.Sprintf("congestion %q", b), n, errno)
+		n, e := k.GetOption(tcpLevel, syscall.TCP_CONGESTION, b)
+		a.result(fmt.Sprintf("congestion %q", b), n, e)
 		a.setInt(k, sol, syscall.SO_RCVBUF, 8192)
 		a.getInt(k, sol, syscall.SO_RCVBUF)
 		a.setInt(k, sol, syscall.SO_SNDBUF, 1)
@@ -452,8 +454,8 @@ var abiTests = []struct {
 		tv := make([]byte, 16)
 		tv[0] = 3
 		a.errno("timeout", k.SetOption(sol, syscall.SO_RCVTIMEO, tv))
-		n, errno = k.GetOption(sol, syscall.SO_RCVTIMEO, tv)
-		a.result(fmt.Sprint(tv), n, errno)
+		n, e = k.GetOption(sol, syscall.SO_RCVTIMEO, tv)
+		a.result(fmt.Sprint(tv), n, e)
 	}},
 	{"ip options", func(a *abi) {
 		k := a.open(in4, dgram, 0)
@@ -503,14 +505,15 @@ var abiTests = []struct {
 		a.errno("unknown", k.SetOption(sol, syscall.SO_BINDTODEVICE, []byte("nosuch0")))
 		a.errno("lo", k.SetOption(sol, syscall.SO_BINDTODEVICE, []byte("lo\x00")))
 		b := make([]byte, 16)
-		n, errno := k.GetOption(sol, syscall.SO_BINDTODEVICE, b)
-		a.result(fmt.Sprintf("%q", b), n, errno)
+		n, e := k.GetOption(sol, syscall.SO_BINDTODEVICE, b)
+		a.result(fmt.Sprintf("%q", b), n, e)
 		a.errno("none", k.SetOption(sol, syscall.SO_BINDTODEVICE, nil))
 	}},
 }
 
-// closeNow closes early; the later Release of the test's cleanup is harmless
-// on ours and on Linux at worst closes a number nobody uses again.
+// closeNow closes a socket during a test. The test's cleanup releases it once more, which is
+// harmless for this package's sockets, and on Linux at worst closes a number that is not used
+// again.
 func closeNow(k kernel.Socket) {
 	k.Release()
 	if l, ok := k.(*linuxSocket); ok {
@@ -529,8 +532,11 @@ func cmsgs(b []byte) string {
 	return strings.Join(out, ", ")
 }
 
-func TestABI(t *testing.T) {
-	for _, c := range abiTests {
+func TestABI(t *testing.T) { runABI(t, abiTests) }
+
+// runABI runs each case on Linux's sockets and on ours, and compares what it saw.
+func runABI(t *testing.T, tests []abiTest) {
+	for _, c := range tests {
 		t.Run(c.name, func(t *testing.T) {
 			linux := &abi{t: t, socket: newLinuxSocket}
 			c.run(linux)

@@ -7,8 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// BenchmarkNew is the share of the network in the boot of a machine. Count
-// instructions with
+// BenchmarkNew is the network's part of a machine's boot. Count instructions with
 //
 //	go test -c -o /tmp/ns.test . && perf stat -e instructions:u /tmp/ns.test -test.run - -test.bench New -test.benchtime 1000x
 func BenchmarkNew(b *testing.B) {
@@ -17,7 +16,7 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// idleNIC swallows frames.
+// idleNIC drops frames.
 type idleNIC struct{}
 
 func (idleNIC) Info() NICInfo      { return NICInfo{MAC: [6]byte{0x52, 0x54, 0, 0, 0, 1}} }
@@ -28,28 +27,27 @@ func (idleNIC) Kick()              {}
 func BenchmarkNewWithNIC(b *testing.B) {
 	for b.Loop() {
 		s := New(Config{})
-		if _, errno := s.AddNIC(idleNIC{}, "eth0"); errno != 0 {
-			b.Fatal(errno)
+		if _, e := s.AddNIC(idleNIC{}, "eth0"); e != 0 {
+			b.Fatal(e)
 		}
 		s.Close()
 	}
 }
 
-// BenchmarkRequest is one small request and its answer over a wire, both
-// stacks counted.
+// BenchmarkRequest is one small request and its answer over a wire; both stacks are measured.
 func BenchmarkRequest(b *testing.B) {
 	x, y, _, _ := wiredPair(b, 256, NICInfo{})
 	c, s := across(b, x, y, syscall.AF_INET, "10.0.0.2:80")
 	go func() {
 		buf := make([]byte, 4096)
 		for {
-			n, errno := s.Read(buf, -1)
+			n, e := s.Read(buf, -1)
 			switch {
-			case errno == syscall.EAGAIN:
+			case e == syscall.EAGAIN:
 				if !waited(s, kernel.EventIn) {
 					return
 				}
-			case errno != 0 || n == 0:
+			case e != 0 || n == 0:
 				return
 			default:
 				s.Write(buf[:n], -1)
@@ -61,8 +59,8 @@ func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c.Write(p, -1)
-		if _, errno := read(b, c, buf); errno != 0 {
-			b.Fatal(errno)
+		if _, e := read(b, c, buf); e != 0 {
+			b.Fatal(e)
 		}
 	}
 }
@@ -84,9 +82,9 @@ func BenchmarkBulk(b *testing.B) {
 			b.SetBytes(int64(len(chunk)))
 			buf := make([]byte, 64<<10)
 			for left := b.N * len(chunk); left > 0; {
-				n, errno := read(b, s, buf)
-				if errno != 0 || n == 0 {
-					b.Fatalf("read = %d, %v", n, errno)
+				n, e := read(b, s, buf)
+				if e != 0 || n == 0 {
+					b.Fatalf("read = %d, %v", n, e)
 				}
 				left -= n
 			}

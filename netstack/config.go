@@ -15,31 +15,34 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// netState is what configuration found out; guarded by Stack.mu.
+// netState is the result of the configuration; guarded by Stack.mu.
 type netState struct {
 	dns        []netip.Addr // from ip= and nameserver=, then DHCP
 	leased     []netip.Addr // from DHCP
 	advertised []netip.Addr // from router advertisements
-	search     []string
-	raSearch   []string
-	hostname   string
-	stop       []func()
-	changed    func()
+	search     []string     // from DHCP
+	raSearch   []string     // from router advertisements
+	// the cards over which the servers were learned
+	leasedOver, advertisedOver, raSearchOver tcpip.NICID
+
+	hostname string
+	stop     []func()
+	changed  func()
 }
 
-// ErrNoAddress is returned by Configure when time ran out before a DHCP
-// server answered. The client goes on asking.
+// ErrNoAddress is returned by Configure when the timeout ends before a DHCP server has
+// answered. The client keeps asking.
 var ErrNoAddress = errors.New("no DHCP server has answered yet; the machine goes on without an address and keeps asking (ip=off turns this off, ip=ADDRESS/LENGTH::GATEWAY sets one)")
 
-// Configure gives the cards their addresses as the words of the kernel command
-// line say: ip=, ip6= and nameserver=; a machine without an ip= word uses DHCP
-// on every card. It returns when all have one, after at most timeout (0: do
-// not wait). What is left then goes on in the background.
+// Configure gives the cards their addresses as the words of the kernel command line say: ip=,
+// ip6= and nameserver=. Without an ip= word it uses DHCP on every card. It returns when all
+// cards have an address, or after timeout (0: at once); the configuration then continues in
+// the background.
 func (s *Stack) Configure(words []string, timeout time.Duration) error {
 	s.mu.Lock()
 	links := slices.Clone(s.links)
 	s.mu.Unlock()
-	defer s.enableIPv6Later(links)
+	defer s.enableIPv6AfterDelay(links)
 	c, err := parseWords(words)
 	if err != nil {
 		return err
@@ -91,7 +94,7 @@ func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
 	}
 	s.mu.Unlock()
 	if l != nil && c.v6 != (c.method == methodOff) {
-		s.enableIPv6(l) // asked for, or all there is
+		s.enableIPv6(l) // asked for, or the only family
 	}
 	switch {
 	case l == nil || c.method == methodOff:
@@ -106,7 +109,7 @@ func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
 	s.notifyChanged()
 }
 
-// waitFor waits for the first leases.
+// waitFor waits for the first lease of each card.
 func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
 	if timeout <= 0 {
 		return nil
@@ -126,15 +129,22 @@ func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
 	}
 }
 
-// startDHCP runs a client for the card until Close.
+// startDHCP runs a client for the card until Close or RemoveNIC.
 func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	ctx, stop := context.WithCancel(context.Background())
+	run := &dhcpRun{stop, make(chan struct{})}
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Contains(s.links, l) || l.dhcp != nil {
+		stop()
+		return
+	}
+	l.dhcp = run
 	s.net.stop = append(s.net.stop, stop)
-	s.mu.Unlock()
 	leases.Add(1)
 	first := sync.OnceFunc(leases.Done)
 	go func() {
+		defer close(run.ended)
 		defer first()
 		c := newDHCPClient(s, l)
 		for ctx.Err() == nil {
@@ -145,7 +155,7 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 			s.applyLease(l, got, nil)
 			first()
 			if c.keep(ctx, got, server) == nil {
-				return // it lasts for ever
+				return // the lease does not expire
 			}
 			s.log(l.name, ": the lease of ", got.addr.String(), " is lost")
 			s.dropLease(l, got)
@@ -153,10 +163,10 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	}()
 }
 
-// applyLease configures the card; old is what it had, or nil.
+// applyLease configures the card; old is its previous lease, or nil.
 func (s *Stack) applyLease(l *Link, got, old *lease) {
 	if old != nil && old.addr == got.addr && slices.Equal(old.routers, got.routers) && slices.Equal(old.routes, got.routes) {
-		s.setLeased(got)
+		s.setLeased(l, got)
 		return
 	}
 	if old != nil {
@@ -172,13 +182,12 @@ func (s *Stack) applyLease(l *Link, got, old *lease) {
 	if len(got.routes) == 0 && len(got.routers) > 0 { // RFC 3442: classless routes replace the router
 		s.addDefaultRoute(l, got.routers[0])
 	}
-	s.setLeased(got)
+	s.setLeased(l, got)
 }
 
-func (s *Stack) setLeased(got *lease) {
+func (s *Stack) setLeased(l *Link, got *lease) {
 	s.mu.Lock()
-	s.net.leased = got.dns
-	s.net.search = got.search
+	s.net.leased, s.net.search, s.net.leasedOver = got.dns, got.search, l.id
 	if s.net.hostname == "" {
 		s.net.hostname = got.hostname
 	}
@@ -186,7 +195,7 @@ func (s *Stack) setLeased(got *lease) {
 	s.notifyChanged()
 }
 
-// dropLease takes the address and its IPv4 routes from the card.
+// dropLease removes the address and its IPv4 routes from the card.
 func (s *Stack) dropLease(l *Link, old *lease) {
 	s.stack.RemoveAddress(l.id, tcpipAddr(old.addr.Addr()))
 	s.stack.RemoveRoutes(func(r tcpip.Route) bool {
@@ -233,16 +242,16 @@ func (s *Stack) addRoute(l *Link, dst netip.Prefix, via netip.Addr) {
 	s.stack.AddRoute(r)
 }
 
-func (s *Stack) setAdvertisedDNS(a []netip.Addr) {
+func (s *Stack) setAdvertisedDNS(over tcpip.NICID, a []netip.Addr) {
 	s.mu.Lock()
-	s.net.advertised = a
+	s.net.advertised, s.net.advertisedOver = a, over
 	s.mu.Unlock()
 	s.notifyChanged()
 }
 
-func (s *Stack) setAdvertisedSearch(d []string) {
+func (s *Stack) setAdvertisedSearch(over tcpip.NICID, d []string) {
 	s.mu.Lock()
-	s.net.raSearch = nil
+	s.net.raSearch, s.net.raSearchOver = nil, over
 	for _, name := range d {
 		if t := domainText([]byte(name)); t != "" {
 			s.net.raSearch = append(s.net.raSearch, t)
@@ -252,8 +261,8 @@ func (s *Stack) setAdvertisedSearch(d []string) {
 	s.notifyChanged()
 }
 
-// OnChange installs f to be called after addresses, routes or DNS servers
-// changed, on any goroutine.
+// OnChange sets a function to be called after addresses, routes or DNS servers have changed,
+// on any goroutine.
 func (s *Stack) OnChange(f func()) {
 	s.mu.Lock()
 	s.net.changed = f
@@ -272,8 +281,8 @@ func (s *Stack) notifyChanged() {
 // maxNameservers is MAXNS of resolv.conf(5).
 const maxNameservers = 3
 
-// ResolvConf returns the contents of /etc/resolv.conf: what the command line
-// says, else the DHCP server, then the routers. Empty if nobody does.
+// ResolvConf returns the contents of /etc/resolv.conf: from the command line, or else from the
+// DHCP server, or else from router advertisements. It is empty without any of them.
 func (s *Stack) ResolvConf() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -293,14 +302,14 @@ func (s *Stack) ResolvConf() []byte {
 	return b
 }
 
-// Hostname returns the name that ip= or the DHCP server gave, or "".
+// Hostname returns the name from ip= or the DHCP server, or "".
 func (s *Stack) Hostname() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.net.hostname
 }
 
-// stopConfig ends the clients that keep leases alive.
+// stopConfig stops the clients that renew leases.
 func (s *Stack) stopConfig() {
 	s.mu.Lock()
 	stop := s.net.stop

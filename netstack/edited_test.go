@@ -7,14 +7,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
-// onEdited skips a test of what the images' copy of gVisor does and the module
-// does not. TestEditedStack of tools/internal/toolchain runs these tests.
+// onEdited skips a test of a feature that only the images' copy of gVisor has. TestEditedStack
+// of tools/internal/toolchain runs these tests.
 func onEdited(t *testing.T, s *Stack) {
 	t.Helper()
 	if !isEdited(s) {
@@ -32,9 +31,8 @@ func isEdited(s *Stack) bool {
 	return ok
 }
 
-// TestRFC9438HyStart: when HyStart has ended slow start, because acknowledgements come
-// for longer than half a round trip, the congestion window does not shrink without a
-// loss.
+// TestRFC9438HyStart: when HyStart has ended slow start, because acknowledgements take longer
+// than half a round trip to arrive, the congestion window does not shrink without a loss.
 func TestRFC9438HyStart(t *testing.T) {
 	for range 20 {
 		if endSlowStart(t) {
@@ -44,7 +42,7 @@ func TestRFC9438HyStart(t *testing.T) {
 	t.Error("segments were sent again each time, or HyStart has not ended slow start")
 }
 
-// endSlowStart is one try; false if nothing came of it.
+// endSlowStart is one attempt; false if HyStart did not end slow start.
 func endSlowStart(t *testing.T) (done bool) {
 	a, b, na, _ := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)
@@ -92,8 +90,8 @@ func tcpPayload(frame []byte) int {
 	return total - ip - int(frame[eth+ip+12]>>4)*4
 }
 
-// TestRFC1122DelayedAck: an answer carries the acknowledgement, what is not
-// answered is acknowledged after 40 ms, and then, at once.
+// TestRFC1122DelayedAck: an answer carries the acknowledgement. Data without an answer is
+// acknowledged after 40 ms, and after that at once.
 func TestRFC1122DelayedAck(t *testing.T) {
 	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)
@@ -111,15 +109,15 @@ func TestRFC1122DelayedAck(t *testing.T) {
 		read(t, server, answer)
 		writeAll(t, server, answer)
 		for n := 0; n < len(answer); {
-			got, errno := read(t, client, answer)
-			if errno != 0 || got == 0 {
-				t.Fatalf("read = %d, %v", got, errno)
+			got, e := read(t, client, answer)
+			if e != 0 || got == 0 {
+				t.Fatalf("read = %d, %v", got, e)
 			}
 			n += got
 		}
 	}
 	exchange()
-	time.Sleep(100 * time.Millisecond) // what belongs to the start
+	time.Sleep(100 * time.Millisecond) // the segments of the connection's start
 	for len(ack) > 0 {
 		<-ack
 	}
@@ -157,8 +155,8 @@ func TestRFC1122DelayedAck(t *testing.T) {
 	}
 }
 
-// TestRFC1122SecondSegment: two full segments are acknowledged at once, also in
-// a conversation.
+// TestRFC1122SecondSegment: two full segments are acknowledged at once, also on a connection
+// with delayed acknowledgements.
 func TestRFC1122SecondSegment(t *testing.T) {
 	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)
@@ -205,7 +203,7 @@ func TestIPv6Delay(t *testing.T) {
 		{[]string{"ip=10.0.0.1/24", "ip6=auto"}, true},
 		{[]string{"ip=off"}, true},
 	} {
-		s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }, IPv6Delay: 300 * time.Millisecond})
+		s := New(Config{OnStack: func([]byte) bool { return false }, IPv6Delay: 300 * time.Millisecond})
 		t.Cleanup(s.Close)
 		onEdited(t, s)
 		card, _ := newWire(t, 64, NICInfo{})
@@ -216,8 +214,8 @@ func TestIPv6Delay(t *testing.T) {
 			}
 			return false
 		})
-		if _, errno := s.AddNIC(card, "eth0"); errno != 0 {
-			t.Fatal(errno)
+		if _, e := s.AddNIC(card, "eth0"); e != 0 {
+			t.Fatal(e)
 		}
 		start := time.Now()
 		if err := s.Configure(tt.words, 0); err != nil {

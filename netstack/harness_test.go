@@ -6,15 +6,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// newStack makes a stack for a test; buffers of a hosted test never move.
+// newStack makes a stack for a test; no buffer is on a stack that moves.
 func newStack(t testing.TB) *Stack {
 	t.Helper()
-	s := New(Config{OnStack: func(unsafe.Pointer) bool { return false }})
+	s := New(Config{OnStack: func([]byte) bool { return false }})
 	t.Cleanup(s.Close)
 	return s
 }
@@ -53,35 +52,35 @@ type tester struct {
 
 func (h tester) socket(family, typ, proto int) kernel.Socket {
 	h.t.Helper()
-	k, errno := h.s.NewSocket(family, typ, proto)
-	if errno != 0 {
-		h.t.Fatalf("socket(%d, %d, %d) = %v", family, typ, proto, errno)
+	k, e := h.s.NewSocket(family, typ, proto)
+	if e != 0 {
+		h.t.Fatalf("socket(%d, %d, %d) = %v", family, typ, proto, e)
 	}
 	h.t.Cleanup(k.Release)
 	return k
 }
 
-func (h tester) ok(what string, errno syscall.Errno) {
+func (h tester) ok(what string, e syscall.Errno) {
 	h.t.Helper()
-	if errno != 0 {
-		h.t.Fatalf("%s: %v", what, errno)
+	if e != 0 {
+		h.t.Fatalf("%s: %v", what, e)
 	}
 }
 
 func (h tester) localAddr(k kernel.Socket) netip.AddrPort {
 	h.t.Helper()
 	var b [128]byte
-	n, errno := k.LocalAddr(b[:])
-	h.ok("getsockname", errno)
+	n, e := k.LocalAddr(b[:])
+	h.ok("getsockname", e)
 	return parseSockaddr(b[:n])
 }
 
-// hang is how long a test waits for what must come: TCP's retransmissions, which
-// double their delay, may be in between on a busy host.
+// hang is how long a test waits for an event: on a busy host, TCP's retransmissions, which
+// double their delay, may come first.
 const hang = time.Minute
 
-// wait blocks until k has one of the events; a waiter that is not told in
-// time is what these tests are for.
+// wait blocks until k has one of the events. It fails the test if the waiter is not notified in
+// time.
 func wait(t testing.TB, k kernel.File, want kernel.Events) {
 	t.Helper()
 	if !waited(k, want) {
@@ -110,13 +109,13 @@ func waited(k kernel.File, want kernel.Events) bool {
 	return true
 }
 
-// read blocks for data.
+// read blocks until there is data.
 func read(t testing.TB, k kernel.File, p []byte) (int, syscall.Errno) {
 	t.Helper()
 	for {
-		n, errno := k.Read(p, -1)
-		if errno != syscall.EAGAIN {
-			return n, errno
+		n, e := k.Read(p, -1)
+		if e != syscall.EAGAIN {
+			return n, e
 		}
 		wait(t, k, kernel.EventIn)
 	}
@@ -126,8 +125,8 @@ func read(t testing.TB, k kernel.File, p []byte) (int, syscall.Errno) {
 func writeAll(t testing.TB, k kernel.File, p []byte) {
 	t.Helper()
 	for len(p) > 0 {
-		n, errno := k.Write(p, -1)
-		switch errno {
+		n, e := k.Write(p, -1)
+		switch e {
 		case 0:
 			p = p[n:]
 		case syscall.EAGAIN:
@@ -136,25 +135,25 @@ func writeAll(t testing.TB, k kernel.File, p []byte) {
 				return
 			}
 		default:
-			t.Errorf("write: %v", errno)
+			t.Errorf("write: %v", e)
 			return
 		}
 	}
 }
 
-// accept blocks for a connection.
+// accept blocks until there is a connection.
 func accept(t testing.TB, l kernel.Socket) kernel.Socket {
 	t.Helper()
 	for {
-		c, errno := l.Accept()
-		switch errno {
+		c, e := l.Accept()
+		switch e {
 		case 0:
 			t.Cleanup(c.Release)
 			return c
 		case syscall.EAGAIN:
 			wait(t, l, kernel.EventIn)
 		default:
-			t.Fatalf("accept: %v", errno)
+			t.Fatalf("accept: %v", e)
 		}
 	}
 }
@@ -162,8 +161,8 @@ func accept(t testing.TB, l kernel.Socket) kernel.Socket {
 func soError(t testing.TB, k kernel.Socket) syscall.Errno {
 	t.Helper()
 	var b [4]byte
-	if _, errno := k.GetOption(syscall.SOL_SOCKET, syscall.SO_ERROR, b[:]); errno != 0 {
-		t.Fatalf("SO_ERROR: %v", errno)
+	if _, e := k.GetOption(syscall.SOL_SOCKET, syscall.SO_ERROR, b[:]); e != 0 {
+		t.Fatalf("SO_ERROR: %v", e)
 	}
 	return syscall.Errno(binary.NativeEndian.Uint32(b[:]))
 }
@@ -171,9 +170,9 @@ func soError(t testing.TB, k kernel.Socket) syscall.Errno {
 // connectTo connects as package net does: start, wait, SO_ERROR.
 func connectTo(t testing.TB, k kernel.Socket, to netip.AddrPort) syscall.Errno {
 	t.Helper()
-	errno := k.Connect(sockaddr(to))
-	if errno != syscall.EINPROGRESS {
-		return errno
+	e := k.Connect(sockaddr(to))
+	if e != syscall.EINPROGRESS {
+		return e
 	}
 	wait(t, k, kernel.EventOut)
 	return soError(t, k)
@@ -186,8 +185,8 @@ func (h tester) pair(family int, addr string) (client, server kernel.Socket) {
 	h.ok("bind", l.Bind(sockaddr(addrPort(addr))))
 	h.ok("listen", l.Listen(16))
 	client = h.socket(family, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(h.t, client, h.localAddr(l)); errno != 0 {
-		h.t.Fatalf("connect: %v", errno)
+	if e := connectTo(h.t, client, h.localAddr(l)); e != 0 {
+		h.t.Fatalf("connect: %v", e)
 	}
 	return client, accept(h.t, l)
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// TestIdle holds the promise that an idle machine does nothing: with an
-// address, a listener and an idle connection no frame leaves.
+// TestIdle checks that an idle machine does nothing: with an address, a listener and an idle
+// connection it sends no frame.
 func TestIdle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits 4 s")
@@ -22,7 +22,7 @@ func TestIdle(t *testing.T) {
 	a, b, na, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	x, y := across(t, a, b, syscall.AF_INET, "10.0.0.2:80")
 	bulk(t, x, y, 10000)
-	time.Sleep(time.Second) // the last acknowledgements, the listener reports
+	time.Sleep(time.Second) // for the last acknowledgements and the listener reports
 	var frames atomic.Int64
 	count := func(*Frame, []byte) bool { frames.Add(1); return true }
 	na.watch(count)
@@ -66,8 +66,8 @@ func TestIoctl(t *testing.T) {
 		var args kernel.Args
 		args.N[2] = uintptr(unsafe.Pointer(&b[0]))
 		args.P[2] = unsafe.Pointer(&b[0])
-		_, errno := k.(kernel.Ioctler).Ioctl(req, args)
-		return errno
+		_, e := k.(kernel.Ioctler).Ioctl(req, args)
+		return e
 	}
 	r := make([]byte, ifreqSize)
 	copy(r, "eth0")
@@ -89,11 +89,11 @@ func TestIoctl(t *testing.T) {
 		t.Errorf("name of 1 = %q; want lo", cString(r[:16]))
 	}
 	copy(r, "nosuch0\x00")
-	if errno := do(siocGIfIndex, r); errno != syscall.ENODEV {
-		t.Errorf("SIOCGIFINDEX of nosuch0 = %v; want ENODEV", errno)
+	if e := do(siocGIfIndex, r); e != syscall.ENODEV {
+		t.Errorf("SIOCGIFINDEX of nosuch0 = %v; want ENODEV", e)
 	}
-	if errno := do(0x1234, r); errno != syscall.ENOTTY {
-		t.Errorf("unknown ioctl = %v; want ENOTTY", errno)
+	if e := do(0x1234, r); e != syscall.ENOTTY {
+		t.Errorf("unknown ioctl = %v; want ENOTTY", e)
 	}
 	conf, list := make([]byte, 16), make([]byte, 10*ifreqSize)
 	binary.NativeEndian.PutUint32(conf, uint32(len(list)))

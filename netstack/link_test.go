@@ -9,7 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// bulk sends n bytes each way's worth over a connection and compares.
+// bulk sends n bytes over a connection and compares them.
 func bulk(t *testing.T, from, to kernel.Socket, n int) {
 	t.Helper()
 	want := make([]byte, n)
@@ -20,9 +20,9 @@ func bulk(t *testing.T, from, to kernel.Socket, n int) {
 	var got []byte
 	buf := make([]byte, 32<<10)
 	for len(got) < n {
-		m, errno := read(t, to, buf)
-		if errno != 0 || m == 0 {
-			t.Fatalf("read = %d, %v after %d bytes", m, errno, len(got))
+		m, e := read(t, to, buf)
+		if e != 0 || m == 0 {
+			t.Fatalf("read = %d, %v after %d bytes", m, e, len(got))
 		}
 		got = append(got, buf[:m]...)
 	}
@@ -96,7 +96,7 @@ func TestReceiveRejectsLies(t *testing.T) {
 		}
 	}
 	l.Receive(nil, 0, 60, false)
-	// A frame of junk to us, of every type that the stack parses.
+	// Frames of junk to this station, of every type that the stack parses.
 	for _, typ := range [][2]byte{{8, 0}, {8, 6}, {0x86, 0xdd}, {0xff, 0xff}} {
 		for n := 14; n < 120; n++ {
 			p := bufs[0].Bytes()
@@ -126,19 +126,19 @@ func TestCorruptChecksumIsDropped(t *testing.T) {
 	writeAll(t, c, []byte("bad"))
 	writeAll(t, c, []byte("good"))
 	buf := make([]byte, 16)
-	if n, errno := read(t, srv, buf); errno != 0 || string(buf[:n]) != "good" {
-		t.Fatalf("read = %q, %v; want only the intact datagram", buf[:n], errno)
+	if n, e := read(t, srv, buf); e != 0 || string(buf[:n]) != "good" {
+		t.Fatalf("read = %q, %v; want only the intact datagram", buf[:n], e)
 	}
 }
 
 func TestHostUnreachable(t *testing.T) {
 	a, _, _, _ := wiredPair(t, 16, NICInfo{})
 	c := a.socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, c, addrPort("10.0.0.77:80")); errno != syscall.EHOSTUNREACH {
-		t.Errorf("connect to an absent neighbour = %v; want EHOSTUNREACH", errno)
+	if e := connectTo(t, c, addrPort("10.0.0.77:80")); e != syscall.EHOSTUNREACH {
+		t.Errorf("connect to an absent neighbour = %v; want EHOSTUNREACH", e)
 	}
 	c = a.socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, c, addrPort("192.0.2.1:80")); errno != syscall.ENETUNREACH {
-		t.Errorf("connect without a route = %v; want ENETUNREACH", errno)
+	if e := connectTo(t, c, addrPort("192.0.2.1:80")); e != syscall.ENETUNREACH {
+		t.Errorf("connect without a route = %v; want ENETUNREACH", e)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// linuxSocket is the host's socket behind the same interface as ours, so that
-// one test can run on both and compare.
+// linuxSocket is a socket of the host with the interface of this package's sockets, so that one
+// test can run on both and compare.
 type linuxSocket struct {
-	kernel.Socket // nil: methods not listed are not used
+	kernel.Socket // nil: methods that are not defined below are not used
 	fd            int
 }
 
@@ -24,10 +24,10 @@ func newLinuxSocket(family, typ, protocol int) (kernel.Socket, syscall.Errno) {
 
 func ptr(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }
 
-func (k *linuxSocket) call(nr uintptr, a, b, c, d, e uintptr) (int, syscall.Errno) {
-	n, _, errno := syscall.Syscall6(nr, uintptr(k.fd), a, b, c, d, e)
-	if errno != 0 {
-		return 0, errno
+func (k *linuxSocket) call(nr uintptr, a, b, c, d, f uintptr) (int, syscall.Errno) {
+	n, _, e := syscall.Syscall6(nr, uintptr(k.fd), a, b, c, d, f)
+	if e != 0 {
+		return 0, e
 	}
 	return int(n), 0
 }
@@ -41,37 +41,37 @@ func (k *linuxSocket) Write(p []byte, _ int64) (int, syscall.Errno) {
 }
 
 func (k *linuxSocket) Bind(addr []byte) syscall.Errno {
-	_, errno := k.call(syscall.SYS_BIND, ptr(addr), uintptr(len(addr)), 0, 0, 0)
-	return errno
+	_, e := k.call(syscall.SYS_BIND, ptr(addr), uintptr(len(addr)), 0, 0, 0)
+	return e
 }
 
 func (k *linuxSocket) Connect(addr []byte) syscall.Errno {
-	_, errno := k.call(syscall.SYS_CONNECT, ptr(addr), uintptr(len(addr)), 0, 0, 0)
-	return errno
+	_, e := k.call(syscall.SYS_CONNECT, ptr(addr), uintptr(len(addr)), 0, 0, 0)
+	return e
 }
 
 func (k *linuxSocket) Listen(backlog int) syscall.Errno {
-	_, errno := k.call(syscall.SYS_LISTEN, uintptr(backlog), 0, 0, 0, 0)
-	return errno
+	_, e := k.call(syscall.SYS_LISTEN, uintptr(backlog), 0, 0, 0, 0)
+	return e
 }
 
 func (k *linuxSocket) Accept() (kernel.Socket, syscall.Errno) {
-	fd, errno := k.call(syscall.SYS_ACCEPT4, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
-	if errno != 0 {
-		return nil, errno
+	fd, e := k.call(syscall.SYS_ACCEPT4, 0, 0, syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0, 0)
+	if e != 0 {
+		return nil, e
 	}
 	return &linuxSocket{fd: fd}, 0
 }
 
 func (k *linuxSocket) Shutdown(how int) syscall.Errno {
-	_, errno := k.call(syscall.SYS_SHUTDOWN, uintptr(how), 0, 0, 0, 0)
-	return errno
+	_, e := k.call(syscall.SYS_SHUTDOWN, uintptr(how), 0, 0, 0, 0)
+	return e
 }
 
 func (k *linuxSocket) name(nr uintptr, dst []byte) (int, syscall.Errno) {
 	n := uint32(len(dst))
-	_, errno := k.call(nr, ptr(dst), uintptr(unsafe.Pointer(&n)), 0, 0, 0)
-	return int(n), errno
+	_, e := k.call(nr, ptr(dst), uintptr(unsafe.Pointer(&n)), 0, 0, 0)
+	return int(n), e
 }
 
 func (k *linuxSocket) LocalAddr(dst []byte) (int, syscall.Errno) {
@@ -83,15 +83,15 @@ func (k *linuxSocket) PeerAddr(dst []byte) (int, syscall.Errno) {
 }
 
 func (k *linuxSocket) SetOption(level, name int, val []byte) syscall.Errno {
-	_, errno := k.call(syscall.SYS_SETSOCKOPT, uintptr(level), uintptr(name), ptr(val), uintptr(len(val)), 0)
-	return errno
+	_, e := k.call(syscall.SYS_SETSOCKOPT, uintptr(level), uintptr(name), ptr(val), uintptr(len(val)), 0)
+	return e
 }
 
 func (k *linuxSocket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 	n := uint32(len(dst))
-	_, errno := k.call(syscall.SYS_GETSOCKOPT, uintptr(level), uintptr(name), ptr(dst), uintptr(unsafe.Pointer(&n)), 0)
-	if errno != 0 {
-		return 0, errno
+	_, e := k.call(syscall.SYS_GETSOCKOPT, uintptr(level), uintptr(name), ptr(dst), uintptr(unsafe.Pointer(&n)), 0)
+	if e != 0 {
+		return 0, e
 	}
 	return int(n), 0
 }
@@ -122,9 +122,9 @@ func (k *linuxSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 func (k *linuxSocket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	var iov []syscall.Iovec
 	h := k.message(m, &iov)
-	n, errno := k.call(syscall.SYS_RECVMSG, uintptr(unsafe.Pointer(h)), uintptr(flags), 0, 0, 0)
+	n, e := k.call(syscall.SYS_RECVMSG, uintptr(unsafe.Pointer(h)), uintptr(flags), 0, 0, 0)
 	m.AddrLen, m.ControlLen, m.Flags = int(h.Namelen), int(h.Controllen), int(h.Flags)
-	return n, errno
+	return n, e
 }
 
 type pollFd struct {

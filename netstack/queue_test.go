@@ -12,14 +12,13 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// stuckNIC has a ring of a given size that nobody empties until release.
+// stuckNIC has a ring of a given size that stays full until release.
 type stuckNIC struct {
 	link  *Link
 	room  int
 	held  []*Frame
 	kicks int
-	// eager makes Send call TxReady from within, as a driver that notices
-	// completions there does.
+	// eager makes Send call TxReady, as a driver does that polls for completions there.
 	eager bool
 }
 
@@ -59,9 +58,9 @@ func writeFrame(l *Link) {
 func newStuckLink(t *testing.T, n *stuckNIC) *Link {
 	s := New(Config{DisableIPv6: true})
 	t.Cleanup(s.Close)
-	l, errno := s.AddNIC(n, "eth0")
-	if errno != 0 {
-		t.Fatal(errno)
+	l, e := s.AddNIC(n, "eth0")
+	if e != 0 {
+		t.Fatal(e)
 	}
 	n.release()
 	return l
@@ -96,7 +95,7 @@ func TestSpaceNoticedInsideSend(t *testing.T) {
 	writeFrame(l)
 	writeFrame(l)
 	n.eager = true
-	writeFrame(l) // full; Send frees the ring and says so while the queue's lock is held
+	writeFrame(l) // full; Send frees the ring and reports it while the queue's lock is held
 	if len(n.held) != 1 || l.tx.packets != 0 {
 		t.Errorf("%d frames in the ring, %d queued; want the third in the ring", len(n.held), l.tx.packets)
 	}
@@ -112,14 +111,14 @@ func TestLargeDatagrams(t *testing.T) {
 		b.ok("bind", srv.Bind(sockaddr(addrPort(c.to))))
 		for _, n := range []int{0, 1, 1472, 1473, 9000, 65000} {
 			want := bytes.Repeat([]byte{byte(n)}, n)
-			if got, errno := cl.Send(&kernel.Message{Buffers: [][]byte{want}, Addr: sockaddr(addrPort(c.to))}, 0); got != n || errno != 0 {
-				t.Fatalf("sendto %d bytes = %d, %v", n, got, errno)
+			if got, e := cl.Send(&kernel.Message{Buffers: [][]byte{want}, Addr: sockaddr(addrPort(c.to))}, 0); got != n || e != 0 {
+				t.Fatalf("sendto %d bytes = %d, %v", n, got, e)
 			}
 			wait(t, srv, kernel.EventIn)
 			m := kernel.Message{Buffers: [][]byte{make([]byte, 65536)}}
-			got, errno := srv.Receive(&m, 0)
-			if errno != 0 || !bytes.Equal(m.Buffers[0][:got], want) {
-				t.Errorf("%s: %d bytes arrived as %d, %v", c.to, n, got, errno)
+			got, e := srv.Receive(&m, 0)
+			if e != 0 || !bytes.Equal(m.Buffers[0][:got], want) {
+				t.Errorf("%s: %d bytes arrived as %d, %v", c.to, n, got, e)
 			}
 		}
 	}

@@ -21,11 +21,11 @@ func (k *datagramSocket) Read(p []byte, _ int64) (int, syscall.Errno) {
 	if len(p) == 0 {
 		return 0, 0
 	}
-	_, n, errno := k.receive(p, nil, tcpip.ReadOptions{})
-	return n, errno
+	_, n, e := k.receive(p, nil, tcpip.ReadOptions{})
+	return n, e
 }
 
-// receive takes one datagram; n is how much of it had room.
+// receive receives one datagram; n is how many bytes of it fit.
 func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions) (tcpip.ReadResult, int, syscall.Errno) {
 	dst := k.stack.newSink(p, more, true)
 	res, err := k.ep.Read(dst, opts)
@@ -75,15 +75,15 @@ func (k *datagramSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno)
 	var opts tcpip.WriteOptions
 	var to *tcpip.FullAddress
 	if len(m.Addr) != 0 {
-		a, errno := k.destination(m.Addr)
-		if errno != 0 {
-			return 0, errno
+		a, e := k.destination(m.Addr)
+		if e != 0 {
+			return 0, e
 		}
 		to = &a
 	}
 	if len(m.Control) != 0 {
-		if errno := k.parseControl(m.Control, &opts.ControlMessages); errno != 0 {
-			return 0, errno
+		if e := k.parseControl(m.Control, &opts.ControlMessages); e != 0 {
+			return 0, e
 		}
 	}
 	if len(m.Buffers) == 0 {
@@ -92,16 +92,16 @@ func (k *datagramSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno)
 	return k.send(m.Buffers[0], m.Buffers[1:], to, opts)
 }
 
-// destination reads the address of sendto(2). A UDP socket of AF_INET6 takes
-// an AF_INET address as well.
+// destination reads the address of sendto(2). A UDP socket of AF_INET6 also accepts an AF_INET
+// address.
 func (k *datagramSocket) destination(addr []byte) (tcpip.FullAddress, syscall.Errno) {
 	family := k.family
 	if got, _ := sockaddrFamily(addr); got == syscall.AF_INET && family == syscall.AF_INET6 {
 		family = got
 	}
-	a, errno := decodeSockaddr(family, addr)
-	if errno != 0 {
-		return a, errno
+	a, e := decodeSockaddr(family, addr)
+	if e != 0 {
+		return a, e
 	}
 	if a.Addr.Len() == 0 {
 		a.Addr = k.loopback()
@@ -109,7 +109,7 @@ func (k *datagramSocket) destination(addr []byte) (tcpip.FullAddress, syscall.Er
 	return a, k.reachable(a)
 }
 
-// loopback is where a datagram to the wildcard address goes.
+// loopback is the destination of a datagram to the wildcard address.
 func (k *datagramSocket) loopback() tcpip.Address {
 	if k.family == syscall.AF_INET {
 		return header.IPv4Loopback
@@ -132,9 +132,9 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 	if len(m.Buffers) != 0 {
 		first, more = m.Buffers[0], m.Buffers[1:]
 	}
-	res, n, errno := k.receive(first, more, opts)
-	if errno != 0 {
-		return 0, errno
+	res, n, e := k.receive(first, more, opts)
+	if e != 0 {
+		return 0, e
 	}
 	if m.Addr != nil && res.RemoteAddr.Addr.Len() != 0 {
 		m.AddrLen = encodeSockaddr(k.family, res.RemoteAddr, m.Addr)
@@ -151,18 +151,18 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 	return n, 0
 }
 
-// Connect implements kernel.Socket: it fixes the peer.
+// Connect implements kernel.Socket: it sets the peer.
 func (k *datagramSocket) Connect(addr []byte) syscall.Errno {
 	family, ok := sockaddrFamily(addr)
 	if ok && family == syscall.AF_UNSPEC {
 		return errnoOf(k.ep.Disconnect())
 	}
-	a, errno := decodeSockaddr(k.family, addr)
-	if errno != 0 {
-		return errno
+	a, e := decodeSockaddr(k.family, addr)
+	if e != 0 {
+		return e
 	}
-	if errno := k.reachable(a); errno != 0 {
-		return errno
+	if e := k.reachable(a); e != 0 {
+		return e
 	}
 	return errnoOf(k.ep.Connect(a))
 }

@@ -16,9 +16,9 @@ func (k *socket) setIPv6Option(name int, val []byte) syscall.Errno {
 	case mcastJoinGroup, mcastLeaveGroup:
 		return k.groupRequest(name == mcastJoinGroup, val)
 	}
-	v, errno := intOf(val)
-	if errno != 0 {
-		return errno
+	v, e := intOf(val)
+	if e != 0 {
+		return e
 	}
 	so := k.ep.SocketOptions()
 	on := v != 0

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -16,9 +15,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// wireNIC is a card whose cable ends in another wireNIC. It keeps the rules of
-// a virtio ring: a bounded number of frames, completions and receptions on
-// another goroutine.
+// wireNIC is a card whose cable ends in another wireNIC. It behaves like a virtio ring: a
+// bounded number of frames, completions and receptions on another goroutine.
 type wireNIC struct {
 	info NICInfo
 	link atomic.Pointer[Link]
@@ -27,8 +25,7 @@ type wireNIC struct {
 
 	mu   sync.Mutex
 	full bool
-	// seen is called with every frame sent, before it is delivered; false
-	// loses the frame.
+	// seen is called with every frame sent, before it is delivered; false drops the frame.
 	seen atomic.Pointer[func(f *Frame, data []byte) bool]
 	rx   []*RxBuffer
 	stop chan struct{}
@@ -46,7 +43,7 @@ func newWire(t testing.TB, ringSize int, info NICInfo) (a, b *wireNIC) {
 	return a, b
 }
 
-// watch installs f to see every frame.
+// watch makes f see every frame.
 func (n *wireNIC) watch(f func(f *Frame, data []byte) bool) { n.seen.Store(&f) }
 
 func (n *wireNIC) Info() NICInfo { return n.info }
@@ -129,18 +126,18 @@ func wiredPair(t testing.TB, ringSize int, info NICInfo) (a, b tester, na, nb *w
 
 func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b tester, na, nb *wireNIC) {
 	t.Helper()
-	cfg.OnStack = func(unsafe.Pointer) bool { return false }
+	cfg.OnStack = func([]byte) bool { return false }
 	na, nb = newWire(t, ringSize, info)
 	mk := func(n *wireNIC, last byte) tester {
 		s := New(cfg)
 		t.Cleanup(s.Close)
-		if !isEdited(s) { // its CUBIC can come to a stop: TestRFC9438HyStart
+		if !isEdited(s) { // its CUBIC can stall: TestRFC9438HyStart
 			reno := tcpip.CongestionControlOption("reno")
 			must(s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &reno))
 		}
-		l, errno := s.AddNIC(n, "eth0")
-		if errno != 0 {
-			t.Fatalf("AddNIC: %v", errno)
+		l, e := s.AddNIC(n, "eth0")
+		if e != 0 {
+			t.Fatalf("AddNIC: %v", e)
 		}
 		for _, p := range []string{"10.0.0.0/24", "fd00::/64"} {
 			prefix := netip.MustParsePrefix(p)
@@ -167,8 +164,8 @@ func across(t testing.TB, a, b tester, family int, server string) (client, srv k
 	b.ok("bind", l.Bind(sockaddr(addrPort(server))))
 	b.ok("listen", l.Listen(16))
 	client = a.socket(family, syscall.SOCK_STREAM, 0)
-	if errno := connectTo(t, client, b.localAddr(l)); errno != 0 {
-		t.Fatalf("connect: %v", errno)
+	if e := connectTo(t, client, b.localAddr(l)); e != 0 {
+		t.Fatalf("connect: %v", e)
 	}
 	return client, accept(t, l)
 }

@@ -11,7 +11,7 @@ func Running() bool { return false }
 // on other systems.
 func Memory() (total, free uint64) { return 0, 0 }
 
-// CPUs returns the number of CPUs at work.
+// CPUs returns how many CPUs the program can use.
 func CPUs() int { return goruntime.NumCPU() }
 
 // CommandLine returns the command line as the VMM gave it; "" on other systems.
@@ -19,6 +19,8 @@ func CommandLine() string { return "" }
 
 // Devices returns the virtio devices; none on other systems.
 func Devices() []Device { return nil }
+
+func listNICs() []any { return nil }
 
 // PowerOff ends the machine; on other systems it returns ErrNotMachine.
 func PowerOff() error { return ErrNotMachine }

@@ -11,11 +11,19 @@ import (
 //go:linkname memory runtime/yolk/wiring.Memory
 func memory() (total, free uint64)
 
+//go:linkname cpus runtime/yolk/wiring.CPUs
+func cpus() int
+
 //go:linkname words runtime/yolk/wiring.CommandLine
 func words() string
 
 //go:linkname devices runtime/yolk/wiring/devices.List
 func devices() (types []uint32, locations []string)
+
+// listNICs returns the network cards: each is a machineNIC.
+//
+//go:linkname listNICs runtime/yolk/wiring/cards.List
+func listNICs() []any
 
 // Running reports whether the program runs on a yolk machine.
 func Running() bool { return true }
@@ -23,8 +31,8 @@ func Running() bool { return true }
 // Memory returns the RAM and the part of it that nothing uses, in bytes.
 func Memory() (total, free uint64) { return memory() }
 
-// CPUs returns the number of CPUs at work.
-func CPUs() int { return 1 }
+// CPUs returns how many CPUs the machine has.
+func CPUs() int { return cpus() }
 
 // CommandLine returns the command line as the VMM gave it.
 func CommandLine() string { return words() }
@@ -48,3 +56,6 @@ func PowerOff() error {
 	os.Exit(0)
 	return nil
 }
+
+// kinds names the device types of virtio 1.2 §5.
+var kinds = map[uint32]string{1: "net", 2: "block", 3: "console", 4: "entropy", 5: "balloon", 9: "9p", 19: "vsock"}

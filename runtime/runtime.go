@@ -20,6 +20,3 @@ type Device struct {
 	Kind     string // "net", "entropy", "block", ... or "type N" (virtio 1.2 §5)
 	Location string // such as "mmio 0xfeb00e00" or "pci 00:02.0"
 }
-
-// kinds names the device types of virtio 1.2 §5.
-var kinds = map[uint32]string{1: "net", 2: "block", 3: "console", 4: "entropy", 5: "balloon", 9: "9p", 19: "vsock"}

@@ -16,7 +16,7 @@ import (
 
 // tested are the examples that a test below boots; TestAllExamples holds the
 // list complete.
-var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true}
+var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true, "forward": true}
 
 func TestAllExamples(t *testing.T) {
 	dirs, err := os.ReadDir(filepath.Join(vm.Root(t), "examples"))
@@ -79,8 +79,8 @@ var memoryLine = regexp.MustCompile(`memory +(\d+) MiB`)
 
 func TestExampleMachine(t *testing.T) {
 	t.Parallel()
-	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-hostname", "seen"}, Target: "./examples/machine"})
-	wantOutput(t, got, 0, "hostname=seen", "CPUs     1")
+	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-smp", "3", "-hostname", "seen"}, Target: "./examples/machine"})
+	wantOutput(t, got, 0, "hostname=seen", "CPUs     3")
 	if m := memoryLine.FindStringSubmatch(got.Stdout); m == nil || len(m[1]) != 2 {
 		t.Errorf("console %q; want the RAM near 64 MiB", got.Stdout)
 	}

@@ -215,7 +215,7 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
-// An idle guest must leave the host's CPU alone (design D7).
+// An idle guest must leave the host's CPU alone: nothing polls.
 func TestIdleGuestSleeps(t *testing.T) {
 	m := startServe(t)
 	time.Sleep(2 * time.Second) // the runtime's background work settles

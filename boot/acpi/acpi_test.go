@@ -14,10 +14,9 @@ import (
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 )
 
-// A dump holds the tables of a machine: records of an address (8 bytes), a
-// length (4 bytes) and the bytes there; the first is the root pointer. Those in
-// testdata were read from QEMU 7.2 with the monitor's pmemsave after the
-// firmware had run:
+// A dump has the tables of a machine: records of an address (8 bytes), a length (4 bytes) and
+// the bytes there; the first is the root pointer. The dumps in testdata were read from QEMU 7.2
+// with the monitor's pmemsave after the firmware had run:
 //
 //	q35           -machine q35 -smp 2 -nic none
 //	pc            -machine pc -smp 1 -nic none
@@ -58,7 +57,7 @@ func (d dump) memory(addr uint64, n int) []byte {
 	return nil
 }
 
-// find returns a table to spoil.
+// find returns a table, to be damaged.
 func (d dump) find(signature string) []byte {
 	for _, r := range d {
 		if bytes.HasPrefix(r.data, []byte(signature)) {
@@ -68,7 +67,7 @@ func (d dump) find(signature string) []byte {
 	return nil
 }
 
-// fix makes a table's checksum right.
+// fix corrects a table's checksum.
 func fix(table []byte) {
 	table[9] = 0
 	s := byte(0)
@@ -79,7 +78,6 @@ func fix(table []byte) {
 }
 
 var (
-	cpus     = []acpi.CPU{{APICID: 0, UID: 0, Enabled: true}, {APICID: 1, UID: 1, Enabled: true}}
 	ioapic   = []acpi.IOAPIC{{ID: 0, Address: 0xfec00000}}
 	ioapics  = []acpi.IOAPIC{{ID: 0, Address: 0xfec00000}, {ID: 1, Address: 0xfec10000, GSIBase: 24}}
 	isa      = []acpi.Override{{IRQ: 0, GSI: 2}, {IRQ: 5, GSI: 5, Level: true}, {IRQ: 9, GSI: 9, Level: true}, {IRQ: 10, GSI: 10, Level: true}, {IRQ: 11, GSI: 11, Level: true}}
@@ -94,62 +92,60 @@ var (
 )
 
 var machines = map[string]acpi.Info{
-	"q35": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus, IOAPICs: ioapic, Overrides: isa,
+	"q35": {IOAPICs: ioapic, Overrides: isa,
 		ECAM: []acpi.ECAM{{Base: 0xb0000000, EndBus: 255}}, PowerOff: pm1,
 		Reset: acpi.Write{Space: acpi.SpaceIO, Address: 0xcf9, Width: 8, Value: 15}, HasReset: true, Button: &button},
-	"pc": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus[:1], IOAPICs: ioapic, Overrides: isa, PowerOff: pm1, Button: &button4},
-	"microvm": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus, IOAPICs: ioapics, PowerOff: ged,
+	"pc": {IOAPICs: ioapic, Overrides: isa, PowerOff: pm1, Button: &button4},
+	"microvm": {IOAPICs: ioapics, PowerOff: ged,
 		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23, slot22}, Events: events},
-	"microvm-pcie": {LocalAPIC: 0xfee00000, Has8259: true, CPUs: cpus[:1], IOAPICs: ioapics, PowerOff: ged,
+	"microvm-pcie": {IOAPICs: ioapics, PowerOff: ged,
 		Reset: gedReset, HasReset: true, Virtio: []acpi.VirtioMMIO{slot23}, Events: events},
 }
 
 func TestParse(t *testing.T) {
 	for name, want := range machines {
 		d := load(t, name)
-		for _, rsdp := range []uint64{d[0].addr, 0} {
-			got, err := acpi.Parse(rsdp, d.memory)
-			if err != nil {
-				t.Errorf("%s: Parse(%#x) = %v", name, rsdp, err)
-			}
-			if diff := cmp.Diff(&want, got); diff != "" {
-				t.Errorf("%s: Parse(%#x) differs (-want +got):\n%s", name, rsdp, diff)
-			}
+		got, err := acpi.Parse(d[0].addr, d.memory)
+		if err != nil {
+			t.Errorf("%s: Parse = %v", name, err)
+		}
+		if diff := cmp.Diff(&want, got); diff != "" {
+			t.Errorf("%s: Parse differs (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-// What is broken is reported; what is not is still used.
+// Broken tables are reported, and the others are still used.
 func TestParseBroken(t *testing.T) {
 	put32 := binary.LittleEndian.PutUint32
 	tests := []struct {
 		name  string
 		spoil func(d dump)
 		want  error
-		cpus  int
-		off   int // writes to power off
+		isa   int // number of ISA interrupts
+		off   int // number of writes to power off
 	}{
-		{"intact", func(d dump) {}, nil, 2, 1},
+		{"intact", func(d dump) {}, nil, 5, 1},
 		{"no RSDP", func(d dump) { d[0].data[0] = 'X' }, acpi.ErrNoRSDP, 0, 0},
 		{"RSDP checksum", func(d dump) { d[0].data[8]++ }, acpi.ErrNoRSDP, 0, 0},
 		{"root table elsewhere", func(d dump) { put32(d[0].data[16:], 0xfffffff0); d[0].data[8] = 0; d[0].data[8] = -sum(d[0].data) }, acpi.ErrRoot, 0, 0},
 		{"root table checksum", func(d dump) { d.find("RSDT")[9]++ }, acpi.ErrRoot, 0, 0},
 		{"root table too long", func(d dump) { put32(d.find("RSDT")[4:], 1<<31) }, acpi.ErrRoot, 0, 0},
 		{"root table too short", func(d dump) { put32(d.find("RSDT")[4:], 8) }, acpi.ErrRoot, 0, 0},
-		{"table elsewhere", func(d dump) { r := d.find("RSDT"); put32(r[36+12:], 4); fix(r) }, acpi.ErrTable, 2, 1},
+		{"table elsewhere", func(d dump) { r := d.find("RSDT"); put32(r[36+12:], 4); fix(r) }, acpi.ErrTable, 5, 1},
 		{"MADT checksum", func(d dump) { d.find("APIC")[40]++ }, acpi.ErrTable, 0, 1},
-		{"MADT entry of length 0", func(d dump) { m := d.find("APIC"); m[53] = 0; fix(m) }, acpi.ErrMADT, 1, 1},
-		{"MADT entry beyond the end", func(d dump) { m := d.find("APIC"); m[53] = 255; fix(m) }, acpi.ErrMADT, 1, 1},
-		{"MADT entry too short", func(d dump) { m := d.find("APIC"); m[45] = 2; m[47] = 6; fix(m) }, acpi.ErrMADT, 1, 1},
-		{"FADT length", func(d dump) { f := d.find("FACP"); put32(f[4:], 100); fix(f[:100]) }, acpi.ErrFADT, 2, 0},
-		{"DSDT elsewhere", func(d dump) { f := d.find("FACP"); put32(f[40:], 0); put32(f[140:], 0); fix(f) }, acpi.ErrNoDSDT, 2, 0},
-		{"DSDT checksum", func(d dump) { d.find("DSDT")[100]++ }, acpi.ErrNoDSDT, 2, 0},
+		{"MADT entry of length 0", func(d dump) { m := d.find("APIC"); m[83] = 0; fix(m) }, acpi.ErrMADT, 1, 1},
+		{"MADT entry beyond the end", func(d dump) { m := d.find("APIC"); m[83] = 255; fix(m) }, acpi.ErrMADT, 1, 1},
+		{"MADT entry too short", func(d dump) { m := d.find("APIC"); m[83] = 6; fix(m) }, acpi.ErrMADT, 1, 1},
+		{"FADT length", func(d dump) { f := d.find("FACP"); put32(f[4:], 100); fix(f[:100]) }, acpi.ErrFADT, 5, 0},
+		{"DSDT elsewhere", func(d dump) { f := d.find("FACP"); put32(f[40:], 0); put32(f[140:], 0); fix(f) }, acpi.ErrNoDSDT, 5, 0},
+		{"DSDT checksum", func(d dump) { d.find("DSDT")[100]++ }, acpi.ErrNoDSDT, 5, 0},
 		{"DSDT without S5", func(d dump) {
 			t := d.find("DSDT")
 			t[bytes.Index(t, []byte("_S5_"))] = 'X'
 			fix(t)
-		}, nil, 2, 0},
-		{"MCFG buses reversed", func(d dump) { m := d.find("MCFG"); m[54], m[55] = 9, 8; fix(m) }, acpi.ErrMCFG, 2, 1},
+		}, nil, 5, 0},
+		{"MCFG buses reversed", func(d dump) { m := d.find("MCFG"); m[54], m[55] = 9, 8; fix(m) }, acpi.ErrMCFG, 5, 1},
 	}
 	for _, tt := range tests {
 		d := load(t, "q35")
@@ -158,9 +154,9 @@ func TestParseBroken(t *testing.T) {
 		if !errors.Is(err, tt.want) {
 			t.Errorf("%s: Parse = %v; want %v", tt.name, err, tt.want)
 		}
-		if len(got.CPUs) != tt.cpus || len(got.PowerOff) != tt.off {
-			t.Errorf("%s: %d CPUs, %d writes to power off; want %d, %d",
-				tt.name, len(got.CPUs), len(got.PowerOff), tt.cpus, tt.off)
+		if len(got.Overrides) != tt.isa || len(got.PowerOff) != tt.off {
+			t.Errorf("%s: %d ISA interrupts, %d writes to power off; want %d, %d",
+				tt.name, len(got.Overrides), len(got.PowerOff), tt.isa, tt.off)
 		}
 	}
 }
@@ -178,7 +174,7 @@ func TestNoTables(t *testing.T) {
 	}
 }
 
-// table makes a table with a right checksum.
+// table makes a table with a correct checksum.
 func table(signature string, body []byte) []byte {
 	t := append([]byte(signature), make([]byte, 32)...)
 	t = append(t, body...)
@@ -186,6 +182,9 @@ func table(signature string, body []byte) []byte {
 	fix(t)
 	return t
 }
+
+// rsdpAt is where machine has the root pointer.
+const rsdpAt = 0xe0010
 
 // machine makes memory with the given MADT entries and DSDT.
 func machine(madt, aml []byte) acpi.Memory {
@@ -197,7 +196,7 @@ func machine(madt, aml []byte) acpi.Memory {
 	rsdp := append([]byte("RSD PTR \x00test  \x00"), 0, 0x10, 0, 0)
 	rsdp[8] = -sum(rsdp)
 	return dump{
-		{0xe0010, rsdp},
+		{rsdpAt, rsdp},
 		{0x1000, table("RSDT", root)},
 		{0x2000, table("APIC", append(make([]byte, 8), madt...))},
 		{0x3000, table("FACP", fadt)},
@@ -205,19 +204,17 @@ func machine(madt, aml []byte) acpi.Memory {
 	}.memory
 }
 
-// §5.2.12: processors by x2APIC, absent ones, and a 64-bit local APIC address.
+// §5.2.12: entries that are not about interrupts are ignored.
 func TestMADTEntries(t *testing.T) {
-	got, err := acpi.Parse(0, machine([]byte{
-		0, 8, 7, 3, 0, 0, 0, 0, // neither enabled nor online capable
-		0, 8, 7, 4, 2, 0, 0, 0, // online capable
-		0, 8, 7, 255, 1, 0, 0, 0, // no APIC
+	got, err := acpi.Parse(rsdpAt, machine([]byte{
+		0, 8, 7, 3, 1, 0, 0, 0,
 		9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0,
 		2, 10, 0, 9, 20, 0, 0, 0, 0xf, 0,
-		5, 12, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0,
+		1, 12, 3, 0, 0, 0, 0xc1, 0xfe, 24, 0, 0, 0,
 		200, 3, 0, // of a later version
 	}, nil))
-	want := &acpi.Info{LocalAPIC: 2 << 32,
-		CPUs:      []acpi.CPU{{APICID: 4, UID: 7}, {APICID: 256, UID: 9, Enabled: true}},
+	want := &acpi.Info{
+		IOAPICs:   []acpi.IOAPIC{{ID: 3, Address: 0xfec10000, GSIBase: 24}},
 		Overrides: []acpi.Override{{IRQ: 9, GSI: 20, Level: true, ActiveLow: true}}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("Parse = %v, differs (-want +got):\n%s", err, diff)
@@ -237,7 +234,7 @@ func TestS5(t *testing.T) {
 		"\x08_S5_\x08\x08_S5_\x12\x04\x02\x00\x00":         {0, 0},
 		"\x08_S5_\x12\x09\x02\x0c\x03\x00\x00\x00\xff\x00": {3, 7},
 	} {
-		got, err := acpi.Parse(0, machine(nil, []byte(aml)))
+		got, err := acpi.Parse(rsdpAt, machine(nil, []byte(aml)))
 		var typs []uint32
 		for i, w := range got.PowerOff {
 			if w.Address != uint64(0x604+0x100*i) || w.Value&^(7<<10) != 1<<13 {
@@ -251,7 +248,7 @@ func TestS5(t *testing.T) {
 	}
 }
 
-// device encodes a device with a resource template and what else it has.
+// device encodes a device with a resource template and more objects.
 func device(hid, crs string, more ...string) string {
 	crs = "\x0a" + string(rune(len(crs))) + crs
 	body := "VR00\x08_HID\x0d" + hid + "\x00\x08_CRS\x11" + string(rune(len(crs)+1)) + crs + strings.Join(more, "")
@@ -284,15 +281,15 @@ func TestVirtioDevices(t *testing.T) {
 			zeros(16)+"\x00\x10\x00\x00\x00\x00\x00\x00"+irq+end),
 			[]acpi.VirtioMMIO{{Address: 8 << 32, Size: 4096, GSI: 33, ActiveLow: true}}},
 	} {
-		got, err := acpi.Parse(0, machine(nil, []byte(tt.aml)))
+		got, err := acpi.Parse(rsdpAt, machine(nil, []byte(tt.aml)))
 		if diff := cmp.Diff(tt.want, got.Virtio); diff != "" || err != nil {
 			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
 		}
 	}
 }
 
-// A machine by other VMMs: paths instead of names, one byte of events, the bit
-// compared in a condition of its own, and the _HID as a number.
+// Tables of other VMMs have paths instead of names, one byte of events, the bit compared in a
+// separate condition, and the _HID as a number.
 func TestEventDevice(t *testing.T) {
 	method := func(bits string) string {
 		return "\x14\x20_EVT\x09\x70GDAT\x60\x7b\x60\x0a\x08\x61\xa0\x12\x93\x61" + bits + "\x86\\._SB_PBTN\x0a\x80"
@@ -319,14 +316,14 @@ func TestEventDevice(t *testing.T) {
 		{"register in I/O space", button + device("ACPI0013", irq+end, "\x5b\x80GDST\x01\x0b\x00\x06\x01", method("\x0a\x08")), nil},
 		{"another device", button + device("ACPI0014", irq+end, region, method("\x0a\x08")), nil},
 	} {
-		got, err := acpi.Parse(0, machine(nil, []byte(tt.aml)))
+		got, err := acpi.Parse(rsdpAt, machine(nil, []byte(tt.aml)))
 		if diff := cmp.Diff(tt.want, got.Events); diff != "" || err != nil {
 			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
 		}
 	}
 }
 
-// §5.2.9: which fields make a power button.
+// §5.2.9: the fields that describe a power button.
 func TestFixedButton(t *testing.T) {
 	put16, put32 := binary.LittleEndian.PutUint16, binary.LittleEndian.PutUint32
 	for _, tt := range []struct {
@@ -377,8 +374,8 @@ func TestGSI(t *testing.T) {
 
 func zeros(n int) string { return string(make([]byte, n)) }
 
-// FuzzTables reads any tables; checksums are made right, so that the fuzzer
-// gets beyond them.
+// FuzzTables reads any tables; their checksums are corrected, so that the fuzzer gets past
+// them.
 func FuzzTables(f *testing.F) {
 	for name := range machines {
 		b, err := os.ReadFile(filepath.Join("testdata", name+".acpi"))

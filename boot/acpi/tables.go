@@ -1,26 +1,24 @@
 package acpi
 
+import "github.com/yolk-unikernel/yolk/boot"
+
+// headerSize is the size of a table's header (§5.2.6).
+const headerSize = 36
+
 // madt reads the multiple APIC description table (§5.2.12).
 func (p *parser) madt(t []byte) {
-	if len(t) < 44 {
-		p.fail(ErrMADT)
-		return
+	entries := boot.MADT(t)
+	e, rest, ok := boot.CutEntry(entries)
+	for ; ok; e, rest, ok = boot.CutEntry(rest) {
+		p.madtEntry(e[0], e)
 	}
-	p.info.LocalAPIC = uint64(le32(t[36:]))
-	p.info.Has8259 = t[40]&1 != 0 // PCAT_COMPAT
-	for t = t[44:]; len(t) > 0; {
-		if len(t) < 2 || t[1] < 2 || int(t[1]) > len(t) {
-			p.fail(ErrMADT)
-			return
-		}
-		n := int(t[1])
-		p.madtEntry(t[0], t[:n:n])
-		t = t[n:]
+	if entries == nil || len(rest) > 0 {
+		p.fail(ErrMADT)
 	}
 }
 
-// madtLengths are the sizes of the entries that are used, by type.
-var madtLengths = [...]uint8{0: 8, 1: 12, 2: 10, 5: 12, 9: 16}
+// madtLengths are the sizes, by type, of the entries that are used.
+var madtLengths = [...]uint8{1: 12, 2: 10}
 
 func (p *parser) madtEntry(typ uint8, e []byte) {
 	if int(typ) >= len(madtLengths) || madtLengths[typ] == 0 {
@@ -32,28 +30,12 @@ func (p *parser) madtEntry(typ uint8, e []byte) {
 	}
 	info := p.info
 	switch typ {
-	case 0: // local APIC; identifier 255 means that there is none
-		if e[3] != 0xff {
-			p.cpu(CPU{APICID: uint32(e[3]), UID: uint32(e[2])}, le32(e[4:]))
-		}
 	case 1: // I/O APIC
 		info.IOAPICs = append(info.IOAPICs, IOAPIC{e[2], uint64(le32(e[4:])), le32(e[8:])})
 	case 2: // interrupt source override, of ISA interrupts
 		flags := le16(e[8:])
 		info.Overrides = append(info.Overrides, Override{
 			IRQ: e[3], GSI: le32(e[4:]), ActiveLow: flags&3 == 3, Level: flags>>2&3 == 3})
-	case 5: // local APIC address override
-		info.LocalAPIC = le64(e[4:])
-	case 9: // x2APIC
-		p.cpu(CPU{APICID: le32(e[4:]), UID: le32(e[12:])}, le32(e[8:]))
-	}
-}
-
-// cpu adds a CPU by its flags (table 5.22): bit 0 enabled, bit 1 online
-// capable. A VMM lists places for CPUs to come with neither.
-func (p *parser) cpu(c CPU, flags uint32) {
-	if c.Enabled = flags&1 != 0; flags&3 != 0 {
-		p.info.CPUs = append(p.info.CPUs, c)
 	}
 }
 
@@ -117,8 +99,8 @@ func (p *parser) fadt(t []byte) {
 	if len(t) >= fadtXDSDT+8 && le64(t[fadtXDSDT:]) != 0 {
 		dsdt = le64(t[fadtXDSDT:])
 	}
-	sig, aml := p.load(dsdt)
-	if sig != "DSDT" {
+	aml := boot.Table(dsdt, p.mem)
+	if aml == nil || string(aml[:4]) != "DSDT" {
 		p.fail(ErrNoDSDT)
 		return
 	}
@@ -138,8 +120,8 @@ func (p *parser) fadt(t []byte) {
 	}
 }
 
-// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to
-// 12, SLP_EN in bit 13 (§4.8.3.2.1).
+// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to 12, SLP_EN in bit
+// 13 (§4.8.3.2.1).
 func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
 	w := extended(t, off, xoff)
 	if w.Address == 0 {
@@ -160,8 +142,8 @@ func (p *parser) powerOffReduced(t []byte, typ uint8) {
 	}
 }
 
-// extended reads the address of a register of the fixed hardware from its
-// extended field, or else from the old one; it is 0 if the register is missing.
+// extended reads the address of a register of the fixed hardware from its extended field, or
+// else from the old field; it is 0 if the register does not exist.
 func extended(t []byte, off, xoff int) Write {
 	if w, ok := register(t, xoff); ok {
 		return w
@@ -169,8 +151,8 @@ func extended(t []byte, off, xoff int) Write {
 	return Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
 }
 
-// register reads a generic address structure (§5.2.3.2), if it is there and in
-// a space that can be written.
+// register reads a generic address structure (§5.2.3.2), if the table has it and its address
+// space can be written.
 func register(t []byte, off int) (Write, bool) {
 	if off+12 > len(t) {
 		return Write{}, false

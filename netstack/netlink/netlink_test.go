@@ -77,9 +77,9 @@ func linkBody(index int, attributes ...byte) []byte {
 
 func newSocket(t testing.TB) kernel.Socket {
 	t.Helper()
-	s, errno := New(machine{}, os.Getpid()).Socket(syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
-	if errno != 0 {
-		t.Fatal(errno)
+	s, e := New(machine{}, os.Getpid()).Socket(syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
+	if e != 0 {
+		t.Fatal(e)
 	}
 	return s
 }
@@ -89,19 +89,19 @@ func exchange(t testing.TB, s kernel.Socket, b []byte) [][]byte {
 	t.Helper()
 	var to [12]byte
 	n := formatAddr(to[:], 0, 0)
-	if n, errno := s.Send(&kernel.Message{Buffers: [][]byte{b[:2], b[2:]}, Addr: to[:n]}, 0); n != len(b) || errno != 0 {
-		t.Fatalf("Send = %d, %v", n, errno)
+	if n, e := s.Send(&kernel.Message{Buffers: [][]byte{b[:2], b[2:]}, Addr: to[:n]}, 0); n != len(b) || e != 0 {
+		t.Fatalf("Send = %d, %v", n, e)
 	}
 	var all [][]byte
 	for {
 		p := make([]byte, os.Getpagesize())
 		m := &kernel.Message{Buffers: [][]byte{p}, Addr: make([]byte, 128)}
-		n, errno := s.Receive(m, 0)
-		if errno == syscall.EAGAIN {
+		n, e := s.Receive(m, 0)
+		if e == syscall.EAGAIN {
 			return all
 		}
-		if errno != 0 || m.Flags != 0 || m.AddrLen != sockaddrSize {
-			t.Fatalf("Receive = %d, %v, flags %#x, address of %d bytes", n, errno, m.Flags, m.AddrLen)
+		if e != 0 || m.Flags != 0 || m.AddrLen != sockaddrSize {
+			t.Fatalf("Receive = %d, %v, flags %#x, address of %d bytes", n, e, m.Flags, m.AddrLen)
 		}
 		all = append(all, p[:n])
 	}
@@ -274,15 +274,15 @@ func TestUnreadAnswersAreBounded(t *testing.T) {
 	s := newSocket(t)
 	req := message(syscall.RTM_GETLINK, dump, []byte{0})
 	for range 1000 {
-		if _, errno := s.Write(req, 0); errno != 0 {
-			t.Fatal(errno)
+		if _, e := s.Write(req, 0); e != 0 {
+			t.Fatal(e)
 		}
 	}
-	if _, errno := s.Read(make([]byte, 4096), 0); errno != syscall.ENOBUFS {
-		t.Errorf("Read after an overrun = %v; want ENOBUFS", errno)
+	if _, e := s.Read(make([]byte, 4096), 0); e != syscall.ENOBUFS {
+		t.Errorf("Read after an overrun = %v; want ENOBUFS", e)
 	}
-	if n, errno := s.Read(make([]byte, 4096), 0); n == 0 || errno != 0 {
-		t.Errorf("the next Read = %d, %v; want the first answer", n, errno)
+	if n, e := s.Read(make([]byte, 4096), 0); n == 0 || e != 0 {
+		t.Errorf("the next Read = %d, %v; want the first answer", n, e)
 	}
 }
 
@@ -311,14 +311,14 @@ func TestFactory(t *testing.T) {
 		{syscall.SOCK_RAW, syscall.NETLINK_GENERIC, syscall.EPROTONOSUPPORT},
 		{syscall.SOCK_RAW, 4 /* NETLINK_SOCK_DIAG */, syscall.EPROTONOSUPPORT},
 	} {
-		if _, errno := f.Socket(c.typ, c.protocol); errno != c.want {
-			t.Errorf("Socket(%d, %d) = %v; want %v", c.typ, c.protocol, errno, c.want)
+		if _, e := f.Socket(c.typ, c.protocol); e != c.want {
+			t.Errorf("Socket(%d, %d) = %v; want %v", c.typ, c.protocol, e, c.want)
 		}
 	}
 }
 
-// hostLoopback is the host's loopback as a source, for the comparison with its
-// kernel.
+// hostLoopback is the host's loopback interface as a source, for the comparison with the
+// host's kernel.
 type hostLoopback struct {
 	machine
 	mtu int
@@ -345,8 +345,8 @@ func FuzzRequest(f *testing.F) {
 		s.Write(b, 0)
 		var p [64 << 10]byte
 		for {
-			n, errno := s.Read(p[:], 0)
-			if errno != 0 {
+			n, e := s.Read(p[:], 0)
+			if e != 0 {
 				return
 			}
 			if _, err := syscall.ParseNetlinkMessage(p[:n]); err != nil {
@@ -356,7 +356,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// NetlinkRIB's answers go to net.Interfaces; this is its parser's view.
+// The answers to NetlinkRIB go to net.Interfaces; this checks its parser's result.
 func TestNetInterfaceFlags(t *testing.T) {
 	got := messages(t, message(syscall.RTM_GETLINK, dump, []byte{0}))
 	flags := binary.NativeEndian.Uint32(got[0].Data[8:])

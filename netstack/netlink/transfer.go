@@ -15,8 +15,8 @@ func (s *socket) Write(p []byte, _ int64) (int, syscall.Errno) {
 
 // Read implements kernel.File.
 func (s *socket) Read(p []byte, _ int64) (int, syscall.Errno) {
-	b, errno := s.take(false)
-	return copy(p, b), errno
+	b, e := s.take(false)
+	return copy(p, b), e
 }
 
 // Send implements kernel.Socket.
@@ -37,18 +37,18 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 	defer s.mu.Unlock()
 	to := s.peer
 	if len(addr) > 0 {
-		var errno syscall.Errno
-		if to, _, errno = parseAddr(addr); errno != 0 {
-			return 0, errno
+		var e syscall.Errno
+		if to, _, e = parseAddr(addr); e != 0 {
+			return 0, e
 		}
 	}
-	if to != 0 { // another program's socket
+	if to != 0 { // a socket of another program
 		return 0, syscall.ECONNREFUSED
 	}
 	if len(b) == 0 {
 		return 0, syscall.ENODATA
 	}
-	if len(b) > s.sndbuf-32 { // Linux keeps 32 bytes for itself
+	if len(b) > s.sndbuf-32 { // Linux reserves 32 bytes
 		return 0, syscall.EMSGSIZE
 	}
 	if s.port == 0 {
@@ -74,8 +74,8 @@ func (s *socket) answer(r *request) {
 	}
 }
 
-// enqueue adds a datagram. What a reader leaves in its buffer for too long is
-// lost, and ENOBUFS tells it so: netlink(7).
+// enqueue adds a datagram. If the buffer is full the datagram is lost, and the reader gets
+// ENOBUFS: netlink(7).
 func (s *socket) enqueue(d []byte) {
 	ev := kernel.EventIn
 	if s.queued >= s.rcvbuf {
@@ -94,9 +94,9 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
-	b, errno := s.take(flags&syscall.MSG_PEEK != 0)
-	if errno != 0 {
-		return 0, errno
+	b, e := s.take(flags&syscall.MSG_PEEK != 0)
+	if e != 0 {
+		return 0, e
 	}
 	n := 0
 	for _, part := range m.Buffers {
@@ -114,13 +114,13 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	return n, 0
 }
 
-// take returns the first datagram; unless it only peeks, it removes it.
+// take returns the first datagram; unless peek is set, it removes the datagram.
 func (s *socket) take(peek bool) ([]byte, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if errno := s.err; errno != 0 {
+	if e := s.err; e != 0 {
 		s.err = 0
-		return nil, errno
+		return nil, e
 	}
 	if len(s.answers) == 0 {
 		return nil, syscall.EAGAIN

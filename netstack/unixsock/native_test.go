@@ -12,7 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// system is what a case needs of an operating system. Sockets do not block.
+// system are the calls of an operating system that a case needs. Sockets do not block.
 type system interface {
 	socket(typ, protocol int) (int, syscall.Errno)
 	pair(typ int) (int, int, syscall.Errno)
@@ -37,7 +37,7 @@ type ours struct {
 	sockets []kernel.Socket
 }
 
-// nodes is a file system that holds sockets only.
+// nodes is a file system that has only sockets.
 type nodes map[string]any
 
 func (n nodes) MakeSocketNode(path string, _ uint32, owner any) syscall.Errno {
@@ -67,9 +67,9 @@ func identity() syscall.Ucred {
 
 func newOurs() *ours { return &ours{family: New(nodes{}, identity)} }
 
-func (o *ours) add(s kernel.Socket, errno syscall.Errno) (int, syscall.Errno) {
-	if errno != 0 {
-		return -1, errno
+func (o *ours) add(s kernel.Socket, e syscall.Errno) (int, syscall.Errno) {
+	if e != 0 {
+		return -1, e
 	}
 	o.sockets = append(o.sockets, s)
 	return len(o.sockets) - 1, 0
@@ -80,10 +80,10 @@ func (o *ours) socket(typ, protocol int) (int, syscall.Errno) {
 }
 
 func (o *ours) pair(typ int) (int, int, syscall.Errno) {
-	a, b, errno := o.family.Pair(typ, 0)
-	x, _ := o.add(a, errno)
-	y, _ := o.add(b, errno)
-	return x, y, errno
+	a, b, e := o.family.Pair(typ, 0)
+	x, _ := o.add(a, e)
+	y, _ := o.add(b, e)
+	return x, y, e
 }
 
 func (o *ours) bind(fd int, addr []byte) syscall.Errno    { return o.sockets[fd].Bind(addr) }
@@ -94,11 +94,11 @@ func (o *ours) shutdown(fd, how int) syscall.Errno        { return o.sockets[fd]
 func (o *ours) poll(fd int) kernel.Events                 { return o.sockets[fd].Readiness() }
 func (o *ours) close(fd int)                              { o.sockets[fd].Release() }
 
-func (o *ours) names(fd int) (local, peer []byte, errno syscall.Errno) {
+func (o *ours) names(fd int) (local, peer []byte, e syscall.Errno) {
 	var l, p [128]byte
 	n, _ := o.sockets[fd].LocalAddr(l[:])
-	m, errno := o.sockets[fd].PeerAddr(p[:])
-	return l[:n], p[:m], errno
+	m, e := o.sockets[fd].PeerAddr(p[:])
+	return l[:n], p[:m], e
 }
 
 func (o *ours) send(fd int, m *kernel.Message, flags int) (int, syscall.Errno) {
@@ -121,16 +121,16 @@ func (o *ours) unread(fd int) (int, syscall.Errno) {
 	var n int32
 	var a kernel.Args
 	a.P[2] = unsafe.Pointer(&n)
-	_, errno := o.sockets[fd].(kernel.Ioctler).Ioctl(siocInq, a)
-	return int(n), errno
+	_, e := o.sockets[fd].(kernel.Ioctler).Ioctl(siocInq, a)
+	return int(n), e
 }
 
 // native is the host's kernel as a system.
 type native struct{ open []int }
 
-func (n *native) add(fd uintptr, errno syscall.Errno) (int, syscall.Errno) {
-	if errno != 0 {
-		return -1, errno
+func (n *native) add(fd uintptr, e syscall.Errno) (int, syscall.Errno) {
+	if e != 0 {
+		return -1, e
 	}
 	n.open = append(n.open, int(fd))
 	return int(fd), 0
@@ -158,8 +158,8 @@ func pointer(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(
 func call(nr int, a ...uintptr) (uintptr, syscall.Errno) {
 	var v [6]uintptr
 	copy(v[:], a)
-	r, _, errno := syscall.Syscall6(uintptr(nr), v[0], v[1], v[2], v[3], v[4], v[5])
-	return r, errno
+	r, _, e := syscall.Syscall6(uintptr(nr), v[0], v[1], v[2], v[3], v[4], v[5])
+	return r, e
 }
 
 func (n *native) socket(typ, protocol int) (int, syscall.Errno) {
@@ -176,18 +176,18 @@ func (n *native) pair(typ int) (int, int, syscall.Errno) {
 }
 
 func (n *native) bind(fd int, addr []byte) syscall.Errno {
-	_, errno := call(syscall.SYS_BIND, uintptr(fd), pointer(addr), uintptr(len(addr)))
-	return errno
+	_, e := call(syscall.SYS_BIND, uintptr(fd), pointer(addr), uintptr(len(addr)))
+	return e
 }
 
 func (n *native) connect(fd int, addr []byte) syscall.Errno {
-	_, errno := call(syscall.SYS_CONNECT, uintptr(fd), pointer(addr), uintptr(len(addr)))
-	return errno
+	_, e := call(syscall.SYS_CONNECT, uintptr(fd), pointer(addr), uintptr(len(addr)))
+	return e
 }
 
 func (n *native) listen(fd, backlog int) syscall.Errno {
-	_, errno := call(syscall.SYS_LISTEN, uintptr(fd), uintptr(backlog))
-	return errno
+	_, e := call(syscall.SYS_LISTEN, uintptr(fd), uintptr(backlog))
+	return e
 }
 
 func (n *native) accept(fd int) (int, syscall.Errno) {
@@ -195,24 +195,24 @@ func (n *native) accept(fd int) (int, syscall.Errno) {
 }
 
 func (n *native) shutdown(fd, how int) syscall.Errno {
-	_, errno := call(syscall.SYS_SHUTDOWN, uintptr(fd), uintptr(how))
-	return errno
+	_, e := call(syscall.SYS_SHUTDOWN, uintptr(fd), uintptr(how))
+	return e
 }
 
 func (n *native) name(nr, fd int) ([]byte, syscall.Errno) {
 	b := make([]byte, 128)
 	size := uint32(len(b))
-	_, errno := call(nr, uintptr(fd), pointer(b), uintptr(unsafe.Pointer(&size)))
-	if errno != 0 {
+	_, e := call(nr, uintptr(fd), pointer(b), uintptr(unsafe.Pointer(&size)))
+	if e != 0 {
 		size = 0
 	}
-	return b[:size], errno
+	return b[:size], e
 }
 
-func (n *native) names(fd int) (local, peer []byte, errno syscall.Errno) {
+func (n *native) names(fd int) (local, peer []byte, e syscall.Errno) {
 	local, _ = n.name(syscall.SYS_GETSOCKNAME, fd)
-	peer, errno = n.name(syscall.SYS_GETPEERNAME, fd)
-	return local, peer, errno
+	peer, e = n.name(syscall.SYS_GETPEERNAME, fd)
+	return local, peer, e
 }
 
 func header(m *kernel.Message) (*syscall.Msghdr, []syscall.Iovec) {
@@ -226,18 +226,18 @@ func header(m *kernel.Message) (*syscall.Msghdr, []syscall.Iovec) {
 
 func (n *native) send(fd int, m *kernel.Message, flags int) (int, syscall.Errno) {
 	h, _ := header(m)
-	r, errno := call(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), uintptr(flags|syscall.MSG_NOSIGNAL))
-	if errno != 0 {
-		return 0, errno
+	r, e := call(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), uintptr(flags|syscall.MSG_NOSIGNAL))
+	if e != 0 {
+		return 0, e
 	}
 	return int(r), 0
 }
 
 func (n *native) receive(fd int, m *kernel.Message, flags int) (int, syscall.Errno) {
 	h, _ := header(m)
-	r, errno := call(syscall.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), uintptr(flags))
-	if errno != 0 {
-		return 0, errno
+	r, e := call(syscall.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(h)), uintptr(flags))
+	if e != 0 {
+		return 0, e
 	}
 	m.AddrLen, m.ControlLen, m.Flags = int(h.Namelen), int(h.Controllen), int(h.Flags)
 	return int(r), 0
@@ -245,22 +245,22 @@ func (n *native) receive(fd int, m *kernel.Message, flags int) (int, syscall.Err
 
 func (n *native) getOption(fd, name int, dst []byte) (int, syscall.Errno) {
 	size := uint32(len(dst))
-	_, errno := call(syscall.SYS_GETSOCKOPT, uintptr(fd), syscall.SOL_SOCKET, uintptr(name), pointer(dst), uintptr(unsafe.Pointer(&size)))
-	if errno != 0 {
-		return 0, errno
+	_, e := call(syscall.SYS_GETSOCKOPT, uintptr(fd), syscall.SOL_SOCKET, uintptr(name), pointer(dst), uintptr(unsafe.Pointer(&size)))
+	if e != 0 {
+		return 0, e
 	}
 	return int(size), 0
 }
 
 func (n *native) setOption(fd, name int, val []byte) syscall.Errno {
-	_, errno := call(syscall.SYS_SETSOCKOPT, uintptr(fd), syscall.SOL_SOCKET, uintptr(name), pointer(val), uintptr(len(val)))
-	return errno
+	_, e := call(syscall.SYS_SETSOCKOPT, uintptr(fd), syscall.SOL_SOCKET, uintptr(name), pointer(val), uintptr(len(val)))
+	return e
 }
 
 func (n *native) unread(fd int) (int, syscall.Errno) {
 	var v int32
-	_, errno := call(syscall.SYS_IOCTL, uintptr(fd), siocInq, uintptr(unsafe.Pointer(&v)))
-	return int(v), errno
+	_, e := call(syscall.SYS_IOCTL, uintptr(fd), siocInq, uintptr(unsafe.Pointer(&v)))
+	return int(v), e
 }
 
 func (n *native) poll(fd int) kernel.Events {
@@ -273,7 +273,7 @@ func (n *native) poll(fd int) kernel.Events {
 	return kernel.Events(uint16(p.revents))
 }
 
-// trace runs a case on one system and notes what a program sees.
+// trace runs a case on one system and records the results that a program sees.
 type trace struct {
 	system
 	lines []string
@@ -281,8 +281,8 @@ type trace struct {
 
 func (t *trace) note(format string, a ...any) { t.lines = append(t.lines, fmt.Sprintf(format, a...)) }
 
-func (t *trace) err(what string, errno syscall.Errno) {
-	t.note("%s: %s", what, errnoName(errno))
+func (t *trace) err(what string, e syscall.Errno) {
+	t.note("%s: %s", what, errnoName(e))
 }
 
 func errnoName(e syscall.Errno) string {
@@ -294,9 +294,9 @@ func errnoName(e syscall.Errno) string {
 
 // mustSocket returns a new socket.
 func (t *trace) mustSocket(typ int) int {
-	fd, errno := t.socket(typ, 0)
-	if errno != 0 {
-		t.err("socket", errno)
+	fd, e := t.socket(typ, 0)
+	if e != 0 {
+		t.err("socket", e)
 	}
 	return fd
 }
@@ -308,13 +308,13 @@ func (t *trace) state(what string, fds ...int) {
 }
 
 func (t *trace) write(fd int, s string) {
-	n, errno := t.send(fd, &kernel.Message{Buffers: [][]byte{[]byte(s)}}, 0)
-	t.note("write %.20q: %d %s", s, n, errnoName(errno))
+	n, e := t.send(fd, &kernel.Message{Buffers: [][]byte{[]byte(s)}}, 0)
+	t.note("write %.20q: %d %s", s, n, errnoName(e))
 }
 
 func (t *trace) sendTo(fd int, s string, addr []byte) {
-	n, errno := t.send(fd, &kernel.Message{Buffers: [][]byte{[]byte(s)}, Addr: addr}, 0)
-	t.note("send %.20q to %q: %d %s", s, printable(addr), n, errnoName(errno))
+	n, e := t.send(fd, &kernel.Message{Buffers: [][]byte{[]byte(s)}, Addr: addr}, 0)
+	t.note("send %.20q to %q: %d %s", s, printable(addr), n, errnoName(e))
 }
 
 func (t *trace) read(fd, size, flags int) {
@@ -327,9 +327,9 @@ func (t *trace) readControl(fd, size, room, flags int) {
 	if room > 0 {
 		m.Control = make([]byte, room)
 	}
-	n, errno := t.receive(fd, m, flags)
-	if errno != 0 {
-		t.err("read", errno)
+	n, e := t.receive(fd, m, flags)
+	if e != 0 {
+		t.err("read", e)
 		return
 	}
 	const seen = syscall.MSG_TRUNC | syscall.MSG_CTRUNC | syscall.MSG_EOR
@@ -337,19 +337,19 @@ func (t *trace) readControl(fd, size, room, flags int) {
 }
 
 func (t *trace) addrs(what string, fd int) {
-	l, p, errno := t.names(fd)
-	t.note("%s: local %q peer %q %s", what, printable(l), printable(p), errnoName(errno))
+	l, p, e := t.names(fd)
+	t.note("%s: local %q peer %q %s", what, printable(l), printable(p), errnoName(e))
 }
 
 func (t *trace) option(fd, name int) {
 	b := make([]byte, 16)
-	n, errno := t.getOption(fd, name, b)
-	t.note("option %d: %v %s", name, b[:n], errnoName(errno))
+	n, e := t.getOption(fd, name, b)
+	t.note("option %d: %v %s", name, b[:n], errnoName(e))
 }
 
 func (t *trace) set(fd, name int, v uint32) {
-	errno := t.setOption(fd, name, binary.NativeEndian.AppendUint32(nil, v))
-	t.note("set %d = %d: %s", name, v, errnoName(errno))
+	e := t.setOption(fd, name, binary.NativeEndian.AppendUint32(nil, v))
+	t.note("set %d = %d: %s", name, v, errnoName(e))
 }
 
 // printable hides the digits of autobound names, which differ.
@@ -372,7 +372,7 @@ func compare(t *testing.T, f func(*trace)) {
 	defer n.closeAll()
 	want := &trace{system: n}
 	f(want)
-	// The native run's files must not be there for the second.
+	// The files of the host's run must not be there for the second run.
 	t.Chdir(t.TempDir())
 	got := &trace{system: newOurs()}
 	f(got)

@@ -6,7 +6,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// received is what came beside the bytes of a receive.
+// received is what came with the bytes of a receive.
 type received struct {
 	n       int
 	flags   int // msg_flags
@@ -16,7 +16,7 @@ type received struct {
 	hasCred bool
 }
 
-// discardRights drops descriptors that nobody asked for, as read(2) does.
+// discardRights drops descriptors that the caller cannot receive, as read(2) does.
 func (r *received) discardRights() {
 	for _, d := range r.rights {
 		d.DecRef()
@@ -24,8 +24,7 @@ func (r *received) discardRights() {
 	r.rights = nil
 }
 
-// Receive implements kernel.Socket. The references in m.Rights are the
-// caller's.
+// Receive implements kernel.Socket. The caller owns the references in m.Rights.
 func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		if s.typ == syscall.SOCK_STREAM {
@@ -33,10 +32,10 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 		}
 		return 0, syscall.EOPNOTSUPP
 	}
-	r, errno := s.receive(span{many: m.Buffers}, flags)
+	r, e := s.receive(span{many: m.Buffers}, flags)
 	m.Flags, m.AddrLen, m.ControlLen, m.Rights = r.flags, 0, 0, r.rights
-	if errno != 0 {
-		return 0, errno
+	if e != 0 {
+		return 0, e
 	}
 	s.describe(m, &r)
 	return r.n, 0
@@ -48,7 +47,7 @@ func (s *socket) describe(m *kernel.Message, r *received) {
 		return
 	}
 	s.family.mu.Lock()
-	name := r.from.name // never changed once set
+	name := r.from.name // never changes once it is set
 	s.family.mu.Unlock()
 	if m.Addr != nil && name != nil { // an unnamed sender has no address at all
 		m.AddrLen = formatAddr(m.Addr, name)
@@ -65,7 +64,7 @@ func (s *socket) receive(v span, flags int) (received, syscall.Errno) {
 	return s.receivePacket(v, flags)
 }
 
-func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Errno) {
+func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) {
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
@@ -80,7 +79,7 @@ func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Err
 	for i := 0; i < len(s.messages) && r.n < size; {
 		m := s.messages[i]
 		if r.from != nil && s.passCred && m.cred != r.cred {
-			break // bytes of two identities do not mix
+			break // bytes of two senders do not mix
 		}
 		k := v.copyFrom(m.data, r.n)
 		r.n += k
@@ -100,11 +99,11 @@ func (s *socket) receiveStream(v span, peek bool) (r received, errno syscall.Err
 	return r, 0
 }
 
-// emptyStream returns why there is nothing to read: an error, the end of the
-// stream (0), or that it has not come yet.
+// emptyStream returns why there is nothing to read: an error, the end of the stream (0), or
+// EAGAIN.
 func (s *socket) emptyStream() syscall.Errno {
-	if errno := s.takeError(); errno != 0 {
-		return errno
+	if e := s.takeError(); e != 0 {
+		return e
 	}
 	if s.shutdown&shutRead != 0 {
 		return 0
@@ -112,7 +111,7 @@ func (s *socket) emptyStream() syscall.Errno {
 	return syscall.EAGAIN
 }
 
-func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Errno) {
+func (s *socket) receivePacket(v span, flags int) (r received, e syscall.Errno) {
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
@@ -120,8 +119,8 @@ func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Err
 	if s.typ == syscall.SOCK_SEQPACKET && s.state != connected {
 		return r, syscall.ENOTCONN
 	}
-	if errno := s.takeError(); errno != 0 {
-		return r, errno
+	if e := s.takeError(); e != 0 {
+		return r, e
 	}
 	if len(s.messages) == 0 {
 		return r, s.emptyPackets(flags)
@@ -142,8 +141,8 @@ func (s *socket) receivePacket(v span, flags int) (r received, errno syscall.Err
 	return r, 0
 }
 
-// emptyPackets is emptyStream for packets. Linux lets a non-blocking datagram
-// receive say EAGAIN even after a shutdown, and a blocking one end.
+// emptyPackets is emptyStream for packets. As on Linux, a non-blocking receive of a datagram
+// returns EAGAIN even after a shutdown, and a blocking one returns.
 func (s *socket) emptyPackets(flags int) syscall.Errno {
 	if s.shutdown&shutRead == 0 || s.typ == syscall.SOCK_DGRAM && flags&syscall.MSG_DONTWAIT != 0 {
 		return syscall.EAGAIN
@@ -151,7 +150,7 @@ func (s *socket) emptyPackets(flags int) syscall.Errno {
 	return 0
 }
 
-// takeBeside moves what came beside m's bytes to r; a peek copies it.
+// takeBeside moves what came with m's bytes to r; with peek it copies.
 func (s *socket) takeBeside(r *received, m *message, peek bool) {
 	r.from = m.from
 	r.cred, r.hasCred = m.cred, s.passCred

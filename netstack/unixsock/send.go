@@ -6,33 +6,33 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// outgoing is what goes beside the bytes of a send.
+// outgoing is what is sent with the bytes of a message.
 type outgoing struct {
 	rights  []*kernel.Description
 	cred    syscall.Ucred
-	claimed bool // the sender gave cred itself
+	claimed bool // cred is from the sender's control message
 }
 
-// Send implements kernel.Socket. It sets m.Rights to nil once it owns their
-// references, which is before a stream has taken all of the bytes; while they
-// are in m.Rights, they are the caller's.
+// Send implements kernel.Socket. It sets m.Rights to nil once it owns their references, which
+// may be before a stream has taken all of the bytes; until then the caller owns them.
 func (s *socket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	var out outgoing
-	var errno syscall.Errno
-	if out.cred, out.claimed, errno = sentCredentials(m.Control, s.family.credentials()); errno != 0 {
-		return 0, errno
+	var e syscall.Errno
+	if out.cred, out.claimed, e = sentCredentials(m.Control, s.family.credentials()); e != 0 {
+		return 0, e
 	}
-	for _, r := range m.Rights { // one by one: m's own slice must not escape
+	//lint:ignore S1011 one by one: m's own slice must not escape
+	for _, r := range m.Rights {
 		out.rights = append(out.rights, r)
 	}
-	n, errno := s.send(span{many: m.Buffers}, &out, m.Addr, flags)
+	n, e := s.send(span{many: m.Buffers}, &out, m.Addr, flags)
 	if out.rights == nil {
 		m.Rights = nil
 	}
-	return n, errno
+	return n, e
 }
 
 // send takes bytes of v. It sets out.rights to nil when it has taken them.
@@ -63,7 +63,7 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 		return 0, syscall.EPIPE
 	}
 	size := v.len()
-	if size == 0 { // nothing to travel with
+	if size == 0 { // no byte to send it with
 		drop.add(out.rights)
 		out.rights = nil
 		return 0, 0
@@ -79,16 +79,16 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 	return n, 0
 }
 
-// Stream bytes are kept in runs of at least minRun bytes of room, so that small
-// writes share one, and at most maxRun, so that room comes back while a long
-// write is being read.
+// Bytes of a stream are kept in messages with a capacity of at least minRun bytes, so that small
+// writes share one, and at most maxRun, so that memory is freed while a long write is being
+// read.
 const (
 	minRun = 4096
 	maxRun = 32768
 )
 
-// appendStream moves up to n bytes of v, from offset off, to the peer and
-// returns how many: at least one, as long as the buffer is not full.
+// appendStream copies up to n bytes of v, from offset off, to the peer and returns how many: at
+// least one unless the buffer is full.
 func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	cred := s.credentialsFor(s.peer, out)
 	m := s.tailRun(cred, len(out.rights) > 0)
@@ -108,8 +108,8 @@ func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	return n
 }
 
-// tailRun returns the last run of the peer's queue if more bytes may join it:
-// bytes do not join across descriptors or a change of credentials.
+// tailRun returns the last message of the peer's queue if bytes may be appended to it, or nil:
+// bytes are not appended after descriptors or with other credentials.
 func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
 	q := s.peer.messages
 	if len(q) == 0 || rights {
@@ -122,8 +122,8 @@ func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
 	return m
 }
 
-// credentialsFor returns what a message to other says of its sender: nothing
-// (a pid of 0 and the overflow ids) unless one of the two asked for it.
+// credentialsFor returns the sender's credentials for a message to other: none (a pid of 0 and
+// the overflow ids) unless one of the two sockets asked for them.
 func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
 	if out.claimed || s.passCred || other.passCred {
 		return out.cred
@@ -132,25 +132,25 @@ func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
 	return syscall.Ucred{Pid: 0, Uid: overflowID, Gid: overflowID}
 }
 
-// sendPacket takes v as one packet. The sender's own state comes before the
-// question whether the address exists.
+// sendPacket sends v as one packet. It checks the sender's own state before it checks whether
+// the address exists.
 func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Errno) {
 	n := v.len()
-	other, errno := s.admitPacket(n, addr)
-	if errno != 0 {
-		return 0, errno
+	other, e := s.admitPacket(n, addr)
+	if e != 0 {
+		return 0, e
 	}
 	if other == nil {
-		if other, errno = s.find(addr); errno != 0 {
-			return 0, errno
+		if other, e = s.find(addr); e != 0 {
+			return 0, e
 		}
 	}
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	if errno := s.checkReceiver(other, &drop); errno != 0 {
-		return 0, errno
+	if e := s.checkReceiver(other, &drop); e != 0 {
+		return 0, e
 	}
 	s.unblock()
 	m := &message{data: make([]byte, n), from: s, rights: out.rights,
@@ -163,14 +163,14 @@ func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Er
 	return n, 0
 }
 
-// admitPacket checks the sender's side and returns the peer, or nil if the
-// packet goes to addr, which SOCK_SEQPACKET ignores.
+// admitPacket checks the sender's side and returns the peer, or nil if the packet goes to addr,
+// which SOCK_SEQPACKET ignores.
 func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	if s.typ == syscall.SOCK_SEQPACKET {
 		addr = nil
 	}
 	if len(addr) > 0 {
-		if name, errno := parseAddr(addr); errno != 0 || len(name) == 0 {
+		if name, e := parseAddr(addr); e != 0 || len(name) == 0 {
 			return nil, syscall.EINVAL
 		}
 	}
@@ -179,11 +179,11 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	if len(addr) == 0 && s.peer == nil {
 		return nil, syscall.ENOTCONN
 	}
-	if errno := s.autobindForCredentials(); errno != 0 {
-		return nil, errno
+	if e := s.autobindForCredentials(); e != 0 {
+		return nil, e
 	}
-	if errno := s.roomFor(n); errno != 0 {
-		return nil, errno
+	if e := s.roomFor(n); e != 0 {
+		return nil, e
 	}
 	if len(addr) > 0 {
 		return nil, 0
@@ -192,11 +192,11 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 }
 
 func (s *socket) roomFor(n int) syscall.Errno {
-	if n > s.sndbuf-32 { // Linux keeps 32 bytes for itself
+	if n > s.sndbuf-32 { // Linux reserves 32 bytes
 		return syscall.EMSGSIZE
 	}
-	if errno := s.takeError(); errno != 0 {
-		return errno
+	if e := s.takeError(); e != 0 {
+		return e
 	}
 	if s.shutdown&shutWrite != 0 {
 		return syscall.EPIPE
@@ -207,8 +207,8 @@ func (s *socket) roomFor(n int) syscall.Errno {
 	return 0
 }
 
-// checkReceiver checks the other side. A connected datagram socket whose peer
-// is gone learns so once and is unconnected from then on.
+// checkReceiver checks the receiver's side. If the peer of a connected datagram socket is
+// closed, the sender gets one error and is not connected any more.
 func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
 	if other.closed {
 		if s.peer != other {
@@ -236,7 +236,7 @@ func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
 
 // takeError returns the pending error and clears it.
 func (s *socket) takeError() syscall.Errno {
-	errno := s.err
+	e := s.err
 	s.err = 0
-	return errno
+	return e
 }

@@ -23,25 +23,24 @@ func eachType(t *testing.T, f func(*trace, int)) {
 	}
 }
 
-// connected returns the client, the server end and the listener of a
-// connection under name.
+// connection returns the client, the server end and the listener of a connection to name.
 func (t *trace) connection(typ int, name string) (client, server, listener int) {
 	listener = t.mustSocket(typ)
 	t.err("bind", t.bind(listener, addr(name)))
 	t.err("listen", t.listen(listener, 4))
 	client = t.mustSocket(typ)
 	t.err("connect", t.connect(client, addr(name)))
-	server, errno := t.accept(listener)
-	t.err("accept", errno)
+	server, e := t.accept(listener)
+	t.err("accept", e)
 	return client, server, listener
 }
 
 func TestSocketArguments(t *testing.T) {
 	compare(t, func(t *trace) {
 		for _, c := range [][2]int{{stream, 0}, {stream, 1}, {dgram, 0}, {syscall.SOCK_RAW, 0}, {seq, 0}, {stream, 2}, {9, 0}, {syscall.SOCK_RDM, 0}} {
-			fd, errno := t.socket(c[0], c[1])
-			t.err(fmt.Sprint("socket ", c), errno)
-			if errno == 0 {
+			fd, e := t.socket(c[0], c[1])
+			t.err(fmt.Sprint("socket ", c), e)
+			if e == 0 {
 				t.option(fd, syscall.SO_TYPE)
 			}
 		}
@@ -117,8 +116,8 @@ func TestUnconnected(t *testing.T) {
 		t.write(fd, "x")
 		t.read(fd, 10, 0)
 		t.addrs("new", fd)
-		_, errno := t.accept(fd)
-		t.err("accept", errno)
+		_, e := t.accept(fd)
+		t.err("accept", e)
 		t.err("listen unbound", t.listen(fd, 1))
 		t.err("shutdown 3", t.shutdown(fd, 3))
 		t.err("shutdown", t.shutdown(fd, syscall.SHUT_WR))
@@ -141,7 +140,7 @@ func TestListen(t *testing.T) {
 			t.write(l, "x")
 			t.err("connect a listener", t.connect(l, addr("l")))
 			var clients []int
-			for i := range 4 { // the backlog of 1 holds 2
+			for i := range 4 { // with a backlog of 1, two can wait
 				c := t.mustSocket(typ)
 				clients = append(clients, c)
 				t.err(fmt.Sprint("connect ", i), t.connect(c, addr("l")))
@@ -149,8 +148,8 @@ func TestListen(t *testing.T) {
 			t.state("full", l)
 			t.addrs("client", clients[0])
 			t.write(clients[0], "early")
-			s, errno := t.accept(l)
-			t.err("accept", errno)
+			s, e := t.accept(l)
+			t.err("accept", e)
 			t.addrs("server", s)
 			t.read(s, 10, 0)
 			t.err("connect after accept", t.connect(clients[2], addr("l")))
@@ -177,8 +176,8 @@ func TestStream(t *testing.T) {
 		t.write(c, "hello ")
 		t.write(c, "world")
 		t.state("written", c, s)
-		n, errno := t.unread(s)
-		t.note("unread %d %v", n, errno)
+		n, e := t.unread(s)
+		t.note("unread %d %v", n, e)
 		t.read(s, 8, syscall.MSG_PEEK)
 		t.read(s, 4, 0)
 		t.read(s, 4, syscall.MSG_TRUNC)
@@ -190,7 +189,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// The name of a bound client is what the server sees.
+// The server sees the name of a bound client.
 func TestNamedClient(t *testing.T) {
 	eachType(t, func(t *trace, typ int) {
 		l := t.mustSocket(typ)
@@ -200,9 +199,9 @@ func TestNamedClient(t *testing.T) {
 		t.err("bind", t.bind(c, addr("c")))
 		t.err("connect", t.connect(c, addr("l")))
 		t.write(c, "hi")
-		s, errno := t.accept(l)
-		t.err("accept", errno)
-		if errno != 0 {
+		s, e := t.accept(l)
+		t.err("accept", e)
+		if e != 0 {
 			s = l
 		}
 		t.addrs("client", c)
@@ -216,8 +215,8 @@ func TestNamedClient(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	eachType(t, func(t *trace, typ int) {
 		for how := range 3 {
-			a, b, errno := t.pair(typ)
-			t.err("pair", errno)
+			a, b, e := t.pair(typ)
+			t.err("pair", e)
 			t.write(b, "before")
 			t.err(fmt.Sprint("shutdown ", how), t.shutdown(a, how))
 			t.state("shut", a, b)
@@ -266,8 +265,8 @@ func TestDatagrams(t *testing.T) {
 			t.write(a, "one")
 			t.write(a, "")
 			t.write(a, "three and more")
-			n, errno := t.unread(b)
-			t.note("unread %d %v", n, errno)
+			n, e := t.unread(b)
+			t.note("unread %d %v", n, e)
 			t.read(b, 10, syscall.MSG_PEEK)
 			t.read(b, 10, 0)
 			t.read(b, 10, 0)
@@ -312,8 +311,8 @@ func TestDatagramAddresses(t *testing.T) {
 	})
 }
 
-// A datagram socket that leaves its peer loses what the peer sent, and the peer
-// learns of it.
+// A datagram socket that leaves its peer loses the datagrams from the peer, and the peer gets an
+// error.
 func TestDatagramDisconnect(t *testing.T) {
 	compare(t, func(t *trace) {
 		a, b, _ := t.pair(dgram)
@@ -333,16 +332,16 @@ func TestFullBuffer(t *testing.T) {
 		t.option(a, syscall.SO_SNDBUF)
 		full := false
 		for range 1000 {
-			if n, errno := t.send(a, message1(make([]byte, 20000)), 0); errno != 0 {
+			if n, e := t.send(a, message1(make([]byte, 20000)), 0); e != 0 {
 				full = true
-				t.note("%d %s", n, errnoName(errno))
+				t.note("%d %s", n, errnoName(e))
 				break
 			}
 		}
 		t.note("full %v", full)
 		t.state("full", a, b)
 		for range 10000 {
-			if _, errno := t.receive(b, message1(make([]byte, 20000)), 0); errno != 0 {
+			if _, e := t.receive(b, message1(make([]byte, 20000)), 0); e != 0 {
 				break
 			}
 		}
@@ -361,7 +360,7 @@ func TestCredentials(t *testing.T) {
 		t.set(b, syscall.SO_PASSCRED, 7)
 		t.option(b, syscall.SO_PASSCRED)
 		t.write(a, "three")
-		t.readControl(b, 10, 64, 0) // not glued
+		t.readControl(b, 10, 64, 0) // not merged with the bytes before
 		t.readControl(b, 10, 64, 0)
 		for _, room := range []int{0, 8, 16, 20, 28, 30, 32} {
 			t.write(a, "cut")
@@ -394,8 +393,8 @@ func TestClaimedCredentials(t *testing.T) {
 		} {
 			m := message1([]byte("hello"))
 			m.Control = control
-			n, errno := t.send(a, m, 0)
-			t.note("send with %x: %d %s", control, n, errnoName(errno))
+			n, e := t.send(a, m, 0)
+			t.note("send with %x: %d %s", control, n, errnoName(e))
 			t.readControl(b, 10, 64, 0)
 		}
 	})
@@ -426,15 +425,15 @@ func TestOptions(t *testing.T) {
 		t.set(fd, syscall.SO_RCVBUF, 0)
 		t.option(fd, syscall.SO_RCVBUF)
 		t.err("short", t.setOption(fd, syscall.SO_SNDBUF, []byte{1, 2}))
-		n, errno := t.getOption(fd, syscall.SO_TYPE, make([]byte, 2))
-		t.note("short get %d %s", n, errnoName(errno))
+		n, e := t.getOption(fd, syscall.SO_TYPE, make([]byte, 2))
+		t.note("short get %d %s", n, errnoName(e))
 		t.err("linger", t.setOption(fd, syscall.SO_LINGER, []byte{1, 0, 0, 0, 5, 0, 0, 0}))
 		t.option(fd, syscall.SO_LINGER)
 	})
 }
 
 func TestTruncatedControl(t *testing.T) {
-	compare(t, func(t *trace) { // what is not descriptors is the descriptor layer's
+	compare(t, func(t *trace) { // the descriptor layer handles everything but descriptors
 		a, b, _ := t.pair(dgram)
 		t.set(b, syscall.SO_PASSCRED, 1)
 		t.write(a, "x")

@@ -126,7 +126,12 @@ import (
 // func mapIO(phys uint64, n int) Registers
 //     Registers at a physical address, uncached.
 //
-// func outByte(port uint16, v uint8), inByte, OutWord, InWord, OutLong, InLong
+// func outByte(port uint16, v uint8)
+// func inByte(port uint16) uint8
+// func OutWord(port, v uint16)
+// func InWord(port uint16) uint16
+// func OutLong(port uint16, v uint32)
+// func InLong(port uint16) uint32
 // func outAlone(port uint16, v uint32)
 //     I/O ports: OUT and IN; a 32-bit OUT while no other CPU runs a thread.
 //
@@ -214,12 +219,16 @@ func (theMachine) CPUs() (n int, model string) {
 //go:linkname CPUs
 func CPUs() int { return booted.CPUs }
 
-// OnStack reports whether p lies in the calling goroutine's stack.
-func OnStack(p unsafe.Pointer) bool { return onStack(p) }
+// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
+func OnStack(b []byte) bool { return onStack(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// NoDMA reports whether a device cannot be given the memory at p, whose physical
-// address may change: the calling goroutine's stack, or a mapping of a disk's file.
-func NoDMA(p unsafe.Pointer) bool { return onStack(p) || isMapped(p) }
+// NoDMA reports whether a device cannot be given b, which is not empty, because its
+// physical address may change: the calling goroutine's stack, or a mapping of a disk's
+// file.
+func NoDMA(b []byte) bool {
+	p := unsafe.Pointer(unsafe.SliceData(b))
+	return onStack(p) || isMapped(p)
+}
 
 // Random fills p from the machine's generator; it is an io.Reader's Read.
 func Random(p []byte) (int, error) {

@@ -41,7 +41,8 @@ func interrupt() (machine.Device, unsafe.Pointer) {
 // waitInterrupt ends the goroutine when the machine has stopped.
 func waitInterrupt(wait unsafe.Pointer) {
 	i := (*hostInterrupt)(wait)
-	i.h.mu.Lock() // for Stop
+	i.h.mu.Lock()
+	//lint:ignore SA2001 Stop, which holds it, has ended
 	i.h.mu.Unlock()
 	select {
 	case <-i.came:

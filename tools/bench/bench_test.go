@@ -23,17 +23,18 @@ func TestMedian(t *testing.T) {
 }
 
 func TestReport(t *testing.T) {
-	r := newReport([]*system{{Name: "yolk"}, {Name: "linux"}})
+	r := newReport([]*system{{Name: "before"}, {Name: "yolk"}, {Name: "linux"}})
 	m := metric{"time", "ms", "less"}
 	for _, v := range []float64{100, 300, 200} {
 		r.add(m, "yolk", v)
 		r.add(m, "linux", 4*v)
+		r.add(m, "before", 2*v)
 	}
 	r.fail(m, "linux", errors.New("it broke"))
 	r.fail(metric{"rate", "/s", "more"}, "yolk", errors.New("it broke"))
 	var out bytes.Buffer
 	r.print(&out)
-	for _, want := range []string{"200 (100–300)", "800 (400–1200), 1 failed", "0.25", "rate"} {
+	for _, want := range []string{"200 (100–300)", "800 (400–1200), 1 failed", "0.25", "0.5000", "rate"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, out.String())
 		}
@@ -44,7 +45,7 @@ func TestReport(t *testing.T) {
 	}
 	b, _ := os.ReadFile(file)
 	var back report
-	if err := json.Unmarshal(b, &back); err != nil || back.Rows[0].Values["yolk"].Median != 200 || back.Rows[0].Ratio != 0.25 {
+	if err := json.Unmarshal(b, &back); err != nil || back.Rows[0].Values["yolk"].Median != 200 || back.Rows[0].Ratio != 0.25 || back.Rows[0].Change != 0.5 {
 		t.Errorf("JSON = %s, %v", b, err)
 	}
 }

@@ -60,7 +60,7 @@ func runDisk(ctx context.Context, o *options) error {
 	if err := makeDisk(ctx, dir, image); err != nil {
 		return err
 	}
-	systems, err := diskSystems(ctx, o, root, dir)
+	systems, err := o.buildAll(ctx, root, dir, diskYolk, diskLinux)
 	if err != nil {
 		return err
 	}
@@ -93,25 +93,6 @@ func makeDisk(ctx context.Context, dir, image string) error {
 	}
 	_, err := command(ctx, "", nil, "mkfs.ext4", "-q", "-d", files, image, diskSize)
 	return err
-}
-
-func diskSystems(ctx context.Context, o *options, root, dir string) ([]*system, error) {
-	var systems []*system
-	for _, s := range []struct {
-		name  string
-		build func(ctx context.Context, root, dir string) (*system, error)
-	}{{"yolk", diskYolk}, {"linux", diskLinux}} {
-		if o.only != "" && o.only != s.name {
-			continue
-		}
-		fmt.Fprintln(os.Stderr, "bench: building the", s.name, "guest")
-		sys, err := s.build(ctx, root, dir)
-		if err != nil {
-			return nil, fmt.Errorf("the %s guest: %w", s.name, err)
-		}
-		systems = append(systems, sys)
-	}
-	return systems, nil
 }
 
 // diskYolk builds the program as an image that can have disks.

@@ -3,7 +3,7 @@
 // KVM is never used), interleaved, and prints medians, spread and the ratio.
 // docs/benchmarks.md explains every row.
 //
-//	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-json FILE]
+//	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-before DIR] [-json FILE]
 //
 // It needs root for a network namespace of its own with a tap device in it, and
 // the programs qemu-system-x86_64, ip, gcc, wrk, apt-get and dpkg. It changes
@@ -33,6 +33,8 @@ type options struct {
 	only  string
 	json  string
 	disk  bool
+	// before is another checkout of yolk, which is measured too.
+	before string
 }
 
 func main() {
@@ -40,6 +42,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 5, "how often each system is measured")
 	flag.BoolVar(&o.quick, "quick", false, "two short runs, no search for the smallest RAM")
 	flag.StringVar(&o.only, "only", "", "measure one system: yolk or linux")
+	flag.StringVar(&o.before, "before", "", "measure the yolk of another checkout, in `folder`, too: what a change costs")
 	flag.BoolVar(&o.disk, "disk", false, "measure the disk instead of boot, requests and streams")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.Parse()
@@ -170,12 +173,21 @@ func prepare(ctx context.Context, o *options, dir string) ([]*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.buildAll(ctx, root, dir, buildYolk, buildLinux)
+}
+
+// builder builds a guest of the checkout in root, in the folder dir.
+type builder func(ctx context.Context, root, dir string) (*system, error)
+
+// buildAll builds the systems that are wanted, each in a folder of its own, in the
+// order in which they take turns.
+func (o *options) buildAll(ctx context.Context, root, dir string, yolk, linux builder) ([]*system, error) {
 	var systems []*system
 	for _, s := range []struct {
-		name  string
-		build func(ctx context.Context, root, dir string) (*system, error)
-	}{{"yolk", buildYolk}, {"linux", buildLinux}} {
-		if o.only != "" && o.only != s.name {
+		name, root string
+		build      builder
+	}{{"before", o.before, yolk}, {"yolk", root, yolk}, {"linux", root, linux}} {
+		if s.root == "" || o.only != "" && o.only != s.name && s.name != "before" {
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "bench: building the", s.name, "guest")
@@ -183,10 +195,11 @@ func prepare(ctx context.Context, o *options, dir string) ([]*system, error) {
 		if err := os.Mkdir(folder, 0o700); err != nil {
 			return nil, err
 		}
-		sys, err := s.build(ctx, root, folder)
+		sys, err := s.build(ctx, s.root, folder)
 		if err != nil {
 			return nil, fmt.Errorf("the %s guest: %w", s.name, err)
 		}
+		sys.Name = s.name
 		systems = append(systems, sys)
 	}
 	return systems, nil

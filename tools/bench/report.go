@@ -19,8 +19,10 @@ type row struct {
 	Unit   string             `json:"unit"`
 	Better string             `json:"better"` // "less" or "more"
 	Values map[string]*sample `json:"systems"`
-	// Ratio is the median of yolk over that of linux, if both have one.
-	Ratio float64 `json:"ratio,omitempty"`
+	// Ratio is the median of yolk over that of linux, if both have one, Change over that
+	// of the other checkout of yolk.
+	Ratio  float64 `json:"ratio,omitempty"`
+	Change float64 `json:"change,omitempty"`
 }
 
 // sample holds the runs of one system in one row.
@@ -106,11 +108,17 @@ func (r *report) summarize() {
 		for _, s := range row.Values {
 			s.summarize()
 		}
-		y, l := row.Values["yolk"], row.Values["linux"]
-		if y != nil && l != nil && len(y.Runs) > 0 && len(l.Runs) > 0 && l.Median != 0 {
-			row.Ratio = y.Median / l.Median
-		}
+		row.Ratio = over(row.Values["yolk"], row.Values["linux"])
+		row.Change = over(row.Values["yolk"], row.Values["before"])
 	}
+}
+
+// over returns the ratio of two medians, 0 if there are none.
+func over(a, b *sample) float64 {
+	if a == nil || b == nil || len(a.Runs) == 0 || b.Median == 0 {
+		return 0
+	}
+	return a.Median / b.Median
 }
 
 func (r *report) writeJSON(file string) error {
@@ -122,27 +130,34 @@ func (r *report) writeJSON(file string) error {
 }
 
 // print writes the table: the median of each system with its spread, and yolk's
-// part of linux.
+// part of linux and of the other checkout.
 func (r *report) print(w io.Writer) {
 	r.summarize()
 	fmt.Fprintf(w, "%s; %s; TCG, 1 vCPU\n\n", r.VMM, r.Host)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\tunit\t%s\tyolk/linux\tbetter\n", strings.Join(r.systems, "\t"))
+	fmt.Fprintf(t, "\tunit\t%s\tyolk/linux\tyolk/before\tbetter\n", strings.Join(r.systems, "\t"))
 	for _, row := range r.Rows {
 		fmt.Fprintf(t, "%s\t%s", row.Name, row.Unit)
 		for _, s := range r.systems {
 			fmt.Fprintf(t, "\t%s", row.Values[s])
 		}
-		ratio := "-"
-		switch {
-		case row.Ratio >= 0.1:
-			ratio = fmt.Sprintf("%.2f", row.Ratio)
-		case row.Ratio > 0:
-			ratio = fmt.Sprintf("%.4f", row.Ratio)
+		change := "-"
+		if row.Change > 0 {
+			change = fmt.Sprintf("%.4f", row.Change)
 		}
-		fmt.Fprintf(t, "\t%s\t%s\n", ratio, row.Better)
+		fmt.Fprintf(t, "\t%s\t%s\t%s\n", ratio(row.Ratio), change, row.Better)
 	}
 	t.Flush()
+}
+
+func ratio(v float64) string {
+	switch {
+	case v >= 0.1:
+		return fmt.Sprintf("%.2f", v)
+	case v > 0:
+		return fmt.Sprintf("%.4f", v)
+	}
+	return "-"
 }
 
 // String returns "median (min–max)", and how many runs failed.

@@ -288,7 +288,7 @@ func TestServeFreed(t *testing.T) {
 		if n := count(h.clean); n != 0 {
 			t.Errorf("%d pages reported too early", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if n := count(h.clean); n != 500 {
 			t.Errorf("%d pages reported; want 500", n)

@@ -65,8 +65,20 @@ func consistent(f uint64) uint64 {
 
 func (d *Device) has(f uint64) bool { return d.features&f == f }
 
+// Probe returns what the device tells of itself, whether it is at work or not.
+// The offloads are those that it offers.
+func Probe(t virtio.Transport) (Info, error) {
+	d := Device{features: t.Features()}
+	err := d.readConfig(t)
+	return d.info, err
+}
+
 // readConfig fills info.
 func (d *Device) readConfig(t virtio.Transport) error {
+	d.hdrLen = headerSize
+	if t.Legacy() && !d.has(FeatureMrgRxbuf) {
+		d.hdrLen = headerSize - 2 // no num_buffers (§5.1.6.1)
+	}
 	info := Info{Legacy: t.Legacy(), Offloads: Offloads{
 		TxChecksum: d.has(FeatureCsum),
 		TxTSO4:     d.has(FeatureHostTSO4),

@@ -111,10 +111,6 @@ func (d *Device) start(t virtio.Transport, o Options) error {
 		return err
 	}
 	d.features = features
-	d.hdrLen = headerSize
-	if t.Legacy() && !d.has(FeatureMrgRxbuf) {
-		d.hdrLen = headerSize - 2 // no num_buffers (§5.1.6.1)
-	}
 	if err := d.readConfig(t); err != nil {
 		return err
 	}

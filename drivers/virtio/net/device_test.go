@@ -201,6 +201,20 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// Probe tells of a device without touching it, and of one at work.
+func TestProbe(t *testing.T) {
+	mem := virtiotest.NewMemory(128)
+	dev := virtiotest.NewDevice(virtio.TypeNet, mem, all, configuration(), 256, 256)
+	info, err := virtionet.Probe(dev)
+	if err != nil || dev.Status() != 0 {
+		t.Errorf("Probe = %v, status %#x; want nil, 0", err, dev.Status())
+	}
+	b := newBench(t, all, virtionet.Options{})
+	if got, err := virtionet.Probe(b.dev); err != nil || got != b.Info() || info != b.Info() {
+		t.Errorf("Probe = %+v before and %+v, %v at work; want %+v", info, got, err, b.Info())
+	}
+}
+
 func TestLinkChanges(t *testing.T) {
 	b := newBench(t, all, virtionet.Options{})
 	b.dev.SetConfig(6, 0)

@@ -31,6 +31,7 @@ type transmitter struct {
 	headers []byte   // by head descriptor, headerStride apart
 	hdrPhys uint64
 	segs    []virtio.Segment
+	hurry   bool // an interrupt was asked for: Hasten
 	full    bool // Send has failed, and Writable is owed
 	room    bool // since then the device has finished something
 	timer   *time.Timer
@@ -149,6 +150,10 @@ func (d *Device) reap() (n int) {
 		d.h.Sent(owner)
 		n++
 	}
+	if tx.hurry && !tx.full && tx.q.InFlight() == 0 {
+		tx.hurry = false
+		tx.q.DisableInterrupts()
+	}
 	if err := tx.q.Err(); err != nil {
 		d.life.EndSoon(err)
 	}
@@ -174,6 +179,23 @@ func (d *Device) Kick() {
 	if notify {
 		tx.q.Notify()
 	}
+}
+
+// Hasten asks for an interrupt when the device has read all that it holds now.
+// Otherwise Handler.Sent may come late: with the next Kick or received packet, or
+// after up to a second.
+func (d *Device) Hasten() {
+	tx := &d.tx
+	tx.mu.Lock()
+	for d.Err() == nil && tx.q.InFlight() > 0 {
+		tx.hurry = true
+		tx.q.Kick()
+		if !tx.q.EnableInterrupts(tx.q.InFlight() - 1) {
+			break
+		}
+		d.reap() // that is so already
+	}
+	d.unlockTx()
 }
 
 // completeTx reaps.

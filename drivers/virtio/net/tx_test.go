@@ -224,3 +224,41 @@ func TestSendManySizes(t *testing.T) {
 		}
 	}
 }
+
+// Hasten asks for one interrupt, when the device is done with all that it had.
+func TestHasten(t *testing.T) {
+	for name, features := range map[string]uint64{"event index": all, "flags": all &^ virtio.FeatureEventIdx} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, features, virtionet.Options{})
+			send := func(n int) {
+				for range n {
+					if err := b.Send(virtionet.Header{}, [][]byte{b.data(0, 60)}, "packet"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.Kick()
+			}
+			b.Hasten() // nothing to wait for
+			send(3)
+			b.Hasten()
+			if _, n := b.finish(2); n != 0 && features&virtio.FeatureEventIdx != 0 {
+				t.Errorf("%d interrupts for 2 of 3 packets; want none", n)
+			}
+			if _, n := b.finish(1); n != 1 {
+				t.Errorf("%d interrupts for the last packet; want 1", n)
+			}
+			b.HandleInterrupt()
+			if _, sent, _ := b.user.counts(); sent != 3 {
+				t.Errorf("%d packets came back; want 3", sent)
+			}
+			send(1)
+			if _, n := b.finish(1); n != 0 {
+				t.Error("interrupt for a packet that nobody waits for")
+			}
+			b.Hasten() // it is done already
+			if _, sent, _ := b.user.counts(); sent != 4 {
+				t.Errorf("%d packets came back; want 4", sent)
+			}
+		})
+	}
+}

@@ -2,7 +2,6 @@ package bounce
 
 import (
 	"testing"
-	"unsafe"
 )
 
 func TestPool(t *testing.T) {
@@ -20,7 +19,7 @@ func TestPool(t *testing.T) {
 
 func TestNeeded(t *testing.T) {
 	data := make([]byte, 10)
-	p := Pool{NoDMA: func(p unsafe.Pointer) bool { return p == unsafe.Pointer(&data[2]) }}
+	p := Pool{NoDMA: func(b []byte) bool { return &b[0] == &data[2] }}
 	if p.Needed(data) || !p.Needed(data[2:]) {
 		t.Errorf("Needed = %v and %v; want false, true as NoDMA says", p.Needed(data), p.Needed(data[2:]))
 	}

@@ -24,7 +24,7 @@ func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
 	return n.self, 0
 }
 
-// Changes are EROFS.
+// Create is EROFS, as are all other changes.
 func (d *dir) Create(string, uint32, uint64) (kernel.Inode, syscall.Errno) {
 	return nil, syscall.EROFS
 }
@@ -36,11 +36,14 @@ func (d *dir) Rename(string, kernel.Directory, string, bool) syscall.Errno {
 }
 
 // Open opens the directory for reading.
-func (d *dir) Open(int) (kernel.File, syscall.Errno) { return &openDir{open: open{d.node}}, 0 }
+func (d *dir) Open(int) (kernel.File, syscall.Errno) {
+	return &openDir{OpenDir: kernel.OpenDir{Dir: d}, node: d.node}, 0
+}
 
-// openDir is an open directory. Its names are read at once: they do not change.
+// openDir is an open directory. All its names are read at once: they do not change.
 type openDir struct {
-	open
+	kernel.OpenDir
+	node    *node
 	mu      sync.Mutex
 	read    bool
 	entries []fs.DirEntry
@@ -48,34 +51,19 @@ type openDir struct {
 
 var _ kernel.DirReader = (*openDir)(nil)
 
-// Read and Write: as read(2) and write(2) have it.
-func (o *openDir) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
-func (o *openDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
-
-// SeekTo sets the position for getdents64(2).
-func (o *openDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence > 2 { // SEEK_DATA, SEEK_HOLE
-		return 0, syscall.EINVAL
-	}
-	return kernel.Seek(off, whence, cur, 0)
-}
-
-// firstEntry is the kernel's position of a directory's first own entry.
-const firstEntry = 2
-
-// ReadDir lists the directory from a position on: places in the list of names.
+// ReadDir lists the directory from a position on, an index in the list of names.
 func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if e := o.load(); e != 0 {
 		return e
 	}
-	for i := max(pos-firstEntry, 0); i < int64(len(o.entries)); i++ {
+	for i := max(pos-kernel.FirstEntry, 0); i < int64(len(o.entries)); i++ {
 		entry, e := o.entry(o.entries[i])
 		if e != 0 {
 			return e
 		}
-		entry.Next = i + 1 + firstEntry
+		entry.Next = i + 1 + kernel.FirstEntry
 		if !emit(entry) {
 			break
 		}
@@ -83,13 +71,13 @@ func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Er
 	return 0
 }
 
-// load reads the names, once.
+// load reads the names if that was not done yet.
 func (o *openDir) load() syscall.Errno {
 	if o.read {
 		return 0
 	}
 	m := o.node.fs
-	o.entries = nil // of a try that failed
+	o.entries = nil // of an attempt that failed
 	e := m.call(o.node.path, func() error {
 		list, err := m.image.ReadDir(o.node.path)
 		for _, entry := range list {
@@ -105,8 +93,8 @@ func (o *openDir) load() syscall.Errno {
 	return e
 }
 
-// entry is what getdents64(2) tells of a name. The inode's number is the library's
-// to know, which reads the inode for it.
+// entry is what getdents64(2) returns for a name. The library finds the inode's number by
+// reading the inode.
 func (o *openDir) entry(from fs.DirEntry) (kernel.DirEntry, syscall.Errno) {
 	entry := kernel.DirEntry{Name: from.Name(), Type: modeOf(from.Type()) & syscall.S_IFMT}
 	e := o.node.fs.call(path.Join(o.node.path, from.Name()), func() error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
@@ -53,8 +54,8 @@ func TestLargeDirectory(t *testing.T) {
 			t.Fatalf("%d names, want %d", len(seen), count)
 		}
 		for k := 0; k < count; k += 37 {
-			i, errno := dir.Lookup("an entry with number " + strconv.Itoa(k))
-			ok(t, errno)
+			i, e := dir.Lookup("an entry with number " + strconv.Itoa(k))
+			ok(t, e)
 			i.Put()
 		}
 		removeAll(t, dir)
@@ -65,7 +66,7 @@ func TestLargeDirectory(t *testing.T) {
 	}
 }
 
-// removeAll removes what it reads, a few names at a time, as rm -r does.
+// removeAll removes the names that it reads, a few at a time, as rm -r does.
 func removeAll(t *testing.T, dir *Inode) {
 	pos := int64(0)
 	for {
@@ -116,12 +117,12 @@ func TestSparse(t *testing.T) {
 		}
 		n := 0
 		for off := int64(0); ; n++ {
-			data, errno := i.SeekData(off)
-			if errno != 0 {
+			data, e := i.SeekData(off)
+			if e != 0 {
 				break
 			}
-			hole, errno := i.SeekHole(data)
-			ok(t, errno)
+			hole, e := i.SeekHole(data)
+			ok(t, e)
 			for ; data < hole; data += 4096 {
 				if !at[data/4096] {
 					t.Fatalf("data at %d", data)
@@ -169,8 +170,8 @@ func TestConcurrent(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	got, errno := readAll(file)
-	ok(t, errno)
+	got, e := readAll(file)
+	ok(t, e)
 	for g := range 8 {
 		for k := 0; k < 50; k++ {
 			off := (k*8 + g) * 4096
@@ -184,22 +185,22 @@ func TestConcurrent(t *testing.T) {
 }
 
 func worker(t *testing.T, f *FS, shared, file *Inode, g int) {
-	own, errno := root(t, f).Create("own"+strconv.Itoa(g), typeDir|0o755, 0, 0, 0)
-	if errno != 0 {
-		t.Error(errno)
+	own, e := root(t, f).Create("own"+strconv.Itoa(g), typeDir|0o755, 0, 0, 0)
+	if e != 0 {
+		t.Error(e)
 		return
 	}
 	defer own.Put()
-	try := func(errno error) {
-		if e := errno; e != nil && e.Error() != "errno 0" {
-			t.Error(errno)
+	try := func(e syscall.Errno) {
+		if e != 0 {
+			t.Error(e)
 		}
 	}
 	for k := range 50 {
 		name := fmt.Sprintf("%d-%d", g, k)
-		i, errno := own.Create(name, typeReg|0o644, 0, 0, 0)
-		try(errno)
-		if errno != 0 {
+		i, e := own.Create(name, typeReg|0o644, 0, 0, 0)
+		try(e)
+		if e != 0 {
 			return
 		}
 		try(writeAt(i, pattern(k, 30000), 0))
@@ -216,9 +217,9 @@ func worker(t *testing.T, f *FS, shared, file *Inode, g int) {
 			try(shared.Unlink("link" + name))
 		}
 		names(t, shared)
-		c, errno := shared.Create("c"+name, typeReg|0o644, 0, 0, 0)
-		try(errno)
-		if errno == 0 {
+		c, e := shared.Create("c"+name, typeReg|0o644, 0, 0, 0)
+		try(e)
+		if e == 0 {
 			try(shared.Unlink("c" + name))
 			try(writeAt(c, pattern(k, 5000), 0))
 			c.Put()
@@ -235,8 +236,8 @@ func worker(t *testing.T, f *FS, shared, file *Inode, g int) {
 	}
 }
 
-// TestFull fills a disk: promises hold, everything else is ENOSPC, and what was
-// freed can be used again.
+// TestFull fills a disk: reserved data is written, everything else is ENOSPC, and freed
+// blocks can be used again.
 func TestFull(t *testing.T) {
 	disk := load(t, mkfs(t, "16M", "-b", "1024"))
 	f := mount(t, disk, Options{})
@@ -245,17 +246,17 @@ func TestFull(t *testing.T) {
 		var list []string
 		for k := 0; ; k++ {
 			name := fmt.Sprintf("f%d", k)
-			i, errno := dir.Create(name, typeReg|0o644, 0, 0, 0)
-			if errno != 0 {
+			i, e := dir.Create(name, typeReg|0o644, 0, 0, 0)
+			if e != 0 {
 				break
 			}
 			list = append(list, name)
-			errno = i.Reserve(0, 300000)
-			if errno == 0 {
+			e = i.Reserve(0, 300000)
+			if e == 0 {
 				ok(t, writeAt(i, pattern(k, 300000), 0))
 			}
 			i.Put()
-			if errno != 0 {
+			if e != 0 {
 				break
 			}
 		}
@@ -265,8 +266,8 @@ func TestFull(t *testing.T) {
 		for k, name := range list {
 			i := walk(t, f, name)
 			if k < len(list)-1 {
-				got, errno := readAll(i)
-				ok(t, errno)
+				got, e := readAll(i)
+				ok(t, e)
 				same(t, name, got, pattern(k, 300000))
 			}
 			i.Put()

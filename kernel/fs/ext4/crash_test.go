@@ -13,14 +13,14 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// kept is a mark: file k of a writer is durable with the data of a version; version
-// 0: from here on it may be anything.
+// kept is a mark: file k of a writer is durable with the data of a version. After version 0
+// its content may be anything.
 type kept struct {
 	dir        string
 	k, version int
 }
 
-// keep makes files one after the other, each durable before its mark.
+// keep creates files in turn, each durable before its mark.
 type keep struct {
 	t   *testing.T
 	rec *blocktest.Recorder
@@ -61,8 +61,8 @@ func (w *keep) step() {
 
 // old removes or overwrites a file.
 func (w *keep) old(k int) {
-	i, errno := w.dir.Lookup(fmt.Sprint("kept", k))
-	if errno != 0 {
+	i, e := w.dir.Lookup(fmt.Sprint("kept", k))
+	if e != 0 {
 		return
 	}
 	defer i.Put()
@@ -80,7 +80,7 @@ func (w *keep) old(k int) {
 	w.rec.Mark(kept{w.own, k, v})
 }
 
-// checkKept checks what marks promise.
+// checkKept checks that the files of marks are there.
 func checkKept(t *testing.T, f *FS, marks []any) error {
 	state := map[kept]int{}
 	dirs := map[string]bool{}
@@ -96,10 +96,10 @@ func checkKept(t *testing.T, f *FS, marks []any) error {
 		}
 		name := fmt.Sprint(file.dir, "/kept", file.k)
 		i := walk(t, f, name)
-		got, errno := readAll(i)
+		got, e := readAll(i)
 		i.Put()
-		if errno != 0 || string(got) != string(version(file.k, v)) {
-			return fmt.Errorf("%s: %v or wrong data", name, errno)
+		if e != 0 || string(got) != string(version(file.k, v)) {
+			return fmt.Errorf("%s: %v or wrong data", name, e)
 		}
 	}
 	for name := range dirs {
@@ -113,22 +113,22 @@ func checkKept(t *testing.T, f *FS, marks []any) error {
 	return nil
 }
 
-// checkStale checks that files that were not durable hold their own data or zeroes.
+// checkStale checks that files that were not durable contain their own data or zeroes.
 func checkStale(t *testing.T, dir *Inode) error {
 	for _, name := range names(t, dir) {
 		k := 0
 		if n, _ := fmt.Sscanf(strings.TrimPrefix(strings.TrimPrefix(name, "new"), "kept"), "%d", &k); n != 1 {
 			continue
 		}
-		i, errno := dir.Lookup(name)
-		if errno != 0 {
-			return fmt.Errorf("%s: %v", name, errno)
+		i, e := dir.Lookup(name)
+		if e != 0 {
+			return fmt.Errorf("%s: %v", name, e)
 		}
-		got, errno := readAll(i)
+		got, e := readAll(i)
 		i.Put()
 		a, b, d := version(k, 1), version(k, 2), version(k, 3)
-		if errno != 0 || len(got) > len(a) {
-			return fmt.Errorf("%s: %v, %d bytes of %d", name, errno, len(got), len(a))
+		if e != 0 || len(got) > len(a) {
+			return fmt.Errorf("%s: %v, %d bytes of %d", name, e, len(got), len(a))
 		}
 		for at, c := range got {
 			if c != 0 && c != a[at] && c != b[at] && c != d[at] {
@@ -139,8 +139,8 @@ func checkStale(t *testing.T, dir *Inode) error {
 	return nil
 }
 
-// TestPowerCut cuts the power at random points, loses or tears what no flush
-// covered, and wants a sound disk with everything that fsync promised.
+// TestPowerCut cuts the power at random points, loses or tears unflushed writes, and expects
+// a sound disk with everything that fsync acknowledged.
 func TestPowerCut(t *testing.T) {
 	cuts := 40
 	if testing.Short() {
@@ -155,7 +155,7 @@ func TestPowerCut(t *testing.T) {
 	t.Run("tight", func(t *testing.T) { powerCut(t, "10M", []string{"-b", "1024"}, cuts) })
 }
 
-// dirtyDisk makes a disk whose free blocks hold the data of a file that was removed.
+// dirtyDisk makes a disk whose free blocks have the data of a file that was removed.
 func dirtyDisk(t *testing.T, size string, args []string) *blocktest.Memory {
 	disk := load(t, mkfs(t, size, append([]string{"-N", "4000"}, args...)...))
 	f := mount(t, disk, Options{})
@@ -196,7 +196,7 @@ func powerCut(t *testing.T, size string, args []string, cuts int) {
 	m := &model{t: t, r: r, root: newNode(typeDir), most: 300000, fs: f}
 	m.dirs = []*modelNode{m.root}
 	for range 700 {
-		if size != "10M" { // there is no room for what the model makes
+		if size != "10M" { // the smallest has no room for the model's files
 			m.step()
 		}
 	}
@@ -228,16 +228,16 @@ func checkCut(t *testing.T, what string, disk *blocktest.Memory, marks []any) {
 	fsck(t, save(t, disk))
 }
 
-// TestReuse fills the disk right after directories, links and trees of extents
-// were removed, so that their blocks, which the log still has, hold data.
+// TestReuse fills the disk right after directories, links and extent trees were removed, so
+// that data takes their blocks, of which the log still has copies.
 func TestReuse(t *testing.T) {
 	rec := blocktest.NewRecorder(load(t, mkfs(t, "16M", "-b", "1024")))
 	f := mount(t, rec, Options{Discard: 4096})
 	r := root(t, f)
 	for k := range 60 {
 		create(t, r, fmt.Sprint("dir", k), typeDir|0o755).Put()
-		l, errno := r.Symlink(fmt.Sprint("link", k), strings.Repeat("l", 300), 0, 0)
-		ok(t, errno)
+		l, e := r.Symlink(fmt.Sprint("link", k), strings.Repeat("l", 300), 0, 0)
+		ok(t, e)
 		l.Put()
 	}
 	i := create(t, r, "tree", typeReg|0o644)
@@ -264,8 +264,8 @@ func TestReuse(t *testing.T) {
 	for _, loss := range []blocktest.Loss{blocktest.Nothing, blocktest.All} {
 		disk := c.Disk(loss, rand.New(rand.NewPCG(1, 1)))
 		g := mount(t, disk, Options{})
-		got, errno := readAll(walk(t, g, "full"))
-		ok(t, errno)
+		got, e := readAll(walk(t, g, "full"))
+		ok(t, e)
 		if int64(len(got)) != n {
 			t.Fatalf("%d bytes, want %d", len(got), n)
 		}
@@ -301,10 +301,10 @@ func TestFreedWaits(t *testing.T) {
 	for at := start; at <= rec.Len(); at++ {
 		c.To(at)
 		g := mount(t, c.Disk(blocktest.Nothing, nil), Options{Log: func(string) {}})
-		if i, errno := root(t, g).Lookup("a"); errno == 0 {
+		if i, e := root(t, g).Lookup("a"); e == 0 {
 			seen++
-			got, errno := readAll(i)
-			ok(t, errno)
+			got, e := readAll(i)
+			ok(t, e)
 			for off := int64(0); off < n; off += 1 << 14 {
 				same(t, fmt.Sprintf("cut at %d, block at %d", at, off), got[off:off+1<<14], pattern(int(off), 1<<14))
 			}
@@ -344,7 +344,7 @@ func TestTruncateCut(t *testing.T) {
 	for at := start; at <= rec.Len(); at += step {
 		c.To(at)
 		disk := c.Disk(blocktest.Nothing, nil)
-		// e2fsck replays the journal and goes on with the orphans, as Linux does.
+		// e2fsck replays the journal and completes the truncation of orphans, as Linux does.
 		path := save(t, disk)
 		if out, code := tool(t, "e2fsck", "-p", path); code > 1 {
 			t.Fatalf("cut at %d: %s", at, out)

@@ -2,12 +2,12 @@ package ext4
 
 import "syscall"
 
-// Changes of extent trees. Caller holds i.mu and an open change, and writes the
-// inode before it ends: the root is in the inode. Each function leaves a tree
-// that is consistent.
+// This file changes extent trees. Callers hold i.mu and an open handle, and write the
+// inode, which contains the root, before they end the handle. Each function leaves a
+// consistent tree.
 
-// Costs in buffers: an insertion may split every level, a removal frees blocks in
-// at most two groups and empties a node per level.
+// The costs are in buffers. An insertion may split every level; a removal frees blocks in
+// at most two groups and may empty a node per level.
 const (
 	insertBlocks = extentDepth + 1
 	insertCost   = 3 * insertBlocks
@@ -45,7 +45,7 @@ func (i *Inode) touch(o *op, n *node) {
 	}
 }
 
-// openEntry makes room for entry k of a node that is not full.
+// openEntry makes room for entry k in a node that is not full.
 func openEntry(d []byte, k int) []byte {
 	n := nodeEntries(d)
 	copy(d[extentEntry*(k+2):extentEntry*(n+2)], d[extentEntry*(k+1):extentEntry*(n+1)])
@@ -59,31 +59,31 @@ func closeEntry(d []byte, k int) {
 	setEntries(d, n-1)
 }
 
-// insert adds an extent where nothing is mapped, joined with its neighbours if
-// they go on on the disk too. insertCost buffers, insertBlocks blocks.
+// insert adds an extent where nothing is mapped, and merges it with contiguous neighbours.
+// It costs insertCost buffers and insertBlocks blocks.
 func (i *Inode) insert(o *op, m mapping) syscall.Errno {
 	for range 2 * insertBlocks {
-		p, errno := i.find(m.logical)
-		if errno != 0 {
-			return errno
+		p, e := i.find(m.logical)
+		if e != 0 {
+			return e
 		}
-		done, errno := i.insertAt(o, &p, m)
+		done, e := i.insertAt(o, &p, m)
 		p.put()
-		if done || errno != 0 {
-			return errno
+		if done || e != 0 {
+			return e
 		}
-		if errno := i.makeRoom(o, m); errno != 0 {
-			return errno
+		if e := i.makeRoom(o, m); e != 0 {
+			return e
 		}
 	}
 	return i.fs.corrupt("extent tree does not take an extent, inode", uint64(i.ino))
 }
 
 // insertAt inserts at the path's end; done is false if the leaf is full.
-func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, errno syscall.Errno) {
-	left, errno := i.current(p)
-	if errno != 0 {
-		return false, errno
+func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, e syscall.Errno) {
+	left, e := i.current(p)
+	if e != 0 {
+		return false, e
 	}
 	if left.n > 0 && left.logical+left.n > m.logical || m.logical+m.n > p.after() {
 		return false, i.fs.corrupt("extents overlap in inode", uint64(i.ino))
@@ -113,7 +113,7 @@ func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, errno syscall.Er
 	return true, 0
 }
 
-// mergeable says whether b can become part of a.
+// mergeable reports whether b can become part of a.
 func mergeable(a, b mapping) bool {
 	most := uint64(maxExtent)
 	if a.unwritten {
@@ -122,7 +122,7 @@ func mergeable(a, b mapping) bool {
 	return joins(a, b) && a.n+b.n <= most
 }
 
-// mergeRight stores the extent at leaf.at, joined with the one behind it.
+// mergeRight stores the extent at leaf.at, merged with the next one if possible.
 func (i *Inode) mergeRight(leaf *node, m mapping) {
 	if leaf.at+1 < nodeEntries(leaf.data) {
 		if right := getExtent(entry(leaf.data, leaf.at+1)); mergeable(m, right) {
@@ -146,12 +146,11 @@ func (i *Inode) fixKeys(o *op, p *path, k int) {
 	}
 }
 
-// makeRoom splits one full node on the way to an extent's place, or makes the tree
-// deeper.
+// makeRoom splits one full node on the path to an extent, or adds a level to the tree.
 func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
-	p, errno := i.find(m.logical)
-	if errno != 0 {
-		return errno
+	p, e := i.find(m.logical)
+	if e != 0 {
+		return e
 	}
 	defer p.put()
 	k := p.depth
@@ -167,13 +166,13 @@ func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
 	return i.split(o, &p, k+1)
 }
 
-// split moves the upper half of node k to a new block; of a node that is appended
-// to only the last entry, so that the trees of growing files are full.
+// split moves the upper half of node k to a new block. If the node was appended to, it
+// moves only the last entry, so that the trees of growing files are full.
 func (i *Inode) split(o *op, p *path, k int) syscall.Errno {
 	c, up := &p.nodes[k], &p.nodes[k-1]
-	block, errno := o.block(c.buf.Block + 1)
-	if errno != 0 {
-		return errno
+	block, e := o.block(c.buf.Block + 1)
+	if e != 0 {
+		return e
 	}
 	b := o.fresh(block, checkedExtent, i.sealExtents())
 	defer b.Put()
@@ -192,15 +191,15 @@ func (i *Inode) split(o *op, p *path, k int) syscall.Errno {
 	return 0
 }
 
-// deepen moves the root's entries to a block below it.
+// deepen moves the root's entries to a new block below the root.
 func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 	root := i.block[:]
 	if nodeDepth(root) >= extentDepth {
 		return i.fs.corrupt("extent tree is too deep, inode", uint64(i.ino))
 	}
-	block, errno := o.block(goal)
-	if errno != 0 {
-		return errno
+	block, e := o.block(goal)
+	if e != 0 {
+		return e
 	}
 	b := o.fresh(block, checkedExtent, i.sealExtents())
 	defer b.Put()
@@ -216,38 +215,38 @@ func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 	return 0
 }
 
-// removeLast takes away the last piece of what is mapped from lo up to hi, at most
-// a group's size; done: nothing is mapped there any more. With free its blocks are
-// freed. removeCost buffers; insertBlocks blocks if it cuts an extent in two, which
-// a range does once.
-func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, errno syscall.Errno) {
-	p, errno := i.find(hi - 1)
-	if errno != 0 {
-		return false, errno
+// removeLast unmaps the last part of an extent between lo and hi, at most as many blocks
+// as a group has; done reports that nothing is mapped there any more. With free, the
+// blocks are freed. It costs removeCost buffers, and insertBlocks blocks if it cuts an
+// extent in two, which happens once per range.
+func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, e syscall.Errno) {
+	p, e := i.find(hi - 1)
+	if e != 0 {
+		return false, e
 	}
 	defer p.put()
-	e, errno := i.current(&p)
-	if errno != 0 {
-		return false, errno
+	m, e := i.current(&p)
+	if e != 0 {
+		return false, e
 	}
-	if e.n == 0 || e.logical+e.n <= lo || e.logical >= hi {
+	if m.n == 0 || m.logical+m.n <= lo || m.logical >= hi {
 		return true, 0
 	}
-	end := min(hi, e.logical+e.n)
-	start := max(lo, e.logical)
+	end := min(hi, m.logical+m.n)
+	start := max(lo, m.logical)
 	if free {
 		if end-start > uint64(i.fs.blocksPer) {
 			start = end - uint64(i.fs.blocksPer)
 		}
-		if errno := o.free(e.phys+start-e.logical, end-start, i.kind() != typeReg); errno != 0 {
-			return false, errno
+		if e := o.free(m.phys+start-m.logical, end-start, i.kind() != typeReg); e != 0 {
+			return false, e
 		}
 		i.blocks -= min(i.blocks, (end-start)<<(i.fs.blockBits-9))
 	}
-	return false, i.trim(o, &p, e, start, end)
+	return false, i.trim(o, &p, m, start, end)
 }
 
-// trim takes blocks from start up to end out of the extent e at the path's end.
+// trim removes blocks from start up to end from the extent e at the path's end.
 func (i *Inode) trim(o *op, p *path, e mapping, start, end uint64) syscall.Errno {
 	leaf := p.leaf()
 	right := mapping{end, e.phys + end - e.logical, e.logical + e.n - end, e.unwritten}
@@ -270,7 +269,7 @@ func (i *Inode) trim(o *op, p *path, e mapping, start, end uint64) syscall.Errno
 	return i.removeEntry(o, p)
 }
 
-// removeEntry deletes the entry at the path's end and the nodes that it leaves empty.
+// removeEntry deletes the entry at the path's end and the nodes that become empty.
 func (i *Inode) removeEntry(o *op, p *path) syscall.Errno {
 	k := p.depth
 	for ; ; k-- {
@@ -280,8 +279,8 @@ func (i *Inode) removeEntry(o *op, p *path) syscall.Errno {
 		if k == 0 || nodeEntries(n.data) > 0 {
 			break
 		}
-		if errno := i.freeNode(o, n.buf.Block); errno != 0 {
-			return errno
+		if e := i.freeNode(o, n.buf.Block); e != 0 {
+			return e
 		}
 	}
 	if k == 0 && nodeEntries(i.block[:]) == 0 {
@@ -305,9 +304,9 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 		return 0
 	}
 	block := indexChild(entry(root, 0))
-	b, errno := i.getNode(block, nodeDepth(root)-1, 0, maxLogical+1)
-	if errno != 0 {
-		return errno
+	b, e := i.getNode(block, nodeDepth(root)-1, 0, maxLogical+1)
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	n := nodeEntries(b.Data)
@@ -319,43 +318,43 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 	return i.freeNode(o, block)
 }
 
-// remove takes away everything from lo up to hi and frees it, in as many handles
-// as it needs: after each the inode is written. insertBlocks blocks if something
-// mapped lies behind hi, whose extent may have to be split; otherwise none, so that
-// files can be removed when the disk is full.
+// remove unmaps and frees everything from lo up to hi, in as many handles as it needs; at
+// the end of each the inode is written. It needs insertBlocks blocks if something is
+// mapped after hi, whose extent may have to be split. Otherwise it needs none, so that
+// files can be removed from a full disk.
 func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 	for {
-		if errno := i.next(o, i.removeCost()); errno != 0 {
-			return errno
+		if e := i.next(o, i.removeCost()); e != 0 {
+			return e
 		}
-		if done, errno := i.removeLast(o, lo, hi, true); done || errno != 0 {
-			return errno
+		if done, e := i.removeLast(o, lo, hi, true); done || e != 0 {
+			return e
 		}
 	}
 }
 
-// next is o.step for a change of this inode, which is written at the handle's end.
+// next is op.step for a change of this inode, which is written when the handle ends.
 func (i *Inode) next(o *op, cost int) syscall.Errno {
 	if o.left < cost+1 {
 		o.left = 0
-		if errno := i.writeData(o); errno != 0 {
-			return errno
+		if e := i.writeData(o); e != 0 {
+			return e
 		}
 	}
 	return o.step(cost)
 }
 
-// replace makes what is mapped at m's blocks into m: the same blocks, of another
-// state. Caller has looked up that they are one extent's.
+// replace changes the state (written or unwritten) of m's blocks. The caller has checked
+// that they belong to one extent.
 func (i *Inode) replace(o *op, m mapping) syscall.Errno {
-	if _, errno := i.removeLast(o, m.logical, m.logical+m.n, false); errno != 0 {
-		return errno
+	if _, e := i.removeLast(o, m.logical, m.logical+m.n, false); e != 0 {
+		return e
 	}
 	for m.n > 0 {
 		part := m
 		part.n = min(m.n, maxUnwritten)
-		if errno := i.insert(o, part); errno != 0 {
-			return errno
+		if e := i.insert(o, part); e != 0 {
+			return e
 		}
 		m.logical, m.phys, m.n = m.logical+part.n, m.phys+part.n, m.n-part.n
 	}

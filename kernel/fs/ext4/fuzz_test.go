@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// fuzzImage makes a small disk with every kind of metadata, without checksums so
-// that changed bytes are believed.
+// fuzzImage makes a small disk with every kind of metadata, without checksums, so that
+// changed bytes are not refused for a wrong checksum.
 func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	disk := load(t, mkfs(t, "4M", append([]string{"-b", "1024", "-N", "256"}, args...)...))
 	f := mount(t, disk, Options{})
@@ -38,12 +38,12 @@ func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	}
 	i.Put()
 	for _, n := range []int{20, 200} {
-		l, errno := r.Symlink(fmt.Sprint("link", n), strings.Repeat("l", n), 0, 0)
-		ok(t, errno)
+		l, e := r.Symlink(fmt.Sprint("link", n), strings.Repeat("l", n), 0, 0)
+		ok(t, e)
 		l.Put()
 	}
-	o, errno := r.CreateUnnamed(typeReg|0o600, 0, 0)
-	ok(t, errno)
+	o, e := r.CreateUnnamed(typeReg|0o600, 0, 0)
+	ok(t, e)
 	ok(t, writeAt(o, pattern(1, 5000), 0))
 	r.Put()
 	// o stays open: the disk has an orphan.
@@ -51,22 +51,22 @@ func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	return disk
 }
 
-// regions are the blocks that a target changes.
+// regions are the blocks that a fuzz target changes.
 type regions struct {
 	disk   *blocktest.Memory
 	blocks []uint64
 }
 
-// blocksOf lists an inode's blocks of metadata: in the inode table, of its extent
-// tree, attributes, and the contents of directories and links.
+// blocksOf lists an inode's metadata blocks: in the inode table, of its extent tree and
+// attributes, and the blocks of directories and links.
 func blocksOf(t testing.TB, f *FS, path string) (list []uint64) {
 	i := walk(t, f, path)
 	defer i.Put()
 	b, _ := f.locate(i.ino)
 	list = append(list, b)
 	for l := uint64(0); l < 4096; l++ {
-		p, errno := i.find(l)
-		if errno != 0 {
+		p, e := i.find(l)
+		if e != 0 {
 			break
 		}
 		for k := 1; k <= p.depth; k++ {
@@ -81,8 +81,8 @@ func blocksOf(t testing.TB, f *FS, path string) (list []uint64) {
 	}
 	if i.kind() != typeReg && i.extents() {
 		for l := range i.size >> f.blockBits {
-			m, errno := i.lookup(l, 1)
-			ok(t, errno)
+			m, e := i.lookup(l, 1)
+			ok(t, e)
 			list = append(list, m.phys)
 		}
 	}
@@ -103,8 +103,8 @@ func (r *regions) mutate(data []byte) *blocktest.Memory {
 	return disk
 }
 
-// exercise mounts a disk, reads everything and changes something of each kind.
-// Errors are fine; panics and loops are not.
+// exercise mounts a disk, reads everything and changes something of each kind. Errors are
+// fine; panics and endless loops are not.
 func exercise(t *testing.T, disk *blocktest.Memory) {
 	watch := time.AfterFunc(60*time.Second, func() { debug.SetTraceback("all"); panic("takes longer than 60 s") })
 	defer watch.Stop()
@@ -113,8 +113,8 @@ func exercise(t *testing.T, disk *blocktest.Memory) {
 		return
 	}
 	defer f.Unmount()
-	r, errno := f.Root()
-	if errno != 0 {
+	r, e := f.Root()
+	if e != 0 {
 		return
 	}
 	defer r.Put()
@@ -122,8 +122,8 @@ func exercise(t *testing.T, disk *blocktest.Memory) {
 	visit(r, &left, 0)
 	f.Stat()
 	for _, name := range []string{"dir", "extents", "attrs", "link200"} {
-		i, errno := r.Lookup(name)
-		if errno != 0 {
+		i, e := r.Lookup(name)
+		if e != 0 {
 			continue
 		}
 		change(r, i, name)
@@ -155,7 +155,7 @@ func visit(i *Inode, left *int, depth int) {
 		return len(list) < 300
 	})
 	for _, name := range list {
-		if c, errno := i.Lookup(name); errno == 0 {
+		if c, e := i.Lookup(name); e == 0 {
 			if name != "." && name != ".." {
 				visit(c, left, depth+1)
 			}
@@ -165,8 +165,8 @@ func visit(i *Inode, left *int, depth int) {
 }
 
 func change(r, i *Inode, name string) {
-	put := func(c *Inode, errno syscall.Errno) {
-		if errno == 0 {
+	put := func(c *Inode, e syscall.Errno) {
+		if e == 0 {
 			c.WriteData([][]byte{make([]byte, 4096)}, 0, 4000)
 			c.Put()
 		}
@@ -268,8 +268,8 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// mutations makes an input: mostly small numbers, powers of two and their
-// neighbours in random places.
+// mutations makes an input: mostly small numbers, powers of two and their neighbours, in
+// random places.
 func mutations(g *regions, r *rand.Rand) []byte {
 	var data []byte
 	for range 1 + r.IntN(6) {

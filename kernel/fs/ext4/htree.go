@@ -7,11 +7,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Indexes of directories (ext4 docs: "Hash Tree Directories"). Block 0 is the
-// root: records of "." and "..", at 24 a word, the hash version, the length 8 of
-// this information and the number of levels below, and then entries of 8 bytes:
-// a hash and the block with the names from that hash on. The first entry's hash
-// is the limit and the count of entries.
+// A directory's index (ext4 docs: "Hash Tree Directories") has its root in block 0: the
+// records of "." and "..", then at 24 a word, the hash version, the length of this
+// information (8) and the number of levels below, and then entries of 8 bytes: a hash and
+// the block with the names from that hash on. In the place of the first entry's hash are
+// the limit and the count of entries.
 const (
 	dxInfo     = 24
 	dxRootBase = 32
@@ -20,12 +20,12 @@ const (
 	dxBlock    = 0x0fffffff
 )
 
-// indexed says whether the directory has an index that is to be believed.
+// indexed reports whether the directory has a valid index.
 func (i *Inode) indexed() bool {
 	return i.flags&flagIndex != 0 && i.fs.has(compatDirIndex)
 }
 
-// frame is one node on the way through an index.
+// frame is one node on the path through an index.
 type frame struct {
 	buf  *jbd2.Buffer
 	base int
@@ -59,7 +59,7 @@ func (f *frame) seek(hash uint32) {
 	f.at = lo - 1
 }
 
-// dxPath is the way from the root to the entry for a leaf.
+// dxPath is the path from the root to the entry of a leaf.
 type dxPath struct {
 	frames  [4]frame
 	n       int
@@ -84,7 +84,7 @@ func (fs *FS) dxLimit(base int) int {
 	return room / dxEntry
 }
 
-// dxLevels is the most nodes on a way.
+// dxLevels is the most nodes on a path.
 func (fs *FS) dxLevels() int {
 	if fs.hasIncompat(incompatLargeDir) {
 		return 3
@@ -92,11 +92,11 @@ func (fs *FS) dxLevels() int {
 	return 2
 }
 
-// indexBlock reads a block of the index and checks it.
+// indexBlock reads and checks a block of the index.
 func (i *Inode) indexBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
-	b, errno := i.rawDirBlock(l)
-	if errno != 0 {
-		return nil, errno
+	b, e := i.rawDirBlock(l)
+	if e != 0 {
+		return nil, e
 	}
 	base := dxNodeBase
 	if l == 0 {
@@ -118,7 +118,7 @@ func (i *Inode) indexBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// dxHeadGood checks what stands in front of the entries.
+// dxHeadGood checks the bytes before the entries.
 func (i *Inode) dxHeadGood(d []byte, l uint64) bool {
 	if l != 0 {
 		return le.Uint32(d) == 0 && int(le.Uint16(d[4:])) == i.fs.blockSize
@@ -128,7 +128,7 @@ func (i *Inode) dxHeadGood(d []byte, l uint64) bool {
 		d[dxInfo+5] == 8 && int(d[dxInfo+6]) < i.fs.dxLevels() && d[dxInfo+4] <= hashTea
 }
 
-// dxSum is the checksum of a block of the index: the entries in use, then the tail.
+// dxSum is the checksum of a block of the index: of the entries in use, then of the tail.
 func dxSum(seed uint32, d []byte, base int) uint32 {
 	limit, count := int(le.Uint16(d[base:])), int(le.Uint16(d[base+2:]))
 	tail := base + dxEntry*limit
@@ -164,15 +164,15 @@ func (i *Inode) scanRoot(b *jbd2.Buffer, name string) (dirent, syscall.Errno) {
 	return dirent{off: -1}, 0
 }
 
-// dxFind walks through the index to the leaf for a hash. The caller puts the path.
-func (i *Inode) dxFind(hash uint32) (p dxPath, errno syscall.Errno) {
+// dxFind walks through the index to the leaf for a hash. The caller must put the path.
+func (i *Inode) dxFind(hash uint32) (p dxPath, e syscall.Errno) {
 	p.hash = hash
 	l, base := uint64(0), dxRootBase
 	for level := 0; ; level++ {
-		b, errno := i.indexBlock(l)
-		if errno != 0 {
+		b, e := i.indexBlock(l)
+		if e != 0 {
 			p.put()
-			return p, errno
+			return p, e
 		}
 		p.frames[p.n] = frame{buf: b, base: base}
 		p.n++
@@ -188,9 +188,9 @@ func (i *Inode) dxFind(hash uint32) (p dxPath, errno syscall.Errno) {
 
 // dxHash is a name's hash in this directory.
 func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
-	b, errno := i.indexBlock(0)
-	if errno != 0 {
-		return 0, errno
+	b, e := i.indexBlock(0)
+	if e != 0 {
+		return 0, e
 	}
 	version := b.Data[dxInfo+4] + i.fs.hashUnsigned
 	b.Put()
@@ -198,9 +198,18 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
-// dxNext moves the path to the next leaf and returns the hash it starts with. end
-// is true behind the last one.
-func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
+// dxFindName walks to the leaf for a name. The caller must put the path.
+func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
+	hash, e := i.dxHash(name)
+	if e != 0 {
+		return dxPath{}, e
+	}
+	return i.dxFind(hash)
+}
+
+// dxNext moves the path to the next leaf and returns its first hash. end is true after
+// the last leaf.
+func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	k := p.n - 1
 	for ; k >= 0; k-- {
 		if f := &p.frames[k]; f.at+1 < f.count() {
@@ -213,9 +222,9 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
 		return 0, true, 0
 	}
 	for k++; k < p.n; k++ {
-		b, errno := i.indexBlock(p.frames[k-1].child(p.frames[k-1].at))
-		if errno != 0 {
-			return 0, false, errno
+		b, e := i.indexBlock(p.frames[k-1].child(p.frames[k-1].at))
+		if e != 0 {
+			return 0, false, e
 		}
 		p.frames[k].buf.Put()
 		p.frames[k].buf, p.frames[k].at = b, 0
@@ -223,36 +232,32 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, errno syscall.Errno) {
 	return hash, false, 0
 }
 
-// lookupIndexed is lookupName through the index.
+// lookupIndexed is lookupName for an indexed directory.
 func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return nil, dirent{}, errno
-	}
-	p, errno := i.dxFind(hash)
-	if errno != 0 {
-		return nil, dirent{}, errno
+	p, e := i.dxFindName(name)
+	if e != 0 {
+		return nil, dirent{}, e
 	}
 	defer p.put()
 	for tries := i.size >> i.fs.blockBits; tries > 0; tries-- {
-		b, errno := i.dirBlock(p.last().child(p.last().at))
-		if errno != 0 {
-			return nil, dirent{}, errno
+		b, e := i.dirBlock(p.last().child(p.last().at))
+		if e != 0 {
+			return nil, dirent{}, e
 		}
-		e, errno := i.scan(b, name)
-		if errno == 0 && e.off >= 0 {
-			return b, e, 0
+		d, e := i.scan(b, name)
+		if e == 0 && d.off >= 0 {
+			return b, d, 0
 		}
 		b.Put()
-		if errno != 0 {
-			return nil, e, errno
+		if e != 0 {
+			return nil, d, e
 		}
-		next, end, errno := i.dxNext(&p)
-		if errno != 0 {
-			return nil, e, errno
+		next, end, e := i.dxNext(&p)
+		if e != 0 {
+			return nil, d, e
 		}
-		if end || next != hash|1 {
-			return nil, e, syscall.ENOENT
+		if end || next != p.hash|1 {
+			return nil, d, syscall.ENOENT
 		}
 	}
 	return nil, dirent{}, i.fs.corrupt("index of directory", uint64(i.ino))

@@ -1,19 +1,20 @@
 package ext4
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// makeIndex makes a directory of one full block an indexed one: the block's names
-// move to a second block, the first becomes the root.
+// makeIndex gives an index to a directory of one full block: the block's names move to a
+// second block, the first becomes the root.
 func (i *Inode) makeIndex(o *op) syscall.Errno {
 	fs := i.fs
-	root, errno := i.dirBlock(0)
-	if errno != 0 {
-		return errno
+	root, e := i.dirBlock(0)
+	if e != 0 {
+		return e
 	}
 	defer root.Put()
 	limit := fs.dirLimit()
@@ -22,9 +23,9 @@ func (i *Inode) makeIndex(o *op) syscall.Errno {
 	if !ok || !ok2 || dot.length != 12 || string(dot.name) != "." || string(dots.name) != ".." {
 		return fs.corrupt("first entries of directory", uint64(i.ino))
 	}
-	leaf, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
-	if errno != 0 {
-		return errno
+	leaf, l, e := i.appendBlock(o, checkedDir, i.sealDir())
+	if e != 0 {
+		return e
 	}
 	defer leaf.Put()
 	var list []dirent
@@ -58,7 +59,7 @@ func (i *Inode) makeIndex(o *op) syscall.Errno {
 	return 0
 }
 
-// fill makes a block hold a list of entries, of another block, in order.
+// fill fills a block with a list of entries from another block, in order.
 func (i *Inode) fill(d []byte, list []dirent) {
 	i.emptyDirBlock(d)
 	limit := i.fs.dirLimit()
@@ -79,33 +80,33 @@ func putDxHead(d []byte, base, limit, count int, first uint64) {
 	le.PutUint32(d[base+4:], uint32(first))
 }
 
-// addIndexed adds a name through the index, splitting what is full on the way.
+// addIndexed adds a name through the index and splits the full blocks on the path.
 func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.Errno {
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return errno
+	hash, e := i.dxHash(name)
+	if e != 0 {
+		return e
 	}
 	for range 8 {
-		p, errno := i.dxFind(hash)
-		if errno != 0 {
-			return errno
+		p, e := i.dxFind(hash)
+		if e != 0 {
+			return e
 		}
-		done, errno := i.addAt(o, &p, name, ino, kind)
+		done, e := i.addAt(o, &p, name, ino, kind)
 		p.put()
-		if done || errno != 0 {
-			return errno
+		if done || e != 0 {
+			return e
 		}
 	}
 	return i.fs.corrupt("index takes no more names, directory", uint64(i.ino))
 }
 
-// addAt adds the name to the path's leaf; done is false if something was split
-// instead and the path is to be looked up again.
-func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, errno syscall.Errno) {
+// addAt adds the name to the path's leaf. done is false if it has split a block instead;
+// the path must then be looked up again.
+func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, e syscall.Errno) {
 	l := p.last().child(p.last().at)
-	leaf, errno := i.dirBlock(l)
-	if errno != 0 {
-		return false, errno
+	leaf, e := i.dirBlock(l)
+	if e != 0 {
+		return false, e
 	}
 	defer leaf.Put()
 	if off := i.fs.room(leaf.Data, recordLen(len(name))); off >= 0 {
@@ -125,18 +126,14 @@ func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (do
 	return false, i.splitIndex(o, p, k)
 }
 
-// indexFull says whether the index has no room for one more leaf, whatever is split.
+// indexFull reports whether the index has no room for one more leaf, even with splits.
 func (i *Inode) indexFull(name string) (bool, syscall.Errno) {
 	if !i.indexed() {
 		return false, 0
 	}
-	hash, errno := i.dxHash(name)
-	if errno != 0 {
-		return false, errno
-	}
-	p, errno := i.dxFind(hash)
-	if errno != 0 {
-		return false, errno
+	p, e := i.dxFindName(name)
+	if e != 0 {
+		return false, e
 	}
 	defer p.put()
 	for k := range p.frames[:p.n] {
@@ -152,7 +149,7 @@ type hashedEntry struct {
 	hash uint32
 }
 
-// splitLeaf moves the upper half, by hash, of a full leaf's names to a new one.
+// splitLeaf moves the upper half, by hash, of a full leaf's names to a new leaf.
 func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	fs := i.fs
 	var list []hashedEntry
@@ -173,29 +170,21 @@ func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	if len(list) < 2 {
 		return fs.corrupt("entries of directory", uint64(i.ino))
 	}
-	slices.SortStableFunc(list, func(a, b hashedEntry) int {
-		switch {
-		case a.hash < b.hash:
-			return -1
-		case a.hash > b.hash:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(list, func(a, b hashedEntry) int { return cmp.Compare(a.hash, b.hash) })
 	at, upper := len(list), 0
 	for at > 1 && upper+recordLen(len(list[at-1].name)) <= bytes/2 {
 		at--
 		upper += recordLen(len(list[at].name))
 	}
 	at = min(at, len(list)-1)
-	nb, l, errno := i.appendBlock(o, checkedDir, i.sealDir())
-	if errno != 0 {
-		return errno
+	nb, l, e := i.appendBlock(o, checkedDir, i.sealDir())
+	if e != 0 {
+		return e
 	}
 	defer nb.Put()
 	hash := list[at].hash
 	if list[at-1].hash == hash {
-		hash |= 1 // names of this hash go on from the leaf before
+		hash |= 1 // names with this hash begin in the leaf before
 	}
 	o.dirty(leaf, i.sealDir())
 	i.fill(leaf.Data, plain(list[:at]))
@@ -212,7 +201,7 @@ func plain(list []hashedEntry) []dirent {
 	return r
 }
 
-// addDx adds an entry behind the frame's position. The frame is not full.
+// addDx adds an entry after the frame's position. The frame is not full.
 func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
 	o.dirty(f.buf, i.sealIndex(f.base))
 	d, n, at := f.buf.Data[f.base:], f.count(), f.at+1
@@ -222,11 +211,11 @@ func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
 	le.PutUint16(d[2:], uint16(n+1))
 }
 
-// newIndexBlock appends an index block that holds a copy of entries.
+// newIndexBlock appends an index block with a copy of entries.
 func (i *Inode) newIndexBlock(o *op, entries []byte) (uint64, syscall.Errno) {
-	b, l, errno := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
-	if errno != 0 {
-		return 0, errno
+	b, l, e := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
+	if e != 0 {
+		return 0, e
 	}
 	defer b.Put()
 	le.PutUint16(b.Data[4:], uint16(i.fs.blockSize))
@@ -245,9 +234,9 @@ func (i *Inode) splitIndex(o *op, p *dxPath, k int) syscall.Errno {
 	keep := n / 2
 	d := f.buf.Data[f.base:]
 	hash := f.hash(keep)
-	l, errno := i.newIndexBlock(o, d[dxEntry*keep:dxEntry*n])
-	if errno != 0 {
-		return errno
+	l, e := i.newIndexBlock(o, d[dxEntry*keep:dxEntry*n])
+	if e != 0 {
+		return e
 	}
 	o.dirty(f.buf, i.sealIndex(f.base))
 	le.PutUint16(d[2:], uint16(keep))
@@ -263,9 +252,9 @@ func (i *Inode) growIndex(o *op, p *dxPath) syscall.Errno {
 	if p.n >= fs.dxLevels() {
 		return syscall.ENOSPC
 	}
-	l, errno := i.newIndexBlock(o, d[f.base:f.base+dxEntry*f.count()])
-	if errno != 0 {
-		return errno
+	l, e := i.newIndexBlock(o, d[f.base:f.base+dxEntry*f.count()])
+	if e != 0 {
+		return e
 	}
 	o.dirty(f.buf, i.sealIndex(f.base))
 	putDxHead(d, f.base, fs.dxLimit(f.base), 1, l)

@@ -10,12 +10,12 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// piecesOf are where mapFile has data, in blocks of 1024 bytes: at both ends of the
-// direct blocks and of each tree.
+// piecesOf are the blocks of 1024 bytes where mapFile has data: at both ends of the direct
+// blocks and of each tree.
 var piecesOf = []int64{0, 5, 11, 12, 100, 267, 268, 523, 524, 30000, 65803, 65804, 66059, 66060, 70000}
 
-// mapFile puts a sparse file with a block map of three levels onto a disk of ext3 that
-// has got extents later, and returns its content. edit are commands for debugfs.
+// mapFile puts a sparse file with a block map of three levels onto an ext3 disk that got
+// the feature extents afterwards, and returns its content. edit are commands for debugfs.
 func mapFile(t *testing.T, edit ...string) (*blocktest.Memory, []byte) {
 	t.Helper()
 	path := mkfs(t, "16M", "-t", "ext3", "-b", "1024")
@@ -39,8 +39,8 @@ func mapFile(t *testing.T, edit ...string) (*blocktest.Memory, []byte) {
 	return load(t, path), want
 }
 
-// An orphan with names was being truncated when the power went: what lies behind its
-// size is freed, also of a block map.
+// A power cut has left a file with names as an orphan, in the middle of a truncation: the
+// blocks after its size are freed, also if it has a block map.
 func TestOrphanWithMap(t *testing.T) {
 	for _, size := range []int{0, 1000, 12 << 10, 268<<10 + 5, 65804 << 10, 66060<<10 + 1} {
 		disk, want := mapFile(t, "set_inode_field file size "+strconv.Itoa(size), "set_super_value last_orphan 12")
@@ -49,12 +49,12 @@ func TestOrphanWithMap(t *testing.T) {
 		if i.extents() {
 			t.Fatal("the file has no map")
 		}
-		got, errno := readAll(i)
-		ok(t, errno)
+		got, e := readAll(i)
+		ok(t, e)
 		same(t, "file of size "+strconv.Itoa(size), got, want[:size])
 		ok(t, i.Truncate(1<<20))
-		got, errno = readAll(i)
-		ok(t, errno)
+		got, e = readAll(i)
+		ok(t, e)
 		same(t, "larger", got[min(size, 1<<20):], make([]byte, 1<<20-min(size, 1<<20)))
 		i.Put()
 		unmount(t, f)
@@ -62,8 +62,8 @@ func TestOrphanWithMap(t *testing.T) {
 	}
 }
 
-// A file with a map keeps it when it is made shorter: that takes no block, which
-// there may be none of, and works with maps that are too large to be converted.
+// A file keeps its block map when it is truncated: that needs no free block, and works with
+// maps that are too large to be converted.
 func TestTruncateMap(t *testing.T) {
 	disk, want := mapFile(t)
 	f := mount(t, disk, Options{Discard: -1})
@@ -72,8 +72,8 @@ func TestTruncateMap(t *testing.T) {
 	for k := len(piecesOf) - 1; k >= 0; k-- {
 		for _, size := range []int64{piecesOf[k]*1024 + 7, piecesOf[k] * 1024} {
 			ok(t, i.Truncate(size))
-			got, errno := readAll(i)
-			ok(t, errno)
+			got, e := readAll(i)
+			ok(t, e)
 			same(t, "size "+strconv.FormatInt(size, 10), got, want[:size])
 		}
 		ok(t, f.Sync())
@@ -89,9 +89,8 @@ func TestTruncateMap(t *testing.T) {
 	fsck(t, save(t, disk))
 }
 
-// A damaged map leads from all its slots to the same blocks. Nobody follows each way
-// through it: holes are passed by whole blocks of the map, and data by those too where
-// only its end is looked for.
+// All slots of a damaged map lead to the same blocks. A walk does not follow each path:
+// it skips holes by whole indirect blocks, and also data where only its end is looked for.
 func TestMapInCircles(t *testing.T) {
 	for _, data := range []bool{false, true} {
 		disk, _ := mapFile(t)
@@ -107,8 +106,8 @@ func TestMapInCircles(t *testing.T) {
 		clear(i.block[:4*(directBlocks+2)])
 		i.size = 16 << 30
 		for block, v := range map[uint32]uint32{b3: b2, b2: b1, b1: b0} {
-			b, errno := f.j.Get(uint64(block))
-			ok(t, errno)
+			b, e := f.j.Get(uint64(block))
+			ok(t, e)
 			for k := 0; k < len(b.Data); k += 4 {
 				le.PutUint32(b.Data[k:], v)
 			}
@@ -116,29 +115,29 @@ func TestMapInCircles(t *testing.T) {
 		}
 		steps := 0
 		for l, end := uint64(0), i.size>>f.blockBits; l < end; steps++ {
-			m, errno := i.lookupIndirect(l, end-l, true)
-			ok(t, errno)
+			m, e := i.lookupIndirect(l, end-l, true)
+			ok(t, e)
 			l += m.n
 		}
 		if steps > 256*256+10 {
 			t.Errorf("data %v: %d steps to the end of the file", data, steps)
 		}
 		if !data {
-			if off, errno := i.SeekData(0); errno != syscall.ENXIO {
-				t.Errorf("SeekData = %d, %v", off, errno)
+			if off, e := i.SeekData(0); e != syscall.ENXIO {
+				t.Errorf("SeekData = %d, %v", off, e)
 			}
-		} else if off, errno := i.SeekHole(100 << 20); errno != 0 || off != int64(i.size) {
-			t.Errorf("SeekHole = %d, %v", off, errno)
+		} else if off, e := i.SeekHole(100 << 20); e != 0 || off != int64(i.size) {
+			t.Errorf("SeekHole = %d, %v", off, e)
 		}
-		if errno := i.toExtents(); errno != syscall.EIO {
-			t.Errorf("conversion: %v, want EIO", errno)
+		if e := i.toExtents(); e != syscall.EIO {
+			t.Errorf("conversion: %v, want EIO", e)
 		}
 		i.Put()
 		unmount(t, f)
 	}
 }
 
-// Whatever a map and its inode say, nothing panics and nothing goes on forever.
+// Whatever a map and its inode contain, nothing panics and nothing loops forever.
 func TestDamagedMaps(t *testing.T) {
 	disk, _ := mapFile(t)
 	f := mount(t, disk.Clone(), Options{})
@@ -146,8 +145,8 @@ func TestDamagedMaps(t *testing.T) {
 	table, _ := f.locate(i.ino)
 	g := &regions{disk: disk, blocks: []uint64{table}}
 	for level := 1; level <= 3; level++ {
-		list, errno := i.mapBlocks(nil, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
-		ok(t, errno)
+		list, e := i.mapBlocks(nil, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
+		ok(t, e)
 		g.blocks = append(g.blocks, list...)
 	}
 	i.Put()
@@ -158,7 +157,7 @@ func TestDamagedMaps(t *testing.T) {
 		if err != nil {
 			continue
 		}
-		if i, errno := f.Inode(12); errno == 0 {
+		if i, e := f.Inode(12); e == 0 {
 			i.SeekData(r.Int64N(1 << 30))
 			i.SeekHole(r.Int64N(1 << 30))
 			i.ReadData([][]byte{make([]byte, 8192)}, r.Int64N(1<<16)<<10)

@@ -36,7 +36,7 @@ func newNode(kind uint32) *modelNode {
 	return n
 }
 
-// model does random operations on a file system and on nodes in memory.
+// model does random operations on a file system and the same on nodes in memory.
 type model struct {
 	t    testing.TB
 	r    *rand.Rand
@@ -44,7 +44,7 @@ type model struct {
 	root *modelNode
 	dirs []*modelNode
 	open []opened // files without names
-	most int      // bytes of a file
+	most int      // largest size of a file in bytes
 	log  []string
 }
 
@@ -86,7 +86,7 @@ func (m *model) newName() string {
 	return "x"
 }
 
-// oldName is a name of a directory, "" if it has none.
+// oldName is an existing name of a directory, "" if it has none.
 func (m *model) oldName(n *modelNode) string {
 	if len(n.names) == 0 {
 		return ""
@@ -99,7 +99,7 @@ func (m *model) oldName(n *modelNode) string {
 	return list[m.r.IntN(len(list))]
 }
 
-// agree fails unless both sides say the same; true: it was done.
+// agree fails unless both errors are the same; it returns true if the operation succeeded.
 func (m *model) agree(what string, got, want syscall.Errno) bool {
 	m.t.Helper()
 	m.log = append(m.log, fmt.Sprint(what, " ", got))
@@ -121,8 +121,8 @@ func (m *model) file() (*modelNode, *Inode, func()) {
 		n, d := m.dir()
 		name := m.oldName(n)
 		if name != "" && n.names[name].kind == typeReg {
-			i, errno := d.Lookup(name)
-			ok(m.t, errno)
+			i, e := d.Lookup(name)
+			ok(m.t, e)
 			d.Put()
 			return n.names[name], i, i.Put
 		}
@@ -163,18 +163,18 @@ func (m *model) create() {
 		want = syscall.EEXIST
 	}
 	var i *Inode
-	var errno syscall.Errno
+	var e syscall.Errno
 	if c.kind == typeLink {
 		c.target = strings.Repeat("t", 1+m.r.IntN(100))
-		i, errno = d.Symlink(name, c.target, 1, 2)
+		i, e = d.Symlink(name, c.target, 1, 2)
 		c.mode = 0o777
 	} else {
 		if c.kind == typeChar {
 			c.rdev = uint64(m.r.IntN(1000))<<8 | uint64(m.r.IntN(256)) | uint64(m.r.IntN(100))<<20
 		}
-		i, errno = d.Create(name, c.kind|c.mode, 1, 2, c.rdev)
+		i, e = d.Create(name, c.kind|c.mode, 1, 2, c.rdev)
 	}
-	if !m.agree("create "+name, errno, want) {
+	if !m.agree("create "+name, e, want) {
 		return
 	}
 	i.Put()
@@ -296,7 +296,7 @@ func (m *model) rename() {
 	}
 	got := d.Rename(old, e, name, exchange)
 	if want != 0 && got != 0 {
-		want = got // several reasons: any of them
+		want = got // several errors are possible
 	}
 	if !m.agree("rename "+old+" "+name, got, want) {
 		return
@@ -426,25 +426,25 @@ func (m *model) xattr() {
 	if m.r.IntN(5) == 0 {
 		value = pattern(m.r.IntN(1000), m.r.IntN(900))
 	}
-	errno := i.SetXattr(name, value, 0)
-	if errno == syscall.ENOSPC {
+	e := i.SetXattr(name, value, 0)
+	if e == syscall.ENOSPC {
 		return
 	}
-	m.agree("setxattr "+name, errno, 0)
+	m.agree("setxattr "+name, e, 0)
 	c.attrs[name] = string(value)
 }
 
 func (m *model) unnamed() {
 	_, d := m.dir()
 	defer d.Put()
-	i, errno := d.CreateUnnamed(typeReg|0o600, 1, 2)
-	m.agree("unnamed", errno, 0)
+	i, e := d.CreateUnnamed(typeReg|0o600, 1, 2)
+	m.agree("unnamed", e, 0)
 	c := newNode(typeReg)
 	c.links = 0
 	m.open = append(m.open, opened{i, c})
 }
 
-// hold opens a file, which may lose its names then.
+// hold opens a file, which may then lose its names.
 func (m *model) hold() {
 	if len(m.open) > 10 {
 		return
@@ -495,8 +495,8 @@ func (m *model) read() {
 		return
 	}
 	defer put()
-	got, errno := readAll(i)
-	m.agree("read", errno, 0)
+	got, e := readAll(i)
+	m.agree("read", e, 0)
 	same(m.t, "read", got, c.data)
 }
 
@@ -527,24 +527,24 @@ func (m *model) checkNode(f *FS, i *Inode, n *modelNode, path string) {
 	if a.Mode&typeMask != n.kind || n != m.root && a.Mode&0xfff != n.mode || a.Rdev != n.rdev || n.kind != typeDir && int(a.Nlink) != n.links {
 		m.t.Fatalf("%s: attributes %+v; want %+v", path, a, n)
 	}
-	list, errno := i.ListXattr()
-	ok(m.t, errno)
+	list, e := i.ListXattr()
+	ok(m.t, e)
 	if len(list) != len(n.attrs) {
 		m.t.Fatalf("%s: attributes %v, want %v", path, list, n.attrs)
 	}
 	for name, v := range n.attrs {
-		got, errno := i.GetXattr(name)
-		ok(m.t, errno)
+		got, e := i.GetXattr(name)
+		ok(m.t, e)
 		same(m.t, path+" "+name, got, []byte(v))
 	}
 	switch n.kind {
 	case typeReg:
-		got, errno := readAll(i)
-		ok(m.t, errno)
+		got, e := readAll(i)
+		ok(m.t, e)
 		same(m.t, path, got, n.data)
 	case typeLink:
-		if got, errno := i.Readlink(); errno != 0 || got != n.target {
-			m.t.Fatalf("%s: link to %q %v", path, got, errno)
+		if got, e := i.Readlink(); e != 0 || got != n.target {
+			m.t.Fatalf("%s: link to %q %v", path, got, e)
 		}
 	case typeDir:
 		m.checkDir(f, i, n, path)
@@ -558,9 +558,9 @@ func (m *model) checkDir(f *FS, i *Inode, n *modelNode, path string) {
 		m.t.Fatalf("%s: %d names, want %d", path, len(got), len(n.names))
 	}
 	for name, c := range n.names {
-		ci, errno := i.Lookup(name)
-		if errno != 0 {
-			m.t.Fatalf("%s/%s: %v", path, name, errno)
+		ci, e := i.Lookup(name)
+		if e != 0 {
+			m.t.Fatalf("%s/%s: %v", path, name, e)
 		}
 		m.checkNode(f, ci, c, path+"/"+name)
 		ci.Put()
@@ -602,8 +602,8 @@ func load(t testing.TB, path string) *blocktest.Memory {
 	return blocktest.FromBytes(image, 512)
 }
 
-// runModel does batches of operations. After each the disk is unmounted, or lost
-// power after a Sync, and must be sound and the same.
+// runModel does batches of operations. After each batch the disk is unmounted, or loses
+// power after a Sync, and must be sound and equal to the model.
 func runModel(t *testing.T, disk *blocktest.Memory, seed uint64, batches, steps int) {
 	m := &model{t: t, r: rand.New(rand.NewPCG(seed, 1)), root: newNode(typeDir), most: 600000}
 	m.dirs = []*modelNode{m.root}

@@ -10,7 +10,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// mapsDisk is a disk of ext3 that has got extents later: its files have block maps.
+// mapsDisk is an ext3 disk that got the feature extents afterwards: its files have block
+// maps.
 func mapsDisk(t *testing.T, dir string) *blocktest.Memory {
 	path := mkfs(t, "64M", "-t", "ext3", "-b", "1024", "-d", dir)
 	if out, code := tool(t, "tune2fs", "-O", "extents", path); code != 0 {
@@ -26,7 +27,7 @@ func TestChangeBlockMaps(t *testing.T) {
 	compare(t, f, dir)
 	big := walk(t, f, "size1048576")
 	want := pattern(1<<20, 1<<20)
-	ok(t, writeAt(big, pattern(7, 3000), 500000)) // stays a map
+	ok(t, writeAt(big, pattern(7, 3000), 500000)) // too large to be converted
 	copy(want[500000:], pattern(7, 3000))
 	if big.extents() {
 		t.Error("overwriting made extents")
@@ -36,14 +37,14 @@ func TestChangeBlockMaps(t *testing.T) {
 	if !big.extents() {
 		t.Error("appending made no extents")
 	}
-	got, errno := readAll(big)
-	ok(t, errno)
+	got, e := readAll(big)
+	ok(t, e)
 	same(t, "big", got, want)
 	big.Put()
 	i := walk(t, f, "size70000")
 	ok(t, i.Truncate(5000))
-	got, errno = readAll(i)
-	ok(t, errno)
+	got, e = readAll(i)
+	ok(t, e)
 	same(t, "truncated", got, pattern(70000, 70000)[:5000])
 	i.Put()
 	r := root(t, f)
@@ -62,8 +63,8 @@ func TestChangeBlockMaps(t *testing.T) {
 	fsck(t, save(t, disk))
 	f = mount(t, disk, Options{})
 	i = walk(t, f, "size1048576")
-	got, errno = readAll(i)
-	ok(t, errno)
+	got, e = readAll(i)
+	ok(t, e)
 	same(t, "big", got, want)
 	i.Put()
 	unmount(t, f)
@@ -122,8 +123,8 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: %v %q", want, err, lines)
 			continue
 		}
-		if _, errno := root(t, f).Create("a", typeReg, 0, 0, 0); errno != syscall.EROFS {
-			t.Errorf("%s: create: %v", want, errno)
+		if _, e := root(t, f).Create("a", typeReg, 0, 0, 0); e != syscall.EROFS {
+			t.Errorf("%s: create: %v", want, e)
 		}
 		unmount(t, f)
 		fsck(t, path)
@@ -144,8 +145,8 @@ func TestRefusals(t *testing.T) {
 	unmount(t, f)
 }
 
-// TestErrors lets the device fail: every call ends with an errno, and nothing is
-// written after the journal has ended.
+// TestErrors makes the device fail: every call returns an error, and nothing is written
+// after the journal has ended.
 func TestErrors(t *testing.T) {
 	for after := 0; after < 60; after += 3 {
 		disk := load(t, mkfs(t, "16M", "-b", "1024"))
@@ -157,25 +158,25 @@ func TestErrors(t *testing.T) {
 		dev.SetRule(blocktest.FailAfter(blocktest.RequestKind(after%3), after, 1, syscall.EIO))
 		failed := false
 		for k := range 100 {
-			i, errno := r.Create("file"+strconv.Itoa(k), typeReg|0o644, 0, 0, 0)
-			if errno == 0 {
-				errno = writeAt(i, pattern(k, 20000), 0)
-				if e := i.Fsync(false); errno == 0 {
-					errno = e
+			i, e := r.Create("file"+strconv.Itoa(k), typeReg|0o644, 0, 0, 0)
+			if e == 0 {
+				e = writeAt(i, pattern(k, 20000), 0)
+				if synced := i.Fsync(false); e == 0 {
+					e = synced
 				}
 				i.Put()
 			}
-			failed = failed || errno != 0
+			failed = failed || e != 0
 		}
 		r.Put()
-		errno := f.Unmount()
+		e := f.Unmount()
 		dev.SetRule(nil)
-		if !failed && errno != 0 {
-			t.Errorf("after %d: Unmount: %v", after, errno)
+		if !failed && e != 0 {
+			t.Errorf("after %d: Unmount: %v", after, e)
 		}
 		f = mount(t, disk, Options{})
-		got, errno := readAll(walk(t, f, "before"))
-		ok(t, errno)
+		got, e := readAll(walk(t, f, "before"))
+		ok(t, e)
 		same(t, "before", got, pattern(1, 10000))
 		unmount(t, f)
 		path := save(t, disk)
@@ -197,8 +198,8 @@ func TestReadOnlyReplay(t *testing.T) {
 	before := crashed.Bytes()
 	crashed.SetReadOnly(true)
 	f = mount(t, crashed, Options{})
-	got, errno := readAll(walk(t, f, "file"))
-	ok(t, errno)
+	got, e := readAll(walk(t, f, "file"))
+	ok(t, e)
 	same(t, "file", got, pattern(1, 10000))
 	unmount(t, f)
 	same(t, "disk", crashed.Bytes(), before)
@@ -213,14 +214,14 @@ func TestContiguous(t *testing.T) {
 		files = append(files, create(t, r, fmt.Sprint("log", k), typeReg|0o644))
 	}
 	buf := pattern(1, 64<<10)
-	for k := range int64(256) { // 16 MiB each, written in turns
+	for k := range int64(256) { // 16 MiB each, written alternately
 		for _, i := range files {
 			ok(t, i.WriteData([][]byte{buf}, k<<16, (k+1)<<16))
 		}
 	}
 	for k, i := range files {
-		list, errno := i.Extents(0, 16<<20, 10000)
-		ok(t, errno)
+		list, e := i.Extents(0, 16<<20, 10000)
+		ok(t, e)
 		if len(list) > 16 {
 			t.Errorf("file %d has %d extents", k, len(list))
 		}
@@ -228,8 +229,8 @@ func TestContiguous(t *testing.T) {
 	unmountAfter(t, f, disk, append(files, r)...)
 }
 
-// TestReadDirWhileChanging inserts and removes names while a reader goes on: what
-// was there all the time comes exactly once, also where one block becomes an index.
+// TestReadDirWhileChanging inserts and removes names during a read of the directory: a name
+// that was there all the time comes exactly once, also when one block becomes an index.
 func TestReadDirWhileChanging(t *testing.T) {
 	for _, count := range []int{10, 300, 3000} {
 		disk := load(t, mkfs(t, "32M", "-b", "1024", "-N", "16000"))

@@ -3,9 +3,11 @@ package ext4
 import (
 	"strings"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// checkName refuses names that cannot be made or removed.
+// checkName refuses names that cannot be created or removed.
 func checkName(name string) syscall.Errno {
 	switch {
 	case name == "":
@@ -18,8 +20,8 @@ func checkName(name string) syscall.Errno {
 	return 0
 }
 
-// mayAdd checks that a name can be added and returns how many blocks that needs.
-// Caller holds i.mu, no handle is open.
+// mayAdd checks that a name can be added and returns how many blocks that needs. Caller
+// holds i.mu; no handle is open.
 func (i *Inode) mayAdd(name string) (int64, syscall.Errno) {
 	if i.fs.ro.Load() {
 		return 0, syscall.EROFS
@@ -27,33 +29,33 @@ func (i *Inode) mayAdd(name string) (int64, syscall.Errno) {
 	if name == "." || name == ".." {
 		return 0, syscall.EEXIST
 	}
-	if errno := checkName(name); errno != 0 {
-		return 0, errno
+	if e := checkName(name); e != 0 {
+		return 0, e
 	}
-	b, _, errno := i.lookupName(name)
-	if errno == 0 {
+	b, _, e := i.lookupName(name)
+	if e == 0 {
 		b.Put()
 		return 0, syscall.EEXIST
 	}
-	if errno != syscall.ENOENT {
-		return 0, errno
+	if e != syscall.ENOENT {
+		return 0, e
 	}
 	return i.needsRoom(name)
 }
 
 func (i *Inode) needsRoom(name string) (int64, syscall.Errno) {
-	blocks, errno := i.needs(name)
-	if blocks == 0 || errno != 0 {
-		return 0, errno
+	blocks, e := i.needs(name)
+	if blocks == 0 || e != 0 {
+		return 0, e
 	}
-	full, errno := i.indexFull(name)
+	full, e := i.indexFull(name)
 	if full {
-		errno = syscall.ENOSPC
+		e = syscall.ENOSPC
 	}
-	return blocks, errno
+	return blocks, e
 }
 
-// addCost is the buffers of adding a name that needs blocks blocks.
+// addCost is the cost in buffers of adding a name, of which blocks are new blocks.
 func addCost(blocks int64) int {
 	if blocks > 0 {
 		return dirCost
@@ -61,8 +63,8 @@ func addCost(blocks int64) int {
 	return 2
 }
 
-// Create makes a file of any type but a symbolic link; mode has the type bits. rdev
-// is the number of a device. The result has a reference. EEXIST, ENOSPC, EMLINK…
+// Create makes a file of any type but a symbolic link. mode has the type bits; rdev is the
+// number of a device. The caller gets a reference. EEXIST, ENOSPC, EMLINK…
 func (i *Inode) Create(name string, mode, uid, gid uint32, rdev uint64) (*Inode, syscall.Errno) {
 	return i.create(name, uint16(mode), uid, gid, 0, func(c *Inode, o *op) syscall.Errno {
 		switch c.kind() {
@@ -102,9 +104,9 @@ func (i *Inode) Symlink(name, target string, uid, gid uint32) (*Inode, syscall.E
 
 // firstContent gives a new inode its first block, which is metadata.
 func (i *Inode) firstContent(o *op, fill func(d []byte)) syscall.Errno {
-	block, errno := o.block(i.goalLocked(0))
-	if errno != 0 {
-		return errno
+	block, e := o.block(i.goalLocked(0))
+	if e != 0 {
+		return e
 	}
 	i.blocks += uint64(i.fs.blockSize >> 9)
 	seal, checked := i.sealDir(), uint32(checkedDir)
@@ -142,9 +144,9 @@ func (i *Inode) create(name string, mode uint16, uid, gid uint32, blocks int64, 
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	need, errno := i.mayAdd(name)
-	if errno != 0 {
-		return nil, errno
+	need, e := i.mayAdd(name)
+	if e != 0 {
+		return nil, e
 	}
 	if isDir && !i.mayLink() {
 		return nil, syscall.EMLINK
@@ -152,36 +154,36 @@ func (i *Inode) create(name string, mode uint16, uid, gid uint32, blocks int64, 
 	if fs.freeInode.Load() <= 0 {
 		return nil, syscall.ENOSPC
 	}
-	o, errno := fs.begin(16+addCost(need), need+blocks)
-	if errno != 0 {
-		return nil, errno
+	o, e := fs.begin(16+addCost(need), need+blocks)
+	if e != 0 {
+		return nil, e
 	}
-	c, errno := o.newChild(i, mode, uid, gid)
-	if errno != 0 {
-		return nil, o.end(errno)
+	c, e := o.newChild(i, mode, uid, gid)
+	if e != 0 {
+		return nil, o.end(e)
 	}
 	defer c.mu.Unlock()
-	errno = init(c, o)
-	if errno == 0 {
-		errno = i.addEntry(o, name, c)
+	e = init(c, o)
+	if e == 0 {
+		e = i.addEntry(o, name, c)
 	}
-	if errno == 0 {
-		errno = c.writeData(o)
+	if e == 0 {
+		e = c.writeData(o)
 	}
-	if errno == 0 {
+	if e == 0 {
 		if isDir {
 			i.link()
 		}
-		errno = i.touchDir(o)
+		e = i.touchDir(o)
 	}
-	return c.orDrop(o.end(errno))
+	return c.orDrop(o.end(e))
 }
 
-// orDrop returns the inode, or gives it up after an error.
-func (i *Inode) orDrop(errno syscall.Errno) (*Inode, syscall.Errno) {
-	if errno != 0 {
-		i.drop()
-		return nil, errno
+// orDrop returns the inode, or drops it after an error.
+func (i *Inode) orDrop(e syscall.Errno) (*Inode, syscall.Errno) {
+	if e != 0 {
+		i.unref()
+		return nil, e
 	}
 	return i, 0
 }
@@ -193,12 +195,12 @@ func (i *Inode) touchDir(o *op) syscall.Errno {
 	return i.writeData(o)
 }
 
-// newChild makes an inode near directory dir, in the table and with i.mu held.
+// newChild makes an inode near directory dir, in the table and with i.mu locked.
 func (o *op) newChild(dir *Inode, mode uint16, uid, gid uint32) (*Inode, syscall.Errno) {
 	fs := o.fs
-	ino, errno := o.newInode(dir, mode&typeMask == typeDir)
-	if errno != 0 {
-		return nil, errno
+	ino, e := o.newInode(dir, mode&typeMask == typeDir)
+	if e != 0 {
+		return nil, e
 	}
 	now := fs.opt.Now()
 	c := &Inode{fs: fs, ino: ino, ftype: mode & typeMask, mode: mode, uid: uid, gid: gid, nlink: 1, orphanSlot: -1,
@@ -210,12 +212,12 @@ func (o *op) newChild(dir *Inode, mode uint16, uid, gid uint32) (*Inode, syscall
 	return c, 0
 }
 
-// mayLink says whether a directory can have one more subdirectory.
+// mayLink reports whether a directory can have one more subdirectory.
 func (i *Inode) mayLink() bool {
 	return i.nlink < linkMax || i.fs.hasRO(roDirNlink) && i.indexed()
 }
 
-// link counts a new subdirectory; a directory with too many has the count 1.
+// link counts a new subdirectory; a directory with too many gets the count 1.
 func (i *Inode) link() {
 	i.nlink++
 	if i.indexed() && (i.nlink > linkMax || i.nlink == 2) {
@@ -223,14 +225,14 @@ func (i *Inode) link() {
 	}
 }
 
-// unlink takes a subdirectory off the count.
+// unlink uncounts a subdirectory.
 func (i *Inode) unlink() {
 	if i.nlink > 2 {
 		i.nlink--
 	}
 }
 
-// CreateUnnamed makes a file without a name (O_TMPFILE). Link gives it one; without,
+// CreateUnnamed makes a file without a name (O_TMPFILE). Link can give it one; otherwise
 // the last Put frees it.
 func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
 	fs := i.fs
@@ -246,40 +248,40 @@ func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
 	if fs.freeInode.Load() <= 0 {
 		return nil, syscall.ENOSPC
 	}
-	o, errno := fs.begin(16, 0)
-	if errno != 0 {
-		return nil, errno
+	o, e := fs.begin(16, 0)
+	if e != 0 {
+		return nil, e
 	}
-	c, errno := o.newChild(i, uint16(mode), uid, gid)
-	if errno != 0 {
-		return nil, o.end(errno)
+	c, e := o.newChild(i, uint16(mode), uid, gid)
+	if e != 0 {
+		return nil, o.end(e)
 	}
 	defer c.mu.Unlock()
 	c.nlink = 0
 	c.initExtents()
-	if errno = c.addOrphan(o); errno == 0 {
-		errno = c.writeData(o)
+	if e = c.addOrphan(o); e == 0 {
+		e = c.writeData(o)
 	}
-	return c.orDrop(o.end(errno))
+	return c.orDrop(o.end(e))
 }
 
-// Link gives a file another name. EPERM: it is a directory. ESTALE: it is gone.
+// Link gives a file another name. EPERM: it is a directory. ESTALE: it has been freed.
 // EMLINK, EEXIST, ENOSPC.
 func (i *Inode) Link(name string, c *Inode) syscall.Errno {
 	if c.isDir() {
 		return syscall.EPERM
 	}
-	// The caller's reference may be the last one and going: from then on the file is
+	// The caller's reference may be the last one and be dropped now: then the file is
 	// freed, and a name would lead to nothing.
-	if !c.hold() {
+	if !c.tryRef() {
 		return syscall.ESTALE
 	}
 	defer c.Put()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	need, errno := i.mayAdd(name)
-	if errno != 0 {
-		return errno
+	need, e := i.mayAdd(name)
+	if e != 0 {
+		return e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -289,32 +291,32 @@ func (i *Inode) Link(name string, c *Inode) syscall.Errno {
 	if c.nlink == 0 && !c.onOrphans {
 		return syscall.ENOENT
 	}
-	o, errno := i.fs.begin(10+addCost(need), need)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.begin(10+addCost(need), need)
+	if e != 0 {
+		return e
 	}
-	errno = i.addEntry(o, name, c)
-	if errno == 0 {
-		errno = c.removeOrphan(o)
+	e = i.addEntry(o, name, c)
+	if e == 0 {
+		e = c.removeOrphan(o)
 	}
-	if errno == 0 {
+	if e == 0 {
 		c.nlink++
 		c.ctime = i.fs.opt.Now()
-		errno = c.writeData(o)
+		e = c.writeData(o)
 	}
-	if errno == 0 {
-		errno = i.touchDir(o)
+	if e == 0 {
+		e = i.touchDir(o)
 	}
-	return o.end(errno)
+	return o.end(e)
 }
 
-// Unlink removes a name of what is not a directory. EISDIR, ENOENT.
+// Unlink removes a name that is not a directory's. EISDIR, ENOENT.
 func (i *Inode) Unlink(name string) syscall.Errno {
-	c, errno := i.unlinkName(name)
+	c, e := i.unlinkName(name)
 	if c != nil {
 		c.Put()
 	}
-	return errno
+	return e
 }
 
 func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
@@ -326,14 +328,14 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	b, e, errno := i.lookupName(name)
-	if errno != 0 {
-		return nil, errno
+	b, d, e := i.lookupName(name)
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
-	c, errno := i.child(e.ino)
-	if errno != 0 {
-		return nil, errno
+	c, e := i.child(d.ino)
+	if e != 0 {
+		return nil, e
 	}
 	if c.isDir() {
 		return c, syscall.EISDIR
@@ -343,51 +345,60 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	if c.nlink == 0 {
 		return c, i.fs.corrupt("name of a file without links, inode", uint64(c.ino))
 	}
-	o, errno := i.fs.beginPromised(10, 0)
-	if errno != 0 {
-		return c, errno
-	}
-	errno = i.removeName(o, b, e)
-	if errno == 0 {
-		errno = c.lose(o)
-	}
-	if errno == 0 {
-		errno = i.touchDir(o)
-	}
-	return c, o.end(errno)
+	return c, i.dropName(b, d, c)
 }
 
-// lose takes one link away; a file without links is an orphan until it is freed.
-// Caller holds i.mu.
-func (i *Inode) lose(o *op) syscall.Errno {
+// dropName removes the name d, in block b, of c and, if c is a directory, the link of its "..".
+// Caller holds i.mu and c.mu.
+func (i *Inode) dropName(b *jbd2.Buffer, d dirent, c *Inode) syscall.Errno {
+	o, e := i.fs.beginReserved(10, 0)
+	if e != 0 {
+		return e
+	}
+	e = i.removeName(o, b, d)
+	if e == 0 {
+		e = c.dropLink(o)
+	}
+	if e == 0 {
+		if c.isDir() {
+			i.unlink()
+		}
+		e = i.touchDir(o)
+	}
+	return o.end(e)
+}
+
+// dropLink removes one link; a file without links is an orphan until it is freed. Caller
+// holds i.mu.
+func (i *Inode) dropLink(o *op) syscall.Errno {
 	i.nlink--
 	if i.isDir() {
 		i.nlink = 0
 	}
 	i.ctime = i.fs.opt.Now()
 	if i.nlink == 0 {
-		if errno := i.addOrphan(o); errno != 0 {
-			return errno
+		if e := i.addOrphan(o); e != 0 {
+			return e
 		}
 	}
-	errno := i.writeData(o)
+	e := i.writeData(o)
 	if i.nlink == 0 {
-		i.fs.notLate(i)
+		i.fs.dropLazyTimes(i)
 	}
-	return errno
+	return e
 }
 
 // Rmdir removes an empty directory. ENOTEMPTY, ENOTDIR.
 func (i *Inode) Rmdir(name string) syscall.Errno {
-	// Only who holds this lock locks two directories: names on a damaged disk may
-	// form loops.
+	// This lock must be held to lock two directories: on a damaged disk, names may form
+	// loops.
 	i.fs.rename.Lock()
-	c, errno := i.rmdirName(name)
+	c, e := i.rmdirName(name)
 	i.fs.rename.Unlock()
 	if c != nil {
 		c.Put()
 	}
-	return errno
+	return e
 }
 
 func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
@@ -401,14 +412,14 @@ func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	b, e, errno := i.lookupName(name)
-	if errno != 0 {
-		return nil, errno
+	b, d, e := i.lookupName(name)
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
-	c, errno := i.child(e.ino)
-	if errno != 0 {
-		return nil, errno
+	c, e := i.child(d.ino)
+	if e != 0 {
+		return nil, e
 	}
 	if !c.isDir() {
 		return c, syscall.ENOTDIR
@@ -418,32 +429,20 @@ func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if errno := c.removable(); errno != 0 {
-		return c, errno
+	if e := c.removable(); e != 0 {
+		return c, e
 	}
-	o, errno := i.fs.beginPromised(10, 0)
-	if errno != 0 {
-		return c, errno
-	}
-	errno = i.removeName(o, b, e)
-	if errno == 0 {
-		errno = c.lose(o)
-	}
-	if errno == 0 {
-		i.unlink()
-		errno = i.touchDir(o)
-	}
-	return c, o.end(errno)
+	return c, i.dropName(b, d, c)
 }
 
-// removable says why a directory cannot be removed.
+// removable returns the reason why a directory cannot be removed, or 0.
 func (i *Inode) removable() syscall.Errno {
 	if i.nlink == 0 {
 		return i.fs.corrupt("name of a directory without links, inode", uint64(i.ino))
 	}
-	empty, errno := i.empty()
-	if errno == 0 && !empty {
-		errno = syscall.ENOTEMPTY
+	empty, e := i.empty()
+	if e == 0 && !empty {
+		e = syscall.ENOTEMPTY
 	}
-	return errno
+	return e
 }

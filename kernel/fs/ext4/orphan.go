@@ -8,16 +8,16 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Orphans are inodes that a mount after a crash has to free or to truncate: files
-// without links that are still open, and files whose truncation takes several
-// transactions. They are a list from s_last_orphan through i_dtime, or numbers in
-// the blocks of the orphan file (ext4 docs: "Orphan file").
+// orphans are inodes that a mount after a crash has to free or truncate: files without
+// links that are still open, and files whose truncation takes several transactions. They
+// form a list from s_last_orphan through i_dtime, or their numbers are in the blocks of
+// the orphan file (ext4 docs: "Orphan file").
 type orphans struct {
 	mu    sync.Mutex
 	head  *Inode
 	file  []uint64 // blocks of the orphan file
 	slots [][]uint32
-	free  int // empty slots
+	free  int // number of empty slots
 	seed  uint32
 }
 
@@ -25,10 +25,10 @@ const (
 	orphanMagic    = 0x0b10ca04
 	orphanTail     = 8
 	checkedOrphans = 64
-	mostOrphanFile = 512 // blocks; EXT4_MAX_ORPHAN_FILE_BLOCKS
+	maxOrphanFile  = 512 // blocks; EXT4_MAX_ORPHAN_FILE_BLOCKS
 )
 
-// addOrphan makes i an orphan. Three buffers. Caller holds i.mu.
+// addOrphan makes i an orphan. It costs three buffers. Caller holds i.mu.
 func (i *Inode) addOrphan(o *op) syscall.Errno {
 	if i.onOrphans {
 		return 0
@@ -43,8 +43,8 @@ func (i *Inode) addOrphan(o *op) syscall.Errno {
 	if l.head != nil {
 		next = l.head.ino
 	}
-	if errno := i.patchDtime(o, next); errno != 0 {
-		return errno
+	if e := i.patchDtime(o, next); e != 0 {
+		return e
 	}
 	o.setLastOrphan(i.ino)
 	i.orphanPrev, i.orphanNext = nil, l.head
@@ -55,7 +55,7 @@ func (i *Inode) addOrphan(o *op) syscall.Errno {
 	return 0
 }
 
-// removeOrphan is the reverse. Three buffers. Caller holds i.mu.
+// removeOrphan undoes addOrphan. It costs three buffers. Caller holds i.mu.
 func (i *Inode) removeOrphan(o *op) syscall.Errno {
 	if !i.onOrphans {
 		return 0
@@ -71,8 +71,8 @@ func (i *Inode) removeOrphan(o *op) syscall.Errno {
 		next = i.orphanNext.ino
 	}
 	if i.orphanPrev != nil {
-		if errno := i.orphanPrev.patchDtime(o, next); errno != 0 {
-			return errno
+		if e := i.orphanPrev.patchDtime(o, next); e != 0 {
+			return e
 		}
 		i.orphanPrev.orphanNext = i.orphanNext
 	} else {
@@ -86,8 +86,8 @@ func (i *Inode) removeOrphan(o *op) syscall.Errno {
 	return i.patchDtime(o, 0)
 }
 
-// patchDtime changes i_dtime, which is a link of the list or the time of deletion,
-// without a look at the other fields: i.mu need not be held.
+// patchDtime changes only i_dtime, which is a link of the list or the time of deletion:
+// i.mu need not be locked.
 func (i *Inode) patchDtime(o *op, v uint32) syscall.Errno {
 	i.slot.Lock()
 	defer i.slot.Unlock()
@@ -120,25 +120,25 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 	if i.ino > fs.inodes {
 		return fs.corrupt("number of the orphan file", uint64(i.ino))
 	}
-	if errno := fs.readInode(i); errno != 0 {
-		return errno
+	if e := fs.readInode(i); e != 0 {
+		return e
 	}
 	n := i.size >> fs.blockBits
-	if i.kind() != typeReg || n > mostOrphanFile {
+	if i.kind() != typeReg || n > maxOrphanFile {
 		return fs.corrupt("orphan file, inode", uint64(i.ino))
 	}
 	l.seed = i.seed
 	for k := range n {
-		m, errno := i.lookup(k, 1)
-		if errno != 0 {
-			return errno
+		m, e := i.lookup(k, 1)
+		if e != 0 {
+			return e
 		}
 		if !m.written() {
 			return fs.corrupt("hole in the orphan file, inode", uint64(i.ino))
 		}
-		slots, errno := fs.readOrphans(m.phys)
-		if errno != 0 {
-			return errno
+		slots, e := fs.readOrphans(m.phys)
+		if e != 0 {
+			return e
 		}
 		l.file, l.slots = append(l.file, m.phys), append(l.slots, slots)
 	}
@@ -147,9 +147,9 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 
 // readOrphans decodes a block of the orphan file.
 func (fs *FS) readOrphans(block uint64) ([]uint32, syscall.Errno) {
-	b, errno := fs.j.Get(block)
-	if errno != 0 {
-		return nil, errno
+	b, e := fs.j.Get(block)
+	if e != 0 {
+		return nil, e
 	}
 	defer b.Put()
 	tail := b.Data[fs.blockSize-orphanTail:]
@@ -186,8 +186,8 @@ func (l *orphans) addToFile(o *op, i *Inode) syscall.Errno {
 			if ino != 0 {
 				continue
 			}
-			if errno := l.setSlot(o, k, s, i.ino); errno != 0 {
-				return errno
+			if e := l.setSlot(o, k, s, i.ino); e != 0 {
+				return e
 			}
 			l.free--
 			i.orphanSlot, i.onOrphans = k*len(slots)+s, true
@@ -199,8 +199,8 @@ func (l *orphans) addToFile(o *op, i *Inode) syscall.Errno {
 
 func (l *orphans) removeFromFile(o *op, i *Inode) syscall.Errno {
 	per := len(l.slots[0])
-	if errno := l.setSlot(o, i.orphanSlot/per, i.orphanSlot%per, 0); errno != 0 {
-		return errno
+	if e := l.setSlot(o, i.orphanSlot/per, i.orphanSlot%per, 0); e != 0 {
+		return e
 	}
 	l.free++
 	i.orphanSlot, i.onOrphans = -1, false
@@ -208,9 +208,9 @@ func (l *orphans) removeFromFile(o *op, i *Inode) syscall.Errno {
 }
 
 func (l *orphans) setSlot(o *op, block, slot int, ino uint32) syscall.Errno {
-	b, errno := o.get(l.file[block])
-	if errno != 0 {
-		return errno
+	b, e := o.get(l.file[block])
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	o.dirty(b, o.fs.sealOrphans)
@@ -219,18 +219,18 @@ func (l *orphans) setSlot(o *op, block, slot int, ino uint32) syscall.Errno {
 	return 0
 }
 
-// recoverOrphans frees and truncates what a crash has left.
+// recoverOrphans frees and truncates the orphans that a crash has left.
 func (fs *FS) recoverOrphans() syscall.Errno {
-	if errno := fs.openOrphanFile(); errno != 0 {
-		return errno
+	if e := fs.openOrphanFile(); e != 0 {
+		return e
 	}
 	list := fs.fileOrphans()
-	if errno := fs.listOrphans(&list); errno != 0 {
-		return errno
+	if e := fs.listOrphans(&list); e != 0 {
+		return e
 	}
 	for _, i := range list {
-		if errno := fs.recoverOrphan(i); errno != 0 {
-			return errno
+		if e := fs.recoverOrphan(i); e != 0 {
+			return e
 		}
 	}
 	return 0
@@ -246,7 +246,7 @@ func (fs *FS) fileOrphans() (list []*Inode) {
 			}
 			i := fs.orphan(ino)
 			if i == nil || seen[ino] {
-				fs.orphans.slots[k][s] = 0 // the block keeps it until the slot is used
+				fs.orphans.slots[k][s] = 0 // stays in the block until the slot is used again
 				continue
 			}
 			seen[ino] = true
@@ -257,21 +257,21 @@ func (fs *FS) fileOrphans() (list []*Inode) {
 	return list
 }
 
-// orphan loads an inode that is said to be an orphan; nil: it cannot be one.
+// orphan loads an inode that is listed as an orphan; nil: it cannot be one.
 func (fs *FS) orphan(ino uint32) *Inode {
 	if ino < fs.firstIno || ino > fs.inodes || !fs.inodeUsed(ino) {
 		fs.corrupt("list of orphans names inode", uint64(ino))
 		return nil
 	}
-	i, errno := fs.inode(ino)
-	if errno != 0 {
+	i, e := fs.inode(ino)
+	if e != 0 {
 		fs.corrupt("list of orphans names inode", uint64(ino))
 		return nil
 	}
 	return i
 }
 
-// listOrphans loads the inodes of the list. A damaged list ends where the damage is.
+// listOrphans loads the inodes of the list, up to the first damage.
 func (fs *FS) listOrphans(list *[]*Inode) syscall.Errno {
 	ino := le.Uint32(fs.super()[sLastOrphan:])
 	var last *Inode
@@ -298,9 +298,9 @@ func (fs *FS) listOrphans(list *[]*Inode) syscall.Errno {
 	if last != nil || ino == 0 {
 		return 0
 	}
-	o, errno := fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	o.setLastOrphan(0)
 	return o.end(0)
@@ -316,80 +316,80 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.kind() == typeReg {
-		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); errno != 0 {
-			return errno
+		if e := i.zeroPart(i.size, uint64(fs.blockSize)); e != 0 {
+			return e
 		}
 	}
-	o, errno := fs.beginPromised(80, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.beginReserved(80, 0)
+	if e != 0 {
+		return e
 	}
 	if i.kind() == typeReg {
-		errno = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
+		e = i.cut(o, (i.size+uint64(fs.blockSize)-1)>>fs.blockBits)
 	}
-	if errno == 0 {
-		errno = i.next(o, 4)
+	if e == 0 {
+		e = i.next(o, 4)
 	}
-	if errno == 0 {
-		errno = i.removeOrphan(o)
+	if e == 0 {
+		e = i.removeOrphan(o)
 	}
-	if errno == 0 {
-		errno = i.writeData(o)
+	if e == 0 {
+		e = i.writeData(o)
 	}
-	return o.end(errno)
+	return o.end(e)
 }
 
-// free1 frees an inode that has no links and no references. Goroutines may use it
-// all the same when the file system ends with open files: i.data waits for those that
-// write to its blocks, and the others find it gone.
-func (fs *FS) free1(i *Inode) {
+// evict frees an inode that has no links and no references. If the file system ends while
+// files are open, goroutines may still use the inode: i.data waits for those that write to
+// its blocks, and the others find it freed.
+func (fs *FS) evict(i *Inode) {
 	i.data.Lock()
 	defer i.data.Unlock()
 	i.mu.Lock()
-	i.gone = true
-	fs.release(&i.ahead)
+	i.freed = true
+	fs.release(&i.prealloc)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	o, errno := fs.beginPromised(80, 0)
-	if errno == 0 {
-		errno = o.end(i.freeAll(o))
+	o, e := fs.beginReserved(80, 0)
+	if e == 0 {
+		e = o.end(i.freeAll(o))
 	}
 	i.mu.Unlock()
-	if errno != 0 {
-		fs.opt.Log("ext4: inode without links stays an orphan: " + errno.Error())
+	if e != 0 {
+		fs.opt.Log("ext4: inode without links stays an orphan: " + e.Error())
 	}
 	i.forget()
 }
 
 func (i *Inode) freeAll(o *op) syscall.Errno {
 	i.size = 0
-	if errno := i.freeContent(o); errno != 0 {
-		return errno
+	if e := i.freeContent(o); e != 0 {
+		return e
 	}
-	if errno := i.next(o, 12); errno != 0 {
-		return errno
+	if e := i.next(o, 12); e != 0 {
+		return e
 	}
-	if errno := i.freeAttrBlock(o); errno != 0 {
-		return errno
+	if e := i.freeAttrBlock(o); e != 0 {
+		return e
 	}
-	if errno := i.removeOrphan(o); errno != 0 {
-		return errno
+	if e := i.removeOrphan(o); e != 0 {
+		return e
 	}
 	i.slot.Lock()
 	le.PutUint32(i.raw[iDtime:], uint32(i.fs.opt.Now()/1e9))
 	i.slot.Unlock()
-	if errno := i.write(o); errno != 0 {
-		return errno
+	if e := i.write(o); e != 0 {
+		return e
 	}
 	i.forget()
 	return o.freeInodeBit(i.ino, i.isDir())
 }
 
-// freeContent frees the blocks of whatever kind of file it is.
+// freeContent frees the blocks of a file of any type.
 func (i *Inode) freeContent(o *op) syscall.Errno {
 	switch i.kind() {
 	case typeReg, typeDir:
 	case typeLink:
-		// freeAll has set the size to 0; a link in the inode has no blocks.
+		// freeAll has set the size to 0; a symbolic link in the inode has no blocks.
 		if !i.extents() && i.blocks <= i.attrBlocks() {
 			return 0
 		}

@@ -2,7 +2,7 @@ package ext4
 
 import "syscall"
 
-// cut takes n bytes off a list of buffers, from skip bytes on in the first.
+// cut takes bytes off the front of a list of buffers; skip bytes of the first are taken.
 type cut struct {
 	bufs [][]byte
 	skip int
@@ -32,7 +32,7 @@ func (c *cut) take(n int64) (list [][]byte) {
 }
 
 // aligned checks a request for whole blocks.
-func (i *Inode) aligned(bufs [][]byte, off int64) (first, n uint64, errno syscall.Errno) {
+func (i *Inode) aligned(bufs [][]byte, off int64) (first, n uint64, e syscall.Errno) {
 	bytes, mask := total(bufs), int64(i.fs.blockSize-1)
 	if off < 0 || off&mask != 0 || bytes&mask != 0 || off > 1<<62-bytes {
 		return 0, 0, syscall.EINVAL
@@ -43,19 +43,18 @@ func (i *Inode) aligned(bufs [][]byte, off int64) (first, n uint64, errno syscal
 	return uint64(off) >> i.fs.blockBits, uint64(bytes) >> i.fs.blockBits, 0
 }
 
-// maps lists where n blocks from first on lie; neighbours on the disk are one
-// mapping.
-func (i *Inode) maps(first, n uint64) (list []mapping, errno syscall.Errno) {
+// maps lists where n blocks from first on lie; contiguous ones are one mapping.
+func (i *Inode) maps(first, n uint64) (list []mapping, e syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	return i.mapsLocked(first, n)
 }
 
-func (i *Inode) mapsLocked(first, n uint64) (list []mapping, errno syscall.Errno) {
+func (i *Inode) mapsLocked(first, n uint64) (list []mapping, e syscall.Errno) {
 	for end := first + n; first < end; {
-		m, errno := i.lookup(first, end-first)
-		if errno != 0 {
-			return nil, errno
+		m, e := i.lookup(first, end-first)
+		if e != 0 {
+			return nil, e
 		}
 		if k := len(list) - 1; k >= 0 && joins(list[k], m) {
 			list[k].n += m.n
@@ -67,7 +66,7 @@ func (i *Inode) mapsLocked(first, n uint64) (list []mapping, errno syscall.Errno
 	return list, 0
 }
 
-// joins says whether b goes on where a ends, in the file and on the disk.
+// joins reports whether b continues a, in the file and on the disk.
 func joins(a, b mapping) bool {
 	if a.logical+a.n != b.logical || a.unwritten != b.unwritten {
 		return false
@@ -78,19 +77,19 @@ func joins(a, b mapping) bool {
 	return a.phys+a.n == b.phys
 }
 
-// ReadData fills bufs with whole blocks from byte off on, with one request per
-// extent. Holes, unwritten extents and what lies beyond the last extent read as
-// zero. EINVAL: off or the sum of the lengths is not a multiple of the block size.
+// ReadData fills bufs with whole blocks from byte off on, with one request per extent.
+// Holes, unwritten extents and blocks after the last extent read as zero. EINVAL: off or
+// the sum of the lengths is not a multiple of the block size.
 func (i *Inode) ReadData(bufs [][]byte, off int64) syscall.Errno {
-	first, n, errno := i.aligned(bufs, off)
-	if errno != 0 {
-		return errno
+	first, n, e := i.aligned(bufs, off)
+	if e != 0 {
+		return e
 	}
 	i.data.RLock()
 	defer i.data.RUnlock()
-	list, errno := i.maps(first, n)
-	if errno != 0 {
-		return errno
+	list, e := i.maps(first, n)
+	if e != 0 {
+		return e
 	}
 	c := cut{bufs: bufs}
 	for _, m := range list {
@@ -101,21 +100,21 @@ func (i *Inode) ReadData(bufs [][]byte, off int64) syscall.Errno {
 			}
 			continue
 		}
-		if errno := i.fs.dev.ReadAt(part, i.fs.blockBytes(m.phys)); errno != 0 {
-			return errno
+		if e := i.fs.dev.ReadAt(part, i.fs.blockBytes(m.phys)); e != 0 {
+			return e
 		}
 	}
 	return 0
 }
 
-// Extent says where a piece of a file lies, in bytes. Physical is 0 in a hole.
+// Extent says where a part of a file lies, in bytes. Physical is 0 in a hole.
 type Extent struct {
 	Offset, Physical, Length int64
 	Unwritten                bool
 }
 
-// Extents lists what lies from off to off+n, holes too, at most most pieces.
-func (i *Inode) Extents(off, n int64, most int) (list []Extent, errno syscall.Errno) {
+// Extents lists the extents and holes from off to off+n, at most most of them.
+func (i *Inode) Extents(off, n int64, most int) (list []Extent, e syscall.Errno) {
 	if off < 0 || n < 0 {
 		return nil, syscall.EINVAL
 	}
@@ -124,9 +123,9 @@ func (i *Inode) Extents(off, n int64, most int) (list []Extent, errno syscall.Er
 	bits := i.fs.blockBits
 	l, end := uint64(off)>>bits, min((uint64(off)+uint64(n)+uint64(i.fs.blockSize)-1)>>bits, maxLogical)
 	for l < end && len(list) < most {
-		m, errno := i.lookup(l, end-l)
-		if errno != 0 {
-			return nil, errno
+		m, e := i.lookup(l, end-l)
+		if e != 0 {
+			return nil, e
 		}
 		list = append(list, Extent{int64(l) << bits, int64(m.phys) << bits, int64(m.n) << bits, m.unwritten})
 		l += m.n
@@ -155,9 +154,9 @@ func (i *Inode) seek(off int64, data bool) (int64, syscall.Errno) {
 	bits := i.fs.blockBits
 	end := (i.size + uint64(i.fs.blockSize) - 1) >> bits
 	for l := uint64(off) >> bits; l < end; {
-		m, errno := lookup(l, end-l)
-		if errno != 0 {
-			return 0, errno
+		m, e := lookup(l, end-l)
+		if e != 0 {
+			return 0, e
 		}
 		if m.written() == data {
 			return max(off, int64(l)<<bits), 0
@@ -170,7 +169,7 @@ func (i *Inode) seek(off int64, data bool) (int64, syscall.Errno) {
 	return int64(i.size), 0
 }
 
-// Readlink is where a symbolic link points to.
+// Readlink is the target of a symbolic link.
 func (i *Inode) Readlink() (string, syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -184,22 +183,22 @@ func (i *Inode) Readlink() (string, syscall.Errno) {
 	if i.size == 0 || i.size >= uint64(fs.blockSize) {
 		return "", fs.corrupt("length of symbolic link", uint64(i.ino))
 	}
-	m, errno := i.lookup(0, 1)
-	if errno != 0 {
-		return "", errno
+	m, e := i.lookup(0, 1)
+	if e != 0 {
+		return "", e
 	}
 	if !m.written() {
 		return "", fs.corrupt("block of symbolic link", uint64(i.ino))
 	}
-	b, errno := fs.j.Get(m.phys)
-	if errno != 0 {
-		return "", errno
+	b, e := fs.j.Get(m.phys)
+	if e != 0 {
+		return "", e
 	}
 	defer b.Put()
 	return string(b.Data[:i.size]), 0
 }
 
-// fastLink says whether a symbolic link's target is in the inode
+// fastLink reports whether a symbolic link's target is in the inode
 // (ext4_inode_is_fast_symlink).
 func (i *Inode) fastLink() bool {
 	own := uint64(0)

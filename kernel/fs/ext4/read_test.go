@@ -83,14 +83,14 @@ func compareOne(t *testing.T, f *FS, path, rel string, d fs.DirEntry) {
 		}
 	case d.Type()&fs.ModeSymlink != 0:
 		want, _ := os.Readlink(path)
-		got, errno := i.Readlink()
-		if errno != 0 || got != want {
-			t.Fatalf("%s: link to %q, %v; want %q", rel, got, errno, want)
+		got, e := i.Readlink()
+		if e != 0 || got != want {
+			t.Fatalf("%s: link to %q, %v; want %q", rel, got, e, want)
 		}
 	default:
 		want, _ := os.ReadFile(path)
-		got, errno := readAll(i)
-		ok(t, errno)
+		got, e := readAll(i)
+		ok(t, e)
 		same(t, rel, got, want)
 		info, _ := d.Info()
 		if a := i.Attr(); a.Mtime/1e9 != info.ModTime().Unix() || a.Nlink != 1 || a.Mode&0xfff != 0o644 {
@@ -120,7 +120,7 @@ var layouts = map[string][]string{
 	"tea":        {"-E", "hash_seed=6a7d0fe2-7b7d-4b6c-8f0e-9d6ba4a0b6a1"},
 }
 
-// each runs a test on every layout, with -short on two.
+// each runs a test on every layout; with -short, on two.
 func each(t *testing.T, f func(t *testing.T, args []string)) {
 	for name, args := range layouts {
 		if !testing.Short() || name == "default" || name == "1k" {

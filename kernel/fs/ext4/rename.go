@@ -9,24 +9,24 @@ type renaming struct {
 	from, to *Inode
 	old, new string
 	exchange bool
-	child    *Inode // what moves
-	target   *Inode // what has the new name, or nil
+	child    *Inode // the inode that is renamed
+	target   *Inode // the inode that has the new name, or nil
 }
 
-// Rename moves a name, in one transaction, to another directory or the same. What
-// had the new name is unlinked, or with exchange gets the old name. EINVAL: a
-// directory would be moved into itself. ENOTEMPTY, EISDIR, ENOTDIR, ENOENT.
+// Rename moves a name, in one transaction, to another directory or the same. An inode that
+// had the new name is unlinked, or with exchange gets the old name. EINVAL: a directory
+// would be moved into itself. ENOTEMPTY, EISDIR, ENOTDIR, ENOENT.
 func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
 		return syscall.EROFS
 	}
 	for _, n := range []string{name, newName} {
-		if errno := checkName(n); errno != 0 {
+		if e := checkName(n); e != 0 {
 			if n == "." || n == ".." {
-				errno = syscall.EBUSY
+				e = syscall.EBUSY
 			}
-			return errno
+			return e
 		}
 	}
 	r := &renaming{fs: fs, from: i, to: to, old: name, new: newName, exchange: exchange}
@@ -35,8 +35,8 @@ func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) sy
 	}
 	defer r.put()
 	if i == to {
-		if done, errno := r.inPlace(); done {
-			return errno
+		if done, e := r.inPlace(); done {
+			return e
 		}
 		r.put()
 	}
@@ -45,7 +45,7 @@ func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) sy
 	return r.run()
 }
 
-// put lets go of what find has found.
+// put drops the references that find has taken.
 func (r *renaming) put() {
 	for _, c := range []*Inode{r.child, r.target} {
 		if c != nil {
@@ -55,13 +55,13 @@ func (r *renaming) put() {
 	r.child, r.target = nil, nil
 }
 
-// inPlace renames a file in its directory, which takes no lock of the file system. It
-// is not done if a directory is renamed or replaced.
-func (r *renaming) inPlace() (done bool, errno syscall.Errno) {
+// inPlace renames a file within its directory, without FS.rename. done is false if a
+// directory is renamed or replaced: that needs the lock.
+func (r *renaming) inPlace() (done bool, e syscall.Errno) {
 	r.from.mu.Lock()
 	defer r.from.mu.Unlock()
-	if errno := r.find(); errno != 0 {
-		return true, errno
+	if e := r.find(); e != 0 {
+		return true, e
 	}
 	if r.child.isDir() || r.target != nil && r.target.isDir() {
 		return false, 0
@@ -75,30 +75,30 @@ func (r *renaming) run() syscall.Errno {
 		first, second = second, first
 	}
 	if r.from != r.to {
-		// Under FS.rename no other thread holds two directories, so that order is free.
+		// Only the holder of FS.rename locks two directories, so any order will do.
 		second.mu.Lock()
 		defer second.mu.Unlock()
 	}
 	first.mu.Lock()
 	defer first.mu.Unlock()
-	if errno := r.find(); errno != 0 {
-		return errno
+	if e := r.find(); e != 0 {
+		return e
 	}
 	return r.found()
 }
 
-// found goes on when both names are looked up, with their directories locked.
+// found continues when both names are looked up, with their directories locked.
 func (r *renaming) found() syscall.Errno {
 	if r.child == r.target {
 		return 0
 	}
-	if errno := r.allowed(); errno != 0 {
-		return errno
+	if e := r.allowed(); e != 0 {
+		return e
 	}
 	defer lockTwo(r.child, r.target)()
 	if r.target != nil && r.target.isDir() && !r.exchange {
-		if errno := r.target.removable(); errno != 0 {
-			return errno
+		if e := r.target.removable(); e != 0 {
+			return e
 		}
 	}
 	if r.child.nlink == 0 || r.target != nil && r.target.nlink == 0 {
@@ -107,8 +107,8 @@ func (r *renaming) found() syscall.Errno {
 	return r.change()
 }
 
-// lockTwo locks inodes and returns what unlocks them: a directory before a file, which
-// may have a name there, else by number.
+// lockTwo locks inodes and returns a function that unlocks them. A directory is locked
+// before a file, which may have a name in it; otherwise the order is by number.
 func lockTwo(a, b *Inode) func() {
 	if b == nil {
 		a.mu.Lock()
@@ -124,25 +124,25 @@ func lockTwo(a, b *Inode) func() {
 
 // find looks both names up.
 func (r *renaming) find() syscall.Errno {
-	ino, errno := r.from.lookupIno(r.old)
-	if errno != 0 {
-		return errno
+	ino, e := r.from.lookupIno(r.old)
+	if e != 0 {
+		return e
 	}
-	if r.child, errno = r.from.child(ino); errno != 0 {
-		return errno
+	if r.child, e = r.from.child(ino); e != 0 {
+		return e
 	}
-	ino, errno = r.to.lookupIno(r.new)
-	if errno == syscall.ENOENT && !r.exchange {
+	ino, e = r.to.lookupIno(r.new)
+	if e == syscall.ENOENT && !r.exchange {
 		return 0
 	}
-	if errno != 0 {
-		return errno
+	if e != 0 {
+		return e
 	}
-	r.target, errno = r.to.child(ino)
-	return errno
+	r.target, e = r.to.child(ino)
+	return e
 }
 
-// allowed checks types and loops. Directories' types never change and their place
+// allowed checks types and loops. The type of a directory never changes, and its parent
 // only under FS.rename.
 func (r *renaming) allowed() syscall.Errno {
 	if r.child == r.from || r.target == r.to || r.child.ino == rootIno {
@@ -169,8 +169,8 @@ func (r *renaming) allowed() syscall.Errno {
 		return 0
 	}
 	if r.child.isDir() {
-		if errno := r.fs.notBelow(r.child, r.to, r.from, r.to); errno != 0 {
-			return errno
+		if e := r.fs.notBelow(r.child, r.to, r.from, r.to); e != 0 {
+			return e
 		}
 	}
 	if r.exchange && r.target.isDir() {
@@ -179,23 +179,23 @@ func (r *renaming) allowed() syscall.Errno {
 	return 0
 }
 
-// mostDepth bounds the way to the root: a path of 4096 bytes names fewer.
-const mostDepth = 1 << 16
+// maxDepth bounds the path to the root: a path of 4096 bytes has fewer names.
+const maxDepth = 1 << 16
 
-// notBelow checks that directory d is not below dir: EINVAL. The caller holds i.mu
-// of held.
-func (fs *FS) notBelow(dir, d *Inode, held ...*Inode) syscall.Errno {
+// notBelow checks that directory d is not below dir: EINVAL. The caller holds i.mu of the
+// inodes in locked.
+func (fs *FS) notBelow(dir, d *Inode, locked ...*Inode) syscall.Errno {
 	ino := d.ino
-	for range mostDepth {
+	for range maxDepth {
 		if ino == dir.ino {
 			return syscall.EINVAL
 		}
 		if ino == rootIno {
 			return 0
 		}
-		next, errno := fs.parent(ino, held)
-		if errno != 0 {
-			return errno
+		next, e := fs.parent(ino, locked)
+		if e != 0 {
+			return e
 		}
 		if next == ino {
 			break
@@ -205,16 +205,16 @@ func (fs *FS) notBelow(dir, d *Inode, held ...*Inode) syscall.Errno {
 	return fs.corrupt("directories form a loop at inode", uint64(ino))
 }
 
-// parent is what ".." of a directory names.
-func (fs *FS) parent(ino uint32, held []*Inode) (uint32, syscall.Errno) {
-	for _, h := range held {
+// parent is the inode of ".." in a directory.
+func (fs *FS) parent(ino uint32, locked []*Inode) (uint32, syscall.Errno) {
+	for _, h := range locked {
 		if h.ino == ino {
 			return h.lookupIno("..")
 		}
 	}
-	i, errno := fs.inode(ino)
-	if errno != 0 {
-		return 0, errno
+	i, e := fs.inode(ino)
+	if e != 0 {
+		return 0, e
 	}
 	defer i.Put()
 	i.mu.RLock()
@@ -225,9 +225,9 @@ func (fs *FS) parent(ino uint32, held []*Inode) (uint32, syscall.Errno) {
 func (r *renaming) change() syscall.Errno {
 	need := int64(0)
 	if r.target == nil {
-		var errno syscall.Errno
-		if need, errno = r.to.needsRoom(r.new); errno != 0 {
-			return errno
+		var e syscall.Errno
+		if need, e = r.to.needsRoom(r.new); e != 0 {
+			return e
 		}
 	}
 	moved := r.from != r.to && r.child.isDir()
@@ -238,15 +238,15 @@ func (r *renaming) change() syscall.Errno {
 		if c == nil || r.from == r.to || !c.isDir() {
 			continue
 		}
-		if b, _, errno := c.lookupName(".."); errno != 0 {
+		if b, _, e := c.lookupName(".."); e != 0 {
 			return r.fs.corrupt("directory has no parent, inode", uint64(c.ino))
 		} else {
 			b.Put()
 		}
 	}
-	o, errno := r.fs.begin(20+addCost(need), need)
-	if errno != 0 {
-		return errno
+	o, e := r.fs.begin(20+addCost(need), need)
+	if e != 0 {
+		return e
 	}
 	return o.end(r.apply(o))
 }
@@ -254,8 +254,8 @@ func (r *renaming) change() syscall.Errno {
 func (r *renaming) apply(o *op) syscall.Errno {
 	steps := []func(*op) syscall.Errno{r.setNew, r.setOld, r.setParents, r.writeAll}
 	for _, s := range steps {
-		if errno := s(o); errno != 0 {
-			return errno
+		if e := s(o); e != 0 {
+			return e
 		}
 	}
 	return 0
@@ -274,19 +274,19 @@ func (r *renaming) setOld(o *op) syscall.Errno {
 	if r.exchange {
 		return r.from.setEntry(o, r.old, r.target)
 	}
-	b, e, errno := r.from.lookupName(r.old)
-	if errno != 0 {
-		return errno
+	b, d, e := r.from.lookupName(r.old)
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
-	return r.from.removeName(o, b, e)
+	return r.from.removeName(o, b, d)
 }
 
-// setEntry makes a name that is there name another inode.
+// setEntry makes an existing name refer to another inode.
 func (i *Inode) setEntry(o *op, name string, c *Inode) syscall.Errno {
-	b, e, errno := i.lookupName(name)
-	if errno != 0 {
-		return errno
+	b, d, e := i.lookupName(name)
+	if e != 0 {
+		return e
 	}
 	defer b.Put()
 	seal := i.sealDir()
@@ -294,12 +294,12 @@ func (i *Inode) setEntry(o *op, name string, c *Inode) syscall.Errno {
 		seal = i.sealIndex(dxRootBase)
 	}
 	o.dirty(b, seal)
-	le.PutUint32(b.Data[e.off:], c.ino)
-	b.Data[e.off+7] = i.fs.direntKind(c.ftype)
+	le.PutUint32(b.Data[d.off:], c.ino)
+	b.Data[d.off+7] = i.fs.direntKind(c.ftype)
 	return 0
 }
 
-// setParents follows a directory's move to another parent.
+// setParents updates ".." and link counts after a directory's move.
 func (r *renaming) setParents(o *op) syscall.Errno {
 	if r.from == r.to {
 		if r.target != nil && r.target.isDir() && !r.exchange {
@@ -308,8 +308,8 @@ func (r *renaming) setParents(o *op) syscall.Errno {
 		return 0
 	}
 	if r.child.isDir() {
-		if errno := r.child.setEntry(o, "..", r.to); errno != 0 {
-			return errno
+		if e := r.child.setEntry(o, "..", r.to); e != 0 {
+			return e
 		}
 		r.from.unlink()
 		r.to.link()
@@ -327,23 +327,23 @@ func (r *renaming) setParents(o *op) syscall.Errno {
 
 func (r *renaming) writeAll(o *op) syscall.Errno {
 	r.child.ctime = r.fs.opt.Now()
-	if errno := r.child.writeData(o); errno != 0 {
-		return errno
+	if e := r.child.writeData(o); e != 0 {
+		return e
 	}
 	if r.target != nil {
-		if errno := r.writeTarget(o); errno != 0 {
-			return errno
+		if e := r.writeTarget(o); e != 0 {
+			return e
 		}
 	}
-	if errno := r.from.touchDir(o); errno != 0 || r.from == r.to {
-		return errno
+	if e := r.from.touchDir(o); e != 0 || r.from == r.to {
+		return e
 	}
 	return r.to.touchDir(o)
 }
 
 func (r *renaming) writeTarget(o *op) syscall.Errno {
 	if !r.exchange {
-		return r.target.lose(o)
+		return r.target.dropLink(o)
 	}
 	r.target.ctime = r.child.ctime
 	return r.target.writeData(o)

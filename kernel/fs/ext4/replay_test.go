@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A journal brings back a superblock of another geometry than the one with which its
-// place was found: the mount fails and says what differs.
+// The journal contains a superblock with another geometry than the one that led to the
+// journal: the mount fails and says what differs.
 func TestReplayedGeometry(t *testing.T) {
 	put32 := func(off int, v uint32) func([]byte) { return func(sb []byte) { le.PutUint32(sb[off:], v) } }
 	flip := func(off int, bits uint32) func([]byte) {
@@ -39,8 +39,8 @@ func TestReplayedGeometry(t *testing.T) {
 	} {
 		disk := load(t, mkfs(t, "16M", "-b", "1024", "-O", "orphan_file,^metadata_csum"))
 		f := mount(t, disk, Options{})
-		o, errno := f.begin(1, 0)
-		ok(t, errno)
+		o, e := f.begin(1, 0)
+		ok(t, e)
 		o.changeSuper(change)
 		ok(t, o.end(0))
 		ok(t, f.j.CommitAll())
@@ -59,11 +59,11 @@ func TestReplayedGeometry(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	// What a replay may change.
+	// A replay may change these.
 	disk := load(t, mkfs(t, "16M", "-O", "orphan_file"))
 	f := mount(t, disk, Options{})
-	o, errno := f.begin(1, 0)
-	ok(t, errno)
+	o, e := f.begin(1, 0)
+	ok(t, e)
 	o.changeSuper(func(sb []byte) {
 		copy(sb[sVolumeName:], "label")
 		flip(sCompat, compatExtAttr)(sb)

@@ -6,25 +6,26 @@ import (
 	"time"
 )
 
-// lateInodes have times in memory that no transaction has seen. Each is referenced.
-type lateInodes struct {
-	writing sync.Mutex // held while a set is journalled: who finds none waits for that
+// lazyTimes are the inodes whose times have changed in memory only (lazytime). The set has
+// a reference to each.
+type lazyTimes struct {
+	writing sync.Mutex // held while the times are journalled, so that a second Sync waits for the first
 
 	mu    sync.Mutex
 	set   map[*Inode]struct{}
 	timer *time.Timer // nil: not armed
 }
 
-// lateAfter is how long times stay in memory only.
-const lateAfter = 5 * time.Second
+// lazyInterval is how long times stay in memory only.
+const lazyInterval = 5 * time.Second
 
-// late remembers that the inode has new times. Caller holds i.mu.
-func (i *Inode) late() {
-	if i.lateTimes || i.nlink == 0 {
+// markTimesDirty records that the inode has new times. Caller holds i.mu.
+func (i *Inode) markTimesDirty() {
+	if i.dirtyTimes || i.nlink == 0 {
 		return
 	}
-	i.lateTimes = true
-	l := &i.fs.late
+	i.dirtyTimes = true
+	l := &i.fs.lazy
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, in := l.set[i]; in {
@@ -36,12 +37,12 @@ func (i *Inode) late() {
 	i.Ref()
 	l.set[i] = struct{}{}
 	if l.timer == nil {
-		l.timer = time.AfterFunc(lateAfter, i.fs.writeLateNow)
+		l.timer = time.AfterFunc(lazyInterval, i.fs.lazyTimer)
 	}
 }
 
-// stop ends the timer.
-func (l *lateInodes) stop() {
+// stop stops the timer.
+func (l *lazyTimes) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.timer != nil {
@@ -50,29 +51,28 @@ func (l *lateInodes) stop() {
 	}
 }
 
-func (fs *FS) writeLateNow() {
-	fs.late.mu.Lock()
-	fs.late.timer = nil
-	fs.late.mu.Unlock()
-	fs.writeLate()
+func (fs *FS) lazyTimer() {
+	fs.lazy.mu.Lock()
+	fs.lazy.timer = nil
+	fs.lazy.mu.Unlock()
+	fs.writeLazyTimes()
 }
 
-// notLate forgets the times of an inode that has no links any more. The caller has
-// a reference.
-func (fs *FS) notLate(i *Inode) {
-	l := &fs.late
+// dropLazyTimes discards the times of an inode without links. The caller has a reference.
+func (fs *FS) dropLazyTimes(i *Inode) {
+	l := &fs.lazy
 	l.mu.Lock()
 	_, in := l.set[i]
 	delete(l.set, i)
 	l.mu.Unlock()
 	if in {
-		i.drop()
+		i.unref()
 	}
 }
 
-// writeLate journals the times of all inodes that have new ones.
-func (fs *FS) writeLate() (errno syscall.Errno) {
-	l := &fs.late
+// writeLazyTimes journals the times of all inodes that have new ones.
+func (fs *FS) writeLazyTimes() (e syscall.Errno) {
+	l := &fs.lazy
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
@@ -81,50 +81,50 @@ func (fs *FS) writeLate() (errno syscall.Errno) {
 	l.mu.Unlock()
 	for i := range set {
 		i.mu.Lock()
-		if e := i.writeTimes(); errno == 0 {
-			errno = e
+		if written := i.writeTimes(); e == 0 {
+			e = written
 		}
 		i.mu.Unlock()
 		i.Put()
 	}
-	return errno
+	return e
 }
 
 // writeTimes journals the inode if its times are new. Caller holds i.mu.
 func (i *Inode) writeTimes() syscall.Errno {
-	if !i.lateTimes {
+	if !i.dirtyTimes {
 		return 0
 	}
-	o, errno := i.fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	return o.end(i.write(o))
 }
 
-// beginPromised is begin for a change that makes promises true or frees space: it
-// may use what is kept for that (FS.margin).
-func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
+// beginReserved is begin for a change that writes reserved data or frees space: it may use
+// the blocks that are kept for that (FS.margin).
+func (fs *FS) beginReserved(credits int, blocks int64) (*op, syscall.Errno) {
 	return fs.beginMargin(credits, blocks, 0)
 }
 
-// Fsync returns when the file's data that was written and the inode are durable.
-// With dataOnly, as fdatasync(2), times need not be.
+// Fsync returns when the inode and the data that was written are durable. With dataOnly, as
+// fdatasync(2), times need not be.
 func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	fs := i.fs
 	i.syncing.Lock()
 	defer i.syncing.Unlock()
-	// What is overwritten from here on is no transaction's to flush.
+	// This flush need not cover data that is overwritten from here on.
 	written := i.overwritten.Swap(false)
 	i.mu.Lock()
 	fresh := false
-	if i.lateTimes && !dataOnly && !fs.ro.Load() {
-		if errno := i.writeTimes(); errno != 0 {
+	if i.dirtyTimes && !dataOnly && !fs.ro.Load() {
+		if e := i.writeTimes(); e != 0 {
 			i.mu.Unlock()
 			if written {
 				i.overwritten.Store(true)
 			}
-			return errno
+			return e
 		}
 		fresh = true
 	}
@@ -136,26 +136,26 @@ func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	return i.flush(tid, written, fresh)
 }
 
-// flush commits a transaction and, if data was written in place, the device, unless
-// the transaction is so new that its commit flushes the data too. syncing is held.
+// flush commits a transaction. If data was written in place it flushes the device, unless
+// the transaction is so new that its commit does. Caller holds i.syncing.
 func (i *Inode) flush(tid uint64, written, fresh bool) syscall.Errno {
-	errno := syscall.Errno(0)
+	e := syscall.Errno(0)
 	if tid != 0 {
-		errno = i.fs.j.Commit(tid)
+		e = i.fs.j.Commit(tid)
 	}
-	if errno == 0 && written && !fresh {
-		errno = i.fs.dev.Flush()
+	if e == 0 && written && !fresh {
+		e = i.fs.dev.Flush()
 	}
-	if errno == 0 && i.fs.j.Err() != nil {
-		errno = syscall.EIO
+	if e == 0 && i.fs.j.Err() != nil {
+		e = syscall.EIO
 	}
-	if errno != 0 && written {
+	if e != 0 && written {
 		i.overwritten.Store(true)
 	}
-	return errno
+	return e
 }
 
-// Sync makes everything durable that was changed before.
+// Sync makes every change durable that was made before the call.
 func (fs *FS) Sync() syscall.Errno {
 	if fs.ro.Load() {
 		if fs.j.Err() != nil {
@@ -163,19 +163,19 @@ func (fs *FS) Sync() syscall.Errno {
 		}
 		return 0
 	}
-	if errno := fs.writeLate(); errno != 0 {
-		return errno
+	if e := fs.writeLazyTimes(); e != 0 {
+		return e
 	}
-	if errno := fs.writeCounts(); errno != 0 {
-		return errno
+	if e := fs.writeCounts(); e != 0 {
+		return e
 	}
-	if errno := fs.j.CommitAll(); errno != 0 {
-		return errno
+	if e := fs.j.CommitAll(); e != 0 {
+		return e
 	}
 	return fs.dev.Flush()
 }
 
-// counts sums up the descriptors.
+// counts adds up the descriptors' counts.
 func (fs *FS) counts() (blocks uint64, inodes uint32) {
 	for _, g := range fs.group {
 		g.mu.Lock()
@@ -196,9 +196,9 @@ func (fs *FS) writeCounts() syscall.Errno {
 	if same {
 		return 0
 	}
-	o, errno := fs.begin(1, 0)
-	if errno != 0 {
-		return errno
+	o, e := fs.begin(1, 0)
+	if e != 0 {
+		return e
 	}
 	o.changeSuper(func(sb []byte) { fs.putCounts(sb, blocks, inodes) })
 	return o.end(0)
@@ -215,7 +215,7 @@ func (fs *FS) putCounts(sb []byte, blocks uint64, inodes uint32) {
 	sb[sWriteTimeHi] = byte(now >> 32)
 }
 
-// startWriting marks the disk as mounted and frees the orphans of a crash.
+// startWriting marks the disk as mounted and frees the orphans that a crash has left.
 func (fs *FS) startWriting() error {
 	sb := fs.super()
 	if le.Uint16(sb[sState:])&stateErrors != 0 {
@@ -231,30 +231,30 @@ func (fs *FS) startWriting() error {
 	now := fs.opt.Now() / 1e9
 	le.PutUint32(sb[sMountTime:], uint32(now))
 	sb[sMountTimeHi] = byte(now >> 32)
-	if errno := fs.storeSuper(); errno != 0 {
-		return mountError("superblock: " + errno.Error())
+	if e := fs.storeSuper(); e != 0 {
+		return mountError("superblock: " + e.Error())
 	}
-	if errno := fs.recoverOrphans(); errno != 0 {
-		return mountError("orphans: " + errno.Error() + "; run e2fsck")
+	if e := fs.recoverOrphans(); e != 0 {
+		return mountError("orphans: " + e.Error() + "; run e2fsck")
 	}
 	return nil
 }
 
-// storeSuper writes the superblock past the journal, and waits until it is durable.
+// storeSuper writes the superblock past the journal and waits until it is durable.
 func (fs *FS) storeSuper() syscall.Errno {
 	sealSuper(fs.geometry, fs.super())
 	block := append([]byte(nil), fs.superBuf.Data...)
-	if errno := fs.dev.WriteAt([][]byte{block}, fs.blockBytes(fs.superBuf.Block)); errno != 0 {
-		return errno
+	if e := fs.dev.WriteAt([][]byte{block}, fs.blockBytes(fs.superBuf.Block)); e != 0 {
+		return e
 	}
 	return fs.dev.Flush()
 }
 
-// Unmount writes everything to its place and marks the disk as clean. Changes that
-// are under way are part of that, or EROFS as all later ones. EIO: the disk is not
-// clean; its next mount replays the journal.
+// Unmount checkpoints everything and marks the disk as clean. Concurrent changes are either
+// included or fail with EROFS, as all changes after it do. EIO: the disk is not clean; the
+// next mount replays the journal.
 func (fs *FS) Unmount() syscall.Errno {
-	fs.late.stop()
+	fs.lazy.stop()
 	if fs.ro.Load() {
 		failed := fs.j.Err() != nil
 		fs.j.Close()
@@ -265,17 +265,17 @@ func (fs *FS) Unmount() syscall.Errno {
 		return 0
 	}
 	fs.dropWindows()
-	errno := fs.Sync()
+	e := fs.Sync()
 	fs.waitDiscards()
 	fs.ro.Store(true)
-	if e := fs.j.Close(); errno == 0 {
-		errno = e
+	if closed := fs.j.Close(); e == 0 {
+		e = closed
 	}
 	fs.endDiscards()
-	if errno != 0 || fs.j.Err() != nil {
+	if e != 0 || fs.j.Err() != nil {
 		return syscall.EIO
 	}
-	// Only now nothing changes any more: the journal has waited for open handles.
+	// From here on nothing changes: closing the journal has waited for open handles.
 	sb := fs.super()
 	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])&^incompatRecover)
 	if fs.orphans.empty() {
@@ -286,7 +286,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	return fs.storeSuper()
 }
 
-// empty says whether the orphan file names no inode.
+// empty reports whether the orphan file has no inodes.
 func (l *orphans) empty() bool {
 	for _, slots := range l.slots {
 		for _, ino := range slots {

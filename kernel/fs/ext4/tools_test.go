@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// tool runs a tool of e2fsprogs and returns its output and exit code; the test is
-// skipped where there is none.
+// tool runs a tool of e2fsprogs and returns its output and exit code. The test is skipped if
+// the tool is not installed.
 func tool(t testing.TB, name string, args ...string) (string, int) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -36,7 +36,7 @@ func tool(t testing.TB, name string, args ...string) (string, int) {
 	return string(out), 0
 }
 
-// mkfs makes an image of a size, as "16M", and returns its path.
+// mkfs makes an image of a size, such as "16M", and returns its path.
 func mkfs(t testing.TB, size string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
@@ -100,23 +100,23 @@ func mount(t testing.TB, dev block.Device, opt Options) *FS {
 
 func unmount(t testing.TB, fs *FS) {
 	t.Helper()
-	if errno := fs.Unmount(); errno != 0 {
-		t.Fatal("Unmount: ", errno)
+	if e := fs.Unmount(); e != 0 {
+		t.Fatal("Unmount: ", e)
 	}
 }
 
-// ok fails the test on an errno.
-func ok(t testing.TB, errno syscall.Errno) {
+// ok fails the test on an error.
+func ok(t testing.TB, e syscall.Errno) {
 	t.Helper()
-	if errno != 0 {
-		t.Fatal(errno)
+	if e != 0 {
+		t.Fatal(e)
 	}
 }
 
 func root(t testing.TB, fs *FS) *Inode {
 	t.Helper()
-	i, errno := fs.Root()
-	ok(t, errno)
+	i, e := fs.Root()
+	ok(t, e)
 	return i
 }
 
@@ -128,9 +128,9 @@ func walk(t testing.TB, fs *FS, path string) *Inode {
 		if name == "" {
 			continue
 		}
-		c, errno := i.Lookup(name)
-		if errno != 0 {
-			t.Fatalf("%s: %v", path, errno)
+		c, e := i.Lookup(name)
+		if e != 0 {
+			t.Fatalf("%s: %v", path, e)
 		}
 		i.Put()
 		i = c
@@ -140,14 +140,14 @@ func walk(t testing.TB, fs *FS, path string) *Inode {
 
 func create(t testing.TB, dir *Inode, name string, mode uint32) *Inode {
 	t.Helper()
-	i, errno := dir.Create(name, mode, 0, 0, 0)
-	if errno != 0 {
-		t.Fatalf("create %s: %v", name, errno)
+	i, e := dir.Create(name, mode, 0, 0, 0)
+	if e != 0 {
+		t.Fatalf("create %s: %v", name, e)
 	}
 	return i
 }
 
-// readAll reads a file as a cache would: whole blocks, cut to the size.
+// readAll reads a file as a page cache would: in whole blocks, cut to the size.
 func readAll(i *Inode) ([]byte, syscall.Errno) {
 	size, bs := i.Attr().Size, int64(i.fs.blockSize)
 	buf := make([]byte, (size+bs-1)/bs*bs)
@@ -155,18 +155,18 @@ func readAll(i *Inode) ([]byte, syscall.Errno) {
 	for p := buf; len(p) > 0; p = p[min(len(p), 8192):] {
 		bufs = append(bufs, p[:min(len(p), 8192)])
 	}
-	errno := i.ReadData(bufs, 0)
-	return buf[:size], errno
+	e := i.ReadData(bufs, 0)
+	return buf[:size], e
 }
 
-// writeAt writes data into a file as a cache would, whose pages are up to date.
+// writeAt writes data into a file as a page cache with up-to-date pages would.
 func writeAt(i *Inode, data []byte, off int64) syscall.Errno {
 	bs := int64(i.fs.blockSize)
 	end := off + int64(len(data))
 	first, last := off/bs*bs, (end+bs-1)/bs*bs
 	buf := make([]byte, last-first)
-	if errno := i.ReadData([][]byte{buf}, first); errno != 0 {
-		return errno
+	if e := i.ReadData([][]byte{buf}, first); e != 0 {
+		return e
 	}
 	size := i.Attr().Size
 	for k := max(size-first, 0); k < int64(len(buf)); k++ {
@@ -196,7 +196,7 @@ func names(t testing.TB, dir *Inode) (list []string) {
 	return list
 }
 
-// pattern is n bytes that differ everywhere.
+// pattern is n bytes without repetitions.
 func pattern(seed, n int) []byte {
 	b := make([]byte, n)
 	x := uint32(seed)*2654435761 + 1

@@ -2,8 +2,8 @@ package ext4
 
 import "syscall"
 
-// Truncate sets the size. What lies behind a smaller size is freed, what comes
-// behind a larger one reads as zero. The cache above has dropped its pages.
+// Truncate sets the size. Blocks after a smaller size are freed; the bytes up to a larger
+// one read as zero. The caller has dropped the pages of the page cache.
 func (i *Inode) Truncate(size int64) syscall.Errno {
 	fs := i.fs
 	switch {
@@ -18,19 +18,19 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 	defer i.data.Unlock()
 	i.grow.Lock()
 	defer i.grow.Unlock()
-	fs.release(&i.ahead)
+	fs.release(&i.prealloc)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
-	if uint64(size) > i.size { // a map does not reach as far as extents
-		if errno := i.toExtents(); errno != 0 {
-			return errno
+	if uint64(size) > i.size { // a block map does not reach as far as extents
+		if e := i.toExtents(); e != 0 {
+			return e
 		}
 	}
-	if errno := i.zeroPart(min(i.size, uint64(size)), uint64(fs.blockSize)); errno != 0 {
-		return errno
+	if e := i.zeroPart(min(i.size, uint64(size)), uint64(fs.blockSize)); e != 0 {
+		return e
 	}
 	first := (uint64(size) + uint64(fs.blockSize) - 1) >> fs.blockBits
 	fs.unclaim(int64(i.reserved.remove(first, maxLogical)))
@@ -40,9 +40,9 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 // resize journals a new size and frees the blocks from block first on. Caller
 // holds i.mu.
 func (i *Inode) resize(size, first uint64) syscall.Errno {
-	o, errno := i.fs.beginPromised(80, 0)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.beginReserved(80, 0)
+	if e != 0 {
+		return e
 	}
 	i.size = size
 	i.mtime = i.fs.opt.Now()
@@ -50,30 +50,30 @@ func (i *Inode) resize(size, first uint64) syscall.Errno {
 	return o.end(i.shrink(o, first))
 }
 
-// shrink frees the blocks from block first on. If that takes more than one handle
-// the inode is an orphan meanwhile, so that a mount after a crash goes on.
+// shrink frees the blocks from block first on. If that takes more than one handle, the
+// inode is an orphan meanwhile, so that a mount after a crash completes it.
 func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
 	// Four extents of no more than a group's blocks together fit into one handle.
 	many := !i.extents() || i.depth() > 0 || i.blocks>>(i.fs.blockBits-9) > uint64(i.fs.blocksPer)
 	orphan := many && !i.onOrphans
 	if orphan {
-		if errno := i.addOrphan(o); errno != 0 {
-			return errno
+		if e := i.addOrphan(o); e != 0 {
+			return e
 		}
-		if errno := i.writeData(o); errno != 0 {
-			return errno
+		if e := i.writeData(o); e != 0 {
+			return e
 		}
 		o.left -= 4
 	}
-	if errno := i.cut(o, first); errno != 0 {
-		return errno
+	if e := i.cut(o, first); e != 0 {
+		return e
 	}
 	if orphan {
-		if errno := i.next(o, 4); errno != 0 {
-			return errno
+		if e := i.next(o, 4); e != 0 {
+			return e
 		}
-		if errno := i.removeOrphan(o); errno != 0 {
-			return errno
+		if e := i.removeOrphan(o); e != 0 {
+			return e
 		}
 	}
 	return i.writeData(o)
@@ -87,21 +87,21 @@ func (i *Inode) cut(o *op, first uint64) syscall.Errno {
 	return i.freeMap(o, first)
 }
 
-// zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if
-// data lies there. Caller holds i.mu and i.data.
+// zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if data
+// lies there. Caller holds i.mu and i.data.
 func (i *Inode) zeroPart(off, n uint64) syscall.Errno {
 	fs := i.fs
 	at := off & uint64(fs.blockSize-1)
 	if n >= uint64(fs.blockSize) && at == 0 || n == 0 {
 		return 0
 	}
-	m, errno := i.lookup(off>>fs.blockBits, 1)
-	if errno != 0 || !m.written() {
-		return errno
+	m, e := i.lookup(off>>fs.blockBits, 1)
+	if e != 0 || !m.written() {
+		return e
 	}
 	buf := make([]byte, fs.blockSize)
-	if errno := fs.dev.ReadAt([][]byte{buf}, fs.blockBytes(m.phys)); errno != 0 {
-		return errno
+	if e := fs.dev.ReadAt([][]byte{buf}, fs.blockBytes(m.phys)); e != 0 {
+		return e
 	}
 	clear(buf[at:min(at+n, uint64(fs.blockSize))])
 	i.overwritten.Store(true)
@@ -110,75 +110,75 @@ func (i *Inode) zeroPart(off, n uint64) syscall.Errno {
 
 // inner zeroes the partial blocks at both ends of a range and returns the whole
 // blocks between them. Caller holds i.mu and i.data.
-func (i *Inode) inner(off, n uint64) (first, end uint64, errno syscall.Errno) {
+func (i *Inode) inner(off, n uint64) (first, end uint64, e syscall.Errno) {
 	fs := i.fs
 	bs := uint64(fs.blockSize)
 	last := off + n
 	first, end = (off+bs-1)>>fs.blockBits, last>>fs.blockBits
 	if off%bs != 0 {
-		if errno := i.zeroPart(off, min(n, bs-off%bs)); errno != 0 {
-			return 0, 0, errno
+		if e := i.zeroPart(off, min(n, bs-off%bs)); e != 0 {
+			return 0, 0, e
 		}
 	}
 	if last%bs != 0 && end >= first {
-		errno = i.zeroPart(end<<fs.blockBits, last%bs)
+		e = i.zeroPart(end<<fs.blockBits, last%bs)
 	}
-	return first, end, errno
+	return first, end, e
 }
 
 // Punch frees the whole blocks from off to off+n and zeroes the parts at the ends.
 // The size stays.
 func (i *Inode) Punch(off, n int64) syscall.Errno {
 	return i.edit(off, n, func(first, end uint64) syscall.Errno {
-		o, errno := i.fs.beginPromised(80, insertBlocks)
-		if errno != 0 {
-			return errno
+		o, e := i.fs.beginReserved(80, insertBlocks)
+		if e != 0 {
+			return e
 		}
-		errno = i.remove(o, first, end)
-		if errno == 0 {
-			errno = i.writeData(o)
+		e = i.remove(o, first, end)
+		if e == 0 {
+			e = i.writeData(o)
 		}
-		return o.end(errno)
+		return o.end(e)
 	})
 }
 
-// edit does what Punch and Zero share: locks, promises, the parts at the ends.
+// edit is the common part of Punch and Zero: locks, reservations, the parts at the ends.
 func (i *Inode) edit(off, n int64, f func(first, end uint64) syscall.Errno) syscall.Errno {
 	if i.fs.ro.Load() {
 		return syscall.EROFS
 	}
-	if _, _, errno := i.blockRange(off, n); errno != 0 {
-		return errno
+	if _, _, e := i.blockRange(off, n); e != 0 {
+		return e
 	}
 	i.data.Lock()
 	defer i.data.Unlock()
 	i.grow.Lock()
 	defer i.grow.Unlock()
-	if errno := i.needExtents(); errno != 0 {
-		return errno
+	if e := i.needExtents(); e != 0 {
+		return e
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	first, end, errno := i.inner(uint64(off), uint64(n))
-	if errno != 0 {
-		return errno
+	first, end, e := i.inner(uint64(off), uint64(n))
+	if e != 0 {
+		return e
 	}
 	i.mtime = i.fs.opt.Now()
 	i.ctime = i.mtime
 	if first >= end {
-		i.late()
+		i.markTimesDirty()
 		return 0
 	}
 	i.fs.unclaim(int64(i.reserved.remove(first, end)))
 	return f(first, end)
 }
 
-// Zero makes off to off+n read as zero: whole blocks become unwritten extents, also
-// where there was a hole. The size stays. ENOSPC: the holes were not filled.
+// Zero makes off to off+n read as zero: whole blocks become unwritten extents, and so do
+// holes. The size stays. ENOSPC: there is no space for the holes.
 func (i *Inode) Zero(off, n int64) syscall.Errno {
-	errno := i.edit(off, n, i.unwrite)
-	if errno != 0 {
-		return errno
+	e := i.edit(off, n, i.unwrite)
+	if e != 0 {
+		return e
 	}
 	return i.Allocate(off, n, true)
 }
@@ -186,65 +186,65 @@ func (i *Inode) Zero(off, n int64) syscall.Errno {
 // unwrite makes the extents of a range unwritten. Caller holds i.mu.
 func (i *Inode) unwrite(first, end uint64) syscall.Errno {
 	for first < end {
-		m, errno := i.lookup(first, min(end-first, maxUnwritten))
-		if errno != 0 {
-			return errno
+		m, e := i.lookup(first, min(end-first, maxUnwritten))
+		if e != 0 {
+			return e
 		}
 		first += m.n
 		if !m.written() {
 			continue
 		}
-		o, errno := i.fs.begin(60+i.removeCost(), 2*insertBlocks)
-		if errno != 0 {
-			return errno
+		o, e := i.fs.begin(60+i.removeCost(), 2*insertBlocks)
+		if e != 0 {
+			return e
 		}
 		m.unwritten = true
-		errno = i.replace(o, m)
-		if errno == 0 {
-			errno = i.writeData(o)
+		e = i.replace(o, m)
+		if e == 0 {
+			e = i.writeData(o)
 		}
-		if errno = o.end(errno); errno != 0 {
-			return errno
+		if e = o.end(e); e != 0 {
+			return e
 		}
 	}
 	return 0
 }
 
-// Allocate gives the holes from off to off+n blocks that read as zero until they
-// are written. The size grows to off+n unless keepSize.
+// Allocate fills the holes from off to off+n with blocks that read as zero until they are
+// written (unwritten extents). The size grows to off+n unless keepSize.
 func (i *Inode) Allocate(off, n int64, keepSize bool) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
 		return syscall.EROFS
 	}
-	first, end, errno := i.blockRange(off, n)
-	if errno != 0 {
-		return errno
+	first, end, e := i.blockRange(off, n)
+	if e != 0 {
+		return e
 	}
 	i.data.RLock()
 	defer i.data.RUnlock()
 	i.grow.Lock()
 	defer i.grow.Unlock()
-	if errno := i.needExtents(); errno != 0 {
-		return errno
+	if e := i.needExtents(); e != 0 {
+		return e
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	size := i.size
 	if !keepSize {
 		size = max(size, uint64(off+n))
-		if errno := i.zeroPart(i.size, uint64(fs.blockSize)); size > i.size && errno != 0 {
-			return errno
+		if e := i.zeroPart(i.size, uint64(fs.blockSize)); size > i.size && e != 0 {
+			return e
 		}
 	}
 	for first < end {
-		m, errno := i.lookup(first, min(end-first, maxUnwritten))
-		if errno != 0 {
-			return errno
+		m, e := i.lookup(first, min(end-first, maxUnwritten))
+		if e != 0 {
+			return e
 		}
 		if m.phys == 0 {
-			if m.n, errno = i.preallocate(m, size); errno != 0 {
-				return errno
+			if m.n, e = i.preallocate(m, size); e != 0 {
+				return e
 			}
 		}
 		first += m.n
@@ -255,45 +255,45 @@ func (i *Inode) Allocate(off, n int64, keepSize bool) syscall.Errno {
 	return i.resizeOnly(size)
 }
 
-// preallocate fills the start of a hole with one unwritten extent and returns its
-// length. Caller holds i.mu.
+// preallocate fills the start of a hole with one unwritten extent and returns its length.
+// Caller holds i.mu.
 func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
 	fs := i.fs
-	if errno := fs.claim(int64(m.n), fs.margin()); errno != 0 {
-		return 0, errno
+	if e := fs.claim(int64(m.n), fs.margin()); e != 0 {
+		return 0, e
 	}
-	phys, n, errno := fs.take(i.goalLocked(m.logical), m.n)
-	if errno != 0 {
+	phys, n, e := fs.take(i.goalLocked(m.logical), m.n)
+	if e != 0 {
 		fs.unclaim(int64(m.n))
-		return 0, errno
+		return 0, e
 	}
 	fs.unclaim(int64(m.n - n))
-	o, errno := fs.begin(60, insertBlocks)
-	if errno != 0 {
-		fs.untake(phys, n)
-		return 0, errno
+	o, e := fs.begin(60, insertBlocks)
+	if e != 0 {
+		fs.putBack(phys, n)
+		return 0, e
 	}
-	errno = o.use(phys, n)
-	if errno != 0 && !o.changed {
-		fs.untake(phys, n)
+	e = o.use(phys, n)
+	if e != 0 && !o.changed {
+		fs.putBack(phys, n)
 	}
-	if errno == 0 {
+	if e == 0 {
 		i.blocks += n << (fs.blockBits - 9)
-		errno = i.insert(o, mapping{m.logical, phys, n, true})
+		e = i.insert(o, mapping{m.logical, phys, n, true})
 	}
-	if errno == 0 {
+	if e == 0 {
 		i.size = max(i.size, min(size, (m.logical+n)<<fs.blockBits))
 		i.ctime = fs.opt.Now()
-		errno = i.writeData(o)
+		e = i.writeData(o)
 	}
-	return n, o.end(errno)
+	return n, o.end(e)
 }
 
 // resizeOnly journals a larger size. Caller holds i.mu.
 func (i *Inode) resizeOnly(size uint64) syscall.Errno {
-	o, errno := i.fs.begin(2, 0)
-	if errno != 0 {
-		return errno
+	o, e := i.fs.begin(2, 0)
+	if e != 0 {
+		return e
 	}
 	i.size = size
 	i.ctime = i.fs.opt.Now()

@@ -9,25 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// open is the part that open files and directories share.
-type open struct{ node *node }
-
-// Readiness: files never block.
-func (o *open) Readiness() kernel.Events { return kernel.EventIn | kernel.EventOut }
-
-// Queue is nil: always ready.
-func (o *open) Queue() *kernel.WaitQueue { return nil }
-
-// Stat is fstat(2).
-func (o *open) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
-
-// Release is close(2) of the last descriptor.
-func (o *open) Release() { o.node.closed() }
-
-// Sync is fsync(2): of a directory, its names.
-func (o *open) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
-
-// sync makes content and attributes durable.
+// sync makes content and attributes durable; of a directory, its names.
 func (n *node) sync(dataOnly bool) syscall.Errno {
 	var first syscall.Errno
 	if f := n.pages.Load(); f != nil {
@@ -41,7 +23,8 @@ func (n *node) sync(dataOnly bool) syscall.Errno {
 
 // file is an open regular file.
 type file struct {
-	open
+	kernel.Always
+	node  *node
 	f     *pagecache.File
 	flags int
 }
@@ -55,7 +38,7 @@ var (
 	_ kernel.Mapper   = (*file)(nil)
 )
 
-// Open opens a regular file. O_DIRECT is accepted and goes through the cache.
+// Open opens a regular file. O_DIRECT is accepted and uses the page cache.
 func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY && n.fs.ReadOnly() {
 		return nil, syscall.EROFS
@@ -63,8 +46,17 @@ func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if e := n.opened(); e != 0 {
 		return nil, e
 	}
-	return &file{open{n}, n.cache(), flags}, 0
+	return &file{node: n, f: n.cache(), flags: flags}, 0
 }
+
+// Stat is fstat(2).
+func (o *file) Stat(st *syscall.Stat_t) syscall.Errno { return o.node.Stat(st) }
+
+// Release is close(2) of the last descriptor.
+func (o *file) Release() { o.node.closed() }
+
+// Sync is fsync(2).
+func (o *file) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
 
 // Read reads at off.
 func (o *file) Read(p []byte, off int64) (int, syscall.Errno) {
@@ -75,7 +67,7 @@ func (o *file) Read(p []byte, off int64) (int, syscall.Errno) {
 	return n, e
 }
 
-// accessed sets the access time as relatime of mount(8) has it.
+// accessed sets the access time like the option relatime of mount(8).
 func (n *node) accessed() {
 	if n.fs.ReadOnly() {
 		return
@@ -99,7 +91,7 @@ func (o *file) Write(p []byte, off int64) (int, syscall.Errno) {
 	return o.written(n, e)
 }
 
-// maxSize is the most that ext4 can store with blocks of 4 KiB.
+// maxSize is the largest file in ext4 with blocks of 4 KiB, in bytes.
 const maxSize = 1<<44 - pagecache.PageSize
 
 func (o *file) mayGrow(end int64) syscall.Errno {
@@ -122,7 +114,7 @@ func (o *file) Append(p []byte) (int, int64, syscall.Errno) {
 	return n, end, e
 }
 
-// written follows a write: times, and the disk if the file was opened so.
+// written completes a write: it sets times, and syncs if the file was opened with O_SYNC.
 func (o *file) written(n int, e syscall.Errno) (int, syscall.Errno) {
 	if n == 0 {
 		return n, e
@@ -157,7 +149,7 @@ const (
 	fallocZeroRange = 0x10
 )
 
-// Allocate is fallocate(2), without the modes that move what is behind.
+// Allocate is fallocate(2), without the modes that move the data after the range.
 func (o *file) Allocate(mode int, off, n int64) syscall.Errno {
 	if off < 0 || n <= 0 {
 		return syscall.EINVAL
@@ -178,7 +170,7 @@ func (o *file) Allocate(mode int, off, n int64) syscall.Errno {
 		}
 		return o.punch(off, off+n, disk.Punch)
 	case fallocZeroRange:
-		// Space first: without it nothing changes.
+		// Space comes first: without it nothing changes.
 		if e := disk.Allocate(off, n, true); e != 0 {
 			return e
 		}
@@ -198,8 +190,8 @@ func (o *file) punch(off, end int64, lower func(off, n int64) syscall.Errno) sys
 	return o.f.Punch(off, end, func(off, end int64) syscall.Errno { return lower(off, end-off) })
 }
 
-// SeekTo sets the position; data and holes are the disk's, so that what is dirty is
-// written first.
+// SeekTo sets the position. The disk decides what is data and what is a hole, so dirty pages
+// are written first.
 func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	const seekData, seekHole = 3, 4
 	if whence != seekData && whence != seekHole {
@@ -217,7 +209,7 @@ func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	return o.node.disk.SeekHole(off)
 }
 
-// Map, Retain and Unmap serve mmap(2).
+// Map serves mmap(2).
 func (o *file) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno) {
 	return o.f.Map(addr, n, off, prot, flags)
 }

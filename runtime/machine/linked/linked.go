@@ -47,6 +47,7 @@ var Packages = []Package{
 	{Path: Wiring + "/devices", With: []string{randomness, machine}},
 	{Path: Wiring + "/certs", With: []string{"crypto/x509"}},
 	{Path: Wiring + "/net", With: []string{network}},
+	{Path: Wiring + "/cards", With: []string{machine}}, // as much as NICs and OpenNIC refer to
 
 	{Path: Wiring + "/power", When: Last, With: []string{signals, network}},
 	{Path: Wiring + "/balloon", When: Last, With: []string{randomness, machine, signals, network}},

@@ -19,11 +19,9 @@ import (
 const delay = time.Second
 
 func start() {
-	for _, d := range devices.FindDevices(virtio.TypeBalloon) {
-		if err := serve(d); err != nil {
-			wiring.Kernel.Log("virtio-balloon at " + d.Location + ": " + err.Error())
-		}
-		return // a second balloon would be about the same memory
+	if list := devices.FindDevices(virtio.TypeBalloon); len(list) > 0 {
+		d := list[0] // a second balloon would be about the same memory
+		wiring.Kernel.Log("virtio-balloon at " + d.Location + ": " + serve(d).Error())
 	}
 }
 

@@ -29,6 +29,9 @@ type Device struct {
 	gsi   uint32
 	pci   pciConfig
 	isPCI bool
+
+	claim  claim
+	opened opened
 }
 
 var (

@@ -12,7 +12,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/netlink"
@@ -46,8 +45,8 @@ func start() {
 	})
 	registerSockets(s)
 	registerFiles(s)
-	for i, d := range devices.FindDevices(virtio.TypeNet) {
-		addCard(s, d, cardName(i))
+	for _, c := range devices.Cards() {
+		addCard(s, c)
 	}
 	if len(s.Interfaces()) == 1 {
 		return // no card: loopback only
@@ -60,15 +59,22 @@ func start() {
 	}
 }
 
-func addCard(s *netstack.Stack, d *devices.Device, name string) {
-	n, err := openNIC(d, name)
+// addCard gives the stack a card, which the program may take back (package cards).
+func addCard(s *netstack.Stack, c devices.Card) {
+	n, err := openNIC(c)
 	if err != nil {
-		wiring.Kernel.Log(name + " (" + d.Location + "): " + err.Error())
+		wiring.Kernel.Log(c.Name + " (" + c.Location + "): " + err.Error())
 		return
 	}
-	if _, errno := s.AddNIC(n, name); errno != 0 {
-		wiring.Kernel.Log(name + ": " + errno.Error())
+	l, errno := s.AddNIC(n, c.Name)
+	if errno != 0 {
+		wiring.Kernel.Log(c.Name + ": " + errno.Error())
+		return
 	}
+	c.Claim(devices.Stack, func() error {
+		s.RemoveNIC(l)
+		return n.close()
+	})
 }
 
 func registerSockets(s *netstack.Stack) {

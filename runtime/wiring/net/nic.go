@@ -11,20 +11,20 @@ import (
 // nic joins a virtio-net device and a link of the stack: it is the link's NIC
 // and the device's Handler.
 type nic struct {
-	name string // such as eth0, for messages
+	card devices.Card
 	dev  *virtionet.Device
-	irqs []*wiring.Interrupt
+	t    virtio.Transport
 	link *netstack.Link
 	bufs []*netstack.RxBuffer // of the packet being passed up
 	free []*netstack.RxBuffer // with fresh memory
 }
 
-func openNIC(d *devices.Device, name string) (*nic, error) {
-	t, irqs, err := d.Open()
+func openNIC(c devices.Card) (*nic, error) {
+	t, err := c.OpenShared()
 	if err != nil {
 		return nil, err
 	}
-	n := &nic{name: name, irqs: irqs}
+	n := &nic{card: c, t: t}
 	n.dev, err = virtionet.New(t, devices.DMA{}, n, virtionet.Options{})
 	if err != nil {
 		return nil, err
@@ -41,9 +41,16 @@ func (n *nic) Info() netstack.NICInfo {
 // Start is netstack.NIC's: interrupts are served from now on.
 func (n *nic) Start(l *netstack.Link) {
 	n.link = l
-	for _, irq := range n.irqs {
-		go virtio.Serve(irq.Wait, n.dev.HandleInterrupt) // Failed tells why it ends
+	n.card.Serve(n.dev.HandleInterrupt)
+}
+
+// close gives the device up.
+func (n *nic) close() error {
+	n.dev.Close()
+	if n.t.Status() != 0 {
+		return virtio.ErrReset // it may write to the buffers for ever
 	}
+	return nil
 }
 
 // Send is netstack.NIC's.
@@ -107,9 +114,9 @@ func (n *nic) Writable() { n.link.TxReady() }
 // LinkChanged warns of a pulled cable.
 func (n *nic) LinkChanged(up bool) {
 	if !up {
-		wiring.Kernel.Log(n.name + ": link is down")
+		wiring.Kernel.Log(n.card.Name + ": link is down")
 	}
 }
 
 // Failed logs why the device is gone.
-func (n *nic) Failed(err error) { wiring.Kernel.Log(n.name + ": device failed: " + err.Error()) }
+func (n *nic) Failed(err error) { wiring.Kernel.Log(n.card.Name + ": device failed: " + err.Error()) }

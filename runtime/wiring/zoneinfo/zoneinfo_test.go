@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,7 +16,7 @@ import (
 // distribution returns the archive of the Go distribution.
 func distribution(t testing.TB) string {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(runtime.GOROOT(), "lib/time/zoneinfo.zip"))
+	b, err := os.ReadFile(filepath.Join(goroot(t), "lib/time/zoneinfo.zip"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,4 +97,14 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%s: Load(%q) = %d bytes, %v; want EINVAL", name, first, len(got), err)
 		}
 	}
+}
+
+// goroot returns where the Go distribution is.
+func goroot(t testing.TB) string {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
 }

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unsafe"
 )
 
 // order lists the modules.
@@ -42,20 +41,6 @@ func Start() {
 			fmt.Println(m+":", err)
 		}
 	}
-}
-
-func load(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	const finitModule = 313
-	var noParameters [1]byte
-	if _, _, e := syscall.Syscall(finitModule, f.Fd(), uintptr(unsafe.Pointer(&noParameters)), 0); e != 0 {
-		return e
-	}
-	return nil
 }
 
 // Mount mounts the first disk, ext4, on dir. What fails is printed.

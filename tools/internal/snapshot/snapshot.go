@@ -50,7 +50,7 @@ func Process(m *Machine, im *Image) (*core.Process, error) {
 	}, nil
 }
 
-// area is a mapping of the program, a machArea.
+// area is a mapping of the program, an areas.Area in a machArea.
 type area struct{ start, end, prot uint64 }
 
 // maxAreas bounds the guest's list.
@@ -65,8 +65,8 @@ func areas(mach view) []area {
 	e := mem.field("area").deref()
 	n := min(mem.field("narea").uint(), maxAreas)
 	for i := range n {
-		a := e.at(i)
-		x := area{a.field("start").uint(), a.field("end").uint(), a.field("prot").uint()}
+		a := e.at(i).field("Area")
+		x := area{a.field("Start").uint(), a.field("End").uint(), a.field("Prot").uint()}
 		if e.r.err != nil {
 			return nil
 		}

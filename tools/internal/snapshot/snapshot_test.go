@@ -104,7 +104,9 @@ var (
 	threadT = structOf("ax", "bx", "cx", "dx", "si", "di", "bp", "sp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 		"ip", "flags", "fsbase", "state", "id", "all")
 	cpuT  = structOf("cur", "inside")
-	areaT = structOf("start", "end", "prot")
+	areaT = &dwarf.StructType{CommonType: dwarf.CommonType{ByteSize: 24}, Field: []*dwarf.StructField{
+		{Name: "Area", Type: structOf("Start", "End", "Prot")},
+	}}
 	machT = func() *dwarf.StructType {
 		sub := func(at int64, name string, fields ...string) *dwarf.StructField {
 			s := structOf(fields...)

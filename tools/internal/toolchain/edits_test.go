@@ -6,7 +6,6 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -35,7 +34,7 @@ func TestEditsApply(t *testing.T) {
 		t.Fatal(err)
 	}
 	tried := 0
-	for _, root := range append(roots, runtime.GOROOT()) {
+	for _, root := range append(roots, output(t, os.TempDir(), "env", "GOROOT")) {
 		goroot, version, err := readStock(root)
 		if errors.Is(err, ErrUnsupported) {
 			continue

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkCommit commits transactions of some blocks that change every time.
+// BenchmarkCommit commits transactions of a few blocks, the same ones each time.
 func BenchmarkCommit(b *testing.B) {
 	for _, blocks := range []int{1, 4, 32, 256} {
 		b.Run(fmt.Sprint(blocks), func(b *testing.B) {

@@ -9,52 +9,53 @@ import (
 type Buffer struct {
 	Block uint64
 	Data  []byte
-	// Check is the file system's own, zero after a read: "checksum verified", say.
+	// Check belongs to the file system ("checksum verified", say). It is zero after a read.
 	Check uint32
 	// Seal, if not nil, is called once per commit before Data is copied: it sets
-	// checksums. Nobody else changes Data at that time.
+	// checksums. Data does not change otherwise during the call.
 	Seal func(*Buffer)
 
 	j       *Journal
 	pins    int
 	loading bool
-	errno   syscall.Errno // of the read that failed
-	gone    bool          // not in the cache any more
-	stale   bool          // not worth keeping: freed, or new and never dirtied
+	errno   syscall.Errno // of a failed read
+	evicted bool          // no longer in the cache
+	stale   bool          // will not be needed: freed, or new and never dirtied
 
-	tx      *transaction // the running transaction, if Data was changed in it
+	tx      *transaction // the running transaction if Data was changed in it, or nil
 	sealing bool         // part of the committing transaction
-	changed bool         // Data is newer than the newest copy of a commit
+	changed bool         // Data is newer than the newest committed copy
 
-	// home is the newest durable transaction with the block, nil if that copy is at
-	// its place. The copy is Data itself until that is changed again.
-	home    *transaction
-	copy    []byte
-	writing bool // the copy is being written to its place
+	// checkpoint is the newest durable transaction with the block; nil if what it
+	// committed has been written to the block's place. The committed content is in
+	// Data itself until that is changed again, then in copy.
+	checkpoint *transaction
+	copy       []byte
+	writing    bool // the committed content is being written to the block's place
 
 	prev, next *Buffer // in the list of clean buffers
 }
 
 func (b *Buffer) idle() bool {
-	return b.pins == 0 && b.tx == nil && !b.sealing && b.home == nil && !b.writing && !b.loading && !b.gone
+	return b.pins == 0 && b.tx == nil && !b.sealing && b.checkpoint == nil && !b.writing && !b.loading && !b.evicted
 }
 
-// preserve keeps what is to be written home before Data changes.
+// preserve copies what the next checkpoint has to write before Data changes.
 func (j *Journal) preserve(b *Buffer) {
-	if b.home != nil && b.copy == nil && !b.changed {
+	if b.checkpoint != nil && b.copy == nil && !b.changed {
 		b.copy = j.spares.get(j.cfg.BlockSize)
 		copy(b.copy, b.Data)
 	}
 }
 
-// settle says that nothing of a buffer waits to be written home.
-func (j *Journal) settle(b *Buffer) {
-	if b.home == nil {
+// checkpointed takes a buffer off its transaction: it needs no checkpoint any more.
+func (j *Journal) checkpointed(b *Buffer) {
+	if b.checkpoint == nil {
 		return
 	}
-	b.home.pending--
-	b.home = nil
-	j.waiting--
+	b.checkpoint.pending--
+	b.checkpoint = nil
+	j.uncheckpointed--
 	if b.copy != nil {
 		j.spares.put(b.copy)
 		b.copy = nil
@@ -64,7 +65,7 @@ func (j *Journal) settle(b *Buffer) {
 // spares are blocks for copies, kept from one commit to the next.
 type spares struct {
 	free [][]byte
-	most int
+	max  int
 }
 
 const spareBytes = 1 << 20
@@ -79,23 +80,23 @@ func (s *spares) get(size int) []byte {
 }
 
 func (s *spares) put(p []byte) {
-	if len(s.free) < s.most {
+	if len(s.free) < s.max {
 		s.free = append(s.free, p)
 	}
 }
 
 // cache holds buffers by block. Journal.mu guards it.
 type cache struct {
-	blocks map[uint64]*Buffer
-	clean  Buffer // ring of idle buffers: next is the newest
-	kept   int
-	most   int
+	blocks     map[uint64]*Buffer
+	clean      Buffer // ring of idle buffers: next is the newest
+	cleanCount int
+	maxClean   int
 }
 
 func (c *cache) init(bytes, blockSize int) {
 	c.blocks = map[uint64]*Buffer{}
 	c.clean.prev, c.clean.next = &c.clean, &c.clean
-	c.most = max(bytes/blockSize, 16)
+	c.maxClean = max(bytes/blockSize, 16)
 }
 
 func (c *cache) unlink(b *Buffer) {
@@ -104,33 +105,33 @@ func (c *cache) unlink(b *Buffer) {
 	}
 	b.prev.next, b.next.prev = b.next, b.prev
 	b.prev, b.next = nil, nil
-	c.kept--
+	c.cleanCount--
 }
 
-// rest puts an idle buffer among the clean ones and evicts the oldest.
-func (c *cache) rest(b *Buffer) {
+// addClean puts an idle buffer among the clean ones and evicts the oldest.
+func (c *cache) addClean(b *Buffer) {
 	if b.next != nil || !b.idle() {
 		return
 	}
 	if b.stale {
-		c.drop(b)
+		c.evict(b)
 		return
 	}
 	b.prev, b.next = &c.clean, c.clean.next
 	b.prev.next, b.next.prev = b, b
-	c.kept++
-	for c.kept > c.most {
-		c.drop(c.clean.prev)
+	c.cleanCount++
+	for c.cleanCount > c.maxClean {
+		c.evict(c.clean.prev)
 	}
 }
 
-func (c *cache) drop(b *Buffer) {
+func (c *cache) evict(b *Buffer) {
 	c.unlink(b)
-	b.gone = true
+	b.evicted = true
 	delete(c.blocks, b.Block)
 }
 
-// pin finds or makes the buffer of a block; fresh: it must be filled.
+// pin finds or makes the buffer of a block. The caller must fill it if fresh is true.
 func (j *Journal) pin(block uint64) (b *Buffer, fresh bool) {
 	b = j.cache.blocks[block]
 	if b == nil {
@@ -155,8 +156,8 @@ func (j *Journal) Get(block uint64) (*Buffer, syscall.Errno) {
 	b, fresh := j.pin(block)
 	j.mu.Unlock()
 	if fresh {
-		errno := j.fetch(block, b.Data)
-		j.loaded([]*Buffer{b}, errno)
+		e := j.fetch(block, b.Data)
+		j.loaded([]*Buffer{b}, e)
 	}
 	if b.errno != 0 {
 		b.Put()
@@ -165,14 +166,14 @@ func (j *Journal) Get(block uint64) (*Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// loaded ends the reading of buffers.
-func (j *Journal) loaded(list []*Buffer, errno syscall.Errno) {
+// loaded completes reads of buffers.
+func (j *Journal) loaded(list []*Buffer, e syscall.Errno) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for _, b := range list {
-		b.loading, b.errno = false, errno
-		if errno != 0 {
-			j.cache.drop(b)
+		b.loading, b.errno = false, e
+		if e != 0 {
+			j.cache.evict(b)
 		}
 	}
 	j.changed.Broadcast()
@@ -184,7 +185,7 @@ func (j *Journal) New(block uint64) *Buffer {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	b, fresh := j.pin(block)
-	for b.gone { // somebody's read failed
+	for b.evicted { // another goroutine's read failed
 		b.pins--
 		b, fresh = j.pin(block)
 	}
@@ -203,7 +204,7 @@ func (j *Journal) New(block uint64) *Buffer {
 // Prefetch reads up to n blocks from first on that are not in the cache, with one
 // request per gap, and returns when they are there. Errors are left to Get.
 func (j *Journal) Prefetch(first uint64, n int) {
-	n = min(n, j.cache.most/2)
+	n = min(n, j.cache.maxClean/2)
 	for n > 0 && first < j.cfg.Blocks {
 		list := j.missing(first, n)
 		if len(list) > 0 {
@@ -247,7 +248,7 @@ func (j *Journal) fill(list []*Buffer) {
 func (b *Buffer) Put() {
 	b.j.mu.Lock()
 	b.pins--
-	b.j.cache.rest(b)
+	b.j.cache.addClean(b)
 	b.j.mu.Unlock()
 }
 
@@ -256,6 +257,6 @@ func (j *Journal) Forget(block uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if b := j.cache.blocks[block]; b != nil && b.idle() {
-		j.cache.drop(b)
+		j.cache.evict(b)
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// Checkpoint makes everything durable and writes it to its place. What is changed
-// meanwhile may still be in the log afterwards.
+// Checkpoint commits everything and writes it to its place in the file system. Changes
+// that are made meanwhile may still be in the log afterwards.
 func (j *Journal) Checkpoint() syscall.Errno {
 	if j.cfg.ReadOnly {
 		return 0
@@ -15,42 +15,43 @@ func (j *Journal) Checkpoint() syscall.Errno {
 	if e := j.CommitAll(); e != 0 {
 		return e
 	}
-	return j.writeHome()
+	return j.checkpointLogged()
 }
 
-// shouldWriteHome: much waits, or the log is three quarters full.
-func (j *Journal) shouldWriteHome() bool {
-	return !j.homing && (j.waiting*j.cfg.BlockSize > j.cfg.MaxDirty || j.used > j.length/4*3)
+// shouldCheckpoint reports whether many blocks wait for a checkpoint or the log is three
+// quarters full.
+func (j *Journal) shouldCheckpoint() bool {
+	return !j.checkpointing && (j.uncheckpointed*j.cfg.BlockSize > j.cfg.MaxDirty || j.used > j.length/4*3)
 }
 
-func (j *Journal) background() {
-	j.writeHome()
+func (j *Journal) checkpointInBackground() {
+	j.checkpointLogged()
 	j.mu.Lock()
-	j.homing = false
+	j.checkpointing = false
 	j.changed.Broadcast()
 	j.mu.Unlock()
 }
 
-// writeHome writes what is committed to its places and frees its room in the log:
-// the writes, a flush, the superblock, a flush. Only then is the room used again.
-// Commits go on meanwhile.
-func (j *Journal) writeHome() syscall.Errno {
-	j.homeMu.Lock()
-	defer j.homeMu.Unlock()
-	list, errno := j.waitingBuffers()
-	if errno == 0 && len(list) > 0 {
-		errno = j.writeBuffers(list)
+// checkpointLogged writes the blocks of committed transactions to their places and frees
+// their room in the log: the writes, a flush, the superblock, a flush. Only then is the
+// room used again. Commits go on meanwhile.
+func (j *Journal) checkpointLogged() syscall.Errno {
+	j.checkpointMu.Lock()
+	defer j.checkpointMu.Unlock()
+	list, e := j.checkpointBuffers()
+	if e == 0 && len(list) > 0 {
+		e = j.writeBuffers(list)
 	}
-	if errno == 0 {
-		errno = j.moveTail()
+	if e == 0 {
+		e = j.moveTail()
 	}
-	if errno != 0 {
-		j.Abort(&Error{"writing blocks of the log to their places: " + errno.Error()})
+	if e != 0 {
+		j.Abort(&Error{"writing blocks of the log to their places: " + e.Error()})
 	}
-	return errno
+	return e
 }
 
-func (j *Journal) waitingBuffers() (list []*Buffer, errno syscall.Errno) {
+func (j *Journal) checkpointBuffers() (list []*Buffer, e syscall.Errno) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err != nil {
@@ -58,7 +59,7 @@ func (j *Journal) waitingBuffers() (list []*Buffer, errno syscall.Errno) {
 	}
 	for _, tx := range j.logged {
 		for _, b := range tx.buffers {
-			if b.home == tx {
+			if b.checkpoint == tx {
 				list = append(list, b)
 			}
 		}
@@ -78,19 +79,19 @@ func (j *Journal) writeBuffers(list []*Buffer) syscall.Errno {
 		batch, rest, from := j.gather(v, list)
 		j.mu.Unlock()
 		list = rest
-		errno := v.write()
+		e := v.write()
 		j.mu.Lock()
 		for i, b := range batch {
 			b.writing = false
-			if errno == 0 && b.home == from[i] {
-				j.settle(b)
-				j.cache.rest(b)
+			if e == 0 && b.checkpoint == from[i] {
+				j.checkpointed(b)
+				j.cache.addClean(b)
 			}
 		}
 		j.changed.Broadcast()
 		j.mu.Unlock()
-		if errno != 0 {
-			return errno
+		if e != 0 {
+			return e
 		}
 	}
 	return 0
@@ -101,8 +102,8 @@ func (j *Journal) gather(v *vector, list []*Buffer) (batch, rest []*Buffer, from
 	for len(list) > 0 && !v.full() {
 		b := list[0]
 		list = list[1:]
-		if b.home == nil {
-			continue // freed since
+		if b.checkpoint == nil {
+			continue // it was freed
 		}
 		p, _ := v.add(b.Block)
 		if b.copy != nil {
@@ -111,13 +112,13 @@ func (j *Journal) gather(v *vector, list []*Buffer) (batch, rest []*Buffer, from
 			copy(p, b.Data)
 		}
 		b.writing = true
-		batch, from = append(batch, b), append(from, b.home)
+		batch, from = append(batch, b), append(from, b.checkpoint)
 	}
 	return batch, list, from
 }
 
-// moveTail frees the room of the transactions at the log's beginning of which
-// nothing waits.
+// moveTail frees the room of the oldest transactions in the log, up to the first one
+// with blocks that are not checkpointed.
 func (j *Journal) moveTail() syscall.Errno {
 	j.mu.Lock()
 	n, room := 0, uint32(0)

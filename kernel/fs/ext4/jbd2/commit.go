@@ -7,8 +7,8 @@ import (
 
 // Commit returns when a transaction is durable. EIO: the journal ended first.
 //
-// Who asks first does the work; who asks meanwhile waits, and one of them then
-// commits what has gathered for all of them.
+// The first caller commits; callers that arrive meanwhile wait, and one of them then
+// commits everything that has been added for all of them.
 func (j *Journal) Commit(tid uint64) syscall.Errno {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -31,7 +31,7 @@ func (j *Journal) until(tid uint64) syscall.Errno {
 	return 0
 }
 
-// CommitAll makes everything durable whose handle has ended.
+// CommitAll makes every change durable whose handle has ended.
 func (j *Journal) CommitAll() syscall.Errno {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -46,8 +46,8 @@ func (j *Journal) CommitAll() syscall.Errno {
 	return 0
 }
 
-// commit takes the running transaction from its handles, into the log. Handles
-// can begin again when the blocks are copied.
+// commit waits for the handles of the running transaction and writes it to the log.
+// Handles can begin again once the blocks are copied.
 func (j *Journal) commit() {
 	tx := j.running
 	j.locked = true
@@ -55,7 +55,7 @@ func (j *Journal) commit() {
 		j.changed.Wait()
 	}
 	tx.timer.Stop()
-	if j.err != nil { // a handle may have stopped half-way
+	if j.err != nil { // a handle may have ended in the middle of a change
 		j.locked = false
 		j.changed.Broadcast()
 		return
@@ -65,9 +65,9 @@ func (j *Journal) commit() {
 	j.changed.Broadcast()
 
 	j.mu.Unlock()
-	errno := j.writeLog(tx)
-	if errno != 0 {
-		j.Abort(&Error{"writing transaction " + number(uint64(tx.sequence)) + " to the log: " + errno.Error()})
+	e := j.writeLog(tx)
+	if e != 0 {
+		j.Abort(&Error{"writing transaction " + number(uint64(tx.sequence)) + " to the log: " + e.Error()})
 	}
 	j.mu.Lock()
 
@@ -76,19 +76,19 @@ func (j *Journal) commit() {
 	}
 	j.committing = nil
 	j.changed.Broadcast()
-	if j.err == nil && j.shouldWriteHome() {
-		j.homing = true
-		go j.background()
+	if j.err == nil && j.shouldCheckpoint() {
+		j.checkpointing = true
+		go j.checkpointInBackground()
 	}
 }
 
-// seal copies the blocks of a transaction without handles. It lets go of the lock:
-// nobody can change the blocks while Begin waits.
+// seal copies the blocks of a transaction without handles. It releases Journal.mu:
+// nothing can change the blocks while Begin waits.
 func (j *Journal) seal(tx *transaction) {
 	tx.copies = make([]snapshot, 0, tx.count)
 	for _, b := range tx.dirty {
 		if b.tx == tx {
-			b.tx = nil // it may be listed twice
+			b.tx = nil // tx.dirty may list it twice
 			b.sealing = true
 			tx.copies = append(tx.copies, snapshot{b: b, data: j.spares.get(j.cfg.BlockSize)})
 		}
@@ -97,7 +97,7 @@ func (j *Journal) seal(tx *transaction) {
 	j.mu.Unlock()
 	for _, c := range tx.copies {
 		if c.b.Seal != nil {
-			c.b.Seal(c.b) // may set a checksum in another block, too
+			c.b.Seal(c.b) // may also set a checksum in another block
 		}
 	}
 	for _, c := range tx.copies {
@@ -109,9 +109,9 @@ func (j *Journal) seal(tx *transaction) {
 	}
 }
 
-// writeLog writes a transaction into the log: first everything but the commit
-// block, and a flush, which covers data too that was written before; then the
-// commit block and a flush.
+// writeLog writes a transaction to the log: first everything but the commit block, and
+// a flush, which also covers data that was written before; then the commit block and a
+// flush.
 func (j *Journal) writeLog(tx *transaction) syscall.Errno {
 	if len(tx.copies) == 0 && len(tx.revoked) == 0 {
 		return j.cfg.Device.Flush()
@@ -141,18 +141,18 @@ func (j *Journal) writeLog(tx *transaction) syscall.Errno {
 	return j.cfg.Device.Flush()
 }
 
-// allot takes room in the log, writing older transactions to their places if it
-// is short or if too much waits for that.
+// allot reserves room in the log. It checkpoints older transactions if the log is full
+// or if too many blocks wait for a checkpoint.
 func (j *Journal) allot(tx *transaction, blocks uint32) syscall.Errno {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for tries := 0; blocks >= j.length-j.used || tries == 0 && j.waiting*j.cfg.BlockSize > 2*j.cfg.MaxDirty; tries++ {
+	for tries := 0; blocks >= j.length-j.used || tries == 0 && j.uncheckpointed*j.cfg.BlockSize > 2*j.cfg.MaxDirty; tries++ {
 		if tries > 1 {
 			j.cfg.Log("jbd2: a transaction of " + number(uint64(blocks)) + " blocks does not fit into the log of " + number(uint64(j.length)))
 			return syscall.ENOSPC
 		}
 		j.mu.Unlock()
-		e := j.writeHome()
+		e := j.checkpointLogged()
 		j.mu.Lock()
 		if e != 0 {
 			return e
@@ -165,7 +165,7 @@ func (j *Journal) allot(tx *transaction, blocks uint32) syscall.Errno {
 	return 0
 }
 
-// wrap is a position of the log that may be behind its end.
+// wrap brings a position that may be past the end of the log back into it.
 func (j *Journal) wrap(pos uint32) uint32 {
 	if pos >= j.super.end {
 		pos -= j.length
@@ -173,7 +173,7 @@ func (j *Journal) wrap(pos uint32) uint32 {
 	return pos
 }
 
-// startLog says in the superblock that the log is in use, if it does not yet.
+// startLog records in the superblock that the log is in use, unless it says so already.
 func (j *Journal) startLog(tx *transaction) syscall.Errno {
 	j.superMu.Lock()
 	defer j.superMu.Unlock()
@@ -193,15 +193,15 @@ func (j *Journal) writeWrapped(bufs [][]byte, pos uint32) syscall.Errno {
 	return j.log.write(bufs, pos)
 }
 
-// finish makes the copies of a durable transaction those to be written home, and
-// gives back what it has freed.
+// finish hands the buffers of a durable transaction to the checkpoint and releases
+// the blocks that it has freed.
 func (j *Journal) finish(tx *transaction) {
 	for _, c := range tx.copies {
 		c.b.sealing = false
-		j.settle(c.b)
-		c.b.home = tx
+		j.checkpointed(c.b)
+		c.b.checkpoint = tx
 		tx.pending++
-		j.waiting++
+		j.uncheckpointed++
 		if c.b.changed {
 			c.b.copy = c.data
 		} else {
@@ -215,7 +215,7 @@ func (j *Journal) finish(tx *transaction) {
 	}
 	if tx.allotted {
 		j.logged = append(j.logged, tx)
-		tx.allotted = false // moveTail finds it there
+		tx.allotted = false // from here on moveTail finds it in logged
 	}
 	calls := tx.onCommit
 	tx.onCommit, tx.revoked = nil, nil
@@ -227,8 +227,8 @@ func (j *Journal) finish(tx *transaction) {
 	j.committed = tx.tid
 }
 
-// release forgets the copy of a block that was freed: it may be data from now on,
-// so a write to its place that is under way is waited for.
+// release forgets the committed content of a block that was freed. The block may become
+// data now, so release waits for a checkpoint that is writing it.
 func (j *Journal) release(block uint64) {
 	b := j.cache.blocks[block]
 	if b == nil {
@@ -237,6 +237,6 @@ func (j *Journal) release(block uint64) {
 	for b.writing {
 		j.changed.Wait()
 	}
-	j.settle(b)
-	j.cache.rest(b)
+	j.checkpointed(b)
+	j.cache.addClean(b)
 }

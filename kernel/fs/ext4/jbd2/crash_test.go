@@ -25,7 +25,7 @@ func cuts() int {
 	return 40
 }
 
-// shorter is a quarter of n with -short.
+// shorter is n, or a quarter of it with -short.
 func shorter(n int) int {
 	if testing.Short() {
 		return n / 4
@@ -33,14 +33,14 @@ func shorter(n int) int {
 	return n
 }
 
-// entry is one event in the life of a block: the model that a disk after a power
+// entry is one event in the life of a block: part of the model that a disk after a power
 // cut is compared with.
 type entry struct {
 	what  what
-	tid   uint64 // of metadata and freed
+	tid   uint64 // transaction of metadata and freed
 	seed  uint64 // of the content
-	begin int    // of data: event of the record before its write
-	end   int    // and behind the flush that made it durable; 0: never
+	begin int    // of data: the recorded event before its write
+	end   int    // of data: the recorded event after the flush that made it durable; 0: never
 }
 
 type what int
@@ -58,8 +58,8 @@ func content(seed uint64, bs int) []byte {
 	return p
 }
 
-// workload changes blocks from first on by several goroutines. Block first has in
-// every transaction the transaction's number.
+// workload changes blocks from first on by several goroutines. Every transaction writes
+// its number into block first.
 type workload struct {
 	j     *Journal
 	rec   *blocktest.Recorder
@@ -68,7 +68,7 @@ type workload struct {
 	life  uint64   // how often the disk was recovered before
 	base  [][]byte // contents at the beginning; nil: zeroes
 
-	mu     sync.Mutex // also what a file system's locks are: one change at a time
+	mu     sync.Mutex // guards the model; as the locks of a file system do, it admits one change at a time
 	r      *rand.Rand
 	seed   uint64
 	blocks [][]entry
@@ -88,7 +88,7 @@ func (w *workload) last(i int) entry {
 	return entry{}
 }
 
-// step is one handle, perhaps a commit, perhaps a write of data to a freed block.
+// step is one handle, then perhaps a commit, or a write of data to a freed block.
 func (w *workload) step(t *testing.T) {
 	h, e := w.j.Begin(24)
 	if e != 0 {
@@ -140,7 +140,7 @@ func (w *workload) change(t *testing.T, h *Handle, i int) {
 	}
 }
 
-// writeData uses a freed block for data, as a file system does: straight.
+// writeData uses a freed block for data: it writes to the device, past the journal.
 func (w *workload) writeData(t *testing.T) {
 	w.mu.Lock()
 	i := w.r.IntN(w.n)
@@ -164,9 +164,9 @@ func (w *workload) writeData(t *testing.T) {
 	w.mu.Unlock()
 }
 
-// expect is the content of a block after a cut before event number cut when
-// transactions up to tid are there: that of a seed, or with 0 that of the beginning;
-// known is false if it may be anything.
+// expect is the seed of the content that a block has after a power cut before event
+// number cut, if transactions up to tid survived; 0 stands for the content at the
+// beginning. known is false if the content may be anything.
 func (w *workload) expect(i, cut int, tid uint64) (seed uint64, known bool) {
 	known = true
 	for _, e := range w.blocks[i] {
@@ -302,7 +302,7 @@ func (w *workload) recover(t *testing.T, cfg Config, disk *blocktest.Memory, cut
 	return nil
 }
 
-// liveOn goes on with a disk that was recovered and cuts the power there.
+// liveOn uses a disk that was recovered and cuts the power again.
 func (w *workload) liveOn(t *testing.T, cfg Config, j *Journal, r *rand.Rand) {
 	next := newWorkload(j, nil, w.first, w.n, r)
 	next.life = w.life + 1
@@ -322,9 +322,9 @@ func (w *workload) liveOn(t *testing.T, cfg Config, j *Journal, r *rand.Rand) {
 
 var allLosses = []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random, blocktest.Torn, blocktest.Torn}
 
-// Whatever a power cut leaves of what no flush covers: transactions are there
-// whole, in order, and those that Commit acknowledged are; freed blocks keep the
-// data that was written to them.
+// Whatever part of unflushed writes a power cut loses: transactions are there whole and
+// in order, those that Commit acknowledged are there, and freed blocks keep the data that
+// was written to them.
 func TestCrash(t *testing.T) {
 	for i, format := range formats {
 		if testing.Short() && i != 0 && i != 4 {
@@ -336,7 +336,7 @@ func TestCrash(t *testing.T) {
 				cfg, dev := bare(bs, 1500, 192, format)
 				cfg.MaxDirty = 64 << 10
 				if goroutines == 1 {
-					cfg.MaxDirty = 4 << 20 // what is short is room in the log
+					cfg.MaxDirty = 4 << 20 // only the room in the log is short
 				}
 				cfg.CacheBytes = 32 << 10
 				rec := blocktest.NewRecorder(dev)
@@ -365,7 +365,7 @@ func TestCrashShortLog(t *testing.T) {
 	rec := blocktest.NewRecorder(dev)
 	cfg.Device = rec
 	j := open(t, cfg)
-	j.homing = true            // only who needs room makes it
+	j.checkpointing = true     // no checkpoint in the background: only a commit that needs room makes one
 	const large, small = 26, 2 // blocks; every fifth transaction is a large one
 	for i := byte(1); i < 60; i++ {
 		n := uint64(small)
@@ -403,15 +403,15 @@ func TestCrashShortLog(t *testing.T) {
 	}
 }
 
-// As TestCrash, on a file system where e2fsck has a second opinion.
+// As TestCrash, on a file system whose replay e2fsck judges.
 func TestCrashLikeE2fsck(t *testing.T) {
 	path := mkfs(t, "-b", "1024", "-J", "size=1")
-	cfg, dev := imageConfig(t, path)
+	cfg, _ := imageConfig(t, path)
 	cfg.Checksums = true
 	cfg.MaxDirty = 256 << 10
 	cfg.Log = nil
 	setRecover(t, path)
-	dev = blocktest.FromBytes(readImage(t, path), 512)
+	dev := blocktest.FromBytes(readImage(t, path), 512)
 	rec := blocktest.NewRecorder(dev)
 	cfg.Device = rec
 	r := rand.New(rand.NewPCG(5, 6))

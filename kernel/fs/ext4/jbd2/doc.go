@@ -2,9 +2,11 @@
 // that change them all or not at all, and the recovery of what a crash left.
 //
 // The format is that of the kernel's documentation, filesystems/ext4/journal.rst;
-// e2fsck and Linux read what it writes. Start reading at journal.go; replay.go is
-// recovery, commit.go the way of a transaction into the log, checkpoint.go the
-// way from the log to its place.
+// e2fsck and Linux read what it writes. Start reading at journal.go. commit.go writes
+// a transaction to the log, checkpoint.go writes the blocks of committed transactions
+// to their places in the file system, replay.go is recovery.
+//
+// A block's place is where the file system has it: what a block number says.
 //
 // # Rules for callers
 //

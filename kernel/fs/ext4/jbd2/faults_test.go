@@ -24,7 +24,7 @@ func paint(c byte) func([]byte) {
 	}
 }
 
-// change commits one handle that paints blocks.
+// change commits one handle that fills blocks with a byte.
 func change(t testing.TB, j *Journal, c byte, blocks ...uint64) {
 	t.Helper()
 	h := begin(t, j, len(blocks))
@@ -37,9 +37,8 @@ func change(t testing.TB, j *Journal, c byte, blocks ...uint64) {
 	}
 }
 
-// A checkpoint while OnCommit functions run: the transaction is durable but not
-// yet among those of the log. The log's tail stood at its start once, in room
-// that was given away.
+// A checkpoint while OnCommit functions run: the transaction is durable but not yet among
+// those in the log. The log's tail was once set to its start, in room that was released.
 func TestCheckpointDuringOnCommit(t *testing.T) {
 	cfg, dev := bare(1024, 1500, 128, incompatCsumV3)
 	j := open(t, cfg)
@@ -48,7 +47,7 @@ func TestCheckpointDuringOnCommit(t *testing.T) {
 		for n := range uint64(3) {
 			set(t, h, 1000+n, paint(byte(i)))
 		}
-		h.OnCommit(func() { j.writeHome() })
+		h.OnCommit(func() { j.checkpointLogged() })
 		h.End()
 		j.Commit(h.TID())
 		if start := j.super.get(superStart); start != j.head || j.used != 0 {
@@ -133,7 +132,7 @@ func TestAbortIsRecorded(t *testing.T) {
 	}
 }
 
-// A handle that stops half-way aborts the journal; a commit that waited for it
+// A handle that fails in the middle aborts the journal; a commit that waited for it
 // writes nothing.
 func TestAbortInHandle(t *testing.T) {
 	cfg, dev := bare(1024, 1500, 128, incompatCsumV3)
@@ -292,15 +291,15 @@ func TestBounds(t *testing.T) {
 		j.mu.Lock()
 		buffers := len(j.cache.blocks)
 		j.mu.Unlock()
-		// clean ones; running and committing transaction; waiting to be written home
+		// clean ones; running and committing transaction; waiting for a checkpoint
 		if most := 64 + 2*64 + 3*64; buffers > most {
 			t.Fatalf("%d buffers in the cache; want at most %d", buffers, most)
 		}
 	}
 	j.Close()
 	j.mu.Lock()
-	if n := len(j.cache.blocks); n > 64 || j.waiting != 0 || j.used != 0 || len(j.logged) != 0 {
-		t.Errorf("after Close: %d buffers, %d waiting, %d blocks of the log", n, j.waiting, j.used)
+	if n := len(j.cache.blocks); n > 64 || j.uncheckpointed != 0 || j.used != 0 || len(j.logged) != 0 {
+		t.Errorf("after Close: %d buffers, %d waiting, %d blocks of the log", n, j.uncheckpointed, j.used)
 	}
 	j.mu.Unlock()
 	for range 100 {
@@ -404,7 +403,7 @@ func TestReadError(t *testing.T) {
 	}
 }
 
-// A new block that waits for a read-ahead is in the cache even if that fails.
+// A new block whose read-ahead is under way is in the cache even if that fails.
 func TestNewBesideFailedRead(t *testing.T) {
 	cfg, dev := bare(1024, 1500, 128, 0)
 	faulty := blocktest.NewFaulty(dev)
@@ -424,7 +423,7 @@ func TestNewBesideFailedRead(t *testing.T) {
 	}
 }
 
-// await spins until something is true under the journal's lock.
+// await spins until a condition is true under the journal's lock.
 func await(j *Journal, is func() bool) {
 	for ok := false; !ok; runtime.Gosched() {
 		j.mu.Lock()
@@ -433,7 +432,7 @@ func await(j *Journal, is func() bool) {
 	}
 }
 
-// Fast commits of Linux, which are not replayed, are not passed over either.
+// Linux's fast commits are not replayed; they are not ignored either: Open refuses.
 func TestFastCommits(t *testing.T) {
 	for _, tid := range []uint32{2, 7} { // 2 follows the last transaction, 7 is old
 		cfg, dev := bare(1024, 1500, 128, incompatFastCommit)
@@ -473,7 +472,7 @@ func TestTornCommitBlock(t *testing.T) {
 	}
 }
 
-// Damage inside of the log is not taken for its end.
+// Damage in the middle of the log is not taken for its end.
 func TestDamagedLog(t *testing.T) {
 	for block, want := range map[uint32]string{1: "descriptor", 2: "copy of block 1000", 3: "commit"} {
 		cfg, dev := bare(1024, 1500, 128, incompatCsumV3)

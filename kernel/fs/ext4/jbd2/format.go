@@ -27,7 +27,7 @@ const (
 	incompatCsumV3      = 0x10
 	incompatFastCommit  = 0x20
 
-	flagEscape   = 1 // the block began with the magic, which the log has as zero
+	flagEscape   = 1 // the block began with the magic number, which is zero in the log
 	flagSameUUID = 2 // no UUID follows the tag
 	flagLast     = 8
 
@@ -74,7 +74,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // crc32c is the kernel's: neither the seed nor the result is inverted.
 func crc32c(seed uint32, p []byte) uint32 { return ^crc32.Update(^seed, castagnoli, p) }
 
-// header says what a log block is; magic is false for a block of data.
+// header parses the header of a log block; ok is false for a block of data.
 func header(p []byte) (kind, sequence uint32, ok bool) {
 	return be.Uint32(p[4:]), be.Uint32(p[8:]), be.Uint32(p) == magic
 }
@@ -89,20 +89,20 @@ func putHeader(p []byte, kind, sequence uint32) {
 type tag struct {
 	block uint64
 	flags uint32
-	sum   uint32 // 16 bits of it with csum_v2
+	sum   uint32 // 16 bits with csum_v2
 }
 
-// layout is how descriptors are written: it follows from the features.
+// layout is the format of the log: it follows from the features.
 type layout struct {
-	wide   bool   // 64bit
-	v2, v3 bool   // checksums
+	wide   bool   // feature 64bit
+	v2, v3 bool   // checksums of csum_v2, csum_v3
 	v1     bool   // checksum of compatChecksum, read only
 	seed   uint32 // crc32c of the journal's UUID
 }
 
 func (l layout) sums() bool { return l.v2 || l.v3 }
 
-// tail is how many bytes a checksum takes at the end of a block.
+// tail is the size of the checksum at the end of a block.
 func (l layout) tail() int {
 	if l.sums() {
 		return tailBytes
@@ -154,13 +154,12 @@ func (l layout) putTag(p []byte, t tag) {
 	}
 }
 
-// perDescriptor is how many tags a descriptor block of ours holds: the first has
-// a UUID.
+// perDescriptor is how many tags fit a descriptor block: the first has a UUID.
 func (l layout) perDescriptor(blockSize int) int {
 	return (blockSize - headerBytes - l.tail() - uuidBytes) / l.tagBytes()
 }
 
-// tags are those of a descriptor block, up to the last one or the end.
+// tags parses a descriptor block, up to the last tag or the end.
 func (l layout) tags(p []byte) (list []tag) {
 	end := len(p) - l.tail()
 	for off := headerBytes; off+l.tagBytes() <= end; {
@@ -177,7 +176,7 @@ func (l layout) tags(p []byte) (list []tag) {
 	return list
 }
 
-// dataSum is the checksum of a tag: of the block as the log has it.
+// dataSum is the checksum of a block, as the log has it, for its tag.
 func (l layout) dataSum(sequence uint32, p []byte) uint32 {
 	var s [4]byte
 	be.PutUint32(s[:], sequence)
@@ -188,7 +187,7 @@ func (l layout) dataSum(sequence uint32, p []byte) uint32 {
 	return sum & 0xffff
 }
 
-// sumWithZero is the checksum of a block with the four bytes at off as zero.
+// sumWithZero is the checksum of a block whose four bytes at off count as zero.
 func (l layout) sumWithZero(p []byte, off int) uint32 {
 	var zero [4]byte
 	sum := crc32c(l.seed, p[:off])
@@ -196,7 +195,7 @@ func (l layout) sumWithZero(p []byte, off int) uint32 {
 	return crc32c(sum, p[off+4:])
 }
 
-// tailGood checks descriptor and revoke blocks.
+// tailGood checks the checksum of a descriptor or revoke block.
 func (l layout) tailGood(p []byte) bool {
 	off := len(p) - tailBytes
 	return !l.sums() || be.Uint32(p[off:]) == l.sumWithZero(p, off)
@@ -209,8 +208,8 @@ func (l layout) putTail(p []byte) {
 	}
 }
 
-// commitGood checks a commit block. A block of which the disk has written only the
-// first sector is good too: the rest of it means nothing and is taken as zero.
+// commitGood checks a commit block. One of which the disk has written only the first
+// sector is good too: the rest has no meaning and is taken as zero.
 func (l layout) commitGood(p []byte) bool {
 	if !l.sums() || be.Uint32(p[commitSum:]) == l.sumWithZero(p, commitSum) {
 		return true
@@ -227,7 +226,7 @@ func (l layout) recordBytes() int {
 	return 4
 }
 
-// revoked are the records of a revoke block; nothing if its length is wrong.
+// revoked calls each for the records of a revoke block; not at all if its length is wrong.
 func (l layout) revoked(p []byte, each func(block uint64)) {
 	end := be.Uint32(p[headerBytes:])
 	if end > uint32(len(p)-l.tail()) {

@@ -26,8 +26,8 @@ func fuzzDisk(journal []byte) *blocktest.Memory {
 	return blocktest.FromBytes(image, 512)
 }
 
-// fuzzSeeds are journals with some transactions in all formats, as they are after
-// a crash, without the zeroes at their ends.
+// fuzzSeeds are journals with a few transactions in all formats, as a crash leaves
+// them, without trailing zeroes.
 func fuzzSeeds(t testing.TB) (list [][]byte) {
 	for i, format := range formats {
 		old, _ := bare(fuzzBlock, 200, fuzzLog, format)
@@ -36,7 +36,7 @@ func fuzzSeeds(t testing.TB) (list [][]byte) {
 		dev := fuzzDisk(super)
 		j := open(t, fuzzConfig(dev))
 		r := rand.New(rand.NewPCG(uint64(i), 3))
-		for range 4 + 12*(i%2) { // every other one has gone around the log
+		for range 4 + 12*(i%2) { // every other one has wrapped around the log
 			h := begin(t, j, 5)
 			for range r.IntN(5) {
 				set(t, h, 120+r.Uint64N(20), random(r))
@@ -52,8 +52,8 @@ func fuzzSeeds(t testing.TB) (list [][]byte) {
 	return list
 }
 
-// repair makes the checksums of a damaged journal right, so that damage gets
-// further than to the first of them.
+// repair corrects the checksums of a damaged journal, so that damage gets past the first
+// of them.
 func repair(journal []byte) []byte {
 	p := make([]byte, fuzzLog*fuzzBlock)
 	copy(p, journal)
@@ -90,9 +90,9 @@ func repair(journal []byte) []byte {
 	return p
 }
 
-// FuzzReplay opens damaged journals: no panic, no endless loop; read-only and
-// not, the result is the same; nothing is written but what a replay may write, and
-// nothing at all if the journal is refused; a second time there is nothing to replay.
+// FuzzReplay opens damaged journals: no panic, no endless loop; read-only or not, the
+// result is the same; only what a replay may write is written, and nothing if the journal
+// is refused; a second Open has nothing to replay.
 func FuzzReplay(f *testing.F) {
 	for _, seed := range fuzzSeeds(f) {
 		f.Add(seed, false)
@@ -129,7 +129,7 @@ func checkFuzzed(t *testing.T, dev *blocktest.Memory) {
 	if rw.Replayed() != ro.Replayed() {
 		t.Fatalf("Replayed() = %v read-only, else %v", ro.Replayed(), rw.Replayed())
 	}
-	// From the log only its superblock may be different.
+	// In the log, only its superblock may be different.
 	log := after[(fuzzFirst+1)*fuzzBlock : (fuzzFirst+fuzzLog)*fuzzBlock]
 	if !bytes.Equal(log, before[(fuzzFirst+1)*fuzzBlock:][:len(log)]) {
 		t.Fatal("the log was written")

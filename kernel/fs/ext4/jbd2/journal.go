@@ -21,21 +21,23 @@ type Run struct {
 type Config struct {
 	Device    block.Device
 	BlockSize int    // bytes: 1024 to 65536
-	Blocks    uint64 // size of the file system; nothing beyond is read or written
+	Blocks    uint64 // size of the file system; the journal touches nothing beyond
 	Journal   []Run  // the whole journal inode, in order
 	ReadOnly  bool   // replay into the cache only, never write
 	// Checksums asks for csum_v3 in a journal that has no checksums yet: the file
 	// system has metadata_csum.
 	Checksums bool
-	// MaxDirty is how many bytes of committed blocks may wait to be written to
-	// their place before that starts: 4 MiB if zero.
+	// MaxDirty is how many bytes of committed blocks may wait for a checkpoint before
+	// one starts: 4 MiB if zero.
 	MaxDirty int
 	// CacheBytes is how many bytes of clean blocks are kept: 4 MiB if zero.
 	CacheBytes int
-	// Interval is the age at which a transaction is committed unasked: 5 s if zero.
+	// Interval is the age at which a transaction is committed if no caller has asked
+	// for it: 5 s if zero.
 	Interval time.Duration
-	Log      func(string) // nil: nobody listens
-	// Failed is told once why the journal ended; nothing is written afterwards.
+	Log      func(string) // gets messages for the console; may be nil
+	// Failed is called once, with the reason, when the journal ends; nothing is written
+	// afterwards.
 	Failed func(error)
 }
 
@@ -51,42 +53,42 @@ type Journal struct {
 	cfg     Config
 	log     logArea
 	super   super
-	overlay map[uint64]place // what a replay without writing found
+	overlay map[uint64]place // newest copies in the log of a journal that is open read-only
 
-	superMu sync.Mutex // held while the superblock changes or is written
-	homeMu  sync.Mutex // held by who writes blocks home; taken before mu
+	superMu      sync.Mutex // held while the superblock changes or is written
+	checkpointMu sync.Mutex // held during a checkpoint; taken before mu
 
 	mu      sync.Mutex
-	changed sync.Cond // handles ended, commits finished, blocks read or written, failure
+	changed sync.Cond // a handle ended, a commit finished, a block was read or written, or the journal failed
 	cache   cache
 	spares  spares
-	scratch [][]byte // of the commit that is under way
+	scratch [][]byte // blocks for descriptors and revokes of the current commit
 
-	layout                   layout // of what is written
-	perDescriptor, perRevoke int    // tags and records of a block
-	length                   uint32 // blocks of the log
-	most                     int    // blocks of a transaction with one handle
-	enough                   int    // blocks of one with more
+	layout                   layout // format of what is written to the log
+	perDescriptor, perRevoke int    // tags of a descriptor block, records of a revoke block
+	length                   uint32 // size of the log in blocks
+	maxTransaction           int    // most blocks of a transaction; a larger handle is refused
+	targetTransaction        int    // blocks from which on a transaction takes no further handle
 
-	running    *transaction
-	committing *transaction
-	locked     bool           // a commit waits for handles or copies; Begin waits
-	next       uint64         // number of the next transaction
-	committed  uint64         // newest durable one
-	logged     []*transaction // in the log, oldest first
-	head       uint32         // where the next one goes
-	used       uint32         // blocks of the log
-	sequence   uint32         // of the next one in the log
-	waiting    int            // buffers committed but not at their places
-	homing     bool           // a goroutine writes them
+	running        *transaction
+	committing     *transaction
+	locked         bool           // Begin waits: a commit waits for handles to end, or copies blocks
+	next           uint64         // number of the next transaction
+	committed      uint64         // number of the newest durable transaction
+	logged         []*transaction // transactions in the log, oldest first
+	head           uint32         // where the log ends: the next transaction is written there
+	used           uint32         // blocks of the log that are in use
+	sequence       uint32         // sequence number of the next transaction in the log
+	uncheckpointed int            // number of committed buffers that wait for a checkpoint
+	checkpointing  bool           // a checkpoint runs in the background
 
 	err      error
 	closed   bool
 	replayed bool
 }
 
-// Open checks the journal's superblock and replays what a crash left. Read-only
-// and without a place of the journal it is a cache and nothing else.
+// Open checks the journal's superblock and replays what a crash left. With ReadOnly and
+// an empty Config.Journal it is a cache and nothing else.
 func Open(cfg Config) (*Journal, error) {
 	if err := complete(&cfg); err != nil {
 		return nil, err
@@ -113,8 +115,8 @@ func Open(cfg Config) (*Journal, error) {
 	return j, nil
 }
 
-// prepare sets how the log, which is empty, is written. Features get into the
-// superblock with the first transaction.
+// prepare sets the format of the log, which is empty. The superblock gets the features
+// with the first transaction.
 func (j *Journal) prepare() {
 	s := &j.super
 	incompat := s.get(superIncompat)&^incompatAsyncCommit | incompatRevoke
@@ -132,9 +134,9 @@ func (j *Journal) prepare() {
 	j.perDescriptor = j.layout.perDescriptor(j.cfg.BlockSize)
 	j.perRevoke = (j.cfg.BlockSize - revokeHeaderBytes - j.layout.tail()) / j.layout.recordBytes()
 	j.length, j.head = s.end-s.first, s.first
-	j.most = int(j.length / 4)
-	j.enough = min(j.most, j.cfg.MaxDirty/j.cfg.BlockSize)
-	j.spares.most = min(j.enough, spareBytes/j.cfg.BlockSize)
+	j.maxTransaction = int(j.length / 4)
+	j.targetTransaction = min(j.maxTransaction, j.cfg.MaxDirty/j.cfg.BlockSize)
+	j.spares.max = min(j.targetTransaction, spareBytes/j.cfg.BlockSize)
 	j.next = 1
 }
 
@@ -175,8 +177,8 @@ func (j *Journal) Err() error {
 	return j.err
 }
 
-// Abort ends the journal: nothing of it is written from now on, but for a note in
-// its superblock that makes e2fsck check the file system.
+// Abort ends the journal. Nothing is written from now on but a note in the superblock
+// that makes e2fsck check the file system.
 func (j *Journal) Abort(err error) {
 	j.mu.Lock()
 	first := j.err == nil
@@ -196,14 +198,13 @@ func (j *Journal) Abort(err error) {
 	j.superMu.Lock()
 	defer j.superMu.Unlock()
 	if j.super.get(superStart) != 0 {
-		errno := -int32(syscall.EIO)
-		j.super.put(superErrno, uint32(errno))
+		j.super.put(superErrno, ^uint32(syscall.EIO)+1) // -EIO, as Linux stores it
 		j.storeSuper()
 	}
 }
 
-// Close writes everything to its place and marks the journal empty. EIO: the
-// journal has ended before; the log keeps what is not at its place.
+// Close checkpoints everything and marks the journal empty. EIO: the journal has ended
+// before, and the log keeps what is not checkpointed.
 func (j *Journal) Close() syscall.Errno {
 	j.mu.Lock()
 	if j.closed || j.cfg.ReadOnly {
@@ -211,11 +212,11 @@ func (j *Journal) Close() syscall.Errno {
 		j.mu.Unlock()
 		return 0
 	}
-	j.closed = true // no more handles
+	j.closed = true // Begin refuses handles from now on
 	j.mu.Unlock()
-	errno := j.Checkpoint()
+	e := j.Checkpoint()
 	j.mu.Lock()
-	for j.homing || j.committing != nil {
+	for j.checkpointing || j.committing != nil {
 		j.changed.Wait()
 	}
 	if j.running != nil {
@@ -224,8 +225,8 @@ func (j *Journal) Close() syscall.Errno {
 	j.mu.Unlock()
 	j.superMu.Lock()
 	defer j.superMu.Unlock()
-	if errno != 0 || j.super.get(superStart) == 0 {
-		return errno
+	if e != 0 || j.super.get(superStart) == 0 {
+		return e
 	}
 	if e := j.writeSuper(0, j.sequence); e != 0 {
 		return e

@@ -12,10 +12,10 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// bare makes a disk with a journal of so many blocks and nothing else.
+// bare makes a disk with a journal of logBlocks blocks and nothing else.
 func bare(bs int, blocks uint64, logBlocks uint32, incompat uint32) (Config, *blocktest.Memory) {
 	dev := blocktest.NewMemory(int64(bs)*int64(blocks), 512)
-	// in two pieces, the second one before the first
+	// two runs, the second one before the first on the disk
 	half := logBlocks / 2
 	runs := []Run{{0, 8 + uint64(logBlocks), half}, {half, 4, logBlocks - half}}
 	s := super{raw: make([]byte, bs)}
@@ -52,7 +52,7 @@ func begin(t testing.TB, j *Journal, credits int) *Handle {
 	return h
 }
 
-// set gives a block a content in a handle.
+// set writes a block in a handle.
 func set(t testing.TB, h *Handle, block uint64, fill func([]byte)) {
 	t.Helper()
 	b, e := h.j.Get(block)
@@ -75,7 +75,7 @@ func random(r *rand.Rand) func([]byte) {
 	}
 }
 
-// formats are all ways to write a log.
+// formats are all formats of a log.
 var formats = []uint32{0, incompat64bit, incompatCsumV2, incompatCsumV2 | incompat64bit, incompatCsumV3, incompatCsumV3 | incompat64bit}
 
 func TestCommitAndReplay(t *testing.T) {
@@ -86,7 +86,7 @@ func TestCommitAndReplay(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(format), uint64(bs)))
 				j := open(t, cfg)
 				want := map[uint64][]byte{}
-				for range shorter(300) { // several times around the log
+				for range shorter(300) { // wraps around several times
 					h := begin(t, j, 8)
 					for range 1 + r.IntN(8) {
 						n := 1000 + r.Uint64N(200)
@@ -134,18 +134,18 @@ func TestCommitAndReplay(t *testing.T) {
 	}
 }
 
-// emptied waits until nothing is written home in the background and reports
-// whether that left nothing to replay.
+// emptied waits until no checkpoint runs in the background and reports whether the log
+// is empty.
 func emptied(j *Journal) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for j.homing {
+	for j.checkpointing {
 		j.changed.Wait()
 	}
 	return j.used == 0
 }
 
-// What this package writes, e2fsck replays, and to the same image.
+// e2fsck replays what this package writes, with the same result.
 func TestE2fsckReplaysOurs(t *testing.T) {
 	for i, args := range [][]string{{"-b", "1024"}, {"-b", "4096", "-O", "^metadata_csum,^64bit"}, {"-b", "4096", "-J", "size=5"}} {
 		path := mkfs(t, args...)
@@ -198,7 +198,7 @@ func TestRevoke(t *testing.T) {
 	h = begin(t, j, 3)
 	set(t, h, 1001, fill(2))
 	h.Revoke(1000, 3)
-	set(t, h, 1002, fill(3)) // used again at once
+	set(t, h, 1002, fill(3)) // a revoked block is used again at once
 	freed := false
 	h.OnCommit(func() { freed = true })
 	h.End()
@@ -206,7 +206,7 @@ func TestRevoke(t *testing.T) {
 	if !freed {
 		t.Error("OnCommit was not called")
 	}
-	// data now
+	// the block is data now
 	data := bytes.Repeat([]byte{9}, 2048)
 	dev.WriteAt([][]byte{data}, 1000*1024)
 	want := append(bytes.Clone(data), bytes.Repeat([]byte{3}, 1024)...)
@@ -225,7 +225,7 @@ func TestRevoke(t *testing.T) {
 	}
 }
 
-// A journal that does not fit is refused in words, and nothing is written.
+// A journal that does not fit is refused with an explanation, and nothing is written.
 func TestOpenRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		want   string

@@ -13,12 +13,12 @@ import (
 type logArea struct {
 	dev       block.Device
 	blockSize int
-	runs      []Run  // by Logical
-	places    []Run  // by Physical
-	blocks    uint32 // of the whole journal
+	runs      []Run  // sorted by Logical
+	places    []Run  // the same runs, sorted by Physical
+	blocks    uint32 // size of the whole journal
 }
 
-// init checks that the runs are whole, inside of the file system and apart.
+// init checks that the runs are complete, within the file system and do not overlap.
 func (l *logArea) init(cfg *Config) error {
 	l.dev, l.blockSize, l.runs = cfg.Device, cfg.BlockSize, cfg.Journal
 	next := uint64(0)
@@ -48,21 +48,21 @@ func (l *logArea) owns(block uint64) bool {
 	return i >= 0 && block-l.places[i].Physical < uint64(l.places[i].Count)
 }
 
-// find is the place of a journal's block and how many follow it without a gap.
+// find is the place of a block of the journal and how many follow it without a gap.
 func (l *logArea) find(logical uint32) (physical uint64, n uint32) {
 	i := sort.Search(len(l.runs), func(i int) bool { return l.runs[i].Logical > logical }) - 1
 	r := l.runs[i]
 	return r.Physical + uint64(logical-r.Logical), r.Count - (logical - r.Logical)
 }
 
-// each splits blocks of the journal into requests without gaps.
+// each splits a range of the journal into requests without gaps.
 func (l *logArea) each(bufs [][]byte, logical uint32, do func([][]byte, int64) syscall.Errno) syscall.Errno {
 	for len(bufs) > 0 {
 		if logical >= l.blocks {
 			return syscall.EIO
 		}
 		physical, n := l.find(logical)
-		n = min(n, uint32(len(bufs)), mostVector)
+		n = min(n, uint32(len(bufs)), maxVector)
 		if e := do(bufs[:n], int64(physical)*int64(l.blockSize)); e != 0 {
 			return e
 		}
@@ -71,10 +71,10 @@ func (l *logArea) each(bufs [][]byte, logical uint32, do func([][]byte, int64) s
 	return 0
 }
 
-// mostVector is the most buffers of one request.
-const mostVector = 256
+// maxVector is the most buffers of one request.
+const maxVector = 256
 
-// read and write take buffers of one block each; they do not wrap around.
+// read reads consecutive blocks of the journal, one per buffer; it does not wrap around.
 func (l *logArea) read(bufs [][]byte, logical uint32) syscall.Errno {
 	return l.each(bufs, logical, l.dev.ReadAt)
 }
@@ -83,13 +83,13 @@ func (l *logArea) write(bufs [][]byte, logical uint32) syscall.Errno {
 	return l.each(bufs, logical, l.dev.WriteAt)
 }
 
-// window reads blocks of the log in the order of the log, many at once.
+// window reads the log in order, many blocks per request.
 type window struct {
 	log   *logArea
-	end   uint32 // of the log
+	end   uint32 // end of the log
 	first uint32
 	bufs  [][]byte
-	n     uint32 // blocks of bufs that are valid
+	n     uint32 // number of valid blocks in bufs
 }
 
 const windowBytes = 256 << 10

@@ -2,19 +2,19 @@ package jbd2
 
 import "time"
 
-// logWriter forms the blocks of a transaction as they lie in the log.
+// logWriter builds the blocks of a transaction as they lie in the log.
 type logWriter struct {
 	j    *Journal
 	tx   *transaction
 	bufs [][]byte
-	n    int // blocks of Journal.scratch in use
+	n    int // number of blocks of Journal.scratch in use
 }
 
-// mostScratch is how many blocks of the log's own are kept from one commit to the
-// next.
-const mostScratch = 8
+// maxScratch is how many blocks for descriptors and revokes are kept from one commit to
+// the next.
+const maxScratch = 8
 
-// length in blocks, with the commit block.
+// length is the size of the transaction in blocks, with the commit block.
 func (w *logWriter) length() uint32 {
 	n, r := len(w.tx.copies), len(w.tx.revoked)
 	d := w.j.perDescriptor
@@ -30,7 +30,7 @@ func (w *logWriter) block(kind uint32) []byte {
 func (w *logWriter) zero() []byte {
 	if w.n == len(w.j.scratch) {
 		p := make([]byte, w.j.cfg.BlockSize)
-		if w.n < mostScratch {
+		if w.n < maxScratch {
 			w.j.scratch = append(w.j.scratch, p)
 			w.n++
 		}
@@ -42,7 +42,7 @@ func (w *logWriter) zero() []byte {
 	return p
 }
 
-// revokes forms the revoke blocks.
+// revokes builds the revoke blocks.
 func (w *logWriter) revokes() {
 	l, step := w.j.layout, w.j.layout.recordBytes()
 	var p []byte
@@ -69,7 +69,7 @@ func (w *logWriter) revokes() {
 	seal()
 }
 
-// descriptors forms the descriptor blocks, each followed by what it describes.
+// descriptors builds the descriptor blocks, each followed by the blocks it describes.
 func (w *logWriter) descriptors() {
 	per := w.j.perDescriptor
 	for list := w.tx.copies; len(list) > 0; list = list[min(per, len(list)):] {

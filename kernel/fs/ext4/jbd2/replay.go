@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-// replay brings the file system to the state of the last whole transaction: on the
-// disk, or in the cache if that may not be written. Nothing is written if a block
-// to replay is damaged.
+// replay brings the file system to the state after the last complete transaction: on the
+// disk, or in the cache if the disk is read-only. Nothing is written if a block to replay
+// is damaged.
 func (j *Journal) replay() error {
 	start := j.super.get(superStart)
 	j.sequence = j.super.get(superSequence)
@@ -32,8 +32,8 @@ func (j *Journal) replay() error {
 		return err
 	}
 	j.replayed = s.committed > 0
-	// One number is left out: what was written of a transaction that was never
-	// committed is not taken for a part of the next one.
+	// One sequence number is skipped: blocks of a transaction that was never committed
+	// must not be taken for part of the next one.
 	j.sequence = s.sequence + 1
 	if j.cfg.ReadOnly {
 		j.overlay = s.plan
@@ -76,15 +76,14 @@ func (s *scan) verify(list []planned) error {
 	return nil
 }
 
-// unescape puts back the magic that a block began with.
+// unescape restores the magic number at the start of a block.
 func unescape(p []byte, escaped bool) {
 	if escaped {
 		be.PutUint32(p, magic)
 	}
 }
 
-// apply writes the blocks to their places, which need not be in the log's order:
-// each is there once. Then the log is empty.
+// apply writes each block once to its place, in any order. Then the log is empty.
 func (s *scan) apply(list []planned) syscall.Errno {
 	j := s.j
 	slices.SortFunc(list, func(a, b planned) int { return cmp.Compare(a.block, b.block) })
@@ -112,13 +111,13 @@ func (s *scan) apply(list []planned) syscall.Errno {
 	return j.cfg.Device.Flush()
 }
 
-// logged is a block of the log and where it is read to.
+// logged is a block of the log and the buffer for it.
 type logged struct {
 	place
 	data []byte
 }
 
-// readLogged reads neighbours in the log at once.
+// readLogged reads neighbours in the log with one request.
 func (j *Journal) readLogged(batch []logged) syscall.Errno {
 	slices.SortFunc(batch, func(a, b logged) int { return cmp.Compare(a.logical, b.logical) })
 	for i := 0; i < len(batch); {
@@ -137,7 +136,7 @@ func (j *Journal) readLogged(batch []logged) syscall.Errno {
 	return 0
 }
 
-// fetch reads a block: from the log if a replay without writing has found it there.
+// fetch reads a block, from the log if the newest copy is there (Journal.overlay).
 func (j *Journal) fetch(block uint64, p []byte) syscall.Errno {
 	at, ok := j.overlay[block]
 	if !ok {
@@ -150,11 +149,11 @@ func (j *Journal) fetch(block uint64, p []byte) syscall.Errno {
 	return e
 }
 
-// Values of fast commits, which are little-endian: fs/ext4/fast_commit.h.
+// Value of fast commits, which are little-endian: fs/ext4/fast_commit.h.
 const fastHead = 9
 
-// refuseFast looks whether fast commits follow the last transaction. Their area is
-// the end of the journal, and its first block is left out: j_fc_first is j_last + 1
+// refuseFast returns an error if fast commits follow the last transaction. Their area is
+// the end of the journal, and its first block is not used: j_fc_first is j_last + 1
 // (journal_load_superblock in fs/jbd2/journal.c, and e2fsck/journal.c).
 func (j *Journal) refuseFast(sequence uint32) error {
 	if j.super.fast < 2 {

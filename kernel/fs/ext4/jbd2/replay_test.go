@@ -35,7 +35,7 @@ func blocksFile(t testing.TB, r *rand.Rand, n, size int) string {
 // script writes random transactions into a journal with debugfs.
 func script(t testing.TB, r *rand.Rand, open string, bs int, count int) []string {
 	list := []string{open}
-	// behind everything that mke2fs has put on the disk
+	// after everything that mke2fs has put on the disk
 	pick := func() string { return fmt.Sprint(16<<20/bs - 1 - r.IntN(60)) }
 	for i := range count {
 		line := "jw"
@@ -51,7 +51,7 @@ func script(t testing.TB, r *rand.Rand, open string, bs int, count int) []string
 		if i == count-1 && r.IntN(2) == 0 {
 			line += " -c"
 		}
-		// debugfs 1.47 writes no commit block for revocations and blocks at once
+		// debugfs 1.47 writes no commit block for a transaction with both revokes and blocks
 		if n < 3 {
 			line += " -r " + pick() + "," + pick()
 		} else {
@@ -62,8 +62,8 @@ func script(t testing.TB, r *rand.Rand, open string, bs int, count int) []string
 	return append(list, "jc")
 }
 
-// The replay of journals that debugfs wrote gives what e2fsck's gives, on the disk
-// and, without writing, in the cache.
+// Replaying journals that debugfs wrote gives the same result as e2fsck, on the disk and,
+// read-only, in the cache.
 func TestReplayLikeE2fsck(t *testing.T) {
 	for _, open := range []string{"jo", "jo -c", "jo -c -v 2", "jo -c -v 3"} {
 		for _, size := range []int{1024, 4096} {
@@ -134,9 +134,9 @@ func checkReplay(t *testing.T, path string) {
 	}
 }
 
-// A journal is refused exactly if e2fsck finds a fast commit in it to replay: in the
-// second block of the area, of the transaction behind the last one. It takes away the
-// name of inode 11 here, lost+found, for which e2fsck then makes another.
+// A journal is refused if and only if e2fsck finds a fast commit in it to replay: in the
+// second block of the area, of the transaction after the last one. Here it removes the
+// name of inode 11, lost+found, and e2fsck makes a new one.
 func TestFastCommitsLikeE2fsck(t *testing.T) {
 	for _, c := range []struct{ at, behind uint32 }{{0, 0}, {1, 0}, {1, 1}, {2, 0}} {
 		path := mkfs(t, "-b", "1024", "-O", "fast_commit", "-J", "size=4")
@@ -147,7 +147,7 @@ func TestFastCommitsLikeE2fsck(t *testing.T) {
 		at := int64(cfg.Journal[0].Physical) * 1024
 		dev.ReadAt([][]byte{raw}, at)
 		s := super{raw: raw}
-		s.put(superIncompat, s.get(superIncompat)|incompatFastCommit) // Linux does that when it mounts
+		s.put(superIncompat, s.get(superIncompat)|incompatFastCommit) // Linux sets it when it mounts
 		dev.WriteAt([][]byte{raw}, at)
 		j := open(t, cfg)
 		change(t, j, 1, cfg.Blocks-10)
@@ -188,8 +188,8 @@ func unlinkCommit(tid uint32) []byte {
 	return append(p, make([]byte, 1024-len(p))...)
 }
 
-// Journals with the checksums of old kernels (compatChecksum), which nothing of
-// today writes: made of one without checksums, judged by e2fsck.
+// Journals with the checksums of old kernels (compatChecksum), which no current tool
+// writes: made from one without checksums, judged by e2fsck.
 func TestOldChecksums(t *testing.T) {
 	for _, good := range []bool{true, false} {
 		path := mkfs(t, "-b", "4096", "-O", "^metadata_csum,^64bit")

@@ -10,29 +10,29 @@ type place struct {
 	escaped  bool
 }
 
-// scan finds the transactions of the log that are whole.
+// scan finds the complete transactions of the log.
 //
-// Memory: one place per block that is to be replayed. Records of revocations are
-// not kept but read again when all places are known: only the newest copy of a
-// block matters, and a revocation concerns it or not.
+// Memory: one place per block to replay. Revoke records are not kept but read again when
+// all places are recorded: only the newest copy of a block matters, and a record either
+// revokes that or not.
 type scan struct {
 	j        *Journal
 	l        layout
 	w        window
-	pos      uint32 // block of the log
-	used     uint32 // blocks looked at
-	sequence uint32 // of the transaction that pos is in
+	pos      uint32 // current block of the log
+	used     uint32 // number of blocks read
+	sequence uint32 // sequence number of the transaction at pos
 
 	plan    map[uint64]place
 	revokes []revokeBlock
 
-	// of the transaction that pos is in
+	// The tags of the transaction at pos.
 	tags      []pending
-	records   []uint32 // its revoke blocks
-	sum       uint32   // compatChecksum: CRC-32 of its blocks
+	records   []uint32 // revoke blocks of the transaction at pos
+	sum       uint32   // compatChecksum: CRC-32 of the blocks of the transaction at pos
 	suspect   bool     // a descriptor or revoke block has a wrong checksum
-	lastTime  uint64   // of the last whole transaction
-	committed uint32   // whole transactions
+	lastTime  uint64   // commit time of the last complete transaction
+	committed uint32   // number of complete transactions
 }
 
 type pending struct {
@@ -44,8 +44,8 @@ type revokeBlock struct {
 	logical, sequence uint32
 }
 
-// mostPlanned bounds the memory of a recovery: 2 GiB of blocks of 4096 bytes.
-const mostPlanned = 512 << 10
+// maxPlanned bounds the memory of a recovery: 2 GiB of blocks of 4096 bytes.
+const maxPlanned = 512 << 10
 
 func (s *scan) corrupt(what string) error {
 	return &Error{"transaction " + number(uint64(s.sequence)) + " at block " + number(uint64(s.pos)) + " of the log: " + what + "; run e2fsck -f"}
@@ -59,7 +59,7 @@ func (s *scan) advance(n uint32) {
 	}
 }
 
-// run goes from the start of the log to the first block that does not belong there.
+// run reads from the start of the log to the first block that does not belong to it.
 func (s *scan) run() error {
 	length := s.j.super.end - s.j.super.first
 	for s.used < length {
@@ -119,7 +119,7 @@ func (s *scan) descriptor(p []byte, length uint32) (more bool, err error) {
 }
 
 // commit ends a transaction. A wrong checksum in a block older than the last good
-// commit is a leftover of an earlier use of the disk, not damage.
+// commit comes from an earlier use of the disk and is not damage.
 func (s *scan) commit(p []byte) (more bool, err error) {
 	seconds := be.Uint64(p[commitSeconds:])
 	if s.suspect {
@@ -153,7 +153,7 @@ func (s *scan) v1Good(p []byte) bool {
 	return kind == checksumCRC32 && size == 4 && want == s.sum
 }
 
-// accept takes the blocks of a whole transaction into the plan.
+// accept adds the blocks of a complete transaction to the plan.
 func (s *scan) accept() error {
 	for _, t := range s.tags {
 		if t.block >= s.j.cfg.Blocks || s.j.log.owns(t.block) {
@@ -161,8 +161,8 @@ func (s *scan) accept() error {
 		}
 		s.plan[t.block] = place{t.logical, s.sequence, t.sum, t.flags&flagEscape != 0}
 	}
-	if len(s.plan) > mostPlanned {
-		return s.corrupt("more than " + number(mostPlanned) + " blocks to replay")
+	if len(s.plan) > maxPlanned {
+		return s.corrupt("more than " + number(maxPlanned) + " blocks to replay")
 	}
 	for _, at := range s.records {
 		s.revokes = append(s.revokes, revokeBlock{at, s.sequence})
@@ -171,7 +171,7 @@ func (s *scan) accept() error {
 	return nil
 }
 
-// revoke takes blocks out of the plan whose newest copy is not newer than their
+// revoke removes blocks from the plan whose newest copy is not newer than their
 // revocation. Sequence numbers wrap around.
 func (s *scan) revoke() syscall.Errno {
 	for _, r := range s.revokes {

@@ -9,8 +9,8 @@ import (
 type super struct {
 	raw   []byte // the whole block
 	first uint32 // first block of the log
-	end   uint32 // behind its last block, without the area of fast commits
-	fast  uint32 // blocks of that area, from end on; the first is never used
+	end   uint32 // end of the log: the block after the last, without the area of fast commits
+	fast  uint32 // size of the area of fast commits, which starts at end; its first block is not used
 }
 
 const known = incompatRevoke | incompat64bit | incompatAsyncCommit | incompatCsumV2 | incompatCsumV3 | incompatFastCommit
@@ -38,7 +38,7 @@ func (s *super) sum() uint32 {
 	return crc32c(sum, s.raw[superChecksum+4:superBytes])
 }
 
-// parse checks the superblock of a journal of so many blocks.
+// parse checks the superblock of a journal of the given number of blocks.
 func (s *super) parse(blockSize int, blocks uint64) error {
 	kind, _, ok := header(s.raw)
 	if !ok || kind != typeSuperV1 && kind != typeSuperV2 {
@@ -88,7 +88,7 @@ func (s *super) parseSize(blocks uint64) error {
 		}
 		s.end -= min(s.fast, s.end)
 	}
-	if s.first == 0 || s.first >= s.end || s.end-s.first < leastLog {
+	if s.first == 0 || s.first >= s.end || s.end-s.first < minLog {
 		return &Error{"the journal's log is from block " + number(uint64(s.first)) + " to " + number(uint64(s.end)) + ", which is too short; run e2fsck -f"}
 	}
 	if start := s.get(superStart); start != 0 && (start < s.first || start >= s.end) {
@@ -99,9 +99,9 @@ func (s *super) parseSize(blocks uint64) error {
 
 func hex(v uint32) string { return "0x" + strconv.FormatUint(uint64(v), 16) }
 
-// leastLog is the shortest log in blocks with which the largest transaction, a
-// quarter of it, still is of use.
-const leastLog = 64
+// minLog is the shortest log, in blocks, with which a transaction of the largest size, a
+// quarter of the log, is still of use.
+const minLog = 64
 
 // readSuper reads and checks the superblock.
 func (j *Journal) readSuper() error {
@@ -112,9 +112,9 @@ func (j *Journal) readSuper() error {
 	return j.super.parse(j.cfg.BlockSize, uint64(j.log.blocks))
 }
 
-// writeSuper says where the log starts, 0 for an empty one, and which transaction
-// is the first in it. It does not flush. Only the first sector of the block
-// changes: it is written whole or not at all.
+// writeSuper records where the log starts (0: it is empty) and the sequence number of its
+// first transaction. It does not flush. Only the first sector of the block changes: it is
+// written as a whole or not at all.
 func (j *Journal) writeSuper(start uint32, sequence uint32) syscall.Errno {
 	s := &j.super
 	s.put(superStart, start)

@@ -24,7 +24,7 @@ func run(t testing.TB, name string, args ...string) string {
 		}
 	}
 	out, err := exec.Command(path, args...).CombinedOutput()
-	// e2fsck: 1 says that something was repaired
+	// e2fsck exits with 1 if it repaired something
 	if e, ok := err.(*exec.ExitError); err != nil && !(ok && name == "e2fsck" && e.ExitCode() == 1) {
 		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
@@ -54,7 +54,7 @@ func journalRuns(t testing.TB, path string) (runs []Run) {
 	for _, line := range strings.Split(run(t, "debugfs", "-R", "ex <8>", path), "\n") {
 		f := strings.Fields(strings.NewReplacer("/", " ", "-", " ").Replace(line))
 		if len(f) < 8 || f[0] != f[1] {
-			continue // no leaf
+			continue // not a leaf
 		}
 		n := func(i int) uint64 { v, _ := strconv.ParseUint(f[i], 10, 64); return v }
 		runs = append(runs, Run{uint32(n(4)), n(6), uint32(n(5) - n(4) + 1)})
@@ -94,7 +94,7 @@ func replayed(t testing.TB, image []byte) []byte {
 	return readImage(t, path)
 }
 
-// differ lists the blocks that differ, but for the superblocks of both.
+// differ lists the blocks that differ, except for the superblocks of both.
 func differ(cfg Config, a, b []byte) (list []uint64) {
 	bs := cfg.BlockSize
 	for i := 0; i < len(a); i += bs {

@@ -5,33 +5,33 @@ import (
 	"time"
 )
 
-// transaction is what is committed at once.
+// transaction is a set of changes that are committed together.
 //
-// It is the running one, which handles join; then the committing one, when copies
-// of its blocks are on the way into the log; then it lies in the log until its
-// blocks, or newer copies of them, are at their places.
+// First it is the running transaction, which handles join. Then it is the committing
+// one, while copies of its blocks are written to the log. Last it lies in the log
+// until its blocks, or newer copies of them, are checkpointed.
 type transaction struct {
 	tid      uint64
-	handles  int // open ones
+	handles  int // open handles
 	reserved int // credits of open handles that are not used yet
 	dirty    []*Buffer
-	count    int // of dirty that have not been revoked since
+	count    int // buffers in dirty that have not been revoked since
 	revoked  map[uint64]struct{}
 	onCommit []func()
 	timer    *time.Timer
 	pushed   bool // a goroutine commits it
 
-	copies   []snapshot // while it commits
-	allotted bool       // it has its room, but is not in Journal.logged yet
-	start    uint32     // its first block in the log
-	blocks   uint32     // its length there
+	copies   []snapshot // what the commit writes
+	allotted bool       // it has room in the log, but is not in Journal.logged yet
+	start    uint32     // first block in the log
+	blocks   uint32     // length in the log
 	sequence uint32
 
-	buffers []*Buffer // what it committed
-	pending int       // of these, those whose newest committed copy is not at its place
+	buffers []*Buffer // what was committed
+	pending int       // buffers whose newest committed content is not checkpointed
 }
 
-// snapshot is a buffer as a transaction leaves it.
+// snapshot is a buffer's content at the end of a transaction.
 type snapshot struct {
 	b    *Buffer
 	data []byte
@@ -63,13 +63,13 @@ func (j *Journal) Begin(credits int) (*Handle, syscall.Errno) {
 		}
 		tx := j.running
 		switch {
-		case credits < 0 || j.size(&transaction{}, credits) > j.most:
+		case credits < 0 || j.size(&transaction{}, credits) > j.maxTransaction:
 			return nil, syscall.EFBIG
 		case j.locked:
 			j.changed.Wait()
 		case tx == nil:
 			j.start()
-		case j.size(tx, credits) > j.enough && tx.count+tx.reserved+len(tx.revoked) > 0:
+		case j.size(tx, credits) > j.targetTransaction && tx.count+tx.reserved+len(tx.revoked) > 0:
 			j.push(tx)
 			j.changed.Wait()
 		default:
@@ -87,7 +87,7 @@ func (j *Journal) Newest() uint64 {
 	return max(j.next, 1) - 1
 }
 
-// push has a full transaction committed beside the next one.
+// push starts the commit of a full transaction in the background.
 func (j *Journal) push(tx *transaction) {
 	if !tx.pushed {
 		tx.pushed = true
@@ -95,8 +95,8 @@ func (j *Journal) push(tx *transaction) {
 	}
 }
 
-// start makes a running transaction, which is committed at the latest when it is
-// as old as Config.Interval.
+// start makes a running transaction, which is committed after Config.Interval at the
+// latest.
 func (j *Journal) start() {
 	tid := j.next
 	j.next++
@@ -144,7 +144,7 @@ func (h *Handle) Revoke(block uint64, count uint32) {
 			tx.count--
 		}
 		b.stale = true
-		j.cache.rest(b)
+		j.cache.addClean(b)
 	}
 }
 

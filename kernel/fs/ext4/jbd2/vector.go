@@ -6,7 +6,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// vector gathers copies of blocks in ascending order and writes neighbours at once.
+// vector collects copies of blocks in ascending order and writes neighbours together.
 type vector struct {
 	dev       block.Device
 	blockSize int
@@ -16,14 +16,14 @@ type vector struct {
 
 const vectorBytes = 256 << 10
 
-// newVector makes one for so many blocks in all.
+// newVector makes a vector for count blocks in all.
 func newVector(dev block.Device, blockSize int, count int) *vector {
 	return &vector{dev: dev, blockSize: blockSize, space: make([]byte, min(vectorBytes, count*blockSize))}
 }
 
 func (v *vector) full() bool { return (len(v.blocks)+1)*v.blockSize > len(v.space) }
 
-// add returns room for a block, after writing what is there if that is needed.
+// add returns room for a block; it writes the vector first if the block does not fit.
 func (v *vector) add(block uint64) ([]byte, syscall.Errno) {
 	if v.full() {
 		if e := v.write(); e != 0 {

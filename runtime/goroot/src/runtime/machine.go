@@ -7,25 +7,40 @@
 // stack, with interrupts off and a g of their own, and leave by machResume. One
 // CPU at a time is inside: enter takes the lock, machResume gives it up.
 //
-//	machine_boot.go    from the VMM's entry to _rt0_amd64
-//	machine_frames.go  page frames
-//	machine_mem.go     page tables, areas, mmap and its kin
-//	machine_fault.go   page faults, 2 MiB pages
-//	machine_files.go   mappings of files
-//	machine_reader.go  pages that these read from a disk
-//	machine_cache.go   pages of the page cache, and how they are taken back
-//	machine_thread.go  threads, run queues, futexes, sleep, idle
-//	machine_smp.go     further CPUs: their start, the lock, interrupts between them
-//	machine_signal.go  signals: masks, frames, faults as signals
-//	machine_time.go    TSC clock, one-shot timer
-//	machine_rtc.go     wall clock
-//	machine_intr.go    descriptor tables, local APIC, device interrupts
-//	machine_poll.go    the epoll instance of netpoll_epoll.go
-//	machine_syscall.go the table of system calls; kernelCall, which takes a
-//	                   program's calls to the kernel without coming here
-//	machine_console.go serial port, exit
-//	machine_oom.go     the end for lack of memory
-//	machine_api.go     what the kernel above may ask of the machine
+//	machine_boot_amd64.s   from the VMM's entry to 64-bit code
+//	machine_boot.go        from there to _rt0_amd64
+//	machine_entry_amd64.s  system calls, traps, start of further CPUs
+//	machine_frames.go      page frames
+//	machine_mem.go         page tables, areas, mmap and its kin
+//	machine_fault.go       page faults, 2 MiB pages
+//	machine_files.go       mappings of files
+//	machine_reader.go      pages that these read from a disk
+//	machine_cache.go       pages of the page cache, and how they are taken back
+//	machine_thread.go      threads, run queues, futexes, sleep, idle
+//	machine_smp.go         further CPUs: their start, the lock, interrupts between them
+//	machine_signal.go      signals: masks, frames, faults as signals
+//	machine_time.go        TSC clock, one-shot timer
+//	machine_rtc.go         wall clock
+//	machine_intr.go        descriptor tables, local APIC, device interrupts
+//	machine_poll.go        the epoll instance of netpoll_epoll.go
+//	machine_syscall.go     the table of system calls; kernelCall, which takes a
+//	                       program's calls to the kernel without coming here
+//	machine_console.go     serial port, exit
+//	machine_random.go      random numbers
+//	machine_end.go         signals and panics that end the program: what the wiring asks
+//	machine_oom.go         the end for lack of memory
+//	machine_api.go         what the kernel above may ask of the machine
+//
+// What of it needs no machine lies in packages of its own, which the tests of this module
+// run on the host: runtime/machine there, internal/runtime/yolk/machine here.
+//
+//	areas              the sorted list of mappings
+//	frames             the allocator of page frames
+//	mapped             where a mapped file lies, and the state of its pages
+//	runq               run queues, and which CPU gets a thread
+//	clock              rates of counters and timers, calibration, calendar
+//	signals            sets of signals: masks, the order of delivery, default actions
+//	initstack          argc, argv, envp and auxv from the command line
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
 // (write barriers need a P) or call what needs an m: its roots are marked
@@ -36,6 +51,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/runq"
 	"unsafe"
 )
 
@@ -102,14 +118,14 @@ type machCPU struct {
 	apic    uint32  // local APIC ID
 
 	// What follows belongs to the scheduler.
-	first, last *machThread // run queue
-	resched     bool        // the current thread should yield
-	sleepers    int         // threads whose deadline this CPU's timer keeps
-	slice       int64       // when the current thread's slice ends; 0: no other waits
-	armed       int64       // when the timer will fire (nanotime); 0: not set
-	profileNext int64       // when the next sample is due, if the CPU does not idle before
-	busy        int64       // how long it ran threads (ns), the current one aside
-	since       int64       // when the current thread, or idling, began (nanotime)
+	queue       runq.Queue // of threads that are ready
+	resched     bool       // the current thread should yield
+	sleepers    int        // threads whose deadline this CPU's timer keeps
+	slice       int64      // when the current thread's slice ends; 0: no other waits
+	armed       int64      // when the timer will fire (nanotime); 0: not set
+	profileNext int64      // when the next sample is due, if the CPU does not idle before
+	busy        int64      // how long it ran threads (ns), the current one aside
+	since       int64      // when the current thread, or idling, began (nanotime)
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so

@@ -6,6 +6,7 @@ import (
 	"internal/abi"
 	"internal/runtime/syscall/linux"
 	"internal/runtime/yolk/machine"
+	"internal/runtime/yolk/machine/areas"
 	"unsafe"
 )
 
@@ -75,9 +76,9 @@ func machineMemoryCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintpt
 		m.device, m.notice = int(a1), a2
 		m.noticeFreed()
 	case machine.CallArea:
-		if i := m.find(a1); i < m.narea {
-			a := m.areaAt(i)
-			*(*machine.Area)(unsafe.Pointer(a2)) = machine.Area{Start: a.start, End: a.end, Prot: a.prot & 7}
+		if i := m.areas().Find(a1); i < m.narea {
+			a := &m.areas()[i]
+			*(*machine.Area)(unsafe.Pointer(a2)) = machine.Area{Start: a.Start, End: a.End, Prot: a.Prot & areas.Access}
 		}
 	case machine.CallTakePages:
 		return m.takePages(a1, a2, a3)
@@ -162,7 +163,7 @@ func yolk_consoleWrite(p []byte) {
 // yolk_memory returns the RAM and the free part of it, in bytes.
 //
 //go:linkname yolk_memory runtime/yolk/wiring.memory
-func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.free) }
+func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.Free) }
 
 // yolk_limitMemory makes the collector keep the heap below limit bytes, unless
 // the program's environment has its own GOMEMLIMIT.

@@ -4,6 +4,10 @@ package runtime
 
 import (
 	"internal/runtime/yolk/boot"
+	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/clock"
+	"internal/runtime/yolk/machine/frames"
+	"internal/runtime/yolk/machine/initstack"
 	"unsafe"
 )
 
@@ -78,14 +82,10 @@ func bootFrames(info *boot.Info, early uintptr) {
 		if end <= start {
 			continue
 		}
-		m.region[m.nregion] = machRange{start, end}
-		m.nregion++
-		m.free += end - start
+		m.AddRegion(frames.Range{Start: start, End: end})
 		m.top = max(m.top, end)
 	}
-	sortRegions(m)
-	m.initChunks()
-	if m.free < 2<<20 {
+	if !m.Init(directMap) || m.Free < 2<<20 {
 		conString("yolk: cannot boot: too little RAM for this image: ")
 		conDec(uint64(m.total >> 20))
 		conString(" MiB; give the VM more (yolk run -m SIZE)\n")
@@ -94,16 +94,6 @@ func bootFrames(info *boot.Info, early uintptr) {
 }
 
 const directMapMax = 512 << 30
-
-// sortRegions sorts by address: the early direct map ends at 4 GiB, so low
-// memory must be used first.
-func sortRegions(m *machMem) {
-	for i := 1; i < m.nregion; i++ {
-		for j := i; j > 0 && m.region[j].start < m.region[j-1].start; j-- {
-			m.region[j], m.region[j-1] = m.region[j-1], m.region[j]
-		}
-	}
-}
 
 // bootCommandLine copies the command line, which may lie anywhere, also in
 // page 0.
@@ -261,7 +251,7 @@ func bootImage(base uintptr) {
 		start := uintptr(s.vaddr) &^ (machPage - 1)
 		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
 		m.mapRange(start, start, end-start, protBits(prot))
-		m.add(start, end, prot)
+		m.add(areas.Area{Start: start, End: end, Prot: prot})
 		if prot&_PROT_WRITE == 0 {
 			m.protectDirect(start, end)
 		}
@@ -271,7 +261,7 @@ func bootImage(base uintptr) {
 	bss := (dataEnd + machPage - 1) &^ (machPage - 1)
 	memclrNoHeapPointers(unsafe.Pointer(dataEnd), bss-dataEnd)
 	if end := (firstmoduledata.end + machPage - 1) &^ (machPage - 1); end > bss {
-		m.add(bss, end, _PROT_READ|_PROT_WRITE)
+		m.add(areas.Area{Start: bss, End: end, Prot: _PROT_READ | _PROT_WRITE})
 	}
 	loadCR3(m.root - directMap)
 }
@@ -283,10 +273,11 @@ func bootMainThread() {
 	c.idle = newThread()
 	c.cur = c.idle
 	c.idle.id = 0
+	mach.sched.cpus.Runs(c.index, false)
 	mach.sched.lastID = 0
 	t := newThread()
 	top := mach.mem.stack
-	mach.mem.add(top-mainStackSize, top, _PROT_READ|_PROT_WRITE)
+	mach.mem.add(areas.Area{Start: top - mainStackSize, End: top, Prot: _PROT_READ | _PROT_WRITE})
 	t.sp = uint64(bootStack(top))
 	t.ip = uint64(machRt0())
 	t.ctx = ctxPlain
@@ -295,132 +286,24 @@ func bootMainThread() {
 
 // bootStack writes the initial stack below top and returns where it begins.
 func bootStack(top uintptr) uintptr {
-	// The strings first: at most as long as the command line, plus defaults.
-	strings := (top - mach.cmdn*2 - 512) &^ 15
-	b := argBuilder{at: strings}
-	b.random = b.at
-	machRandom(b.at, 16)
-	b.at += 16
-	b.words()
-
-	words := 1 + b.argc + 1 + b.envc + 1 + 2*len(bootAuxv)
-	sp := (strings - uintptr(words)*8) &^ 15
-	p := sp
-	push := func(v uintptr) {
-		store64(p, uint64(v))
-		p += 8
+	random := top - 16
+	machRandom(random, 16)
+	aux := [...]initstack.Aux{
+		{Tag: _AT_PAGESZ, Value: machPage},
+		{Tag: _AT_CLKTCK, Value: 100},
+		{Tag: _AT_SECURE, Value: 0}, // no privilege
+		{Tag: _AT_RANDOM, Value: random},
+		{Tag: _AT_NULL},
 	}
-	push(uintptr(b.argc))
-	for _, s := range b.argv[:b.argc] {
-		push(s)
-	}
-	push(0)
-	for _, s := range b.envv[:b.envc] {
-		push(s)
-	}
-	push(0)
-	for _, a := range bootAuxv {
-		v := a.value
-		if a.tag == _AT_RANDOM {
-			v = b.random
-		}
-		push(a.tag)
-		push(v)
-	}
+	line := unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)
+	words, bytes := initstack.Size(len(line), len(aux))
+	text := random - uintptr(bytes)
+	sp := (text - uintptr(words)*8) &^ 15
+	initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
 	return sp
 }
 
-// bootAuxv is the auxiliary vector: page size, no privilege, random bytes.
-var bootAuxv = [...]struct{ tag, value uintptr }{
-	{_AT_PAGESZ, machPage},
-	{17, 100}, // AT_CLKTCK
-	{23, 0},   // AT_SECURE
-	{_AT_RANDOM, 0},
-	{0, 0},
-}
-
-// argBuilder collects the program's arguments and environment from the command
-// line: the words arg0=, arg= and env.K=V.
-type argBuilder struct {
-	at         uintptr // where the next string goes
-	random     uintptr
-	argc, envc int
-	argv, envv [256]uintptr
-}
-
-func (b *argBuilder) words() {
-	line := unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)
-	b.argc = 1
-	var dst []byte
-	for {
-		dst = unsafe.Slice((*byte)(unsafe.Pointer(b.at)), len(line)+1)
-		word, rest, more := boot.NextWord(line, dst)
-		if !more {
-			break
-		}
-		line = rest
-		b.word(word)
-	}
-	if b.argv[0] == 0 {
-		b.argv[0] = b.text("/app")
-	}
-	for _, def := range [...]string{"PATH=/bin", "HOME=/root"} {
-		b.defaultEnv(def)
-	}
-}
-
-// word takes one word, which lies at b.at; it stays there if it is an argument
-// or a variable.
-func (b *argBuilder) word(word []byte) {
-	keep := func(v []byte, list *[256]uintptr, n *int) {
-		if *n == len(list)-1 {
-			return
-		}
-		list[*n] = uintptr(unsafe.Pointer(unsafe.SliceData(v)))
-		*n++
-		end := unsafe.Pointer(uintptr(unsafe.Pointer(unsafe.SliceData(word))) + uintptr(len(word)))
-		*(*byte)(end) = 0
-		b.at += uintptr(len(word)) + 1
-	}
-	if v, ok := boot.CutPrefix(word, "arg0="); ok {
-		zero := 0
-		keep(v, &b.argv, &zero)
-	} else if v, ok := boot.CutPrefix(word, "arg="); ok {
-		keep(v, &b.argv, &b.argc)
-	} else if v, ok := boot.CutPrefix(word, "env."); ok {
-		keep(v, &b.envv, &b.envc)
-	}
-}
-
-// text copies a string and returns its address.
-func (b *argBuilder) text(s string) uintptr {
-	p := b.at
-	memmove(unsafe.Pointer(p), unsafe.Pointer(unsafe.StringData(s)), uintptr(len(s)))
-	*(*byte)(unsafe.Pointer(p + uintptr(len(s)))) = 0
-	b.at += uintptr(len(s)) + 1
-	return p
-}
-
-// defaultEnv adds NAME=VALUE unless the name is set.
-func (b *argBuilder) defaultEnv(def string) {
-	n := 0
-	for def[n] != '=' {
-		n++
-	}
-	for _, e := range b.envv[:b.envc] {
-		i := 0
-		for i <= n && *(*byte)(unsafe.Pointer(e + uintptr(i))) == def[i] {
-			i++
-		}
-		if i > n {
-			return
-		}
-	}
-	if b.envc < len(b.envv)-1 {
-		b.envv[b.envc] = b.text(def)
-		b.envc++
-	}
-}
+const _AT_CLKTCK = 17 // <linux/auxvec.h>
 
 // kvmclockRate returns the TSC rate that KVM's paravirtual clock tells, or 0
 // (Documentation/virt/kvm/x86/msr.rst, struct pvclock_vcpu_time_info).
@@ -431,17 +314,10 @@ func kvmclockRate() uint64 {
 	const msrSystemTime = 0x4b564d01
 	page := mach.mem.zeroFrame()
 	wrmsr(msrSystemTime, uint64(page-directMap)|1)
-	mul, shift := uint64(load32(page+24)), int8(load32(page+28))
+	mul, shift := load32(page+24), int8(load32(page+28))
 	wrmsr(msrSystemTime, 0)
 	mach.mem.freeFrame(page - directMap)
-	if mul == 0 {
-		return 0
-	}
-	hz := uint64(1e9) << 32 / mul
-	if shift < 0 {
-		return hz << uint(-shift)
-	}
-	return hz >> uint(shift)
+	return clock.KVMHz(mul, shift)
 }
 
 // kvmFeatures returns KVM's feature bits, 0 for another hypervisor

@@ -6,6 +6,7 @@ import (
 	"internal/runtime/atomic"
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine"
+	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
 )
 
@@ -69,7 +70,7 @@ func (c *machPageCache) mayStore() bool {
 // floor bytes are free, and returns how many. Their content is undefined.
 func (m *machFrames) takePages(out, n, floor uintptr) uintptr {
 	i := uintptr(0)
-	for ; i < n && m.free > floor; i++ {
+	for ; i < n && m.Free > floor; i++ {
 		f := m.frame()
 		if f == 0 {
 			break
@@ -224,29 +225,18 @@ func unmapPageOf(m *machMem, va uintptr, e *uint64, start uintptr) {
 // evictNew frees the next pages that the kernel does not know: read here, or made for
 // holes, and not stored to.
 func (m *machMem) evictNew(f *machFile, gentle bool) bool {
-	const perTable = machPage / 8 // entries in a page of the table
 	first := f.hand
-	if m.present(f, first) == nil {
-		f.hand = (first/perTable + 1) * perTable
+	part := m.part(f, first, min(first+64, f.size))
+	if part == nil {
+		f.hand = nextPart(first)
 		return false
 	}
 	f.hand += 64
-	return m.freeNew(f, first, gentle)
-}
-
-// freeNew frees those of the 64 pages from first on.
-func (m *machMem) freeNew(f *machFile, first uintptr, gentle bool) bool {
 	var frame [64]uintptr
-	set := uint64(0)
-	for i := range uintptr(64) {
-		if p := f.page(first + i); p != nil && *p&fileNew != 0 && *p&fileDirty == 0 {
-			set |= 1 << i
-			frame[i] = *p & pteAddr
-		}
-	}
-	set = m.evict(f, first, set, gentle)
+	copy(frame[:], part)
+	set := m.evict(f, first, mapped.Unstored(part), gentle)
 	for left := set; left != 0; left &= left - 1 {
-		m.freeFrame(frame[sys.TrailingZeros64(left)])
+		m.freeFrame(frame[sys.TrailingZeros64(left)] & pteAddr)
 		mach.cache.pages--
 	}
 	return set != 0

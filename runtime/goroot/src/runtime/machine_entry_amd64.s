@@ -252,12 +252,12 @@ again:
 	RDTSC
 	SHLQ	$32, DX
 	ORQ	DX, AX
-	SUBQ	runtime·machClock+machClockParams_tsc(SB), AX
-	MULQ	runtime·machClock+machClockParams_mult(SB)
+	SUBQ	runtime·machClock+machClockParams_rate+const_rateTSC(SB), AX
+	MULQ	runtime·machClock+machClockParams_rate+const_rateMult(SB)
 	SHRQ	$32, AX
 	SHLQ	$32, DX
 	ORQ	DX, AX
-	ADDQ	runtime·machClock+machClockParams_ns(SB), AX
+	ADDQ	runtime·machClock+machClockParams_rate+const_rateNS(SB), AX
 	TESTL	DI, DI			// CLOCK_REALTIME
 	JEQ	wall
 	CMPL	DI, $5			// CLOCK_REALTIME_COARSE

@@ -2,7 +2,10 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/runtime/yolk/machine/areas"
+	"unsafe"
+)
 
 // Pages of the areas: on demand, by 4 KiB or, where the program asked for it,
 // 2 MiB; their release and change.
@@ -14,24 +17,20 @@ const pteKept = 1 << 9
 // pageFault serves a fault at va (error code as the CPU gives it) and tells
 // whether the access may be tried again.
 func (m *machMem) pageFault(va, code uintptr) bool {
-	i := m.find(va)
-	if i == m.narea || va >= userEnd {
-		return false
-	}
-	a := m.areaAt(i)
-	if va < a.start || !a.allows(code) {
+	a := m.areas().At(va)
+	if a == nil || !a.Allows(code) {
 		return false
 	}
 	va &^= machPage - 1
-	if a.file != nil {
+	if a.File != 0 {
 		return m.fileFault(a, va, code)
 	}
-	bits := protBits(a.prot)
-	if a.prot&areaLarge != 0 && m.faultLarge(a, va, bits) {
+	bits := protBits(a.Prot)
+	if a.Prot&areaLarge != 0 && m.faultLarge(a, va, bits) {
 		return true
 	}
 	e := m.entry(va, true)
-	if code&1 != 0 || *e&pteLarge != 0 {
+	if code&areas.Present != 0 || *e&pteLarge != 0 {
 		// Present and allowed by the area: another CPU was faster, or a page
 		// of the image, which is as it is.
 		invlpg(va)
@@ -41,13 +40,8 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 		*e = *e&pteAddr | bits
 		return true
 	}
-	m.faultPages(va, a.end, e, bits)
+	m.faultPages(va, a.End, e, bits)
 	return true
-}
-
-// allows tells whether the area may be accessed as a fault's error code says.
-func (a *machArea) allows(code uintptr) bool {
-	return a.prot&7 != _PROT_NONE && (code&2 == 0 || a.prot&_PROT_WRITE != 0) && (code&16 == 0 || a.prot&_PROT_EXEC != 0)
 }
 
 // faultPages maps a few pages from va on, whose entry is e.
@@ -72,16 +66,16 @@ func (m *machMem) faultPages(va, end uintptr, e *uint64, bits uint64) {
 
 // faultLarge maps 2 MiB around va if they belong to the area, nothing is mapped
 // there yet and there is the memory.
-func (m *machMem) faultLarge(a *machArea, va uintptr, bits uint64) bool {
+func (m *machMem) faultLarge(a *areas.Area, va uintptr, bits uint64) bool {
 	base := va &^ (machLargePage - 1)
-	if base < a.start || base+machLargePage > a.end {
+	if base < a.Start || base+machLargePage > a.End {
 		return false
 	}
 	e := m.largeEntry(base)
 	if *e != 0 {
 		return false
 	}
-	f := m.largeFrame()
+	f := m.TakeLarge()
 	if f == 0 {
 		return false
 	}
@@ -126,6 +120,9 @@ func readOnlyPage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= pteWrit
 // pteLarge.
 type pageFunc func(m *machMem, va uintptr, e *uint64, arg uintptr)
 
+// mostPages is how many translations of the TLB are flushed one by one, before all are.
+const mostPages = 32
+
 // forEachPage calls f for every entry in [start, end) that has a page, skipping
 // empty tables, and flushes this CPU's TLB. A 2 MiB page that reaches beyond the
 // range is split. It returns how many there were: others' TLBs are the caller's.
@@ -158,7 +155,7 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 			e := (*uint64)(unsafe.Pointer(table + (va>>12&511)*8))
 			if *e != 0 {
 				f(m, va, e, arg)
-				if n++; n <= 32 {
+				if n++; n <= mostPages {
 					invlpg(va)
 				}
 			}
@@ -168,7 +165,7 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 			}
 		}
 	}
-	if n > 32 {
+	if n > mostPages {
 		loadCR3(readCR3())
 	}
 	return n
@@ -227,36 +224,18 @@ func protectPage(m *machMem, va uintptr, e *uint64, prot uintptr) {
 	*e = *e&pteAddr | protBits(prot) | large
 }
 
-// setLarge sets whether the areas in a range get 2 MiB pages.
-func (m *machMem) setLarge(start, end, flag uintptr) {
-	for at := start; at < end; {
-		i := m.find(at)
-		if i == m.narea {
-			return
-		}
-		a := m.areaAt(i)
-		from, to, prot := max(a.start, at), min(a.end, end), a.prot
-		at = a.end
-		if from < to && prot&areaLarge != flag && prot&areaFile == 0 {
-			m.cut(from, to)
-			m.add(from, to, prot&^areaLarge|flag)
-		}
-	}
-}
-
 // collapse is MADV_COLLAPSE: the 2 MiB blocks of a range get 2 MiB pages now, as
 // far as they lie in one area and there is the memory.
 func (m *machMem) collapse(start, end uintptr) uintptr {
 	for base := (start + machLargePage - 1) &^ (machLargePage - 1); base < end && end-base >= machLargePage; base += machLargePage {
-		i := m.find(base)
-		if i == m.narea {
+		a := m.areas().At(base)
+		if a == nil {
 			return machErr(_ENOMEM)
 		}
-		a := m.areaAt(i)
-		if base < a.start || base+machLargePage > a.end || a.prot&7 == _PROT_NONE || a.file != nil {
+		if base+machLargePage > a.End || a.Prot&areas.Access == _PROT_NONE || a.File != 0 {
 			return machErr(_EINVAL)
 		}
-		if !m.collapseBlock(base, protBits(a.prot)) {
+		if !m.collapseBlock(base, protBits(a.Prot)) {
 			return machErr(_ENOMEM)
 		}
 	}
@@ -269,7 +248,7 @@ func (m *machMem) collapseBlock(base uintptr, bits uint64) bool {
 	if *pde&pteLarge != 0 {
 		return true
 	}
-	f := m.largeFrame()
+	f := m.TakeLarge()
 	if f == 0 {
 		return false
 	}

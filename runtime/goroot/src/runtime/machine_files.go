@@ -5,6 +5,8 @@ package runtime
 import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/machine"
+	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/mapped"
 	"unsafe"
 )
 
@@ -21,18 +23,16 @@ import (
 // of its own.
 type machFile struct {
 	_      sys.NotInHeap
-	next   *machFile   // of all
-	table  uintptr     // filePage of each page of the file, by index; mapped on demand
-	size   uintptr     // entries in table
-	pages  uintptr     // of the file; beyond them is SIGBUS
-	dirty  machRange   // pages outside of it are not dirty
+	next   *machFile // of all
+	table  uintptr   // the entry of each page of the file, by index; mapped on demand
+	size   uintptr   // entries in table
+	pages  uintptr   // of the file; beyond them is SIGBUS
+	stores mapped.Stores
 	reader *machReader // or nil
 	runs   uintptr     // of machine.Run, in order
 	nrun   uintptr
 	hand   uintptr // where evictNew goes on
 	held   bool    // in the midst of a change: no page may go
-
-	collected machRange // pages outside of it are not fileCollected
 }
 
 // Runs lie behind the machFile as long as they fit there.
@@ -45,23 +45,7 @@ const (
 // place returns where the device has page index: its sector, and how many pages lie
 // there from it on; 0, 0 if that is not known.
 func (f *machFile) place(index uintptr) (sector, n uintptr) {
-	lo, hi := uintptr(0), f.nrun
-	for lo < hi { // the first run that ends behind index
-		mid := (lo + hi) / 2
-		if r := (*machine.Run)(unsafe.Pointer(f.runs + mid*runSize)); r.First+r.Pages <= index {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == f.nrun {
-		return 0, 0
-	}
-	r := (*machine.Run)(unsafe.Pointer(f.runs + lo*runSize))
-	if index < r.First {
-		return 0, 0
-	}
-	return r.Sector + (index-r.First)*(machPage/machine.SectorSize), r.First + r.Pages - index
+	return mapped.Runs(unsafe.Slice((*machine.Run)(unsafe.Pointer(f.runs)), f.nrun)).Place(index)
 }
 
 // placed reports whether page index can be read.
@@ -75,7 +59,7 @@ func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
 	old, oldSize := f.runs, f.nrun*runSize
 	to := uintptr(unsafe.Pointer(f)) + runsAt
 	if n > inlineRuns {
-		if to = m.mmap(0, n*runSize, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE); to > machErr(4096) {
+		if to = m.mmap(0, n*runSize, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE); machFailed(to) {
 			return false
 		}
 	}
@@ -87,31 +71,16 @@ func (m *machMem) setRuns(f *machFile, from, n uintptr) bool {
 	return true
 }
 
-// soil widens the range of pages that may be dirty.
-func (f *machFile) soil(index uintptr) {
-	if f.dirty.start == f.dirty.end {
-		f.dirty = machRange{index, index + 1}
-		return
-	}
-	f.dirty.start = min(f.dirty.start, index)
-	f.dirty.end = max(f.dirty.end, index+1)
-}
-
-// A filePage is the physical address of a page and these bits, or 0. With fileReading
-// the rest is the mark of a machRead.
+// Bits of the entries in a file's table.
 const (
-	fileResident  = uintptr(machine.PagePresent)
-	fileDirty     = uintptr(machine.PageDirty)
-	fileNew       = uintptr(machine.PageNew)
-	fileReading   = uintptr(machine.PageReading)
-	fileCollected = uintptr(machine.PageCollected)
+	fileResident  = mapped.Resident
+	fileDirty     = mapped.Dirty
+	fileNew       = mapped.New
+	fileReading   = mapped.Reading
+	fileCollected = mapped.Collected
 )
 
 const (
-	// Bits of machArea.prot.
-	areaFile    = 1 << 9
-	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
-
 	// pteFile marks an entry whose page is a file's.
 	pteFile = 1 << 10
 
@@ -196,7 +165,7 @@ func (m *machMem) reach(f *machFile, n uintptr) bool {
 	}
 	n = max(2*n, minFileTable)
 	table := m.mmap(0, n*8, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
-	if table > machErr(4096) {
+	if machFailed(table) {
 		return false
 	}
 	for at := uintptr(0); at < f.size*8; at += machPage {
@@ -218,30 +187,22 @@ func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uint
 		return machErr(_ENOMEM)
 	}
 	addr = m.place(addr, n, flags)
-	if addr > machErr(4096) {
+	if machFailed(addr) {
 		return addr
 	}
 	prot = prot&7 | areaFile
 	if flags&_MAP_PRIVATE != 0 {
 		prot |= areaPrivate
 	}
-	m.addFile(addr, addr+n, prot, f, first)
+	m.add(areas.Area{Start: addr, End: addr + n, Prot: prot, File: uintptr(unsafe.Pointer(f)), First: first})
 	return addr
-}
-
-// addFile enters an area of a file; the range must be free.
-func (m *machMem) addFile(start, end, prot uintptr, f *machFile, first uintptr) {
-	i := m.find(start)
-	m.insert(i, machRange{start, end}, prot)
-	a := m.areaAt(i)
-	a.file, a.first = f, first
 }
 
 // fileFault serves a fault at va in an area of a file; false is SIGBUS. The
 // area allows the access.
-func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
-	f, prot := a.file, a.prot
-	index := a.first + (va-a.start)/machPage
+func (m *machMem) fileFault(a *areas.Area, va, code uintptr) bool {
+	f, prot := (*machFile)(unsafe.Pointer(a.File)), a.Prot
+	index := a.First + (va-a.Start)/machPage
 	p := m.resident(f, index)
 	t := thisCPU().cur
 	if t.lostPage != va {
@@ -251,7 +212,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 		t.lostPage = 0
 		return false
 	}
-	store := code&2 != 0
+	store := code&areas.Store != 0
 	e := m.entry(va, true)
 	if *e&ptePresent != 0 && (!store || *e&pteWrite != 0) {
 		invlpg(va) // another CPU was faster
@@ -268,7 +229,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 	}
 	switch {
 	case *p&fileReading != 0, *p == 0 && f.placed(index):
-		return m.waitPage(a, index, p)
+		return m.waitPage(f, index, index+(a.End-va)/machPage, p)
 	case *p == 0 && !m.fillHole(p):
 		machOutOfMemory()
 	}
@@ -283,7 +244,7 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 			return true // later
 		}
 		*p |= fileDirty
-		f.soil(index)
+		f.stores.Add(index)
 		*e = uint64(phys) | protBits(prot) | pteFile
 	default:
 		*e = uint64(phys) | protBits(prot)&^pteWrite | pteFile
@@ -295,12 +256,8 @@ func (m *machMem) fileFault(a *machArea, va, code uintptr) bool {
 // beyondFile tells whether a fault that cannot be served is an access, allowed
 // otherwise, to a mapping behind the end of its file.
 func (m *machMem) beyondFile(va, code uintptr) bool {
-	i := m.find(va)
-	if i == m.narea {
-		return false
-	}
-	a := m.areaAt(i)
-	return va >= a.start && a.file != nil && a.allows(code)
+	a := m.areas().At(va)
+	return a != nil && a.File != 0 && a.Allows(code)
 }
 
 // fillHole gives a page of zeroes to an entry.
@@ -340,14 +297,14 @@ func (m *machMem) copyPage(va uintptr, e *uint64, p *uintptr, bits uint64) bool 
 // end), in all its mappings; its argument is the address that page first would
 // have. It returns how many there were: others' TLBs are the caller's.
 func (m *machMem) forEachMapping(f *machFile, first, end uintptr, fn pageFunc) (n int) {
-	for i := 0; i < m.narea; i++ {
-		a := m.areaAt(i)
-		if a.file != f {
+	list := m.areas()
+	for i := range list {
+		a := &list[i]
+		if a.File != uintptr(unsafe.Pointer(f)) {
 			continue
 		}
-		lo, hi := max(a.first, first), min(a.first+(a.end-a.start)/machPage, end)
-		if lo < hi {
-			n += m.forEachPage(a.start+(lo-a.first)*machPage, a.start+(hi-a.first)*machPage, fn, a.start+(first-a.first)*machPage)
+		if start, stop := a.Shows(first, end); start < stop {
+			n += m.forEachPage(start, stop, fn, a.Start+(first-a.First)*machPage)
 		}
 	}
 	return n
@@ -397,23 +354,19 @@ const pteMask = machPage - 1
 // kernel did not know are freed. Copies of private mappings stay.
 func (m *machMem) fileDrop(f *machFile, first, end uintptr) {
 	m.changeMappings(f, first, end, unmapFilePage)
-	for i := first; i < min(end, f.size); i++ {
-		if i%(machPage/8) == 0 {
-			// The table itself is mapped on demand: skip what was never used.
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
+	end = min(end, f.size)
+	for i := first; i < end; i = nextPart(i) {
+		part := m.part(f, i, end)
+		for k, e := range part {
+			if e&fileNew != 0 {
+				m.freeFrame(e & pteAddr)
+				mach.cache.pages--
 			}
+			if e&fileDirty != 0 {
+				mach.cache.stores.pages--
+			}
+			part[k] = 0
 		}
-		p := f.page(i)
-		if *p&fileNew != 0 {
-			m.freeFrame(*p & pteAddr)
-			mach.cache.pages--
-		}
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = 0
 	}
 }
 
@@ -431,64 +384,42 @@ func (m *machMem) cutFile(f *machFile, pages uintptr) {
 // cannot be evicted before endCollect. all means those too that are new.
 func (m *machMem) fileCollect(f *machFile, first, end, out, n uintptr, all bool) uintptr {
 	m.endCollect(f)
-	found := uintptr(0)
-	whole := first <= f.dirty.start && f.dirty.end <= end
-	if all {
-		end = min(end, f.size)
-	} else {
-		first, end = max(first, f.dirty.start), min(end, f.dirty.end, f.size)
+	found := unsafe.Slice((*machine.Stored)(unsafe.Pointer(out)), n)
+	var c mapped.Collection
+	c.Begin(&f.stores, mapped.Span{Start: first, End: end}, f.size, all, directMap)
+	for i := c.Range.Start; i < c.Range.End && c.N < len(found); {
+		part := m.part(f, i, c.Range.End)
+		c.Part(i, part, found)
+		i = nextPart(i)
 	}
-	from := first
-	for i := first; i < end && found < n; i++ {
-		if i%(machPage/8) == 0 {
-			if e := m.entry(f.table+i*8, false); e == nil || *e&ptePresent == 0 {
-				i += machPage/8 - 1
-				continue
-			}
-		}
-		p := f.page(i)
-		if *p&fileDirty == 0 && (!all || *p&fileNew == 0) {
-			continue
-		}
-		if found == 0 {
-			from = i
-		}
-		*(*machine.Stored)(unsafe.Pointer(out + found*unsafe.Sizeof(machine.Stored{}))) =
-			machine.Stored{Index: i, Page: machine.Page(*p&^pteMask + directMap | *p&pteMask)}
-		if *p&fileDirty != 0 {
-			mach.cache.stores.pages--
-		}
-		*p = *p&^(fileDirty|fileNew) | fileCollected
-		found++
-		first = i + 1
+	mach.cache.stores.pages -= c.Dirty
+	r := c.Finish(&f.stores, len(found))
+	if c.N > 0 {
+		m.changeMappings(f, r.Start, r.End, cleanFilePage)
 	}
-	switch {
-	case whole && found < n:
-		f.dirty = machRange{}
-	case whole:
-		f.dirty.start = first
-	}
-	f.collected = machRange{from, first}
-	if found > 0 {
-		m.changeMappings(f, from, first, cleanFilePage)
-	}
-	return found
+	return uintptr(c.N)
 }
 
 // endCollect says that the kernel keeps what the last fileCollect has returned.
 func (m *machMem) endCollect(f *machFile) {
-	const perTable = machPage / 8 // entries in a page of the table
-	for i := f.collected.start; i < f.collected.end; {
-		next := min((i/perTable+1)*perTable, f.collected.end)
-		if m.present(f, i) == nil {
-			i = next
-		}
-		for ; i < next; i++ {
-			*f.page(i) &^= fileCollected
-		}
+	r := f.stores.Collected()
+	for i := r.Start; i < r.End; i = nextPart(i) {
+		mapped.Release(m.part(f, i, r.End))
 	}
-	f.collected = machRange{}
 }
+
+// part returns the entries of the file's table from index i on, before end, that lie in
+// the same page as i's; none if that page was never used.
+func (m *machMem) part(f *machFile, i, end uintptr) []uintptr {
+	p := m.present(f, i)
+	if p == nil {
+		return nil
+	}
+	return unsafe.Slice(p, min(end, nextPart(i))-i)
+}
+
+// nextPart returns the first index whose entry lies in another page than i's.
+func nextPart(i uintptr) uintptr { return (i/mapped.PerTable + 1) * mapped.PerTable }
 
 // machineFileCall serves the calls about the page cache and mappings of files, of which
 // most are about one file.
@@ -506,7 +437,7 @@ func machineFileCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintptr 
 	case machine.CallStores:
 		return mach.cache.stores.pages
 	case machine.CallIsMapped:
-		if i := m.find(a1); i < m.narea && m.areaAt(i).start <= a1 && m.areaAt(i).file != nil {
+		if area := m.areas().At(a1); area != nil && area.File != 0 {
 			return 1
 		}
 		return 0

@@ -4,14 +4,16 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/machine/frames"
 	"unsafe"
 )
 
 // Page tables and the areas of the lower half.
 
 const (
-	machPage      = 4096
-	machLargePage = 2 << 20
+	machPage      = frames.Page
+	machLargePage = frames.Large
 
 	ptePresent = 1 << 0
 	pteWrite   = 1 << 1
@@ -21,15 +23,14 @@ const (
 	pteNX      = 1 << 63
 	pteAddr    = 0x000ffffffffff000
 
-	maxRegions = 64
 	faultPages = 4 // how many pages one fault maps at most
 )
 
 // machMem is all memory.
 type machMem struct {
 	machFrames
-	root    uintptr // PML4 (direct map)
-	area    *machArea
+	root    uintptr   // PML4 (direct map)
+	area    *machArea // this and the next two lie as a slice's header does
 	narea   int
 	areaCap int
 	base    uintptr // the lowest address of mappings
@@ -39,28 +40,53 @@ type machMem struct {
 	large   int // 2 MiB pages of the program
 }
 
-// machArea is a range of mapped virtual addresses of one protection, as a
-// Linux VMA. The areas are sorted and do not overlap.
+// machArea is an area in memory of the machine's own.
 type machArea struct {
-	_          sys.NotInHeap
-	start, end uintptr
-	prot       uintptr   // PROT_ bits, areaLarge, areaFile, areaPrivate
-	file       *machFile // of areaFile
-	first      uintptr   // which of the file's pages is at start
+	_ sys.NotInHeap
+	areas.Area
 }
 
-// moveStart makes the area begin later.
-func (a *machArea) moveStart(to uintptr) {
-	a.first += (to - a.start) / machPage
-	a.start = to
+const areaSize = unsafe.Sizeof(machArea{})
+
+// Bits of Area.Prot beside those of mmap(2).
+const (
+	areaLarge   = 1 << 8 // the program asked for 2 MiB pages (MADV_HUGEPAGE)
+	areaFile    = 1 << 9
+	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
+)
+
+// areas returns the list of areas; what changes it gives the result to keep. (The fields
+// are a slice in all but the type: storing one needs a write barrier.)
+func (m *machMem) areas() areas.List { return *(*areas.List)(unsafe.Pointer(&m.area)) }
+
+// room is areas with place for n more.
+func (m *machMem) room(n int) areas.List {
+	if m.narea+n > m.areaCap {
+		m.growAreas()
+	}
+	return m.areas()
 }
 
-// areaLarge: the program asked for 2 MiB pages (MADV_HUGEPAGE).
-const areaLarge = 1 << 8
+func (m *machMem) keep(l areas.List) { m.narea = len(l) }
 
-func (m *machMem) areaAt(i int) *machArea {
-	return (*machArea)(unsafe.Pointer(uintptr(unsafe.Pointer(m.area)) + uintptr(i)*unsafe.Sizeof(machArea{})))
+// growAreas moves the areas to twice as much memory.
+func (m *machMem) growAreas() {
+	old, oldSize := uintptr(unsafe.Pointer(m.area)), uintptr(m.areaCap)*areaSize
+	n := max(2*oldSize, machPage)
+	p := m.contiguous(n)
+	if p == 0 {
+		machOutOfMemory()
+	}
+	memmove(unsafe.Pointer(p+directMap), unsafe.Pointer(old), uintptr(m.narea)*areaSize)
+	for at := old; at+machPage <= old+oldSize; at += machPage {
+		m.freeFrame(at - directMap)
+	}
+	m.area = (*machArea)(unsafe.Pointer(p + directMap))
+	m.areaCap = int(n / areaSize)
 }
+
+// add enters an area where nothing is mapped.
+func (m *machMem) add(a areas.Area) { m.keep(m.room(areas.AddRoom).Add(a)) }
 
 // entry returns the page table entry of va for a 4 KiB page (or of the 2 MiB
 // page that holds it), nil if its table is missing and alloc is false.
@@ -168,122 +194,17 @@ func (m *machMem) mapStack(phys, n uintptr) uintptr {
 	return va + n
 }
 
-// find returns the index of the first area that ends above va.
-func (m *machMem) find(va uintptr) int {
-	lo, hi := 0, m.narea
-	for lo < hi {
-		if mid := int(uint(lo+hi) >> 1); m.areaAt(mid).end <= va {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	return lo
-}
-
-// insert places an area at index i, moving the others up.
-func (m *machMem) insert(i int, a machRange, prot uintptr) {
-	const size = unsafe.Sizeof(machArea{})
-	if m.narea == m.areaCap {
-		n := 2 * uintptr(m.areaCap) * size
-		if n == 0 {
-			n = machPage
-		}
-		p := m.contiguous(n)
-		if p == 0 {
-			machOutOfMemory()
-		}
-		memmove(unsafe.Pointer(p+directMap), unsafe.Pointer(m.area), uintptr(m.narea)*size)
-		for old, end := uintptr(unsafe.Pointer(m.area)), uintptr(unsafe.Pointer(m.area))+uintptr(m.areaCap)*size; old != 0 && old+machPage <= end; old += machPage {
-			m.freeFrame(old - directMap)
-		}
-		m.area = (*machArea)(unsafe.Pointer(p + directMap))
-		m.areaCap = int(n / size)
-	}
-	base := uintptr(unsafe.Pointer(m.area))
-	memmove(unsafe.Pointer(base+uintptr(i+1)*size), unsafe.Pointer(base+uintptr(i)*size), uintptr(m.narea-i)*size)
-	m.narea++
-	e := m.areaAt(i)
-	e.start, e.end, e.prot = a.start, a.end, prot
-	e.file, e.first = nil, 0
-}
-
-func (m *machMem) remove(i int) {
-	const size = unsafe.Sizeof(machArea{})
-	base := uintptr(unsafe.Pointer(m.area))
-	m.narea--
-	memmove(unsafe.Pointer(base+uintptr(i)*size), unsafe.Pointer(base+uintptr(i+1)*size), uintptr(m.narea-i)*size)
-}
-
-// cut makes [start, end) free of areas, splitting those that reach into it.
-func (m *machMem) cut(start, end uintptr) {
-	for i := m.find(start); i < m.narea; {
-		a := m.areaAt(i)
-		if a.start >= end {
-			return
-		}
-		switch {
-		case a.start < start && a.end > end:
-			oldStart, oldEnd, prot, file, first := a.start, a.end, a.prot, a.file, a.first
-			a.end = start
-			m.insert(i+1, machRange{oldStart, oldEnd}, prot)
-			rest := m.areaAt(i + 1)
-			rest.file, rest.first = file, first
-			rest.moveStart(end)
-			return
-		case a.start < start:
-			a.end = start
-			i++
-		case a.end > end:
-			a.moveStart(end)
-			return
-		default:
-			m.remove(i)
-		}
-	}
-}
-
-// add enters [start, end), which must be free, joining equal neighbours.
-func (m *machMem) add(start, end, prot uintptr) {
-	i := m.find(start)
-	if i > 0 {
-		if p := m.areaAt(i - 1); p.end == start && p.prot == prot && p.file == nil {
-			p.end = end
-			if i < m.narea {
-				if n := m.areaAt(i); n.start == end && n.prot == prot && n.file == nil {
-					p.end = n.end
-					m.remove(i)
-				}
-			}
-			return
-		}
-	}
-	if i < m.narea {
-		if n := m.areaAt(i); n.start == end && n.prot == prot && n.file == nil {
-			n.start = start
-			return
-		}
-	}
-	m.insert(i, machRange{start, end}, prot)
-}
-
-// gap finds n free bytes for a mapping without a fixed address.
+// gap finds n free bytes for a mapping without a fixed address, 0 if there are none.
 func (m *machMem) gap(n uintptr) uintptr {
-	for try := 0; try < 2; try++ {
-		at := m.next
-		for i := m.find(at); ; i++ {
-			if i == m.narea || m.areaAt(i).start >= at+n {
-				if at+n > m.stack-mainStackSize*2 {
-					break
-				}
-				m.next = at + n
-				return at
-			}
-			at = m.areaAt(i).end
-		}
-		m.next = m.base
+	limit := m.stack - mainStackSize*2
+	at := m.areas().Gap(m.next, limit, n)
+	if at == 0 {
+		at = m.areas().Gap(m.base, limit, n)
 	}
-	return 0
+	if at != 0 {
+		m.next = at + n
+	}
+	return at
 }
 
 // mmap is mmap(2) for anonymous private memory.
@@ -292,32 +213,30 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 		return machErr(_ENOMEM)
 	}
 	n = (n + machPage - 1) &^ (machPage - 1)
-	if addr = m.place(addr, n, flags); addr <= machErr(4096) {
-		m.add(addr, addr+n, prot&7)
+	if addr = m.place(addr, n, flags); !machFailed(addr) {
+		m.add(areas.Area{Start: addr, End: addr + n, Prot: prot & areas.Access})
 	}
 	return addr
 }
 
+const mapFixedNoReplace = 0x100000 // MAP_FIXED_NOREPLACE
+
 // place makes n bytes of address space free as mmap(2) chooses it.
 func (m *machMem) place(addr, n, flags uintptr) uintptr {
-	const noReplace = 0x100000 // MAP_FIXED_NOREPLACE
 	if n == 0 {
 		return machErr(_EINVAL)
 	}
 	if n > userEnd {
 		return machErr(_ENOMEM)
 	}
-	fixed := flags&(_MAP_FIXED|noReplace) != 0
+	fixed := flags&(_MAP_FIXED|mapFixedNoReplace) != 0
 	if fixed && (addr%machPage != 0 || addr < 1<<16 || addr+n > userEnd) {
 		return machErr(_EINVAL)
 	}
-	busy := false
-	if i := m.find(addr); i < m.narea && m.areaAt(i).start < addr+n {
-		busy = true
-	}
+	busy := m.areas().Overlaps(addr, addr+n)
 	switch {
-	case flags&noReplace != 0 && busy:
-		return machErr(17) // EEXIST
+	case flags&mapFixedNoReplace != 0 && busy:
+		return machErr(_EEXIST)
 	case fixed:
 		if busy {
 			m.munmap(addr, n)
@@ -335,7 +254,7 @@ func (m *machMem) munmap(addr, n uintptr) uintptr {
 		return machErr(_EINVAL)
 	}
 	n = (n + machPage - 1) &^ (machPage - 1)
-	m.cut(addr, addr+n)
+	m.keep(m.room(areas.CutRoom).Cut(addr, addr+n))
 	m.releaseRange(addr, addr+n)
 	if addr >= m.base {
 		// Page tables stay: use these again before more are needed.
@@ -350,40 +269,22 @@ func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
 	if addr%machPage != 0 || end < addr || end > userEnd {
 		return machErr(_EINVAL)
 	}
-	for at := addr; at < end; { // every page must belong to an area
-		i := m.find(at)
-		if i == m.narea || m.areaAt(i).start > at {
-			return machErr(_ENOMEM)
-		}
-		at = m.areaAt(i).end
+	if !m.areas().Covers(addr, end) {
+		return machErr(_ENOMEM)
 	}
-	m.setProt(addr, end, prot&7)
+	m.protect(addr, end, areas.Access, prot&areas.Access)
 	if m.forEachPage(addr, end, protectPage, prot&7) > 0 {
 		mach.smp.flushTLB()
 	}
 	return 0
 }
 
-// setProt changes the areas in a range; what is a file's stays so.
-func (m *machMem) setProt(start, end, prot uintptr) {
-	for at := start; at < end; {
-		a := m.areaAt(m.find(at))
-		to := min(a.end, end)
-		file, first := a.file, a.first+(at-a.start)/machPage
-		if file == nil {
-			m.cut(at, to)
-			m.add(at, to, prot)
-		} else {
-			kind := a.prot & (areaFile | areaPrivate)
-			m.cut(at, to)
-			m.addFile(at, to, prot|kind, file, first)
-		}
-		at = to
-	}
+// protect replaces bits of the areas in a range.
+func (m *machMem) protect(start, end, clear, set uintptr) {
+	m.keep(m.room(areas.ProtectRoom).Protect(start, end, clear, set))
 }
 
 func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
-	const collapse = 25 // MADV_COLLAPSE
 	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
 		return machErr(_EINVAL)
 	}
@@ -392,10 +293,10 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 	case _MADV_DONTNEED, _MADV_FREE:
 		m.releaseRange(addr, end)
 	case _MADV_HUGEPAGE:
-		m.setLarge(addr, end, areaLarge)
+		m.protect(addr, end, areaLarge, areaLarge)
 	case _MADV_NOHUGEPAGE:
-		m.setLarge(addr, end, 0)
-	case collapse:
+		m.protect(addr, end, areaLarge, 0)
+	case _MADV_COLLAPSE:
 		return m.collapse(addr, end)
 	}
 	return 0
@@ -408,11 +309,11 @@ func (m *machMem) mincore(addr, n, vec uintptr) uintptr {
 		return machErr(_EINVAL)
 	}
 	for end := addr + (n+machPage-1)&^(machPage-1); addr < end; {
-		i := m.find(addr)
-		if i == m.narea || m.areaAt(i).start > addr {
+		a := m.areas().At(addr)
+		if a == nil {
 			return machErr(_ENOMEM)
 		}
-		for to := min(m.areaAt(i).end, end); addr < to; addr, vec = addr+machPage, vec+1 {
+		for to := min(a.End, end); addr < to; addr, vec = addr+machPage, vec+1 {
 			in := byte(0)
 			if e := m.entry(addr, false); e != nil && *e&pteAddr != 0 {
 				in = 1
@@ -423,4 +324,8 @@ func (m *machMem) mincore(addr, n, vec uintptr) uintptr {
 	return 0
 }
 
+// machErr is the result of a system call that fails, machFailed tells one from others.
 func machErr(errno uintptr) uintptr { return -errno }
+func machFailed(r uintptr) bool     { return r >= machErr(maxErrno) }
+
+const maxErrno = 4095

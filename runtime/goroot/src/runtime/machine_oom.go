@@ -53,7 +53,7 @@ func memoryUsers() [8]memoryUser {
 	lent := int64(mach.mem.lent)
 	cache := int64(mach.cache.pages * machPage)
 	idle := int64(gcController.heapFree.load()) // and resident
-	rest := int64(mach.mem.total-mach.mem.free) - lent - heap - idle - stacks - work - files - cache
+	rest := int64(mach.mem.total-mach.mem.Free) - lent - heap - idle - stacks - work - files - cache
 	return [8]memoryUser{
 		{"Go heap", heap},
 		{"Go heap, free", idle},

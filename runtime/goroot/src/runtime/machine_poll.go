@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/syscall/linux"
 	"unsafe"
 )
 
@@ -152,9 +153,9 @@ func (p *machPoll) collect(at uintptr, most int) int {
 func (p *machPoll) interrupt(n int) {
 	machCheckWall(machNow())
 	if n < numDevices {
-		p.report(&p.device[n], 1) // EPOLLIN
+		p.report(&p.device[n], linux.EPOLLIN)
 	}
-	if mach.smp.idle() != nil {
+	if mach.sched.cpus.Idles() {
 		p.wakeServer() // the CPUs that run threads may not poll for long
 	}
 }
@@ -180,19 +181,18 @@ func (p *machPoll) wakeServer() {
 }
 
 func linuxEpollCtl(op, fd, event uintptr) uintptr {
-	const add, del, mod = 1, 2, 3
 	p := &mach.poll
 	it := p.item(fd, true)
 	if it == nil {
-		return machErr(9) // EBADF
+		return machErr(_EBADF)
 	}
 	switch op {
-	case add, mod:
+	case linux.EPOLL_CTL_ADD, linux.EPOLL_CTL_MOD:
 		if !it.pollable && fd < pollFD {
-			return machErr(1) // EPERM: a file that is always ready
+			return machErr(_EPERM) // a file that is always ready
 		}
-		if it.watched && op == add {
-			return machErr(17) // EEXIST
+		if it.watched && op == linux.EPOLL_CTL_ADD {
+			return machErr(_EEXIST)
 		}
 		it.data = uint64(load32(event+4)) | uint64(load32(event+8))<<32
 		it.watched = true
@@ -201,14 +201,14 @@ func linuxEpollCtl(op, fd, event uintptr) uintptr {
 			// Edge-triggered watching begins with the present state. The
 			// kernel above knows it; a spurious event is what the poller
 			// allows, a lost one is not.
-			ready = 1 | 4 // EPOLLIN, EPOLLOUT
+			ready = linux.EPOLLIN | linux.EPOLLOUT
 		}
 		if ready != 0 {
 			p.report(it, ready)
 		}
-	case del:
+	case linux.EPOLL_CTL_DEL:
 		if !it.watched {
-			return machErr(2) // ENOENT
+			return machErr(_ENOENT)
 		}
 		it.watched = false
 		it.events = 0
@@ -224,7 +224,7 @@ func linuxEpollWait(t *machThread, events uintptr, most int, ms int32) uintptr {
 		return machErr(_EINVAL)
 	}
 	if p.counter != 0 {
-		p.report(&p.event, 1) // the eventfd is watched level-triggered
+		p.report(&p.event, linux.EPOLLIN) // the eventfd is watched level-triggered
 	}
 	if n := p.collect(events, most); n > 0 || ms == 0 {
 		return uintptr(n)
@@ -242,7 +242,7 @@ func linuxEpollWait(t *machThread, events uintptr, most int, ms int32) uintptr {
 // linuxEventWrite and linuxEventRead are write(2) and read(2) of the eventfd.
 func linuxEventWrite(buf uintptr) uintptr {
 	mach.poll.counter += load64(buf)
-	mach.poll.report(&mach.poll.event, 1)
+	mach.poll.report(&mach.poll.event, linux.EPOLLIN)
 	return 8
 }
 
@@ -271,13 +271,13 @@ func netpollNotify(fd uintptr, events uint32) {
 	if pd == nil || pd.fdseq.Load() != tp.tag() {
 		return
 	}
-	pd.setEventErr(events == 8, tp.tag()) // EPOLLERR alone
+	pd.setEventErr(events == linux.EPOLLERR, tp.tag())
 	delta := int32(0)
 	var rg, wg *g
-	if events&(1|0x2000|0x10|8) != 0 {
+	if events&(linux.EPOLLIN|linux.EPOLLRDHUP|linux.EPOLLHUP|linux.EPOLLERR) != 0 {
 		rg = netpollunblock(pd, 'r', true, &delta)
 	}
-	if events&(4|0x10|8) != 0 {
+	if events&(linux.EPOLLOUT|linux.EPOLLHUP|linux.EPOLLERR) != 0 {
 		wg = netpollunblock(pd, 'w', true, &delta)
 	}
 	netpollAdjustWaiters(delta)

@@ -93,7 +93,7 @@ func (r *machReader) start(f *machFile, index, end uintptr) bool {
 	if s == r.slots {
 		return false
 	}
-	if mach.mem.free < mach.mem.total/readFloor {
+	if mach.mem.Free < mach.mem.total/readFloor {
 		mach.cache.reclaimUnused()
 	}
 	frame := mach.mem.frame()
@@ -113,7 +113,7 @@ func (r *machReader) start(f *machFile, index, end uintptr) bool {
 		*mach.mem.resident(f, index+q.n) = q.mark
 		q.frame[q.n] = frame
 		q.n++
-		if q.n == most || mach.mem.free < readPages*machPage || *mach.mem.resident(f, index+q.n) != 0 {
+		if q.n == most || mach.mem.Free < readPages*machPage || *mach.mem.resident(f, index+q.n) != 0 {
 			break
 		}
 		if frame = mach.mem.frame(); frame == 0 {
@@ -273,12 +273,11 @@ func readerInterrupt(n machine.Device) (own bool) {
 	return own
 }
 
-// waitPage makes the current thread wait for a page of an area that is missing, whose
-// entry is p; false: it cannot be read.
-func (m *machMem) waitPage(a *machArea, index uintptr, p *uintptr) bool {
-	f := a.file
+// waitPage makes the current thread wait for page index of a file, which is missing,
+// and whose entry is p; false: it cannot be read. Those behind it, before end, may be
+// read with it.
+func (m *machMem) waitPage(f *machFile, index, end uintptr, p *uintptr) bool {
 	r := f.reader
-	end := a.first + (a.end-a.start)/machPage
 	if *p == 0 && (r.dead || !r.start(f, index, end) && r.busy == 0) {
 		return false
 	}

@@ -2,7 +2,10 @@
 
 package runtime
 
-import "unsafe"
+import (
+	"internal/runtime/yolk/machine/signals"
+	"unsafe"
+)
 
 // Signals, as signal(7) has them: dispositions of the process, masks and
 // pending signals of threads, rt_sigframe on delivery (arch/x86 signal ABI),
@@ -30,21 +33,7 @@ type machFrame struct {
 	info siginfo
 }
 
-func sigBit(sig uint32) uint64 { return 1 << (sig - 1) }
-
-// ignoredByDefault tells the signals whose default action is to do nothing.
-func ignoredByDefault(sig uint32) bool {
-	return sig == _SIGCHLD || sig == _SIGURG || sig == _SIGWINCH || sig == _SIGCONT
-}
-
-// dumpsByDefault tells the signals whose default action is to write a core.
-func dumpsByDefault(sig uint32) bool {
-	switch sig {
-	case _SIGQUIT, _SIGILL, _SIGTRAP, _SIGABRT, _SIGBUS, _SIGFPE, _SIGSEGV, _SIGXCPU, _SIGXFSZ, _SIGSYS:
-		return true
-	}
-	return false
-}
+func sigBit(sig uint32) uint64 { return signals.Bit(sig) }
 
 // sendSignal makes a signal pending for a thread, and interrupts its wait.
 func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
@@ -52,7 +41,7 @@ func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
 		return
 	}
 	h := mach.sig.action[sig].sa_handler
-	if h == sigIgnored || h == sigDefault && ignoredByDefault(sig) {
+	if h == sigIgnored || h == sigDefault && signals.Default(sig) == signals.Ignore {
 		return
 	}
 	t.pending |= sigBit(sig)
@@ -134,7 +123,7 @@ func faultName(sig uint32) string {
 
 // deliverSignal makes the thread enter the handler of its first pending signal.
 func deliverSignal(t *machThread) {
-	sig := firstSignal(t.pending &^ t.mask)
+	sig := signals.First(t.pending &^ t.mask)
 	t.lostPage, t.alone = 0, false // the goroutine may go on in another thread
 	t.pending &^= sigBit(sig)
 	act := &mach.sig.action[sig]
@@ -142,13 +131,13 @@ func deliverSignal(t *machThread) {
 	case sigIgnored:
 		return
 	case sigDefault:
-		if !ignoredByDefault(sig) {
-			if dumpsByDefault(sig) {
-				machCrash(t, sig)
-			}
-			machExit(128 + int(sig))
+		switch signals.Default(sig) {
+		case signals.Ignore:
+			return
+		case signals.Core:
+			machCrash(t, sig)
 		}
-		return
+		machExit(128 + int(sig))
 	}
 	sp := uintptr(t.sp) - 128
 	if onStack := sp >= t.altSP && sp < t.altSP+t.altSize; act.sa_flags&_SA_ONSTACK != 0 && t.altFlags&_SS_DISABLE == 0 && !onStack {
@@ -187,22 +176,6 @@ func deliverSignal(t *machThread) {
 	t.ctx = ctxPlain
 }
 
-func firstSignal(set uint64) uint32 {
-	// Faults first: their address belongs to the instruction at hand. So does a
-	// profile's sample, which a preemption (SIGURG) would move.
-	for _, s := range [...]uint32{_SIGSEGV, _SIGBUS, _SIGFPE, _SIGILL, _SIGTRAP, _SIGPROF} {
-		if set&sigBit(s) != 0 {
-			return s
-		}
-	}
-	n := uint32(1)
-	for set&1 == 0 {
-		set >>= 1
-		n++
-	}
-	return n
-}
-
 func saveContext(t *machThread, c *sigcontext, fpu uintptr) {
 	c.rax, c.rbx, c.rcx, c.rdx, c.rsi, c.rdi = t.ax, t.bx, t.cx, t.dx, t.si, t.di
 	c.rbp, c.rsp, c.rip, c.eflags = t.bp, t.sp, t.ip, t.flags
@@ -224,7 +197,7 @@ func linuxSigreturn(t *machThread) {
 	t.r12, t.r13, t.r14, t.r15 = c.r12, c.r13, c.r14, c.r15
 	const settable = 0xcd5 | 1<<18 // arithmetic flags, TF, DF, AC
 	t.flags = c.eflags&settable | 0x202
-	t.mask = f.uc.uc_sigmask.__val[0]
+	t.mask = f.uc.uc_sigmask.__val[0] &^ signals.Unblockable // the handler may have changed it
 	t.ctx = ctxPlain
 	if fpu := uintptr(load64(uintptr(unsafe.Pointer(&c.fpstate)))); fpu != 0 {
 		memmove(unsafe.Pointer(t.fpu), unsafe.Pointer(fpu), mach.sched.fpuSize)
@@ -242,7 +215,7 @@ func linuxSigaction(sig uint32, act, old, size uintptr) uintptr {
 	}
 	if act != 0 {
 		*a = *(*sigactiont)(unsafe.Pointer(act))
-		a.sa_mask &^= sigBit(_SIGKILL) | sigBit(sigStop)
+		a.sa_mask &^= signals.Unblockable
 	}
 	return 0
 }
@@ -257,18 +230,11 @@ func linuxSigprocmask(t *machThread, how, set, old, size uintptr) uintptr {
 		store64(old, t.mask)
 	}
 	if set != 0 {
-		v := load64(set)
-		switch how {
-		case _SIG_BLOCK:
-			t.mask |= v
-		case _SIG_UNBLOCK:
-			t.mask &^= v
-		case _SIG_SETMASK:
-			t.mask = v
-		default:
+		mask, ok := signals.Change(t.mask, how, load64(set))
+		if !ok {
 			return machErr(_EINVAL)
 		}
-		t.mask &^= sigBit(_SIGKILL) | sigBit(sigStop)
+		t.mask = mask
 	}
 	return 0
 }

@@ -26,16 +26,6 @@ type machSMP struct {
 // cpus returns the CPUs that are online.
 func (s *machSMP) cpus() []*machCPU { return s.cpu[:s.online] }
 
-// idle returns a CPU that has nothing to run, nil if all have.
-func (s *machSMP) idle() *machCPU {
-	for _, c := range s.cpus() {
-		if c.idles() {
-			return c
-		}
-	}
-	return nil
-}
-
 // machSMPInit finds the machine's CPUs.
 func machSMPInit() {
 	s := &mach.smp
@@ -159,14 +149,12 @@ func machAPBoot(c *machCPU) {
 	s.cpu[s.online] = c
 	s.online++
 	s.starting = false
+	mach.sched.cpus.Runs(c.index, false)
 	c.since = machNow()
 	c.profileNext = c.since + mach.timer.profile
 	machLeave()
-	for _, other := range s.cpus() {
-		if other.first != nil { // there is work for yet another
-			s.startNext()
-			break
-		}
+	if _, ok := mach.sched.cpus.Victim(); ok { // there is work for yet another
+		s.startNext()
 	}
 	machResume()
 }

@@ -93,7 +93,7 @@ func machSyscall() {
 	}
 	r := machDispatch(t, uintptr(nr), uintptr(t.di), uintptr(t.si), uintptr(t.dx), uintptr(t.r10), uintptr(t.r8), uintptr(t.r9))
 	t.ax = uint64(r)
-	if t.state == threadRunning && !c.resched && t.pending&^t.mask == 0 && c.first == nil && !mach.cache.stores.due {
+	if t.state == threadRunning && !c.resched && t.pending&^t.mask == 0 && c.queue.Empty() && !mach.cache.stores.due {
 		return // the common case: nothing else to do
 	}
 	machLeave()
@@ -109,7 +109,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		return linuxEpollWait(t, a2, int(a3), int32(a4))
 	case nrSchedYield:
 		c := thisCPU()
-		c.resched = c.first != nil
+		c.resched = !c.queue.Empty()
 		return 0
 	case nrMmap, nrMunmap, nrMprotect, nrMadvise, nrMincore, nrBrk:
 		return machMemoryCall(nr, a1, a2, a3, a4, a5)
@@ -198,7 +198,7 @@ func (h *machHeld) write(fd, buf, n uintptr) uintptr {
 		// Address space: what is touched of it is what is written.
 		size := mach.mem.total
 		p := mach.mem.mmap(0, size, _PROT_READ|_PROT_WRITE, _MAP_ANON|_MAP_PRIVATE)
-		if p > machErr(4096) {
+		if machFailed(p) {
 			return p
 		}
 		h.machRange, h.next = machRange{p, p + size}, p

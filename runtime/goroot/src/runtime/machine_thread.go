@@ -4,6 +4,8 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	"internal/runtime/yolk/machine/clock"
+	"internal/runtime/yolk/machine/runq"
 	"unsafe"
 )
 
@@ -13,6 +15,7 @@ import (
 // page of its own, with the vector state behind it.
 type machThread struct {
 	_                              sys.NotInHeap
+	link                           runq.Link // first: queues name a thread by its address
 	ax, bx, cx, dx, si, di, bp, sp uint64
 	r8, r9, r10, r11               uint64
 	r12, r13, r14, r15             uint64
@@ -34,7 +37,6 @@ type machThread struct {
 	alone    bool     // or, if it was read with others, once more without them
 	// Pages of files that it may store to without a wait.
 	freeStores int
-	next       *machThread // run queue
 	all        *machThread // every thread
 
 	// Signals.
@@ -68,22 +70,26 @@ const (
 	timeSlice = 4e6
 )
 
+// address is t's name in queues, threadAt the way back; 0 is nil.
+func (t *machThread) address() uintptr     { return uintptr(unsafe.Pointer(t)) }
+func threadAt(address uintptr) *machThread { return (*machThread)(unsafe.Pointer(address)) }
+
 // idle tells whether t is a CPU's idle thread.
 func (t *machThread) idle() bool { return t.id == 0 }
 
 // machSched is the scheduler's state that no CPU owns.
 type machSched struct {
 	threads *machThread // all
-	dead    *machThread // to be used again
+	dead    runq.Queue  // to be used again
+	cpus    runq.CPUs
 	lastID  int32
 	fpuSize uintptr
 }
 
 func newThread() *machThread {
 	s := &mach.sched
-	t := s.dead
+	t := threadAt(s.dead.Pop())
 	if t != nil {
-		s.dead = t.next
 		id, fpu, all := t.id, t.fpu, t.all
 		memclrNoHeapPointers(unsafe.Pointer(t), unsafe.Sizeof(machThread{}))
 		t.id, t.fpu, t.all = id, fpu, all
@@ -123,62 +129,38 @@ func (s *machSched) ready(t *machThread, front bool) {
 	s.place(t, front)
 }
 
-// place queues a thread where it will run soonest: on the CPU that ran it last
-// if that idles, else on another that does, else here.
+// place queues a thread where it will run soonest.
 func (s *machSched) place(t *machThread, front bool) {
 	here := thisCPU()
-	c := here
-	switch {
-	case here.idles():
-	case t.cpu != nil && t.cpu.idles():
-		c = t.cpu
-	default:
-		if other := mach.smp.idle(); other != nil {
-			c = other
-		} else {
-			mach.smp.startNext()
-		}
+	last := here
+	if t.cpu != nil {
+		last = t.cpu
 	}
+	i, busy := s.cpus.Choose(here.index, last.index)
+	if busy {
+		mach.smp.startNext()
+	}
+	c := mach.smp.cpu[i]
 	c.enqueue(t, front)
 	if c != here {
 		c.kick()
 	}
 }
 
-// idles tells whether the CPU has nothing to run.
-func (c *machCPU) idles() bool { return c.cur == c.idle && c.first == nil }
-
 func (c *machCPU) enqueue(t *machThread, front bool) {
 	t.cpu = c
-	t.next = nil
-	switch {
-	case c.first == nil:
-		c.first, c.last = t, t
-	case front:
-		t.next = c.first
-		c.first = t
-	default:
-		c.last.next = t
-		c.last = t
-	}
+	mach.sched.cpus.Push(c.index, &c.queue, t.address(), front)
 }
 
 // dequeue takes the first thread of the CPU's queue, nil if there is none.
 func (c *machCPU) dequeue() *machThread {
-	t := c.first
-	if t != nil {
-		c.first = t.next
-		t.next = nil
-	}
-	return t
+	return threadAt(mach.sched.cpus.Pop(c.index, &c.queue))
 }
 
-// steal takes a thread from another CPU's queue.
+// steal takes a thread from another CPU's queue, nil if all are empty.
 func (s *machSched) steal() *machThread {
-	for _, c := range mach.smp.cpus() {
-		if t := c.dequeue(); t != nil {
-			return t
-		}
+	if i, ok := s.cpus.Victim(); ok {
+		return mach.smp.cpu[i].dequeue()
 	}
 	return nil
 }
@@ -201,7 +183,7 @@ func (s *machSched) block(state uint32, deadline int64) {
 func (s *machSched) pick(c *machCPU) {
 	cur := c.cur
 	if cur.state == threadRunning && cur != c.idle {
-		if !c.resched || c.first == nil {
+		if !c.resched || c.queue.Empty() {
 			s.arm(c)
 			return
 		}
@@ -210,12 +192,12 @@ func (s *machSched) pick(c *machCPU) {
 	c.resched = false
 	next := s.next(c)
 	if cur.state == threadDead {
-		cur.next = s.dead
-		s.dead = cur
+		s.dead.Push(cur.address(), true)
 	}
 	c.account(next)
 	next.cpu = c
 	c.cur = next
+	s.cpus.Runs(c.index, next != c.idle)
 	if next.fsbase != c.fsbase && next != c.idle {
 		c.fsbase = next.fsbase
 		wrmsr(msrFSBase, uint64(next.fsbase))
@@ -270,7 +252,7 @@ func (s *machSched) next(c *machCPU) *machThread {
 
 // arm sets the CPU's timer for the next deadline or the end of the time slice.
 func (s *machSched) arm(c *machCPU) {
-	if c.first != nil && c.slice == 0 {
+	if !c.queue.Empty() && c.slice == 0 {
 		c.slice = machNow() + timeSlice
 	}
 	profiles := mach.timer.profile != 0 && c.cur != c.idle
@@ -305,7 +287,7 @@ func (s *machSched) expire(c *machCPU, now int64) {
 		}
 		switch t.state {
 		case threadFutex:
-			t.ax = uint64(machErr(110))
+			t.ax = uint64(machErr(_ETIMEDOUT))
 		case threadPage: // a store: it has no result
 		default: // sleep ends, epoll_wait has no events
 			t.ax = 0
@@ -332,8 +314,8 @@ func (s *machSched) tick(c *machCPU) {
 // linuxFutex is futex(2): FUTEX_WAIT and FUTEX_WAKE, as the runtime uses them.
 func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 	s := &mach.sched
-	switch op & 127 {
-	case 0: // FUTEX_WAIT
+	switch op&127 | _FUTEX_PRIVATE_FLAG {
+	case _FUTEX_WAIT_PRIVATE:
 		if load32(addr) != uint32(val) {
 			return machErr(_EAGAIN)
 		}
@@ -344,7 +326,7 @@ func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 		t.wait = addr
 		s.block(threadFutex, deadline)
 		return 0
-	case 1: // FUTEX_WAKE
+	case _FUTEX_WAKE_PRIVATE:
 		woken := uintptr(0)
 		for w := s.threads; w != nil && woken < val; w = w.all {
 			if w.state == threadFutex && w.wait == addr {
@@ -358,13 +340,9 @@ func linuxFutex(t *machThread, addr, op, val, timeout uintptr) uintptr {
 	return machErr(_ENOSYS)
 }
 
-// timespecNanos reads a struct timespec, capped at 290 years.
+// timespecNanos reads a struct timespec.
 func timespecNanos(p uintptr) int64 {
-	sec, nsec := int64(load64(p)), int64(load64(p+8))
-	if sec > 9e9 {
-		return 9e18
-	}
-	return max(sec*1e9+nsec, 1)
+	return clock.Nanos(int64(load64(p)), int64(load64(p+8)))
 }
 
 func linuxNanosleep(ts uintptr) uintptr {
@@ -384,8 +362,7 @@ const timerSlack = 50e3
 
 // linuxClone makes a thread (never a process).
 func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
-	const thread, setTLS = 0x10000, 0x80000
-	if flags&thread == 0 {
+	if flags&_CLONE_THREAD == 0 {
 		machLogOnce(&mach.hooks.loggedFork, "yolk: the program tried to start a process; there are none here (ENOSYS)\n")
 		return machErr(_ENOSYS)
 	}
@@ -396,7 +373,7 @@ func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
 	n.ip, n.flags, n.mask = t.ip, t.flags, t.mask
 	n.sp = uint64(stack)
 	n.fsbase = t.fsbase
-	if flags&setTLS != 0 {
+	if flags&_CLONE_SETTLS != 0 {
 		n.fsbase = tls
 	}
 	n.ctx = ctxSyscall

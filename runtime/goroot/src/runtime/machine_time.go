@@ -2,45 +2,45 @@
 
 package runtime
 
-import "math/bits"
+import (
+	"internal/runtime/yolk/machine/clock"
+	"unsafe"
+)
 
 // The clock is the time stamp counter. Its rate comes from CPUID or kvmclock
 // where the hypervisor tells it, else from the PIT: a first estimate over half
 // a millisecond, then a better one when a few tens of milliseconds have passed
-// anyway. Timers are the local APIC's one-shot timer.
+// anyway. Timers are the local APIC's one-shot timer. The arithmetic is package
+// clock's.
 
-// machClockParams turn a TSC value into nanoseconds since boot:
-// (tsc-p.tsc)*p.mult>>32 + p.ns. machClockGettime reads them; seq is odd
-// while they change.
+// machClockParams are what time is read with. machClockGettime does so without a lock;
+// seq is odd while they change.
 type machClockParams struct {
 	seq  uint64
-	tsc  uint64
-	mult uint64 // ns per tick, 32.32 fixed point
-	ns   uint64
+	rate clock.Rate
 	wall uint64 // Unix time at boot, ns
 
 	nextCheck int64 // when the wall clock is compared again
 	noRTC     bool
 }
 
+// Offsets for machClockGettime.
+const (
+	rateTSC  = unsafe.Offsetof(clock.Rate{}.TSC)
+	rateMult = unsafe.Offsetof(clock.Rate{}.Mult)
+	rateNS   = unsafe.Offsetof(clock.Rate{}.NS)
+)
+
 // machClock starts with a rate of 1 GHz and a seq that keeps it out of BSS.
-var machClock = machClockParams{seq: 2, mult: 1 << 32}
+var machClock = machClockParams{seq: 2, rate: clock.Rate{Mult: 1 << 32}}
 
 // machNow returns nanoseconds since boot.
-func machNow() int64 {
-	c := &machClock
-	hi, lo := bits.Mul64(rdtsc()-c.tsc, c.mult)
-	return int64(hi<<32 | lo>>32 + c.ns)
-}
+func machNow() int64 { return int64(machClock.rate.At(rdtsc())) }
 
 // setRate changes the clock's rate from now on, without a step.
 func (c *machClockParams) setRate(mult uint64) {
-	now := rdtsc()
-	hi, lo := bits.Mul64(now-c.tsc, c.mult)
 	c.seq++
-	c.ns += hi<<32 | lo>>32
-	c.tsc = now
-	c.mult = mult
+	c.rate.Change(rdtsc(), mult)
 	c.seq++
 }
 
@@ -53,11 +53,10 @@ func (c *machClockParams) setWall(ns uint64) {
 
 // machTimer is what the CPUs' one-shot timers have in common.
 type machTimer struct {
-	mult     uint64    // APIC timer ticks per ns, 32.32
-	tscMult  uint64    // TSC ticks per ns, 32.32
-	deadline bool      // the timer compares with the TSC
-	profile  int64     // ITIMER_PROF interval (ns), 0: off
-	pit      pitSample // start of the calibration, until it is refined
+	rates    clock.Rates
+	deadline bool         // the timer compares with the TSC
+	profile  int64        // ITIMER_PROF interval (ns), 0: off
+	pit      clock.Sample // start of the calibration, until it is refined
 	refines  int
 }
 
@@ -76,20 +75,10 @@ func (c *machCPU) setTimer(when int64) {
 	}
 	c.armed = when
 	if t.deadline {
-		hi, lo := bits.Mul64(uint64(max(d, 0)), t.tscMult)
-		wrmsr(msrDeadline, rdtsc()+hi<<32|lo>>32)
+		wrmsr(msrDeadline, rdtsc()+clock.Scale(uint64(max(d, 0)), t.rates.TSC))
 		return
 	}
-	ticks := uint32(1)
-	if d > 0 {
-		hi, lo := bits.Mul64(uint64(d), t.mult)
-		if n := hi<<32 | lo>>32; n > 1<<32-1 {
-			ticks = 1<<32 - 1
-		} else if n > 0 {
-			ticks = uint32(n)
-		}
-	}
-	apicWrite(apicTimerInit, ticks)
+	apicWrite(apicTimerInit, clock.Ticks(d, t.rates.APIC))
 }
 
 // startProfile sets the profiling interval, 0 for none. Each CPU arms its timer
@@ -127,20 +116,19 @@ func (c *machCPU) profileTick(now int64) {
 const (
 	pitData    = 0x40
 	pitCommand = 0x43
-	pitHz      = 1193182
 )
 
-// pitSample is a reading of PIT, TSC and APIC timer at one moment.
-type pitSample struct {
-	pit  uint16 // counts down
-	tsc  uint64
-	apic uint32 // counts down
+// startPIT makes the PIT count down from 65535.
+func startPIT() {
+	outb(pitCommand, 0x30) // channel 0, mode 0: counts down once, no ticks after
+	outb(pitData, 0xff)
+	outb(pitData, 0xff)
 }
 
 // samplePIT reads the PIT between two reads of the TSC and takes the tightest
 // of n tries, so that a pause of the virtual CPU does not count.
-func samplePIT(n int) pitSample {
-	best := pitSample{}
+func samplePIT(n int) clock.Sample {
+	best := clock.Sample{}
 	width := ^uint64(0)
 	for i := 0; i < n; i++ {
 		a := rdtsc()
@@ -151,7 +139,7 @@ func samplePIT(n int) pitSample {
 		hi := inb(pitData)
 		if b-a < width {
 			width = b - a
-			best = pitSample{uint16(lo) | uint16(hi)<<8, a + (b-a)/2, apic}
+			best = clock.Sample{PIT: uint16(lo) | uint16(hi)<<8, TSC: a + (b-a)/2, APIC: apic}
 		}
 	}
 	return best
@@ -159,34 +147,26 @@ func samplePIT(n int) pitSample {
 
 // machClockInit starts the clock and the timer.
 func machClockInit() {
-	machClock.tsc = rdtsc()
+	machClock.rate.TSC = rdtsc()
 	apicWrite(apicTimerInit, ^uint32(0))
 	hz := tscFromCPUID()
-	outb(pitCommand, 0x30) // channel 0, mode 0: counts down once, no ticks after
-	outb(pitData, 0xff)
-	outb(pitData, 0xff)
+	startPIT()
 	start := samplePIT(4)
 	end := start
-	const want = pitHz / 2000
-	for spins := 0; start.pit-end.pit < want; spins++ {
+	const want = clock.PITHz / 2000
+	for spins := 0; start.PIT-end.PIT < want; spins++ {
 		if end = samplePIT(1); spins == 1<<20 {
-			machFatal("the PIT does not count, and CPUID does not tell the TSC rate", uintptr(end.pit))
+			machFatal("the PIT does not count, and CPUID does not tell the TSC rate", uintptr(end.PIT))
 		}
 	}
 	end = samplePIT(4)
-	ns := uint64(start.pit-end.pit) * 1e9 / pitHz
-	ticks := end.tsc - start.tsc
-	if hz != 0 {
-		machClock.mult = 1e9 << 32 / hz
-		hi, lo := bits.Mul64(ticks, machClock.mult)
-		ns = hi<<32 | lo>>32
-	} else {
-		machClock.mult = ns << 32 / ticks
-		mach.timer.pit = start
+	t := &mach.timer
+	t.rates = clock.Calibrate(&start, &end, hz)
+	machClock.rate.Mult = t.rates.Clock
+	if hz == 0 {
+		t.pit = start
 	}
-	mach.timer.tscMult = ticks << 32 / ns
-	mach.timer.mult = uint64(start.apic-end.apic) << 32 / ns
-	if mach.timer.mult == 0 && !mach.timer.deadline {
+	if t.rates.APIC == 0 && !t.deadline {
 		machFatal("the local APIC timer does not count", 0)
 	}
 	apicWrite(apicTimerInit, 0)
@@ -196,31 +176,27 @@ func machClockInit() {
 // enough for 1 part in 10,000, and before it wraps (55 ms).
 func machClockRefine() {
 	t := &mach.timer
-	if t.pit.tsc == 0 {
+	if t.pit.TSC == 0 {
 		return
 	}
 	const tooLate, enough = 50e6, 15e6
-	hi, lo := bits.Mul64(rdtsc()-t.pit.tsc, machClock.mult)
-	since := hi<<32 | lo>>32
+	since := clock.Scale(rdtsc()-t.pit.TSC, machClock.rate.Mult)
 	if since < enough {
 		return
 	}
 	start := t.pit
-	t.pit.tsc = 0
+	t.pit.TSC = 0
 	if since > tooLate {
 		// The first chance came late; take a fresh start for the next one.
-		outb(pitCommand, 0x30)
-		outb(pitData, 0xff)
-		outb(pitData, 0xff)
+		startPIT()
 		t.pit = samplePIT(4)
 		if t.refines++; t.refines > 8 {
-			t.pit.tsc = 0
+			t.pit.TSC = 0
 		}
 		return
 	}
 	end := samplePIT(4)
-	ns := uint64(start.pit-end.pit) * 1e9 / pitHz
-	machClock.setRate(ns << 32 / (end.tsc - start.tsc))
+	machClock.setRate(clock.Calibrate(&start, &end, 0).Clock)
 }
 
 // tscFromCPUID returns the TSC's rate in Hz where the CPU or the hypervisor

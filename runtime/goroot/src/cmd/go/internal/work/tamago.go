@@ -25,7 +25,7 @@ func tamagoOmitDebug(p *load.Package) bool {
 	if cfg.Goos != "tamago" {
 		return false
 	}
-	return strings.HasPrefix(p.ImportPath, "runtime/yolk") || strings.HasPrefix(p.ImportPath, "gvisor/") ||
+	return strings.HasPrefix(p.ImportPath, "runtime/yolk") || strings.HasPrefix(p.ImportPath, "internal/runtime/yolk/") || strings.HasPrefix(p.ImportPath, "gvisor/") ||
 		strings.HasPrefix(p.ImportPath, "vendor/") && !strings.HasPrefix(p.ImportPath, "vendor/golang.org/x/net") &&
 			!strings.HasPrefix(p.ImportPath, "vendor/golang.org/x/crypto")
 }

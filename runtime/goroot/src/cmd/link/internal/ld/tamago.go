@@ -155,8 +155,11 @@ func tamagoHide(ctxt *Link) {
 // they are compiled without it (tamagoOmitDebug in cmd/go/internal/work).
 // Tracebacks use pclntab.
 func bare(pkg string) bool {
-	return strings.HasPrefix(pkg, "runtime/yolk") || strings.HasPrefix(pkg, "gvisor/")
+	return strings.HasPrefix(pkg, "runtime/yolk") || strings.HasPrefix(pkg, machineHalf) || strings.HasPrefix(pkg, "gvisor/")
 }
+
+// machineHalf are the packages that package runtime imports.
+const machineHalf = "internal/runtime/yolk/"
 
 // tamagoLines returns the functions of a unit that DWARF describes.
 func tamagoLines(unit *sym.CompilationUnit) []sym.LoaderSym {

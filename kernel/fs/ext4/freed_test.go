@@ -9,10 +9,9 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// Files that are open without a name are freed when the file system ends, whoever
-// still has them: nothing changes them afterwards, and nothing of the file that has
-// their inode then.
-func TestGone(t *testing.T) {
+// Files that are open without a name are freed when the file system ends, even if
+// references remain: nothing changes them afterwards, nor the file that gets the inode next.
+func TestFreedInodes(t *testing.T) {
 	for _, args := range [][]string{nil, {"-t", "ext3"}} {
 		path := mkfs(t, "16M", args...)
 		debugfs(t, path, "write "+image(t, pattern(1, 20000))+" file")
@@ -32,18 +31,18 @@ func TestGone(t *testing.T) {
 		if other.ino != i.ino {
 			t.Fatalf("inode %d, want %d again", other.ino, i.ino)
 		}
-		for name, errno := range map[string]syscall.Errno{
+		for name, e := range map[string]syscall.Errno{
 			"WriteData": i.WriteData([][]byte{make([]byte, 8192)}, 0, 8192), "grow": i.WriteData(nil, 0, 1<<20),
 			"Reserve": i.Reserve(0, 4096), "Truncate": i.Truncate(0), "Truncate up": i.Truncate(1 << 20),
 			"Allocate": i.Allocate(0, 9000, false), "Punch": i.Punch(0, 9000), "Zero": i.Zero(0, 9000),
 			"SetAttr": i.SetAttr(SetMode, Attr{}), "times": i.SetAttr(SetMtime, Attr{}),
 			"SetXattr": i.SetXattr("user.a", []byte("b"), 0), "RemoveXattr": i.RemoveXattr("user.a"), "Link": r.Link("link", i),
 		} {
-			if errno != syscall.ESTALE {
-				t.Errorf("%v: %s: %v, want ESTALE", args, name, errno)
+			if e != syscall.ESTALE {
+				t.Errorf("%v: %s: %v, want ESTALE", args, name, e)
 			}
 		}
-		if n := f.space.promised.Load(); n != 0 {
+		if n := f.space.reserved.Load(); n != 0 {
 			t.Errorf("%d blocks are promised to nobody", n)
 		}
 		other.Put()
@@ -51,13 +50,13 @@ func TestGone(t *testing.T) {
 		unmount(t, f)
 		fsck(t, save(t, disk))
 		f = mount(t, disk, Options{})
-		got, errno := readAll(walk(t, f, "other"))
-		ok(t, errno)
+		got, e := readAll(walk(t, f, "other"))
+		ok(t, e)
 		same(t, "other", got, pattern(2, 50000))
 	}
 }
 
-// Blocks that a write is on its way to are freed behind it.
+// Blocks are freed only after a write to them has ended.
 func TestFreeWaitsForWrites(t *testing.T) {
 	d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
 	f := mount(t, d, Options{})
@@ -90,17 +89,17 @@ func TestFreeWaitsForWrites(t *testing.T) {
 	unmount(t, f)
 }
 
-// A file without a name gets one at the moment at which it is closed: it lives.
+// A file without a name gets one just as its last reference is dropped: it is not freed.
 func TestLinkBesideLastPut(t *testing.T) {
 	disk := load(t, mkfs(t, "16M"))
 	f := mount(t, disk, Options{})
 	r := root(t, f)
-	i, errno := r.CreateUnnamed(typeReg|0o644, 0, 0)
-	ok(t, errno)
+	i, e := r.CreateUnnamed(typeReg|0o644, 0, 0)
+	ok(t, e)
 	ok(t, writeAt(i, pattern(1, 5000), 0))
-	// Link waits for its handle, with i.mu held: a commit waits for the one of o.
-	o, errno := f.begin(1, 0)
-	ok(t, errno)
+	// Link waits for its handle with i.mu locked: a commit waits for the handle of o.
+	o, e := f.begin(1, 0)
+	ok(t, e)
 	var wg sync.WaitGroup
 	wg.Go(func() { f.j.CommitAll() })
 	time.Sleep(20 * time.Millisecond)
@@ -113,13 +112,13 @@ func TestLinkBesideLastPut(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	ok(t, o.end(0))
 	wg.Wait()
-	if errno := r.Link("again", i); errno != syscall.ESTALE {
-		t.Errorf("Link of a file that nobody has: %v, want ESTALE", errno)
+	if e := r.Link("again", i); e != syscall.ESTALE {
+		t.Errorf("Link of a file that nobody has: %v, want ESTALE", e)
 	}
-	c, errno := r.Lookup("file")
-	ok(t, errno)
-	got, errno := readAll(c)
-	ok(t, errno)
+	c, e := r.Lookup("file")
+	ok(t, e)
+	got, e := readAll(c)
+	ok(t, e)
 	same(t, "file", got, pattern(1, 5000))
 	c.Put()
 	r.Put()
