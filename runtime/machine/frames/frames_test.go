@@ -20,13 +20,19 @@ var ram = []Range{
 
 const end = 267 << 20 // of physical memory
 
-// physical makes the test's physical memory, outside of Go's heap.
+// physical makes the test's physical memory, outside of Go's heap. What is no RAM cannot
+// be touched.
 func physical(t testing.TB) uintptr {
-	m, err := syscall.Mmap(-1, 0, end, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
+	m, err := syscall.Mmap(-1, 0, end, syscall.PROT_NONE, syscall.MAP_ANON|syscall.MAP_PRIVATE|syscall.MAP_NORESERVE)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { syscall.Munmap(m) })
+	for _, r := range ram {
+		if err := syscall.Mprotect(m[r.Start:r.End], syscall.PROT_READ|syscall.PROT_WRITE); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return uintptr(unsafe.Pointer(unsafe.SliceData(m)))
 }
 
@@ -61,6 +67,12 @@ func newMachine(t testing.TB, base uintptr) *machine {
 		}
 	}
 	slices.Sort(m.all)
+	for _, p := range m.all { // memory is not zeroed
+		m.fill(p)
+	}
+	for i := uintptr(0); i < Page; i += 8 {
+		*m.word(1<<20 + i) = ^uint64(0)
+	}
 	all := m.f.Free
 	if all != uintptr(len(m.all))*Page {
 		t.Fatalf("%d bytes are free; want %d", all, len(m.all)*Page)
@@ -75,8 +87,20 @@ func newMachine(t testing.TB, base uintptr) *machine {
 	return m
 }
 
-// word is the beginning of a frame, where the holder's mark is.
+// word is a word of physical memory.
 func (m *machine) word(p uintptr) *uint64 { return (*uint64)(unsafe.Add(nil, m.base+p)) }
+
+// fill writes to a frame what looks like a bitmap that is full, and a mark.
+func (m *machine) fill(p uintptr) {
+	*m.word(p) = ^uint64(0)
+	*m.word(p + 8) = m.mark<<32 | uint64(p/Page)
+	*m.word(p + Page - 8) = ^uint64(0)
+}
+
+// filled tells whether nobody has written to it since.
+func (m *machine) filled(p uintptr) bool {
+	return *m.word(p) == ^uint64(0) && *m.word(p + 8)&(1<<32-1) == uint64(p/Page) && *m.word(p + Page - 8) == ^uint64(0)
+}
 
 // take notes that r was taken, and fills it.
 func (m *machine) take(r Range, list *[]Range) {
@@ -90,8 +114,7 @@ func (m *machine) take(r Range, list *[]Range) {
 			m.t.Fatalf("got %#x, of which %#x is in state %d", r, p, s)
 		}
 		m.state[p/Page] = used
-		*m.word(p) = m.mark<<32 | uint64(p/Page)
-		*m.word(p + Page - 8) = ^uint64(0)
+		m.fill(p)
 	}
 	*list = append(*list, r)
 }
@@ -103,7 +126,7 @@ func (m *machine) untake(list *[]Range, i int) Range {
 	(*list)[i] = (*list)[len(*list)-1]
 	*list = (*list)[:len(*list)-1]
 	for p := r.Start; p < r.End; p += Page {
-		if *m.word(p)&(1<<32-1) != uint64(p/Page) || *m.word(p + Page - 8) != ^uint64(0) {
+		if !m.filled(p) {
 			m.t.Fatalf("the allocator wrote to %#x, which was taken", p)
 		}
 	}
@@ -354,6 +377,79 @@ func TestDirtyBeforeCleanOnes(t *testing.T) {
 	}
 	if p := m.f.Take(); p <= c {
 		t.Errorf("Take = %#x; want one that was never used", p)
+	}
+}
+
+// All blocks of 2 MiB that RAM has are found, and, when they were freed, those of which
+// no frame was lost to a bitmap.
+func TestTakeLarge(t *testing.T) {
+	m := newMachine(t, physical(t))
+	want := []uintptr{264 << 20, 262 << 20, 128 << 20} // from the end
+	m.wantLarge(want)
+	m.drain()
+	for len(m.held) > 0 {
+		r := m.untake(&m.held, 0)
+		for p := r.Start; p < r.End; p += Page {
+			m.put(p, false)
+			m.f.Put(p)
+		}
+	}
+	slices.Reverse(want) // from the lowest bitmap
+	want = slices.DeleteFunc(want, func(block uintptr) bool {
+		for p := block; p < block+Large; p += Page {
+			if m.state[p/Page] != freed {
+				return true
+			}
+		}
+		return false
+	})
+	if len(want) == 0 {
+		t.Fatal("no block is left")
+	}
+	m.wantLarge(want)
+}
+
+// wantLarge takes all blocks of 2 MiB that there are.
+func (m *machine) wantLarge(want []uintptr) {
+	m.t.Helper()
+	var got []uintptr
+	for p := m.f.TakeLarge(); p != 0; p = m.f.TakeLarge() {
+		m.take(Range{p, p + Large}, &m.held)
+		got = append(got, p)
+	}
+	if !slices.Equal(got, want) {
+		m.t.Fatalf("TakeLarge finds %#x; want %#x", got, want)
+	}
+	m.check()
+}
+
+// A machine with one region gives away all of it, to the byte.
+func TestOneRegion(t *testing.T) {
+	base := physical(t)
+	region := Range{127 << 20, 127<<20 + 8*Page}
+	fresh := func() *Frames {
+		f := new(Frames)
+		f.AddRegion(region)
+		if !f.Init(base) || f.Free != 7*Page {
+			t.Fatalf("%d bytes are free; want 7 pages", f.Free)
+		}
+		return f
+	}
+	if p := fresh().TakeLow(7*Page - 5); p != region.Start+Page {
+		t.Errorf("TakeLow of all = %#x", p)
+	}
+	f := fresh()
+	if p := f.TakeLow(Page); p != region.Start+Page || f.Free != 6*Page {
+		t.Errorf("TakeLow(1 page) = %#x, and %d bytes are free", p, f.Free)
+	}
+	if p := fresh().Contiguous(7 * Page); p != region.Start+Page {
+		t.Errorf("Contiguous of all = %#x", p)
+	}
+	if p := fresh().Contiguous(8 * Page); p != 0 {
+		t.Errorf("Contiguous of more than all = %#x", p)
+	}
+	if r := fresh().TakeSome(1<<30, false); r != (Range{region.Start + Page, region.End}) {
+		t.Errorf("TakeSome of all = %#x", r)
 	}
 }
 
