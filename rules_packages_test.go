@@ -356,6 +356,7 @@ func TestLinknamePairs(t *testing.T) {
 		{"runtime/yolk/wiring/zoneinfo", "runtime/wiring/zoneinfo/*.go", "time", port + "time/tamago.go", "time."},
 		{"runtime/yolk/wiring", "runtime/wiring/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring."},
 		{"runtime/yolk/wiring/devices", "runtime/wiring/devices/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring/devices."},
+		{"runtime/yolk/wiring/cards", "runtime/wiring/cards/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring/cards."},
 	}
 	checked := 0
 	for _, p := range pairs {

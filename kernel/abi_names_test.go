@@ -157,7 +157,7 @@ var nameScripts = []script{
 		s.value("seek", syscall.SYS_LSEEK, fd, 0, 0)
 		s.value("file", syscall.SYS_GETDENTS64, s.open(s.p("file00"), 0), make([]byte, 1000), 1000)
 		s.value("write", syscall.SYS_WRITE, fd, []byte("x"), 1)
-		// Remove while reading: nothing is missed.
+		// Removing names while reading: no name is missed.
 		removed := 0
 		buf := make([]byte, 200)
 		for {

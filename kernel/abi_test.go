@@ -11,15 +11,15 @@ import (
 	"unsafe"
 )
 
-// Each case is a script of system calls that notes what it sees. It runs on the
-// host's Linux and on a Kernel, and both must note the same.
+// Each case is a script of system calls that logs their results. It runs on the host's Linux
+// and on a Kernel, and both logs must be the same.
 
 func (s *system) note(format string, args ...any) {
 	s.log = append(s.log, fmt.Sprintf(format, args...))
 }
 
-// try makes a call and notes its error; its result too if that is not an
-// address or a descriptor.
+// try makes a call and logs its error, and its result unless that is an address or a
+// descriptor.
 func (s *system) try(what string, nr uintptr, args ...any) int {
 	r, e := s.call(nr, args...)
 	if e != 0 {
@@ -30,7 +30,7 @@ func (s *system) try(what string, nr uintptr, args ...any) int {
 	return r
 }
 
-// value is try that notes the result.
+// value is try, but always logs the result.
 func (s *system) value(what string, nr uintptr, args ...any) int {
 	r, e := s.call(nr, args...)
 	if e != 0 {

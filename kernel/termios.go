@@ -11,9 +11,9 @@ type termios struct {
 	ispeed, ospeed             uint32
 }
 
-const termiosSize = 36 // without the speeds
+const termiosSize = 36 // size of struct termios, which has no speeds
 
-// Flags and indices of termios(3) that the console heeds.
+// These are the flags and indices of termios(3) that the console implements.
 const (
 	icrnl = 0x100
 	inlcr = 0x40
@@ -37,10 +37,10 @@ const (
 	vwerse = 14
 )
 
-// defaultTermios is what a fresh Linux terminal has.
+// defaultTermios is the initial state of a Linux terminal.
 func defaultTermios() termios {
 	return termios{
-		iflag: icrnl | 0x400, // IXON, shown and not acted upon
+		iflag: icrnl | 0x400, // IXON, shown but without effect
 		oflag: opost | onlcr,
 		cflag: 0xbf, // 38400 baud, 8 bits, CREAD
 		lflag: isig | icanon | echo | echoe | echok | 0x200 | 0x800 | iexten,
@@ -83,7 +83,7 @@ func (c *console) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
 	case tcsbrk, tcsbrkp, tcxonc, tiocsctty, tiocspgrp, tiocnotty:
 		return 0, 0
 	case tcflsh:
-		if a.N[2] != 1 { // not only the output
+		if a.N[2] != 1 { // not only the output queue
 			c.flush()
 		}
 		return 0, 0
@@ -125,7 +125,7 @@ func (c *console) setTermios(n int, flush bool, a *Args) syscall.Errno {
 	wasCanonical := c.tio.lflag&icanon != 0
 	copy(structBytes(&c.tio), p)
 	if wasCanonical && c.tio.lflag&icanon == 0 && len(c.line) > 0 {
-		c.deliver(c.line, true) // what was typed becomes readable
+		c.deliver(c.line, true) // the unfinished line becomes readable
 		c.line = nil
 	}
 	c.mu.Unlock()

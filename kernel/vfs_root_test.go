@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// readOnlyTmpfs refuses what the kernel asks file systems about.
+// readOnlyTmpfs reports that it is read-only and refuses changes.
 type readOnlyTmpfs struct{ *tmpfs }
 
 func (readOnlyTmpfs) ReadOnly() bool { return true }
@@ -66,7 +66,7 @@ func TestMountRoot(t *testing.T) {
 	s.write(fd, "memory")
 }
 
-// A read-only root must have the places that the kernel needs.
+// A read-only root must have the directories that the kernel needs.
 func TestMountRootReadOnly(t *testing.T) {
 	s := newSystem(t)
 	fs := rootDisk(s)

@@ -1,6 +1,6 @@
 package netstack
 
-// Constants of the Linux/amd64 ABI that package syscall lacks; from
+// These are constants of the Linux/amd64 ABI that package syscall lacks, from
 // asm-generic/socket.h, linux/in.h, linux/in6.h, linux/tcp.h, linux/udp.h,
 // linux/errqueue.h and linux/sockios.h.
 const (

@@ -20,5 +20,7 @@ func CommandLine() string { return "" }
 // Devices returns the virtio devices; none on other systems.
 func Devices() []Device { return nil }
 
+func listNICs() []any { return nil }
+
 // PowerOff ends the machine; on other systems it returns ErrNotMachine.
 func PowerOff() error { return ErrNotMachine }

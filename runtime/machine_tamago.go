@@ -20,6 +20,11 @@ func words() string
 //go:linkname devices runtime/yolk/wiring/devices.List
 func devices() (types []uint32, locations []string)
 
+// listNICs returns the network cards: each is a machineNIC.
+//
+//go:linkname listNICs runtime/yolk/wiring/cards.List
+func listNICs() []any
+
 // Running reports whether the program runs on a yolk machine.
 func Running() bool { return true }
 

@@ -1,5 +1,5 @@
-// Package bounce has buffers for data that a device cannot read or write where a
-// program has it, such as on a goroutine's stack, which may move.
+// Package bounce has buffers for data that a device cannot access where a program has it,
+// such as on a goroutine's stack, which may move.
 package bounce
 
 import (
@@ -9,11 +9,11 @@ import (
 // Size is the length of a buffer, in bytes.
 const Size = 64 << 10
 
-// A Pool makes buffers and keeps them: as many as were in use at once. Any number
-// of goroutines may use it.
+// A Pool makes buffers and keeps as many as were in use at once. Any number of goroutines
+// may use it.
 type Pool struct {
-	// NoDMA reports whether a device cannot be given b, which is not empty; nil means
-	// that it can be given any. It stays as it is.
+	// NoDMA reports whether a device cannot access b, which is not empty; if nil, a device
+	// can access everything. It must not change.
 	NoDMA func(b []byte) bool
 
 	mu   sync.Mutex
@@ -25,7 +25,7 @@ func (l *Pool) Needed(p []byte) bool {
 	return l.NoDMA != nil && l.NoDMA(p)
 }
 
-// Get returns a buffer of Size, with anything in it.
+// Get returns a buffer of Size, with arbitrary content.
 func (l *Pool) Get() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -37,7 +37,7 @@ func (l *Pool) Get() []byte {
 	return make([]byte, Size)
 }
 
-// Put takes a buffer back.
+// Put returns a buffer to the pool.
 func (l *Pool) Put(b []byte) {
 	l.mu.Lock()
 	l.free = append(l.free, b)

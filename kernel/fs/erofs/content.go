@@ -15,12 +15,12 @@ import (
 // hole is the Offset of a DataRange of zeroes.
 const hole = -1
 
-// content is where a file's bytes lie on the device: the page cache's Backing.
+// content says where a file's bytes lie on the device: the page cache's Backing.
 type content struct {
 	fs     *FS
-	node   *node // which must live as long as pages of it are cached; nil for the device
+	node   *node // must live as long as pages of it are cached; nil for the device
 	ranges []format.DataRange
-	ends   []int64 // in the file, of each range
+	ends   []int64 // end of each range in the file
 }
 
 var (
@@ -76,7 +76,7 @@ func (c *content) find(off int64) int {
 	return sort.Search(len(c.ends), func(i int) bool { return c.ends[i] > off })
 }
 
-// size is the file's, in bytes.
+// size is the file's size in bytes.
 func (c *content) size() int64 {
 	if len(c.ends) == 0 {
 		return 0
@@ -84,10 +84,10 @@ func (c *content) size() int64 {
 	return c.ends[len(c.ends)-1]
 }
 
-// BlockSize is what ReadData's offsets are multiples of.
+// BlockSize is the unit of ReadData's offsets.
 func (c *content) BlockSize() int { return pagecache.PageSize }
 
-// ReadData fills bufs from off; behind the end are zeroes.
+// ReadData fills bufs from off; the bytes after the end are zeroes.
 func (c *content) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	for len(bufs) > 0 {
 		if off >= c.size() {
@@ -108,7 +108,7 @@ func (c *content) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	return 0
 }
 
-// WriteData and Reserve are EROFS: nothing can be dirty.
+// WriteData is EROFS.
 func (c *content) WriteData([]block.Write, int64) syscall.Errno { return syscall.EROFS }
 func (c *content) Reserve(int64, int64) syscall.Errno           { return syscall.EROFS }
 func (c *content) Unreserve(int64, int64)                       {}
@@ -123,10 +123,10 @@ func (c *content) NextData(off int64) (start, end int64, e syscall.Errno) {
 	return -1, 0, 0
 }
 
-// Reader is the machine's way to the disk.
+// Reader is the machine's handle for the device.
 func (c *content) Reader() machine.Reader { return c.fs.opt.Reader }
 
-// Runs lists what lies on the device in whole pages.
+// Runs lists the whole pages of the file that lie on the device.
 func (c *content) Runs() (list []machine.Run, _ syscall.Errno) {
 	for i, r := range c.ranges {
 		start := c.ends[i] - r.Size
@@ -142,7 +142,7 @@ func (c *content) Runs() (list []machine.Run, _ syscall.Errno) {
 	return list, 0
 }
 
-// seek is lseek(2) with SEEK_DATA or SEEK_HOLE, for an off inside of the file.
+// seek is lseek(2) with SEEK_DATA or SEEK_HOLE, for an off within the file.
 func (c *content) seek(off int64, data bool) (int64, syscall.Errno) {
 	for i := c.find(off); i < len(c.ranges); i++ {
 		if (c.ranges[i].Offset != hole) == data {
@@ -155,8 +155,8 @@ func (c *content) seek(off int64, data bool) (int64, syscall.Errno) {
 	return c.size(), 0
 }
 
-// read fills bufs, n bytes, from a place on the device. Whole blocks go where they
-// belong; the others, the tails of files among them, take a detour.
+// read fills bufs, n bytes, from a position on the device. Whole blocks are read directly
+// into bufs; the others, such as the tails of files, through a buffer.
 func (m *FS) read(bufs [][]byte, at, n int64) syscall.Errno {
 	if at < 0 || n > m.dev.Size()-at {
 		m.opt.Log("a file leads to bytes behind the end of the disk: the image is damaged")

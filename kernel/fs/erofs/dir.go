@@ -24,7 +24,7 @@ func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
 	return n.self, 0
 }
 
-// Changes are EROFS.
+// Create is EROFS, as are all other changes.
 func (d *dir) Create(string, uint32, uint64) (kernel.Inode, syscall.Errno) {
 	return nil, syscall.EROFS
 }
@@ -40,7 +40,7 @@ func (d *dir) Open(int) (kernel.File, syscall.Errno) {
 	return &openDir{OpenDir: kernel.OpenDir{Dir: d}, node: d.node}, 0
 }
 
-// openDir is an open directory. Its names are read at once: they do not change.
+// openDir is an open directory. All its names are read at once: they do not change.
 type openDir struct {
 	kernel.OpenDir
 	node    *node
@@ -51,7 +51,7 @@ type openDir struct {
 
 var _ kernel.DirReader = (*openDir)(nil)
 
-// ReadDir lists the directory from a position on: places in the list of names.
+// ReadDir lists the directory from a position on, an index in the list of names.
 func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -71,13 +71,13 @@ func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Er
 	return 0
 }
 
-// load reads the names, once.
+// load reads the names if that was not done yet.
 func (o *openDir) load() syscall.Errno {
 	if o.read {
 		return 0
 	}
 	m := o.node.fs
-	o.entries = nil // of a try that failed
+	o.entries = nil // of an attempt that failed
 	e := m.call(o.node.path, func() error {
 		list, err := m.image.ReadDir(o.node.path)
 		for _, entry := range list {
@@ -93,8 +93,8 @@ func (o *openDir) load() syscall.Errno {
 	return e
 }
 
-// entry is what getdents64(2) tells of a name. The inode's number is the library's
-// to know, which reads the inode for it.
+// entry is what getdents64(2) returns for a name. The library finds the inode's number by
+// reading the inode.
 func (o *openDir) entry(from fs.DirEntry) (kernel.DirEntry, syscall.Errno) {
 	entry := kernel.DirEntry{Name: from.Name(), Type: modeOf(from.Type()) & syscall.S_IFMT}
 	e := o.node.fs.call(path.Join(o.node.path, from.Name()), func() error {

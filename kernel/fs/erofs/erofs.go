@@ -1,8 +1,7 @@
-// Package erofs serves the files of an EROFS image to the kernel, for reading: the
-// sealed counterpart of an ext4 disk. Package github.com/erofs/go-erofs knows the
-// format (https://erofs.docs.kernel.org/en/latest/core_ondisk.html); here names and
-// attributes go through it, and the content of files from the device to the page
-// cache's pages.
+// Package erofs serves the files of an EROFS image to the kernel, read-only: the sealed
+// counterpart of an ext4 disk. Package github.com/erofs/go-erofs implements the format
+// (https://erofs.docs.kernel.org/en/latest/core_ondisk.html) and serves names and attributes;
+// the content of files goes from the device directly to pages of the page cache.
 //
 // Reading order: erofs.go (mount), node.go (inodes), dir.go (names), file.go (open
 // files), content.go (from the device).
@@ -26,13 +25,13 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// Options say how an image is mounted.
+// Options are the options of a mount.
 type Options struct {
 	Kernel *kernel.Kernel
 	Cache  *pagecache.Cache
 	Dev    uint64            // st_dev of its files
 	Reader machine.Reader    // pagecache.ExtentMapper
-	Log    func(line string) // what is wrong in the image
+	Log    func(line string) // gets lines about damage in the image
 }
 
 // FS is a mounted image.
@@ -49,15 +48,15 @@ type FS struct {
 
 var _ kernel.FileSystem = (*FS)(nil)
 
-// image is what the library's file systems have. Paths are io/fs's: slashes, "."
-// for the root.
+// image has the methods of the library's file systems. Paths are those of io/fs: slashes,
+// "." for the root.
 type image interface {
 	fs.ReadDirFS
 	Lstat(name string) (fs.FileInfo, error)
 	ReadLink(name string) (string, error)
 }
 
-// Mount opens the image on a device. Errors name what is wrong and what to do.
+// Mount opens the image on a device. Its errors say what is wrong and what to do.
 func Mount(dev block.Device, opt Options) (*FS, error) {
 	m := &FS{opt: opt, dev: dev, nodes: make(map[uint64]weak.Pointer[node])}
 	whole := newContent(m, []format.DataRange{{Size: dev.Size()}})
@@ -95,14 +94,14 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	return m, nil
 }
 
-// superblock is what the kernel wants of struct erofs_super_block.
+// superblock are the fields of struct erofs_super_block that the kernel needs.
 type superblock struct {
 	inodes    uint64
 	blocks    uint64
-	blockSize int64 // bytes
+	blockSize int64 // in bytes
 }
 
-// superblockAt is where it lies, and how much of it is read.
+// superblockAt is where the superblock lies, superblockSize how much of it is read.
 const superblockAt, superblockSize = 1024, 128
 
 func (s *superblock) read(r io.ReaderAt, size int64) error {
@@ -135,10 +134,10 @@ func (m *FS) Volatile() bool { return false }
 // ReadOnly is true: changes are EROFS.
 func (m *FS) ReadOnly() bool { return true }
 
-// Sync has nothing to do.
+// Sync does nothing: nothing is dirty.
 func (m *FS) Sync() syscall.Errno { return 0 }
 
-// Unmount has nothing to do: open files go on.
+// Unmount does nothing: open files stay usable.
 func (m *FS) Unmount() syscall.Errno { return 0 }
 
 // StatFS is statfs(2).
@@ -152,11 +151,10 @@ func (m *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	return 0
 }
 
-// metadata is the device as the library reads it: in small pieces, through the page
-// cache.
+// metadata is the device as the library reads it: in small pieces, through the page cache.
 type metadata struct{ pages *pagecache.File }
 
-// ReadAt is io.ReaderAt's.
+// ReadAt implements io.ReaderAt.
 func (m metadata) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, syscall.EINVAL
@@ -175,8 +173,7 @@ func (m metadata) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// call does something with the image. Whatever is wrong with that is logged, and
-// EIO.
+// call runs f, which reads the image. Damage that it finds is logged and is EIO.
 func (m *FS) call(path string, f func() error) syscall.Errno {
 	err := m.guarded(f)
 	switch {
@@ -201,8 +198,8 @@ func (m *FS) damaged(path string, err error) {
 	m.opt.Log("/" + path + " cannot be read: " + err.Error())
 }
 
-// guarded makes an error of a panic: images are not to be trusted, and the library
-// that reads them is not the kernel.
+// guarded turns a panic into an error: images are not to be trusted, and the library that
+// reads them is not ours.
 func (m *FS) guarded(f func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {

@@ -58,12 +58,12 @@ func folder(t testing.TB) string {
 	return dir
 }
 
-// entry is what the test compares of a file.
+// entry are the properties of a file that the test compares.
 type entry struct {
 	Mode    uint32
 	Size    int64
 	Mtime   int64
-	Content string // of a file, a link
+	Content string // of a file or a symbolic link
 	Xattr   string
 }
 
@@ -111,8 +111,7 @@ func mount(t testing.TB, d block.Device) (*FS, error) {
 	return Mount(d, Options{Kernel: kernel.New(m, kernel.Options{}), Cache: pagecache.New(m), Dev: 7, Log: func(s string) { t.Log(s) }})
 }
 
-// walk describes what is mounted. What it meets of errors it hands to fail, and
-// goes on.
+// walk describes what is mounted. It passes errors to fail and goes on.
 func (m *FS) walk(fail func(name string, e syscall.Errno)) map[string]entry {
 	tree := map[string]entry{}
 	var visit func(i kernel.Inode, name string, depth int)
@@ -148,7 +147,7 @@ func (m *FS) walk(fail func(name string, e syscall.Errno)) map[string]entry {
 	return tree
 }
 
-// visitAll looks every name of a directory up.
+// visitAll looks up every name of a directory.
 func visitAll(d kernel.Directory, name string, f func(string, kernel.Inode), fail func(string, syscall.Errno)) {
 	o, e := d.Open(0)
 	if e != 0 {
@@ -176,7 +175,7 @@ func visitAll(d kernel.Directory, name string, f func(string, kernel.Inode), fai
 	}
 }
 
-// content16 reads a file of 16 MiB at most.
+// content16 reads a file of at most 16 MiB.
 func content16(i kernel.Inode, size int64) (string, syscall.Errno) {
 	f, e := i.Open(syscall.O_RDONLY)
 	if e != 0 {
@@ -194,8 +193,8 @@ func content16(i kernel.Inode, size int64) (string, syscall.Errno) {
 	}
 }
 
-// images makes the image of a folder in all ways: with the library, and with
-// mkfs.erofs (erofs-utils) where that is installed.
+// images makes images of a folder in all ways: with the library, and with mkfs.erofs
+// (erofs-utils) where that is installed.
 func images(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
@@ -232,7 +231,7 @@ func images(t testing.TB, dir string) map[string][]byte {
 	return all
 }
 
-// padded reads a file and makes it whole blocks.
+// padded reads a file and pads it to whole blocks.
 func padded(t testing.TB, name string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(name)
@@ -242,7 +241,7 @@ func padded(t testing.TB, name string) []byte {
 	return append(b, make([]byte, -len(b)&511)...)
 }
 
-// What is sealed is there again, whoever sealed it.
+// A sealed folder has the same files, with every tool that seals it.
 func TestFiles(t *testing.T) {
 	dir := folder(t)
 	want := hostTree(t, dir)
@@ -255,7 +254,7 @@ func TestFiles(t *testing.T) {
 					t.Fatal(err)
 				}
 				got := f.walk(func(name string, e syscall.Errno) { t.Errorf("%s: %v", name, e) })
-				if what == "compact" { // such inodes have one time for all
+				if what == "compact" { // compact inodes have the superblock's time
 					for name, e := range got {
 						e.Mtime = want[name].Mtime
 						got[name] = e
@@ -327,7 +326,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A device that cannot read is an error of what needs it, and later reads work.
+// A device that cannot read is an error of the call that needs it, and later reads work.
 func TestFaults(t *testing.T) {
 	dir := folder(t)
 	d := blocktest.NewFaulty(blocktest.FromBytes(images(t, dir)["library"], 512))
@@ -351,14 +350,14 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// try mounts what may be damaged and reads all that it has.
+// try mounts an image that may be damaged and reads all that it has.
 func try(t testing.TB, image []byte) {
 	if f, err := mount(t, blocktest.FromBytes(image, 512)); err == nil {
 		f.walk(func(string, syscall.Errno) {})
 	}
 }
 
-// Images with any bytes changed are read as far as that goes, or refused.
+// Images with any bytes changed are read as far as possible, or refused.
 func TestDamage(t *testing.T) {
 	rounds := 2000
 	if testing.Short() {
@@ -382,7 +381,7 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-// small returns images without noise in them.
+// small returns images without large files.
 func small(t testing.TB, dir string) [][]byte {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "image")

@@ -33,8 +33,7 @@ func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	return &file{node: n, pages: pages}, 0
 }
 
-// cache returns the file's pages. Where they lie on the device is read before the
-// first of them is.
+// cache returns the file's pages. It reads first where they lie on the device.
 func (n *node) cache() (*pagecache.File, syscall.Errno) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -59,10 +58,10 @@ func (o *file) Sync(bool) syscall.Errno { return 0 }
 // Read reads at off.
 func (o *file) Read(p []byte, off int64) (int, syscall.Errno) { return o.pages.ReadAt(p, off) }
 
-// Write is EBADF: files are open for reading alone.
+// Write is EBADF: files are only opened for reading.
 func (o *file) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 
-// SeekTo sets the position; holes are those of files in chunks.
+// SeekTo sets the position. Only chunk-based files have holes.
 func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	const seekData, seekHole = 3, 4
 	if whence != seekData && whence != seekHole {
@@ -78,7 +77,7 @@ func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	return c.seek(off, whence == seekData)
 }
 
-// Map, Retain and Unmap serve mmap(2).
+// Map serves mmap(2).
 func (o *file) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno) {
 	return o.pages.Map(addr, n, off, prot, flags)
 }

@@ -15,12 +15,12 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// mapMachine is a machine whose mappings are copies of the pages that the cache
-// has shown it: the files of an image do not change.
+// mapMachine is a machine whose mappings are copies of the pages that the cache has shown
+// it: an image's files do not change.
 type mapMachine struct {
 	*kerneltest.Machine
 	t     *testing.T
-	pages map[uintptr]uint64 // by index in the file: addresses
+	pages map[uintptr]uint64 // addresses by index in the file
 }
 
 func (m *mapMachine) NewFile(machine.Reader) (machine.File, syscall.Errno) {
@@ -54,7 +54,7 @@ func memory(addr, n uintptr) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&addr))), n)
 }
 
-// A sealed file is read by all calls that only read, mmap(2) among them.
+// All calls that only read, mmap(2) among them, work on a sealed file.
 func TestCallsThatRead(t *testing.T) {
 	dir := t.TempDir()
 	want := bytes.Repeat([]byte("sealed "), 3000)

@@ -15,17 +15,17 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// node is a file of any type. There is one per inode as long as anybody has it.
+// node is a file of any type. There is one per inode as long as it is referenced.
 type node struct {
 	fs   *FS
 	path string // one of its names
 	stat *format.Stat
 	mode uint32       // S_IFMT bits and permissions
 	kind uint32       // S_IFMT bits
-	self kernel.Inode // what it is to the kernel
+	self kernel.Inode // the same node as the kernel's interface
 
 	mu    sync.Mutex
-	pages atomic.Pointer[pagecache.File] // of a regular file, from its first use on
+	pages atomic.Pointer[pagecache.File] // pages of a regular file, from its first use on
 }
 
 // node returns the node of a path.
@@ -56,12 +56,11 @@ func (m *FS) node(path string) (*node, syscall.Errno) {
 	default:
 		n.self = &special{node: n}
 	}
-	return m.enter(n), 0
+	return m.intern(n), 0
 }
 
-// enter returns the node that is known for the inode of n, or n, which is known
-// from then on.
-func (m *FS) enter(n *node) *node {
+// intern returns the existing node of the inode of n, or else n, which becomes that node.
+func (m *FS) intern(n *node) *node {
 	ino := uint64(n.stat.Ino)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,7 +80,7 @@ func (m *FS) forget(ino uint64) {
 	}
 }
 
-// modeOf returns st_mode; the type is 0 if it is none that there is.
+// modeOf returns st_mode; the type bits are 0 if the type does not exist on Linux.
 func modeOf(m fs.FileMode) uint32 {
 	mode := uint32(m.Perm())
 	for _, b := range [...]struct {
@@ -131,11 +130,10 @@ func (n *node) size() int64 { return max(n.stat.Size, 0) }
 // SetAttr is EROFS.
 func (n *node) SetAttr(kernel.AttrChange) syscall.Errno { return syscall.EROFS }
 
-// Extended attributes, as xattr(7).
+// The methods below are extended attributes, as in xattr(7).
 
-// nameACLs gives access control lists the names of xattr(7). The format has a number
-// for the whole of such a name, which the library takes for that of a prefix, with a
-// dot.
+// nameACLs gives access control lists their names of xattr(7). The format encodes such a
+// whole name as a number, which the library takes for that of a prefix and ends with a dot.
 func nameACLs(attrs map[string]string) {
 	for _, name := range [...]string{"system.posix_acl_access", "system.posix_acl_default"} {
 		if v, ok := attrs[name+"."]; ok {
@@ -164,14 +162,14 @@ func (n *node) ListXattr() ([]string, syscall.Errno) {
 	return names, 0
 }
 
-// SetXattr and RemoveXattr are EROFS.
+// SetXattr is EROFS.
 func (n *node) SetXattr(string, []byte, int) syscall.Errno { return syscall.EROFS }
 func (n *node) RemoveXattr(string) syscall.Errno           { return syscall.EROFS }
 
 // link is a symbolic link.
 type link struct{ *node }
 
-// Readlink returns where it leads.
+// Readlink returns the link's target.
 func (l *link) Readlink() (target string, e syscall.Errno) {
 	e = l.fs.call(l.path, func() (err error) {
 		target, err = l.fs.image.ReadLink(l.path)
@@ -189,7 +187,7 @@ type special struct {
 	kernel.Special
 }
 
-// Open opens what it stands for.
+// Open opens the FIFO or device.
 func (s *special) Open(flags int) (kernel.File, syscall.Errno) {
 	return s.OpenSpecial(s.fs.opt.Kernel, s, s.kind, uint64(s.stat.Rdev), flags)
 }

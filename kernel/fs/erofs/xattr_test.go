@@ -13,7 +13,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// Access control lists have the names of acl(5), which the format keeps as numbers.
+// Access control lists have the names of acl(5), which the format encodes as numbers.
 func TestACLNames(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "file"), []byte("x"), 0o644); err != nil {
@@ -28,7 +28,7 @@ func TestACLNames(t *testing.T) {
 	if err := w.CopyFrom(os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	// With its dot, the library stores the number of the name, as mkfs.erofs does.
+	// With a dot at the end, the library stores the number of the name, as mkfs.erofs does.
 	for name, value := range map[string]string{
 		"system.posix_acl_access.": "access", "system.posix_acl_default.": "default", "user.colour.": "yellow",
 	} {

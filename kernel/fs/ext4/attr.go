@@ -2,8 +2,8 @@ package ext4
 
 import "syscall"
 
-// Attr is what stat(2) says of a file. Times are in ns since 1970, Blocks in units
-// of 512 bytes, Rdev in Linux's user space encoding (makedev(3)).
+// Attr are a file's attributes as stat(2) has them. Times are in ns since 1970, Blocks in
+// units of 512 bytes, Rdev in Linux's user space encoding (makedev(3)).
 type Attr struct {
 	Mode                        uint32 // with the type bits
 	UID, GID                    uint32
@@ -25,7 +25,7 @@ const (
 	SetGID
 	SetAtime
 	SetMtime
-	SetCtime // without it a change sets ctime to now
+	SetCtime // set ctime as given; without this bit a change sets it to now
 )
 
 // Attr returns the inode's attributes.
@@ -40,8 +40,8 @@ func (i *Inode) Attr() Attr {
 	return a
 }
 
-// rdev decodes a device number: 8 and 8 bits in the first word of i_block, or in
-// the second 12 and 20 as the kernel's new_encode_dev has them.
+// rdev decodes a device number. The first word of i_block has 8 bits of major and 8 of
+// minor; if it is 0, the second word has 12 and 20 bits, as in the kernel's new_encode_dev.
 func (i *Inode) rdev() uint64 {
 	if old := le.Uint32(i.block[:]); old != 0 {
 		return uint64(old)
@@ -58,8 +58,8 @@ func (i *Inode) putRdev(dev uint64) {
 	le.PutUint32(i.block[4:], uint32(minor&0xff|major<<8|minor&^0xff<<12))
 }
 
-// SetAttr changes attributes. Times alone stay in memory until Fsync, Sync or five
-// seconds have passed.
+// SetAttr changes attributes. A change of times alone is written with lazytime: it stays
+// in memory until Fsync, Sync or five seconds have passed.
 func (i *Inode) SetAttr(mask AttrMask, a Attr) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
@@ -67,13 +67,13 @@ func (i *Inode) SetAttr(mask AttrMask, a Attr) syscall.Errno {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
 	if mask&(SetMode|SetUID|SetGID) == 0 {
 		old := [...]int64{i.atime, i.mtime, i.ctime}
 		if i.take(mask, a); old != [...]int64{i.atime, i.mtime, i.ctime} {
-			i.late()
+			i.markTimesDirty()
 		}
 		return 0
 	}
@@ -108,7 +108,7 @@ func (i *Inode) take(mask AttrMask, a Attr) {
 	}
 }
 
-// Stat is what statfs(2) says: blocks and inodes.
+// Stat are the counts of statfs(2).
 type Stat struct {
 	BlockSize                   int
 	Blocks, Free, Avail         uint64
@@ -119,9 +119,9 @@ type Stat struct {
 	GroupBlocks, JournalReplays int
 }
 
-// Stat counts. Blocks promised to dirty pages are not free.
+// Stat counts blocks and inodes. Blocks reserved for dirty pages are not free.
 func (fs *FS) Stat() Stat {
-	free := uint64(max(0, fs.space.free.Load()+fs.space.ahead.Load()+fs.space.deferred.Load()-fs.space.promised.Load()))
+	free := uint64(max(0, fs.space.free.Load()+fs.space.prealloc.Load()+fs.space.deferred.Load()-fs.space.reserved.Load()))
 	s := Stat{BlockSize: fs.blockSize, Blocks: fs.blocks - fs.overhead(), Free: free, Inodes: uint64(fs.inodes),
 		FreeInodes: uint64(max(0, fs.freeInode.Load())), UUID: fs.uuid, Label: fs.label, NameMax: nameMax, GroupBlocks: int(fs.blocksPer)}
 	s.Avail = free - min(free, fs.reserved)

@@ -66,7 +66,7 @@ func TestLargeDirectory(t *testing.T) {
 	}
 }
 
-// removeAll removes what it reads, a few names at a time, as rm -r does.
+// removeAll removes the names that it reads, a few at a time, as rm -r does.
 func removeAll(t *testing.T, dir *Inode) {
 	pos := int64(0)
 	for {
@@ -236,8 +236,8 @@ func worker(t *testing.T, f *FS, shared, file *Inode, g int) {
 	}
 }
 
-// TestFull fills a disk: promises hold, everything else is ENOSPC, and what was
-// freed can be used again.
+// TestFull fills a disk: reserved data is written, everything else is ENOSPC, and freed
+// blocks can be used again.
 func TestFull(t *testing.T) {
 	disk := load(t, mkfs(t, "16M", "-b", "1024"))
 	f := mount(t, disk, Options{})

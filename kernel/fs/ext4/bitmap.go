@@ -10,13 +10,13 @@ import (
 
 const checkedBitmap = 16
 
-// loadedGroups bounds how many groups have their bitmap in memory.
+// loadedGroups bounds the number of groups whose bitmap is in memory.
 type loadedGroups struct {
 	mu   sync.Mutex
-	list []*group // in the order in which they were loaded
+	list []*group // in the order of loading
 }
 
-// baseBits is the bitmap of a group that has nothing but the file system's tables.
+// baseBits is the bitmap of a group that has nothing but the file system's own tables.
 func (fs *FS) baseBits(n uint32, b []byte) {
 	clear(b)
 	start, count := fs.groupStart(n), fs.groupBlocks(n)
@@ -46,7 +46,7 @@ func (fs *FS) bitmapBuf(g *group) (*jbd2.Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// load makes g.mem. Caller holds g.mu. EIO: nothing can be taken from the group.
+// load fills g.mem. Caller holds g.mu. EIO: nothing can be allocated from the group.
 func (fs *FS) load(g *group) syscall.Errno {
 	if g.mem != nil {
 		return 0
@@ -60,7 +60,7 @@ func (fs *FS) load(g *group) syscall.Errno {
 	} else {
 		b, e := fs.bitmapBuf(g)
 		if e != 0 {
-			fs.spoil(g)
+			fs.markBad(g)
 			return e
 		}
 		copy(mem, b.Data)
@@ -69,7 +69,7 @@ func (fs *FS) load(g *group) syscall.Errno {
 		setBits(mem, count, uint32(8*fs.blockSize)-count)
 	}
 	if countZero(mem, fs.groupBlocks(g.n)) != fs.descFree(g.desc) {
-		fs.spoil(g)
+		fs.markBad(g)
 		return fs.corrupt("block bitmap contradicts the descriptor, group", uint64(g.n))
 	}
 	g.mem = mem
@@ -81,15 +81,15 @@ func (fs *FS) uninitBlocks(g *group) bool {
 	return fs.descCsum && le.Uint16(g.desc[dFlags:])&groupBlockUninit != 0
 }
 
-// spoil marks a group that nothing is taken from any more.
-func (fs *FS) spoil(g *group) {
+// markBad marks a group from which nothing is allocated any more.
+func (fs *FS) markBad(g *group) {
 	if !g.bad {
 		g.bad = true
 		fs.space.free.Add(-int64(g.freeBits.Swap(0)))
 	}
 }
 
-// keepLoaded remembers a group and lets go of the bitmap of an older one.
+// keepLoaded remembers a group and drops the bitmap of the oldest one in memory.
 func (fs *FS) keepLoaded(g *group) {
 	l := &fs.loaded
 	most := 16 + fs.opt.CacheBytes/(8*fs.blockSize)
@@ -101,7 +101,7 @@ func (fs *FS) keepLoaded(g *group) {
 		if old == g || !old.mu.TryLock() {
 			continue
 		}
-		if old.held == 0 {
+		if old.pendingBits == 0 {
 			old.mem = nil
 			l.list = append(l.list[:k], l.list[k+1:]...)
 			k--
@@ -110,8 +110,8 @@ func (fs *FS) keepLoaded(g *group) {
 	}
 }
 
-// writableBitmap is the block bitmap's buffer, part of the transaction. Caller
-// holds g.mu and puts it with o.changedBlocks.
+// writableBitmap is the block bitmap's buffer, as part of the transaction. The caller
+// holds g.mu and releases the buffer with o.changedBlocks.
 func (o *op) writableBitmap(g *group) (*jbd2.Buffer, syscall.Errno) {
 	fs := o.fs
 	if fs.uninitBlocks(g) {
@@ -136,7 +136,7 @@ func (o *op) changedBlocks(g *group, b *jbd2.Buffer, delta int) {
 	b.Put()
 }
 
-// pieces calls f for the parts of a run of blocks in each group.
+// pieces calls f for the part of a run of blocks in each group.
 func (fs *FS) pieces(phys, n uint64, f func(g *group, bit, n uint32) syscall.Errno) syscall.Errno {
 	for n > 0 {
 		g, bit := fs.group[fs.groupOf(phys)], fs.bitOf(phys)
@@ -149,9 +149,9 @@ func (fs *FS) pieces(phys, n uint64, f func(g *group, bit, n uint32) syscall.Err
 	return 0
 }
 
-// use journals that blocks, taken in memory before, belong to a file. Two buffers
-// per group. If it fails and the change has not changed anything, the caller gives
-// the blocks back.
+// use journals that blocks, allocated in memory before, belong to a file. It costs two
+// buffers per group. If it fails before the handle has changed anything, the caller
+// returns the blocks.
 func (o *op) use(phys, n uint64) syscall.Errno {
 	fs := o.fs
 	return fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {
@@ -167,14 +167,14 @@ func (o *op) use(phys, n uint64) syscall.Errno {
 		}
 		o.dirty(b, nil)
 		setBits(b.Data, bit, n)
-		g.held -= int(n)
+		g.pendingBits -= int(n)
 		o.changedBlocks(g, b, -int(n))
 		return 0
 	})
 }
 
-// free journals that blocks belong to nobody. They can be taken again when the
-// transaction is durable. meta blocks are revoked. Two buffers per group.
+// free journals that blocks are free. They can be allocated again once the transaction is
+// durable. Metadata blocks (meta) are revoked. It costs two buffers per group.
 func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 	fs := o.fs
 	if !fs.usable(phys, n) {
@@ -184,7 +184,7 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.bad {
-			return 0 // lost until e2fsck
+			return 0 // not allocated again before e2fsck runs
 		}
 		if e := fs.load(g); e != 0 {
 			return e
@@ -199,7 +199,7 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 		}
 		o.dirty(b, nil)
 		clearBits(b.Data, bit, n)
-		g.held += int(n)
+		g.pendingBits += int(n)
 		o.changedBlocks(g, b, int(n))
 		fs.space.deferred.Add(int64(n))
 		o.h.OnCommit(func() { fs.afterFree(freed{g, bit, n}) })
@@ -211,12 +211,12 @@ func (o *op) free(phys, n uint64, meta bool) syscall.Errno {
 	return e
 }
 
-// giveBack makes bits of g.mem clear that the disk's bitmap has clear.
+// giveBack clears those bits of g.mem that are clear in the disk's bitmap.
 func (fs *FS) giveBack(g *group, bit, n uint32) {
 	g.mu.Lock()
 	if g.mem != nil {
 		clearBits(g.mem, bit, n)
-		g.held -= int(n)
+		g.pendingBits -= int(n)
 		g.largest.Store(g.freeBits.Add(int32(n)))
 		fs.space.free.Add(int64(n))
 	}

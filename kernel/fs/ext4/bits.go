@@ -30,8 +30,8 @@ func clearBits(b []byte, k, n uint32) {
 	}
 }
 
-// nextBit finds the first bit from k up to end that is flip-ped: a clear one if
-// flip is all ones, a set one if it is 0. end if there is none.
+// nextBit finds the first bit from k up to end that is clear, if flip is all ones, or set,
+// if flip is 0. It returns end if there is none.
 func nextBit(b []byte, k, end uint32, flip uint64) uint32 {
 	for k < end {
 		w := (le.Uint64(b[k>>6<<3:]) ^ flip) >> (k & 63)
@@ -61,8 +61,8 @@ func countZero(b []byte, end uint32) (n uint32) {
 	return n
 }
 
-// findRun finds the first run of want clear bits from k up to end; if there is
-// none, the longest.
+// findRun finds the first run of want clear bits from k up to end; if there is none, it
+// finds the longest run.
 func findRun(b []byte, k, end, want uint32) (at, n uint32) {
 	for k < end {
 		z := nextZero(b, k, end)

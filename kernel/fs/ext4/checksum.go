@@ -4,8 +4,8 @@ import "hash/crc32"
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// crc32c goes on with a sum over p, without the inversions at both ends that
-// package hash/crc32 adds: ext4's seeds are raw register values.
+// crc32c continues a checksum over p, without the inversions at both ends that package
+// hash/crc32 adds: ext4's seeds are raw register values.
 func crc32c(sum uint32, p []byte) uint32 {
 	return ^crc32.Update(^sum, castagnoli, p)
 }
@@ -22,8 +22,7 @@ func crc32c64(sum uint32, v uint64) uint32 {
 	return crc32c(sum, b[:])
 }
 
-// crc16 is the sum of group descriptors under gdt_csum: polynomial 0x8005,
-// reflected.
+// crc16 is the checksum of group descriptors with gdt_csum: polynomial 0x8005, reflected.
 func crc16(sum uint16, p []byte) uint16 {
 	for _, c := range p {
 		sum ^= uint16(c)

@@ -5,21 +5,21 @@ import (
 	"syscall"
 )
 
-// A file with a block map becomes an extent tree before its map changes in another
-// way than being cut off. That is one transaction, so the map's own blocks and pieces
-// are bounded: a file with more, about 128 MiB with blocks of 4 KiB or a very
-// scattered one, is read, overwritten and made shorter, and other changes fail with
-// EOPNOTSUPP; a copy of it has extents.
+// A file with a block map (ext2, ext3) is converted to an extent tree before its map
+// changes in any way but by truncation. The conversion is one transaction, so the runs
+// and the map's own blocks are bounded. A file with more of them (about 128 MiB with
+// blocks of 4 KiB, or a very fragmented one) can be read, overwritten and truncated;
+// other changes fail with EOPNOTSUPP. A copy of such a file has extents.
 const (
 	maxMapBlocks = 32
 	maxMapRuns   = 300
 )
 
-// needExtents converts a file with a block map. Caller holds i.data, so that the file
-// stays what it is, and i.grow. ESTALE: it is gone.
+// needExtents converts a file with a block map. Caller holds i.grow, and i.data, so that
+// the file's kind cannot change. ESTALE: the file has been freed.
 func (i *Inode) needExtents() syscall.Errno {
 	i.mu.RLock()
-	done := i.extents() && !i.gone
+	done := i.extents() && !i.freed
 	i.mu.RUnlock()
 	if done {
 		return 0
@@ -31,7 +31,7 @@ func (i *Inode) needExtents() syscall.Errno {
 
 // toExtents is needExtents for a caller that holds i.mu.
 func (i *Inode) toExtents() syscall.Errno {
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
 	if i.extents() {
@@ -61,8 +61,8 @@ func (i *Inode) toExtents() syscall.Errno {
 	return o.end(i.writeData(o))
 }
 
-// readMap lists a map's pieces and its own blocks, those first: few of them have few
-// pieces.
+// readMap lists the runs of a block map and the map's own blocks. It reads the blocks
+// first: if they are few, so are the runs.
 func (i *Inode) readMap() (runs []mapping, blocks []uint64, e syscall.Errno) {
 	for level := 1; level <= 3; level++ {
 		blocks, e = i.mapBlocks(blocks, uint64(le.Uint32(i.block[4*(directBlocks+level-1):])), level)
@@ -72,7 +72,7 @@ func (i *Inode) readMap() (runs []mapping, blocks []uint64, e syscall.Errno) {
 	}
 	end := uint64(maxLogical)
 	for l := uint64(0); l < end; {
-		if _, _, ok := i.fs.indirectWay(l); !ok {
+		if _, _, ok := i.fs.indirectPath(l); !ok {
 			break
 		}
 		m, e := i.lookup(l, end-l)
@@ -122,7 +122,7 @@ func (i *Inode) mapBlocks(list []uint64, block uint64, level int) ([]uint64, sys
 	return list, 0
 }
 
-// freeMap frees the blocks of a file with a map from block first on, in as many
+// freeMap frees the blocks of a file with a block map from block first on, in as many
 // handles as it needs.
 func (i *Inode) freeMap(o *op, first uint64) syscall.Errno {
 	touch := func() { o.changed = true }
@@ -140,11 +140,11 @@ func (i *Inode) freeMap(o *op, first uint64) syscall.Errno {
 	return 0
 }
 
-// freeSlots frees what slots name, from the last on, and clears them in the same
-// handle; level is how many levels of map lie between a slot and data. The first keep
-// blocks of data stay.
+// freeSlots frees the blocks in slots, from the last slot on, and clears the slots in the
+// same handle. level is the number of indirect blocks between a slot and data. The first
+// keep blocks of data stay.
 func (i *Inode) freeSlots(o *op, slots []byte, touch func(), level int, keep uint64) syscall.Errno {
-	span := uint64(1) << (level * int(i.fs.blockBits-2)) // blocks of a slot
+	span := uint64(1) << (level * int(i.fs.blockBits-2)) // blocks that a slot covers
 	for k := len(slots) - 4; k >= 0; k -= 4 {
 		v, at := uint64(le.Uint32(slots[k:])), uint64(k/4)*span
 		if at+span <= keep {

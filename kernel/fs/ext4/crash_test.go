@@ -13,14 +13,14 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// kept is a mark: file k of a writer is durable with the data of a version; version
-// 0: from here on it may be anything.
+// kept is a mark: file k of a writer is durable with the data of a version. After version 0
+// its content may be anything.
 type kept struct {
 	dir        string
 	k, version int
 }
 
-// keep makes files one after the other, each durable before its mark.
+// keep creates files in turn, each durable before its mark.
 type keep struct {
 	t   *testing.T
 	rec *blocktest.Recorder
@@ -80,7 +80,7 @@ func (w *keep) old(k int) {
 	w.rec.Mark(kept{w.own, k, v})
 }
 
-// checkKept checks what marks promise.
+// checkKept checks that the files of marks are there.
 func checkKept(t *testing.T, f *FS, marks []any) error {
 	state := map[kept]int{}
 	dirs := map[string]bool{}
@@ -113,7 +113,7 @@ func checkKept(t *testing.T, f *FS, marks []any) error {
 	return nil
 }
 
-// checkStale checks that files that were not durable hold their own data or zeroes.
+// checkStale checks that files that were not durable contain their own data or zeroes.
 func checkStale(t *testing.T, dir *Inode) error {
 	for _, name := range names(t, dir) {
 		k := 0
@@ -139,8 +139,8 @@ func checkStale(t *testing.T, dir *Inode) error {
 	return nil
 }
 
-// TestPowerCut cuts the power at random points, loses or tears what no flush
-// covered, and wants a sound disk with everything that fsync promised.
+// TestPowerCut cuts the power at random points, loses or tears unflushed writes, and expects
+// a sound disk with everything that fsync acknowledged.
 func TestPowerCut(t *testing.T) {
 	cuts := 40
 	if testing.Short() {
@@ -155,7 +155,7 @@ func TestPowerCut(t *testing.T) {
 	t.Run("tight", func(t *testing.T) { powerCut(t, "10M", []string{"-b", "1024"}, cuts) })
 }
 
-// dirtyDisk makes a disk whose free blocks hold the data of a file that was removed.
+// dirtyDisk makes a disk whose free blocks have the data of a file that was removed.
 func dirtyDisk(t *testing.T, size string, args []string) *blocktest.Memory {
 	disk := load(t, mkfs(t, size, append([]string{"-N", "4000"}, args...)...))
 	f := mount(t, disk, Options{})
@@ -196,7 +196,7 @@ func powerCut(t *testing.T, size string, args []string, cuts int) {
 	m := &model{t: t, r: r, root: newNode(typeDir), most: 300000, fs: f}
 	m.dirs = []*modelNode{m.root}
 	for range 700 {
-		if size != "10M" { // there is no room for what the model makes
+		if size != "10M" { // the smallest has no room for the model's files
 			m.step()
 		}
 	}
@@ -228,8 +228,8 @@ func checkCut(t *testing.T, what string, disk *blocktest.Memory, marks []any) {
 	fsck(t, save(t, disk))
 }
 
-// TestReuse fills the disk right after directories, links and trees of extents
-// were removed, so that their blocks, which the log still has, hold data.
+// TestReuse fills the disk right after directories, links and extent trees were removed, so
+// that data takes their blocks, of which the log still has copies.
 func TestReuse(t *testing.T) {
 	rec := blocktest.NewRecorder(load(t, mkfs(t, "16M", "-b", "1024")))
 	f := mount(t, rec, Options{Discard: 4096})
@@ -344,7 +344,7 @@ func TestTruncateCut(t *testing.T) {
 	for at := start; at <= rec.Len(); at += step {
 		c.To(at)
 		disk := c.Disk(blocktest.Nothing, nil)
-		// e2fsck replays the journal and goes on with the orphans, as Linux does.
+		// e2fsck replays the journal and completes the truncation of orphans, as Linux does.
 		path := save(t, disk)
 		if out, code := tool(t, "e2fsck", "-p", path); code > 1 {
 			t.Fatalf("cut at %d: %s", at, out)

@@ -7,9 +7,9 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Entries of directories (ext4 docs: "Linear Directories"): inode u32, length of
-// the record u16, length of the name u8, type u8, name. With metadata_csum a block
-// ends in a record of 12 bytes without a name that holds the checksum.
+// A directory entry (ext4 docs: "Linear Directories") has the fields inode u32, length of
+// the record u16, length of the name u8, type u8, name. With metadata_csum a block ends
+// with a record of 12 bytes without a name that contains the checksum.
 const (
 	direntHead = 8
 	dirTail    = 12
@@ -22,7 +22,7 @@ type dirent struct {
 	off, length int
 	ino         uint32
 	kind        uint8
-	name        []byte // in the buffer
+	name        []byte // part of the buffer
 }
 
 func recordLen(name int) int { return (direntHead + name + 3) &^ 3 }
@@ -35,8 +35,8 @@ func (fs *FS) dirLimit() int {
 	return fs.blockSize
 }
 
-// next decodes the record at off of a block that ends at limit; ok is false if it
-// is damaged.
+// direntAt decodes the record at off of a block that ends at limit; ok is false if the
+// record is damaged.
 func (fs *FS) direntAt(d []byte, off, limit int) (e dirent, ok bool) {
 	if off+direntHead > limit {
 		return e, false
@@ -59,7 +59,7 @@ func (fs *FS) direntAt(d []byte, off, limit int) (e dirent, ok bool) {
 	return e, true
 }
 
-// dirBlock reads block l of a directory, checked. Caller holds i.mu.
+// dirBlock reads and checks block l of a directory. Caller holds i.mu.
 func (i *Inode) dirBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	b, e := i.rawDirBlock(l)
 	if e != 0 {
@@ -84,7 +84,7 @@ func (i *Inode) dirBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// rawDirBlock is dirBlock without checks of what is in it.
+// rawDirBlock is dirBlock without checks of the content.
 func (i *Inode) rawDirBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	if l >= i.size>>i.fs.blockBits {
 		return nil, i.fs.corrupt("block number in directory", uint64(i.ino))
@@ -116,7 +116,7 @@ func (i *Inode) sealDir() func(*jbd2.Buffer) {
 	}
 }
 
-// scan looks for a name in one block. off of the result is -1 if it is not there.
+// scan looks for a name in one block. off of the result is -1 if the name is not there.
 func (i *Inode) scan(b *jbd2.Buffer, name string) (dirent, syscall.Errno) {
 	limit := i.fs.dirLimit()
 	for off := 0; off < limit; {
@@ -132,8 +132,8 @@ func (i *Inode) scan(b *jbd2.Buffer, name string) (dirent, syscall.Errno) {
 	return dirent{off: -1}, 0
 }
 
-// lookupName finds a name: the buffer, to be put, and the entry in it. ENOENT: it
-// is not there. Caller holds i.mu.
+// lookupName finds a name. It returns the entry and its buffer, which the caller puts.
+// ENOENT: the directory has no such name. Caller holds i.mu.
 func (i *Inode) lookupName(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
 	switch {
 	case !i.isDir():
@@ -185,7 +185,7 @@ func (i *Inode) scanAny(b *jbd2.Buffer, name string, l uint64) (dirent, syscall.
 	return i.scan(b, name)
 }
 
-// prefetch reads ahead n blocks of the directory from l on, if they lie together.
+// prefetch reads ahead n blocks of the directory from l on if they are contiguous.
 func (i *Inode) prefetch(l, n uint64) {
 	n = min(n, i.size>>i.fs.blockBits-l)
 	if m, e := i.lookup(l, n); e == 0 && m.written() && m.n > 1 {
@@ -205,7 +205,7 @@ func (i *Inode) Lookup(name string) (*Inode, syscall.Errno) {
 	return i.child(ino)
 }
 
-// child is the inode that an entry names.
+// child is the inode of a directory entry.
 func (i *Inode) child(ino uint32) (*Inode, syscall.Errno) {
 	if ino != rootIno && ino < i.fs.firstIno {
 		return nil, i.fs.corrupt("entry names a special inode, directory", uint64(i.ino))

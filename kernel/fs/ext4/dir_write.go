@@ -6,10 +6,10 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Changes of directories. Caller holds the directory's i.mu and an open change.
+// This file changes directories. Callers hold the directory's i.mu and an open handle.
 
-// An entry needs at most a block for each level of the index and two leaves, and
-// the extent tree may grow with each.
+// An insertion needs at most a block for each level of the index and two leaves, and the
+// extent tree may grow with each.
 const (
 	dirBlocks = 5 + insertBlocks
 	dirCost   = 5*4 + insertCost
@@ -22,7 +22,7 @@ func putDirent(d []byte, off, length int, ino uint32, name string, kind uint8) {
 	copy(d[off+direntHead:], name)
 }
 
-// direntKind is a file type as entries have it.
+// direntKind converts a file type to that of directory entries.
 func (fs *FS) direntKind(mode uint16) uint8 {
 	if !fs.hasIncompat(incompatFiletype) {
 		return 0
@@ -46,7 +46,7 @@ func (fs *FS) direntKind(mode uint16) uint8 {
 	return 0
 }
 
-// room finds a place for a record of size bytes in a block; -1: there is none.
+// room finds space for a record of size bytes in a block; -1: there is none.
 func (fs *FS) room(d []byte, size int) int {
 	limit := fs.dirLimit()
 	for off := 0; off < limit; {
@@ -62,7 +62,7 @@ func (fs *FS) room(d []byte, size int) int {
 	return -1
 }
 
-// spare is how many bytes of a record its name does not need.
+// spare is how many bytes of a record are not needed for its name.
 func spare(e dirent) int {
 	if e.ino == 0 {
 		return e.length
@@ -70,7 +70,7 @@ func spare(e dirent) int {
 	return e.length - recordLen(len(e.name))
 }
 
-// place puts an entry into a block's record at off, which has room.
+// place puts an entry into the record at off, which has room.
 func (i *Inode) place(o *op, b *jbd2.Buffer, off int, name string, ino uint32, kind uint8) {
 	e, _ := i.fs.direntAt(b.Data, off, i.fs.dirLimit())
 	o.dirty(b, i.sealDir())
@@ -83,7 +83,7 @@ func (i *Inode) place(o *op, b *jbd2.Buffer, off int, name string, ino uint32, k
 	putDirent(b.Data, off, length, ino, name, kind)
 }
 
-// emptyDirBlock makes a block one free record.
+// emptyDirBlock turns a block into one unused record.
 func (i *Inode) emptyDirBlock(d []byte) {
 	limit := i.fs.dirLimit()
 	clear(d)
@@ -95,8 +95,8 @@ func (i *Inode) emptyDirBlock(d []byte) {
 	}
 }
 
-// appendBlock adds a block to the directory, zeroed; checked and seal are for what
-// becomes of it.
+// appendBlock adds a zeroed block to the directory. checked and seal are passed to
+// op.fresh.
 func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jbd2.Buffer, uint64, syscall.Errno) {
 	fs := i.fs
 	l := i.size >> fs.blockBits
@@ -115,7 +115,7 @@ func (i *Inode) appendBlock(o *op, checked uint32, seal func(*jbd2.Buffer)) (*jb
 	return o.fresh(phys, checked, seal), l, 0
 }
 
-// hasRoom says whether an entry can be added without a new block.
+// hasRoom reports whether an entry can be added without a new block.
 func (i *Inode) hasRoom(name string) (bool, syscall.Errno) {
 	if i.indexed() {
 		p, e := i.dxFindName(name)
@@ -152,8 +152,8 @@ func (i *Inode) findRoom(name string) (*jbd2.Buffer, int, syscall.Errno) {
 	return nil, 0, 0
 }
 
-// needs is how many blocks an insertion claims. It makes the directory fit for
-// changes: no handle is open.
+// needs is how many blocks an insertion claims. It makes the directory ready for changes;
+// no handle may be open.
 func (i *Inode) needs(name string) (int64, syscall.Errno) {
 	if i.nlink == 0 {
 		return 0, syscall.ENOENT
@@ -165,7 +165,7 @@ func (i *Inode) needs(name string) (int64, syscall.Errno) {
 	return dirBlocks, i.toExtents()
 }
 
-// addEntry adds a name that is not there.
+// addEntry adds a name that the directory does not have.
 func (i *Inode) addEntry(o *op, name string, child *Inode) syscall.Errno {
 	return i.addIno(o, name, child.ino, i.fs.direntKind(child.mode))
 }
@@ -198,7 +198,7 @@ func (i *Inode) addIno(o *op, name string, ino uint32, kind uint8) syscall.Errno
 	return 0
 }
 
-// removeName takes a name out of its block: the record before it grows.
+// removeName removes a name from its block: the record before it grows.
 func (i *Inode) removeName(o *op, b *jbd2.Buffer, e dirent) syscall.Errno {
 	o.dirty(b, i.sealDir())
 	last := -1
@@ -219,7 +219,7 @@ func (i *Inode) removeName(o *op, b *jbd2.Buffer, e dirent) syscall.Errno {
 	return 0
 }
 
-// empty says whether a directory has no names but "." and "..".
+// empty reports whether a directory has no names but "." and "..".
 func (i *Inode) empty() (bool, syscall.Errno) {
 	for pos := int64(0); pos >= 0; {
 		list, next, e := i.batchLocked(pos)

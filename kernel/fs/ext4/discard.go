@@ -9,26 +9,26 @@ import (
 // bytes.
 const defaultDiscard = 256 << 10
 
-// discards tells the device which blocks nobody needs, so that an image of the host
-// gets smaller again, as mount -o discard of Linux does: long runs, after the
-// transaction that frees them is durable, beside all else. Until the device has
-// answered the blocks are nobody's.
+// discards tells the device which blocks are unused, so that the host can free them in
+// the image file, as with Linux's mount option discard. It works in the background, on
+// long runs of blocks, after the transaction that freed them is durable. Until the device
+// has answered, the blocks are not allocated.
 type discards struct {
 	mu      sync.Mutex
-	ended   sync.Cond // nothing is left to do; its lock is mu
+	ended   sync.Cond // signalled when no request is left; its lock is mu
 	list    []freed
 	running bool
-	off     bool // the device has no such request, or fails at it
+	off     bool // the device does not support the request or has failed it
 }
 
-// freed are n blocks of a group, from bit on.
+// freed are n freed blocks of a group, from bit on.
 type freed struct {
 	g      *group
 	bit, n uint32
 }
 
-// afterFree gives freed blocks back, their transaction being durable: at once, or
-// when they are discarded.
+// afterFree is called when a transaction that frees blocks is durable. It returns the
+// blocks to the allocator at once or queues them to be discarded first.
 func (fs *FS) afterFree(f freed) {
 	d := &fs.discards
 	d.mu.Lock()
@@ -45,13 +45,13 @@ func (fs *FS) afterFree(f freed) {
 	d.mu.Unlock()
 }
 
-// returnBlocks makes blocks free to be taken.
+// returnBlocks makes blocks available to the allocator.
 func (fs *FS) returnBlocks(f freed) {
 	fs.giveBack(f.g, f.bit, f.n)
 	fs.space.deferred.Add(-int64(f.n))
 }
 
-// discardAll discards what is in the list, until it is empty.
+// discardAll discards the blocks in the list until it is empty.
 func (fs *FS) discardAll() {
 	d := &fs.discards
 	d.mu.Lock()
@@ -78,7 +78,7 @@ func (fs *FS) discardAll() {
 	d.ended.Broadcast()
 }
 
-// waitDiscards returns when what was to be discarded is.
+// waitDiscards waits until all queued blocks are discarded.
 func (fs *FS) waitDiscards() {
 	d := &fs.discards
 	d.mu.Lock()
@@ -88,8 +88,8 @@ func (fs *FS) waitDiscards() {
 	d.mu.Unlock()
 }
 
-// endDiscards discards nothing any more and waits for the request that is under way:
-// who mounts the disk next may use the blocks.
+// endDiscards stops discarding and waits for the request that is under way: the next
+// mount of the disk may use the blocks.
 func (fs *FS) endDiscards() {
 	fs.discards.mu.Lock()
 	fs.discards.off = true

@@ -10,8 +10,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// Blocks that a long file had are discarded once they are durably free, and not
-// before; what a discard leaves there (0xd5 on this disk) nobody reads.
+// The blocks of a long file are discarded once they are durably free, and not before; no
+// read returns what a discard leaves there (0xd5 on this disk).
 func TestDiscard(t *testing.T) {
 	d := load(t, mkfs(t, "32M"))
 	f := mount(t, d, Options{})
@@ -30,7 +30,7 @@ func TestDiscard(t *testing.T) {
 	before := f.Stat().Free
 	ok(t, f.Sync())
 	f.waitDiscards()
-	if n := left(); n > 20_000 || n < 900 { // the short file, and ends of the long one
+	if n := left(); n > 20_000 || n < 900 { // the short file, and the ends of the long one
 		t.Errorf("%d lines are on the disk after it", n)
 	}
 	if after := f.Stat().Free; after != before {
@@ -47,7 +47,7 @@ func TestDiscard(t *testing.T) {
 	unmount(t, f)
 }
 
-// A device that cannot discard, or fails at it, is as good as before.
+// A disk whose device cannot discard, or fails to, works all the same.
 func TestDiscardFails(t *testing.T) {
 	for _, e := range []syscall.Errno{syscall.EOPNOTSUPP, syscall.EIO} {
 		d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
@@ -63,7 +63,7 @@ func TestDiscardFails(t *testing.T) {
 		f := mount(t, d, Options{Discard: 4096, Log: func(s string) { log += s }})
 		r := root(t, f)
 		data := pattern(1, 5<<20)
-		for i := range 5 { // more than there is room for at once
+		for i := range 5 { // more than fit at the same time
 			name := fmt.Sprint("file", i)
 			writeFile(t, r, name, data)
 			ok(t, r.Unlink(name))

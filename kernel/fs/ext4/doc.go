@@ -8,26 +8,26 @@
 // mount.go. Package jbd2 below it keeps the metadata consistent.
 //
 // Data does not pass through this package's memory. A page cache above calls
-// Inode.WriteData, which takes blocks in memory only, writes the data, waits for
-// the device, and then lets a transaction say where the data lies. So what the
-// journal commits never points to data that is not on its way, and no
-// transaction keeps lists of pages (ordered mode without them).
+// Inode.WriteData, which allocates blocks in memory only (delayed allocation), writes the
+// data, waits for the device, and then records in a transaction where the data lies. So a
+// committed transaction never points to data that is not on the device, and transactions
+// keep no lists of pages: the guarantee of ordered mode without its lists.
 //
 // Locks, in the order in which they are taken:
 //
 //	FS.rename       one rename between two directories at a time
-//	FS.late.writing one Sync at a time journals times
+//	FS.lazy.writing one Sync at a time journals times
 //	Inode.data      shared by reads and writes of data, exclusive where blocks are freed
 //	Inode.grow      one writer that allocates at a time
 //	Inode.mu        names, size, extents and attributes; a directory before the
 //	                inodes in it, otherwise by inode number
-//	a handle        jbd2.Journal.Begin; nothing above is waited for inside it
+//	a handle        jbd2.Journal.Begin; while it is open, none of the above is waited for
 //	FS.orphans      the list of orphans
 //	Inode.slot      the inode's bytes in the inode table
 //	group.mu        bitmaps and descriptor of one group
 //	FS.superMu      the superblock's buffer
 //
-// Every number from the disk is checked before it is used. What is wrong is one
-// line in the log and EIO. An error inside a handle that has changed something
-// stops the journal: the file system is read-only from then on.
+// Every number from the disk is checked before it is used. A wrong one gives a line in the
+// log and EIO. An error inside a handle that has changed something aborts the journal: the
+// file system is read-only from then on.
 package ext4

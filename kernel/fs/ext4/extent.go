@@ -7,8 +7,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Extent trees (ext4 docs: "Extent Tree"): nodes of 12-byte entries behind a
-// 12-byte header, the root in the inode.
+// A node of an extent tree (ext4 docs: "Extent Tree") has a header of 12 bytes and
+// entries of 12 bytes. The root is in the inode.
 const (
 	extentMagic   = 0xf30a
 	extentDepth   = 5
@@ -23,7 +23,7 @@ const (
 	checkedXattr  = 8
 )
 
-// mapping is where n blocks of a file lie. phys is 0 in a hole.
+// mapping says where n blocks of a file lie. phys is 0 in a hole.
 type mapping struct {
 	logical, phys, n uint64
 	unwritten        bool
@@ -70,15 +70,15 @@ func putExtent(e []byte, m mapping) {
 	le.PutUint32(e[8:], uint32(m.phys))
 }
 
-// node is one step of the way from the root to a leaf: at is the entry with the
-// largest key that is not above the one looked for, -1 if all are above.
+// node is one step of the path from the root to a leaf. at is the entry with the largest
+// key that is not above the key looked for, -1 if all keys are above it.
 type node struct {
-	buf  *jbd2.Buffer // nil: the root
+	buf  *jbd2.Buffer // nil for the root
 	data []byte
 	at   int
 }
 
-// path goes from the root to a leaf.
+// path leads from the root to a leaf.
 type path struct {
 	nodes [extentDepth + 1]node
 	depth int
@@ -109,7 +109,7 @@ func search(d []byte, l uint64) int {
 	return lo - 1
 }
 
-// find walks to the leaf for block l of the file. The caller puts the path.
+// find walks to the leaf for block l of the file. The caller must put the path.
 func (i *Inode) find(l uint64) (p path, e syscall.Errno) {
 	d := i.block[:]
 	if e := i.checkNode(d, -1, 0, maxLogical+1); e != 0 {
@@ -162,7 +162,7 @@ func (i *Inode) getNode(block uint64, depth int, lo, hi uint64) (*jbd2.Buffer, s
 	return b, 0
 }
 
-// unmark makes the next read check a buffer again.
+// unmark makes the next read of a buffer repeat a check.
 func unmark(b *jbd2.Buffer, bit uint32) {
 	for {
 		old := atomic.LoadUint32(&b.Check)
@@ -172,7 +172,7 @@ func unmark(b *jbd2.Buffer, bit uint32) {
 	}
 }
 
-// mark remembers what was checked in a buffer.
+// mark records that a buffer has passed a check.
 func mark(b *jbd2.Buffer, bit uint32) {
 	for {
 		old := atomic.LoadUint32(&b.Check)
@@ -182,8 +182,8 @@ func mark(b *jbd2.Buffer, bit uint32) {
 	}
 }
 
-// checkNode checks a node's header, and that its keys lie from lo up to hi so that
-// every walk makes progress. depth is -1 for the root.
+// checkNode checks a node's header, and that its keys lie between lo and hi, so that every
+// walk makes progress. depth is -1 for the root.
 func (i *Inode) checkNode(d []byte, depth int, lo, hi uint64) syscall.Errno {
 	most := (len(d) - extentEntry) / extentEntry
 	n := nodeEntries(d)
@@ -216,7 +216,7 @@ func sealExtentBlock(seed uint32, d []byte) {
 	}
 }
 
-// after is the key behind the path's position: the first mapped block behind it.
+// after is the key after the path's position: the next mapped block.
 func (p *path) after() uint64 {
 	for k := p.depth; k >= 0; k-- {
 		if n := p.nodes[k]; n.at+1 < nodeEntries(n.data) {
@@ -226,8 +226,8 @@ func (p *path) after() uint64 {
 	return maxLogical
 }
 
-// lookup maps up to n blocks from block l of the file on: one extent's or one
-// hole's. Caller holds i.mu.
+// lookup maps up to n blocks of the file from block l on, within one extent or hole.
+// Caller holds i.mu.
 func (i *Inode) lookup(l, n uint64) (mapping, syscall.Errno) {
 	if !i.extents() {
 		return i.lookupIndirect(l, n, false)

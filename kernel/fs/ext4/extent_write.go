@@ -2,12 +2,12 @@ package ext4
 
 import "syscall"
 
-// Changes of extent trees. Caller holds i.mu and an open change, and writes the
-// inode before it ends: the root is in the inode. Each function leaves a tree
-// that is consistent.
+// This file changes extent trees. Callers hold i.mu and an open handle, and write the
+// inode, which contains the root, before they end the handle. Each function leaves a
+// consistent tree.
 
-// Costs in buffers: an insertion may split every level, a removal frees blocks in
-// at most two groups and empties a node per level.
+// The costs are in buffers. An insertion may split every level; a removal frees blocks in
+// at most two groups and may empty a node per level.
 const (
 	insertBlocks = extentDepth + 1
 	insertCost   = 3 * insertBlocks
@@ -45,7 +45,7 @@ func (i *Inode) touch(o *op, n *node) {
 	}
 }
 
-// openEntry makes room for entry k of a node that is not full.
+// openEntry makes room for entry k in a node that is not full.
 func openEntry(d []byte, k int) []byte {
 	n := nodeEntries(d)
 	copy(d[extentEntry*(k+2):extentEntry*(n+2)], d[extentEntry*(k+1):extentEntry*(n+1)])
@@ -59,8 +59,8 @@ func closeEntry(d []byte, k int) {
 	setEntries(d, n-1)
 }
 
-// insert adds an extent where nothing is mapped, joined with its neighbours if
-// they go on on the disk too. insertCost buffers, insertBlocks blocks.
+// insert adds an extent where nothing is mapped, and merges it with contiguous neighbours.
+// It costs insertCost buffers and insertBlocks blocks.
 func (i *Inode) insert(o *op, m mapping) syscall.Errno {
 	for range 2 * insertBlocks {
 		p, e := i.find(m.logical)
@@ -113,7 +113,7 @@ func (i *Inode) insertAt(o *op, p *path, m mapping) (done bool, e syscall.Errno)
 	return true, 0
 }
 
-// mergeable says whether b can become part of a.
+// mergeable reports whether b can become part of a.
 func mergeable(a, b mapping) bool {
 	most := uint64(maxExtent)
 	if a.unwritten {
@@ -122,7 +122,7 @@ func mergeable(a, b mapping) bool {
 	return joins(a, b) && a.n+b.n <= most
 }
 
-// mergeRight stores the extent at leaf.at, joined with the one behind it.
+// mergeRight stores the extent at leaf.at, merged with the next one if possible.
 func (i *Inode) mergeRight(leaf *node, m mapping) {
 	if leaf.at+1 < nodeEntries(leaf.data) {
 		if right := getExtent(entry(leaf.data, leaf.at+1)); mergeable(m, right) {
@@ -146,8 +146,7 @@ func (i *Inode) fixKeys(o *op, p *path, k int) {
 	}
 }
 
-// makeRoom splits one full node on the way to an extent's place, or makes the tree
-// deeper.
+// makeRoom splits one full node on the path to an extent, or adds a level to the tree.
 func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
 	p, e := i.find(m.logical)
 	if e != 0 {
@@ -167,8 +166,8 @@ func (i *Inode) makeRoom(o *op, m mapping) syscall.Errno {
 	return i.split(o, &p, k+1)
 }
 
-// split moves the upper half of node k to a new block; of a node that is appended
-// to only the last entry, so that the trees of growing files are full.
+// split moves the upper half of node k to a new block. If the node was appended to, it
+// moves only the last entry, so that the trees of growing files are full.
 func (i *Inode) split(o *op, p *path, k int) syscall.Errno {
 	c, up := &p.nodes[k], &p.nodes[k-1]
 	block, e := o.block(c.buf.Block + 1)
@@ -192,7 +191,7 @@ func (i *Inode) split(o *op, p *path, k int) syscall.Errno {
 	return 0
 }
 
-// deepen moves the root's entries to a block below it.
+// deepen moves the root's entries to a new block below the root.
 func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 	root := i.block[:]
 	if nodeDepth(root) >= extentDepth {
@@ -216,10 +215,10 @@ func (i *Inode) deepen(o *op, goal uint64) syscall.Errno {
 	return 0
 }
 
-// removeLast takes away the last piece of what is mapped from lo up to hi, at most
-// a group's size; done: nothing is mapped there any more. With free its blocks are
-// freed. removeCost buffers; insertBlocks blocks if it cuts an extent in two, which
-// a range does once.
+// removeLast unmaps the last part of an extent between lo and hi, at most as many blocks
+// as a group has; done reports that nothing is mapped there any more. With free, the
+// blocks are freed. It costs removeCost buffers, and insertBlocks blocks if it cuts an
+// extent in two, which happens once per range.
 func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, e syscall.Errno) {
 	p, e := i.find(hi - 1)
 	if e != 0 {
@@ -247,7 +246,7 @@ func (i *Inode) removeLast(o *op, lo, hi uint64, free bool) (done bool, e syscal
 	return false, i.trim(o, &p, m, start, end)
 }
 
-// trim takes blocks from start up to end out of the extent e at the path's end.
+// trim removes blocks from start up to end from the extent e at the path's end.
 func (i *Inode) trim(o *op, p *path, e mapping, start, end uint64) syscall.Errno {
 	leaf := p.leaf()
 	right := mapping{end, e.phys + end - e.logical, e.logical + e.n - end, e.unwritten}
@@ -270,7 +269,7 @@ func (i *Inode) trim(o *op, p *path, e mapping, start, end uint64) syscall.Errno
 	return i.removeEntry(o, p)
 }
 
-// removeEntry deletes the entry at the path's end and the nodes that it leaves empty.
+// removeEntry deletes the entry at the path's end and the nodes that become empty.
 func (i *Inode) removeEntry(o *op, p *path) syscall.Errno {
 	k := p.depth
 	for ; ; k-- {
@@ -319,10 +318,10 @@ func (i *Inode) flatten(o *op) syscall.Errno {
 	return i.freeNode(o, block)
 }
 
-// remove takes away everything from lo up to hi and frees it, in as many handles
-// as it needs: after each the inode is written. insertBlocks blocks if something
-// mapped lies behind hi, whose extent may have to be split; otherwise none, so that
-// files can be removed when the disk is full.
+// remove unmaps and frees everything from lo up to hi, in as many handles as it needs; at
+// the end of each the inode is written. It needs insertBlocks blocks if something is
+// mapped after hi, whose extent may have to be split. Otherwise it needs none, so that
+// files can be removed from a full disk.
 func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 	for {
 		if e := i.next(o, i.removeCost()); e != 0 {
@@ -334,7 +333,7 @@ func (i *Inode) remove(o *op, lo, hi uint64) syscall.Errno {
 	}
 }
 
-// next is o.step for a change of this inode, which is written at the handle's end.
+// next is op.step for a change of this inode, which is written when the handle ends.
 func (i *Inode) next(o *op, cost int) syscall.Errno {
 	if o.left < cost+1 {
 		o.left = 0
@@ -345,8 +344,8 @@ func (i *Inode) next(o *op, cost int) syscall.Errno {
 	return o.step(cost)
 }
 
-// replace makes what is mapped at m's blocks into m: the same blocks, of another
-// state. Caller has looked up that they are one extent's.
+// replace changes the state (written or unwritten) of m's blocks. The caller has checked
+// that they belong to one extent.
 func (i *Inode) replace(o *op, m mapping) syscall.Errno {
 	if _, e := i.removeLast(o, m.logical, m.logical+m.n, false); e != 0 {
 		return e

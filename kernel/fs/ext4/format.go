@@ -6,20 +6,20 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// FormatOptions say what Format makes. Zero values choose what mkfs.ext4 chooses,
-// but for blocks: 4096 bytes on disks of every size.
+// FormatOptions are the parameters of Format. Zero values stand for the defaults of
+// mkfs.ext4, except that blocks have 4096 bytes on disks of every size.
 type FormatOptions struct {
 	Label     string   // at most 16 bytes
-	UUID      [16]byte // random
-	HashSeed  [16]byte // of directories' indexes; random
+	UUID      [16]byte // random if zero
+	HashSeed  [16]byte // seed of the hashes in directory indexes; random if zero
 	BlockSize int      // 1024, 2048 or 4096 bytes
-	// Inodes is how many files there can be, rounded up to whole blocks of inodes
-	// in each group; otherwise one per BytesPerInode bytes: 16384, and 4096 on disks
+	// Inodes is the number of inodes, rounded up to whole blocks of inodes in each group.
+	// If zero, there is one per BytesPerInode bytes, by default 16384, or 4096 on disks
 	// below 512 MiB.
 	Inodes        uint32
 	BytesPerInode int64
-	JournalBlocks uint32 // at most 131072; by size as mkfs.ext4
-	Now           int64  // ns since 1970; the present
+	JournalBlocks uint32 // at most 131072; if zero, by the disk's size as in mkfs.ext4
+	Now           int64  // ns since 1970; the current time if zero
 }
 
 const (
@@ -29,7 +29,7 @@ const (
 
 	formatInode  = 256
 	formatDesc   = 64
-	formatFlex   = 4 // log2 of the groups whose tables lie together
+	formatFlex   = 4 // log2 of the groups per flexible group, whose tables lie together
 	lostFoundIno = 11
 	lostFound    = 16 << 10 // bytes
 	mostJournal  = rootExtents * maxExtent
@@ -43,15 +43,15 @@ type formatter struct {
 	o       FormatOptions
 	sb      []byte
 	descs   []byte
-	used    []span // by files
+	used    []span // blocks of files
 	journal []span
 	root    uint64
-	lost    uint64 // first of lost+found's blocks
+	lost    uint64 // first block of lost+found
 	lostN   uint64
 }
 
-// Format makes an empty ext4 file system of the device's size, with the features
-// that mkfs.ext4 gives but without room for growing (resize_inode).
+// Format makes an empty ext4 file system of the device's size, with the features that
+// mkfs.ext4 enables except the reserve for growing (resize_inode).
 func Format(dev block.Device, o FormatOptions) error {
 	f := &formatter{FS: &FS{dev: dev, opt: Options{Log: func(string) {}}}, o: o}
 	if dev.ReadOnly() {
@@ -96,7 +96,7 @@ func (f *formatter) zero(start, n uint64) syscall.Errno {
 	return 0
 }
 
-// zeroStart removes what a former file system has at the start, superblock too.
+// zeroStart erases the start of an earlier file system, its superblock included.
 func (f *formatter) zeroStart() syscall.Errno {
 	if e := f.zero(0, uint64(max(1, 4096/f.blockSize))); e != 0 {
 		return e
@@ -105,7 +105,7 @@ func (f *formatter) zeroStart() syscall.Errno {
 }
 
 // writeJournal empties the log and writes its superblock (jbd2's journal_superblock_s,
-// big-endian). Old transactions must not be found there.
+// big-endian), so that no old transactions are found there.
 func (f *formatter) writeJournal() syscall.Errno {
 	total := uint64(0)
 	for _, s := range f.journal {
@@ -119,7 +119,7 @@ func (f *formatter) writeJournal() syscall.Errno {
 		b[4*k], b[4*k+1], b[4*k+2], b[4*k+3] = byte(v>>24), byte(v>>16), byte(v>>8), byte(v)
 	}
 	copy(b[0x30:], f.uuid[:])
-	b[0x43] = 1 // users
+	b[0x43] = 1 // number of file systems that use the journal
 	return f.put(f.journal[0].start, b)
 }
 
@@ -157,8 +157,8 @@ func (i *Inode) sumDir(d []byte) {
 	le.PutUint32(d[len(d)-4:], crc32c(i.seed, d[:len(d)-dirTail]))
 }
 
-// writeInodes writes the inode table of group 0 and remembers the journal's inode
-// in the superblock, as e2fsck expects.
+// writeInodes writes the inode table of group 0 and copies the journal's inode to the
+// superblock, as e2fsck expects.
 func (f *formatter) writeInodes() syscall.Errno {
 	g := f.group[0]
 	if e := f.zero(f.inodeTable(g), uint64(f.itableBlocks)); e != 0 {
@@ -198,7 +198,7 @@ func (f *formatter) inodeIn(table []byte, ino uint32, mode uint16, links uint32,
 	return i
 }
 
-// writeBitmaps writes the bitmaps of groups that have something, and fills the
+// writeBitmaps writes the bitmaps of groups that are not empty, and fills the
 // descriptors.
 func (f *formatter) writeBitmaps() syscall.Errno {
 	free := uint64(0)
@@ -261,8 +261,8 @@ func (f *formatter) putCounts(sb []byte, free uint64) {
 	le.PutUint32(sb[sFreeInodes:], f.inodes-lostFoundIno)
 }
 
-// writeSupers writes the copies of superblock and descriptors, and last, when
-// everything else is durable, the superblock.
+// writeSupers writes the copies of superblock and descriptors and then, when everything
+// else is durable, the superblock.
 func (f *formatter) writeSupers() syscall.Errno {
 	for n := f.groups; n > 0; n-- {
 		g := n - 1

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// plan decides what lies where.
+// plan decides where everything lies.
 func (f *formatter) plan() error {
 	if err := f.complete(); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (f *formatter) complete() error {
 	return nil
 }
 
-// sizes fills the superblock's numbers.
+// sizes fills in the superblock's numbers.
 func (f *formatter) sizes() error {
 	o, sb := &f.o, f.sb
 	bs := int64(o.BlockSize)
@@ -89,7 +89,7 @@ func (f *formatter) sizes() error {
 	inodesPer := (inodes + groups - 1) / groups
 	inodesPer = max((inodesPer+inBlock-1)/inBlock*inBlock, 16)
 	inodesPer = min((inodesPer+7)/8*8, per)
-	// The last group must hold copies and some data, or it is left out.
+	// The last group is dropped if it cannot hold the copies and some data.
 	descBlocks := (groups*formatDesc + uint64(bs) - 1) / uint64(bs)
 	if rest := (blocks - first) % per; rest != 0 && groups > 1 && rest < descBlocks+3+inodesPer/inBlock+50 {
 		blocks -= rest
@@ -117,7 +117,7 @@ func (f *formatter) sizes() error {
 	return nil
 }
 
-// identity fills the rest of the superblock.
+// identity fills in the rest of the superblock.
 func (f *formatter) identity() {
 	o, sb := &f.o, f.sb
 	now := o.Now / 1e9
@@ -128,7 +128,7 @@ func (f *formatter) identity() {
 	le.PutUint16(sb[sMaxMountCount:], 0xffff)
 	le.PutUint16(sb[sMagic:], superMagic)
 	le.PutUint16(sb[sState:], stateValid)
-	le.PutUint16(sb[sErrors:], 1) // go on
+	le.PutUint16(sb[sErrors:], 1) // continue
 	le.PutUint32(sb[sRevision:], 1)
 	le.PutUint32(sb[sFirstIno:], lostFoundIno)
 	le.PutUint16(sb[sInodeSize:], formatInode)
@@ -150,8 +150,8 @@ func (f *formatter) identity() {
 	sb[sChecksumType] = 1
 }
 
-// placeTables puts the bitmaps and inode tables of 16 groups each behind each
-// other, from the first of these groups on.
+// placeTables puts the bitmaps and inode tables of each 16 groups together, at the start
+// of the first of these groups.
 func (f *formatter) placeTables() error {
 	var base []span
 	for n := range f.groups {
@@ -231,7 +231,7 @@ func journalSize(blocks uint64) uint64 {
 	return mostJournal
 }
 
-// freeRun finds n free blocks from block from on, or from the start; 0: there are none.
+// freeRun finds n free blocks from block from on, or else from the start; 0: none.
 func (f *formatter) freeRun(from, n uint64) uint64 {
 	for _, at := range []uint64{from, f.firstData + 1} {
 		for at+n <= f.blocks {
@@ -245,7 +245,7 @@ func (f *formatter) freeRun(from, n uint64) uint64 {
 	return 0
 }
 
-// blocked returns the end of what lies in a range, 0 if nothing does.
+// blocked returns the end of an allocation within a range, 0 if there is none.
 func (f *formatter) blocked(at, n uint64) uint64 {
 	for _, list := range [][]span{f.system, f.used} {
 		for _, s := range list {

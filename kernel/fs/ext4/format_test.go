@@ -55,7 +55,7 @@ func disk0(t *testing.T, size int64, o FormatOptions) *blocktest.Memory {
 	return disk
 }
 
-// checkDump compares what dumpe2fs says with a disk of mkfs.ext4.
+// checkDump compares dumpe2fs's output with that for a disk of mkfs.ext4.
 func checkDump(t *testing.T, path string) {
 	t.Helper()
 	ours, _ := tool(t, "dumpe2fs", "-h", path)

@@ -12,15 +12,15 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// slowDisk counts flushes, and lets a test wait in some of them and in discards.
+// slowDisk counts flushes, and can block some of them, and discards, for a test.
 type slowDisk struct {
 	block.Device
 	mu        sync.Mutex
 	flushes   int
-	holdFlush map[int]chan struct{} // number -> released
+	holdFlush map[int]chan struct{} // number of a flush -> closed to let it go on
 	held      chan int
 	fail      atomic.Bool
-	gate      chan struct{} // discards wait
+	gate      chan struct{} // discards wait for it
 	discards  atomic.Int32
 }
 
@@ -81,14 +81,14 @@ func TestFsyncOfReadInode(t *testing.T) {
 	if w.count() == n {
 		t.Error("two fsyncs without a flush")
 	}
-	g := mount(t, d.Clone(), Options{}) // power cut that loses nothing of what was written
+	g := mount(t, d.Clone(), Options{}) // a power cut that loses no write
 	r = root(t, g)
 	if _, e := r.Lookup("a"); e != 0 {
 		t.Errorf("after fsync of the file and of its directory: %v", e)
 	}
 }
 
-// Data that is overwritten while another fsync is under way is flushed by its own.
+// Data that is overwritten during another fsync is flushed by its own fsync.
 func TestFsyncBesideFsync(t *testing.T) {
 	d := load(t, mkfs(t, "16M"))
 	w := &slowDisk{Device: d}
@@ -126,8 +126,8 @@ func TestFsyncBesideFsync(t *testing.T) {
 	}
 }
 
-// The end of the file system in the middle of a change of several handles, each of
-// which leaves it consistent, is no error of the journal.
+// If the file system ends between two handles of a change, each of which leaves it
+// consistent, the journal has no error.
 func TestEndBetweenHandles(t *testing.T) {
 	d := load(t, mkfs(t, "16M"))
 	f := mount(t, d, Options{})
@@ -147,7 +147,7 @@ func TestEndBetweenHandles(t *testing.T) {
 	}
 }
 
-// An unmount after an error waits for the discard that is under way, and does no other.
+// An unmount after an error waits for the discard under way, and starts no other.
 func TestDiscardsEndWithTheMount(t *testing.T) {
 	d := load(t, mkfs(t, "16M"))
 	w := &slowDisk{Device: d, gate: make(chan struct{})}
@@ -189,7 +189,7 @@ func TestDiscardsEndWithTheMount(t *testing.T) {
 	}
 }
 
-// Times that do not change are nothing to store: fsync is then the data and a flush.
+// Times that are set to the same values are not stored: fsync only writes data and flushes.
 func TestFsyncSameTimes(t *testing.T) {
 	w := &slowDisk{Device: load(t, mkfs(t, "16M"))}
 	f := mount(t, w, Options{})
@@ -210,7 +210,8 @@ func TestFsyncSameTimes(t *testing.T) {
 	}
 }
 
-// Of runs that are written together all are tried, and a failure is told.
+// If one of the runs that are written together fails, the others are written all the same,
+// and the failure is returned.
 func TestWriteRunsFailure(t *testing.T) {
 	d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
 	f := mount(t, d, Options{})
@@ -240,8 +241,8 @@ func TestWriteRunsFailure(t *testing.T) {
 	}
 }
 
-// A directory that changes places with a file, of which it has a name, and a rename of that
-// name do not wait for each other.
+// An exchange of a directory and a file that has a name in it does not deadlock with a
+// rename of that name.
 func TestExchangeBesideRename(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})
 	r := root(t, f)

@@ -5,17 +5,17 @@ import "testing"
 // fill claims all blocks of a disk.
 func fill(t *testing.T, f *FS) {
 	t.Helper()
-	ok(t, f.claim(f.space.free.Load()-f.space.promised.Load(), 0))
+	ok(t, f.claim(f.space.free.Load()-f.space.reserved.Load(), 0))
 }
 
-// On a disk without a single free block files can be removed and made shorter.
+// Files can be removed and truncated on a disk without a free block.
 func TestRemoveWhenFull(t *testing.T) {
 	disk := load(t, mkfs(t, "16M", "-b", "1024"))
 	f := mount(t, disk, Options{Discard: -1})
 	r := root(t, f)
 	for _, name := range []string{"removed", "shorter"} {
 		i := create(t, r, name, typeReg|0o644)
-		for k := range int64(20) { // so many extents that they are a tree
+		for k := range int64(20) { // enough extents for a tree
 			ok(t, writeAt(i, pattern(1, 10<<10), k*20<<10))
 		}
 		i.Put()
@@ -27,7 +27,7 @@ func TestRemoveWhenFull(t *testing.T) {
 	i := walk(t, f, "shorter")
 	ok(t, i.Truncate(25<<10))
 	ok(t, f.Sync())
-	if n := f.space.free.Load() - f.space.promised.Load(); n < 380 {
+	if n := f.space.free.Load() - f.space.reserved.Load(); n < 380 {
 		t.Errorf("%d blocks are free, want those of 38 of 40 pieces", n)
 	}
 	got, e := readAll(i)
@@ -39,8 +39,8 @@ func TestRemoveWhenFull(t *testing.T) {
 	fsck(t, save(t, disk))
 }
 
-// Data that nobody has reserved space for does not take the blocks that the trees of
-// reserved data need.
+// Data without a reservation does not take the blocks that the extent trees of reserved data
+// need.
 func TestUnreservedWrites(t *testing.T) {
 	disk := load(t, mkfs(t, "16M", "-b", "1024"))
 	f := mount(t, disk, Options{})

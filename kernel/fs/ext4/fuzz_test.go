@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// fuzzImage makes a small disk with every kind of metadata, without checksums so
-// that changed bytes are believed.
+// fuzzImage makes a small disk with every kind of metadata, without checksums, so that
+// changed bytes are not refused for a wrong checksum.
 func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	disk := load(t, mkfs(t, "4M", append([]string{"-b", "1024", "-N", "256"}, args...)...))
 	f := mount(t, disk, Options{})
@@ -51,14 +51,14 @@ func fuzzImage(t testing.TB, args ...string) *blocktest.Memory {
 	return disk
 }
 
-// regions are the blocks that a target changes.
+// regions are the blocks that a fuzz target changes.
 type regions struct {
 	disk   *blocktest.Memory
 	blocks []uint64
 }
 
-// blocksOf lists an inode's blocks of metadata: in the inode table, of its extent
-// tree, attributes, and the contents of directories and links.
+// blocksOf lists an inode's metadata blocks: in the inode table, of its extent tree and
+// attributes, and the blocks of directories and links.
 func blocksOf(t testing.TB, f *FS, path string) (list []uint64) {
 	i := walk(t, f, path)
 	defer i.Put()
@@ -103,8 +103,8 @@ func (r *regions) mutate(data []byte) *blocktest.Memory {
 	return disk
 }
 
-// exercise mounts a disk, reads everything and changes something of each kind.
-// Errors are fine; panics and loops are not.
+// exercise mounts a disk, reads everything and changes something of each kind. Errors are
+// fine; panics and endless loops are not.
 func exercise(t *testing.T, disk *blocktest.Memory) {
 	watch := time.AfterFunc(60*time.Second, func() { debug.SetTraceback("all"); panic("takes longer than 60 s") })
 	defer watch.Stop()
@@ -268,8 +268,8 @@ func TestMutations(t *testing.T) {
 	}
 }
 
-// mutations makes an input: mostly small numbers, powers of two and their
-// neighbours in random places.
+// mutations makes an input: mostly small numbers, powers of two and their neighbours, in
+// random places.
 func mutations(g *regions, r *rand.Rand) []byte {
 	var data []byte
 	for range 1 + r.IntN(6) {

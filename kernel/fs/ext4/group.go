@@ -8,7 +8,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Offsets in a group descriptor; the second halves exist with 64bit (ext4 docs:
+// These are offsets in a group descriptor; the upper halves exist with 64bit (ext4 docs:
 // "Block Group Descriptors").
 const (
 	dBlockBitmap   = 0x0
@@ -45,17 +45,17 @@ type group struct {
 	buf  *jbd2.Buffer
 
 	mu sync.Mutex
-	// mem is the block bitmap as the allocator sees it: besides the bits on disk,
-	// those of blocks taken but not journalled yet and of blocks freed in a
-	// transaction that is not durable. nil: not loaded, then held is zero.
-	mem  []byte
-	held int // bits that differ from the buffer's bitmap
-	// bad groups have bitmaps that contradict the descriptor: nothing is taken from them.
+	// mem is the block bitmap as the allocator sees it. It also has the bits of blocks
+	// that are allocated but not journalled yet, and of blocks freed in a transaction
+	// that is not durable. It is nil if the bitmap is not loaded.
+	mem         []byte
+	pendingBits int // number of bits that differ between mem and the buffer's bitmap; 0 without mem
+	// bad is set if the bitmap contradicts the descriptor: nothing is allocated here.
 	bad      bool
-	freeBits atomic.Int32 // clear bits in mem, or the descriptor's count
+	freeBits atomic.Int32 // number of clear bits in mem, or the descriptor's count without mem
 	largest  atomic.Int32 // no run of clear bits is longer; a hint
-	cursor   uint32       // where the last allocation ended
-	// bitmaps changed since the descriptor's checksums were computed, pinned
+	cursor   uint32       // end of the last allocation
+	// bitmaps that changed since the descriptor's checksums were computed, pinned
 	staleBlocks, staleInodes *jbd2.Buffer
 }
 
@@ -164,8 +164,8 @@ func (fs *FS) checkGroup(g *group) syscall.Errno {
 	return 0
 }
 
-// sealDescs computes checksums of one block of descriptors, and before that those
-// of the bitmaps that the transaction has changed. It runs while no handle is open.
+// sealDescs computes the checksums of one block of descriptors, after those of the bitmaps
+// that the transaction has changed. No handle is open when it runs.
 func (fs *FS) sealDescs(b *jbd2.Buffer) {
 	first := uint32(0)
 	for k, d := range fs.descBufs {
@@ -197,7 +197,7 @@ func (fs *FS) putBitmapSum(g *group, lo, hi int, sum uint32) {
 	}
 }
 
-// bitmapSumGood checks a bitmap against its descriptor.
+// bitmapSumGood checks a bitmap's checksum in the descriptor.
 func (fs *FS) bitmapSumGood(g *group, lo, hi int, bits []byte) bool {
 	if !fs.metaCsum {
 		return true

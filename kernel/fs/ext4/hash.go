@@ -2,16 +2,16 @@ package ext4
 
 import "math/bits"
 
-// Hashes of names in directories' indexes (ext4 docs: "Hash Tree Directories").
+// These are the hashes of names in directory indexes (ext4 docs: "Hash Tree Directories").
 const (
 	hashLegacy  = 0
 	hashHalfMD4 = 1
 	hashTea     = 2
-	hashEnd     = 0x7fffffff << 1 // no name has it
+	hashEnd     = 0x7fffffff << 1 // no name has this hash
 )
 
-// nameHash computes a name's hash; versions 3 to 5 are 0 to 2 with unsigned
-// characters. ok is false for an unknown version.
+// nameHash computes a name's hash. Versions 3 to 5 are 0 to 2 with unsigned characters.
+// ok is false for an unknown version.
 func nameHash(version uint8, seed [4]uint32, name string) (h uint32, ok bool) {
 	unsigned := version >= 3
 	if unsigned {
@@ -67,7 +67,7 @@ func legacyHash(name string, unsigned bool) uint32 {
 	return h0 << 1
 }
 
-// hashWords packs the start of a name into words, padded with its length.
+// hashWords packs the start of a name into words and pads them with its length.
 func hashWords(out []uint32, name string, unsigned bool) {
 	pad := uint32(len(name)) | uint32(len(name))<<8
 	pad |= pad << 16

@@ -7,11 +7,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Indexes of directories (ext4 docs: "Hash Tree Directories"). Block 0 is the
-// root: records of "." and "..", at 24 a word, the hash version, the length 8 of
-// this information and the number of levels below, and then entries of 8 bytes:
-// a hash and the block with the names from that hash on. The first entry's hash
-// is the limit and the count of entries.
+// A directory's index (ext4 docs: "Hash Tree Directories") has its root in block 0: the
+// records of "." and "..", then at 24 a word, the hash version, the length of this
+// information (8) and the number of levels below, and then entries of 8 bytes: a hash and
+// the block with the names from that hash on. In the place of the first entry's hash are
+// the limit and the count of entries.
 const (
 	dxInfo     = 24
 	dxRootBase = 32
@@ -20,12 +20,12 @@ const (
 	dxBlock    = 0x0fffffff
 )
 
-// indexed says whether the directory has an index that is to be believed.
+// indexed reports whether the directory has a valid index.
 func (i *Inode) indexed() bool {
 	return i.flags&flagIndex != 0 && i.fs.has(compatDirIndex)
 }
 
-// frame is one node on the way through an index.
+// frame is one node on the path through an index.
 type frame struct {
 	buf  *jbd2.Buffer
 	base int
@@ -59,7 +59,7 @@ func (f *frame) seek(hash uint32) {
 	f.at = lo - 1
 }
 
-// dxPath is the way from the root to the entry for a leaf.
+// dxPath is the path from the root to the entry of a leaf.
 type dxPath struct {
 	frames  [4]frame
 	n       int
@@ -84,7 +84,7 @@ func (fs *FS) dxLimit(base int) int {
 	return room / dxEntry
 }
 
-// dxLevels is the most nodes on a way.
+// dxLevels is the most nodes on a path.
 func (fs *FS) dxLevels() int {
 	if fs.hasIncompat(incompatLargeDir) {
 		return 3
@@ -92,7 +92,7 @@ func (fs *FS) dxLevels() int {
 	return 2
 }
 
-// indexBlock reads a block of the index and checks it.
+// indexBlock reads and checks a block of the index.
 func (i *Inode) indexBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	b, e := i.rawDirBlock(l)
 	if e != 0 {
@@ -118,7 +118,7 @@ func (i *Inode) indexBlock(l uint64) (*jbd2.Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// dxHeadGood checks what stands in front of the entries.
+// dxHeadGood checks the bytes before the entries.
 func (i *Inode) dxHeadGood(d []byte, l uint64) bool {
 	if l != 0 {
 		return le.Uint32(d) == 0 && int(le.Uint16(d[4:])) == i.fs.blockSize
@@ -128,7 +128,7 @@ func (i *Inode) dxHeadGood(d []byte, l uint64) bool {
 		d[dxInfo+5] == 8 && int(d[dxInfo+6]) < i.fs.dxLevels() && d[dxInfo+4] <= hashTea
 }
 
-// dxSum is the checksum of a block of the index: the entries in use, then the tail.
+// dxSum is the checksum of a block of the index: of the entries in use, then of the tail.
 func dxSum(seed uint32, d []byte, base int) uint32 {
 	limit, count := int(le.Uint16(d[base:])), int(le.Uint16(d[base+2:]))
 	tail := base + dxEntry*limit
@@ -164,7 +164,7 @@ func (i *Inode) scanRoot(b *jbd2.Buffer, name string) (dirent, syscall.Errno) {
 	return dirent{off: -1}, 0
 }
 
-// dxFind walks through the index to the leaf for a hash. The caller puts the path.
+// dxFind walks through the index to the leaf for a hash. The caller must put the path.
 func (i *Inode) dxFind(hash uint32) (p dxPath, e syscall.Errno) {
 	p.hash = hash
 	l, base := uint64(0), dxRootBase
@@ -198,7 +198,7 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
-// dxFindName walks to the leaf for a name. The caller puts the path.
+// dxFindName walks to the leaf for a name. The caller must put the path.
 func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
 	hash, e := i.dxHash(name)
 	if e != 0 {
@@ -207,8 +207,8 @@ func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
 	return i.dxFind(hash)
 }
 
-// dxNext moves the path to the next leaf and returns the hash it starts with. end
-// is true behind the last one.
+// dxNext moves the path to the next leaf and returns its first hash. end is true after
+// the last leaf.
 func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	k := p.n - 1
 	for ; k >= 0; k-- {
@@ -232,7 +232,7 @@ func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	return hash, false, 0
 }
 
-// lookupIndexed is lookupName through the index.
+// lookupIndexed is lookupName for an indexed directory.
 func (i *Inode) lookupIndexed(name string) (*jbd2.Buffer, dirent, syscall.Errno) {
 	p, e := i.dxFindName(name)
 	if e != 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// makeIndex makes a directory of one full block an indexed one: the block's names
-// move to a second block, the first becomes the root.
+// makeIndex gives an index to a directory of one full block: the block's names move to a
+// second block, the first becomes the root.
 func (i *Inode) makeIndex(o *op) syscall.Errno {
 	fs := i.fs
 	root, e := i.dirBlock(0)
@@ -59,7 +59,7 @@ func (i *Inode) makeIndex(o *op) syscall.Errno {
 	return 0
 }
 
-// fill makes a block hold a list of entries, of another block, in order.
+// fill fills a block with a list of entries from another block, in order.
 func (i *Inode) fill(d []byte, list []dirent) {
 	i.emptyDirBlock(d)
 	limit := i.fs.dirLimit()
@@ -80,7 +80,7 @@ func putDxHead(d []byte, base, limit, count int, first uint64) {
 	le.PutUint32(d[base+4:], uint32(first))
 }
 
-// addIndexed adds a name through the index, splitting what is full on the way.
+// addIndexed adds a name through the index and splits the full blocks on the path.
 func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.Errno {
 	hash, e := i.dxHash(name)
 	if e != 0 {
@@ -100,8 +100,8 @@ func (i *Inode) addIndexed(o *op, name string, ino uint32, kind uint8) syscall.E
 	return i.fs.corrupt("index takes no more names, directory", uint64(i.ino))
 }
 
-// addAt adds the name to the path's leaf; done is false if something was split
-// instead and the path is to be looked up again.
+// addAt adds the name to the path's leaf. done is false if it has split a block instead;
+// the path must then be looked up again.
 func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (done bool, e syscall.Errno) {
 	l := p.last().child(p.last().at)
 	leaf, e := i.dirBlock(l)
@@ -126,7 +126,7 @@ func (i *Inode) addAt(o *op, p *dxPath, name string, ino uint32, kind uint8) (do
 	return false, i.splitIndex(o, p, k)
 }
 
-// indexFull says whether the index has no room for one more leaf, whatever is split.
+// indexFull reports whether the index has no room for one more leaf, even with splits.
 func (i *Inode) indexFull(name string) (bool, syscall.Errno) {
 	if !i.indexed() {
 		return false, 0
@@ -149,7 +149,7 @@ type hashedEntry struct {
 	hash uint32
 }
 
-// splitLeaf moves the upper half, by hash, of a full leaf's names to a new one.
+// splitLeaf moves the upper half, by hash, of a full leaf's names to a new leaf.
 func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	fs := i.fs
 	var list []hashedEntry
@@ -184,7 +184,7 @@ func (i *Inode) splitLeaf(o *op, p *dxPath, leaf *jbd2.Buffer) syscall.Errno {
 	defer nb.Put()
 	hash := list[at].hash
 	if list[at-1].hash == hash {
-		hash |= 1 // names of this hash go on from the leaf before
+		hash |= 1 // names with this hash begin in the leaf before
 	}
 	o.dirty(leaf, i.sealDir())
 	i.fill(leaf.Data, plain(list[:at]))
@@ -201,7 +201,7 @@ func plain(list []hashedEntry) []dirent {
 	return r
 }
 
-// addDx adds an entry behind the frame's position. The frame is not full.
+// addDx adds an entry after the frame's position. The frame is not full.
 func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
 	o.dirty(f.buf, i.sealIndex(f.base))
 	d, n, at := f.buf.Data[f.base:], f.count(), f.at+1
@@ -211,7 +211,7 @@ func (i *Inode) addDx(o *op, f *frame, hash uint32, l uint64) {
 	le.PutUint16(d[2:], uint16(n+1))
 }
 
-// newIndexBlock appends an index block that holds a copy of entries.
+// newIndexBlock appends an index block with a copy of entries.
 func (i *Inode) newIndexBlock(o *op, entries []byte) (uint64, syscall.Errno) {
 	b, l, e := i.appendBlock(o, checkedIndex, i.sealIndex(dxNodeBase))
 	if e != 0 {

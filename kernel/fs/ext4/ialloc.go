@@ -9,8 +9,8 @@ import (
 
 const checkedInodes = 32
 
-// newInode takes an inode for a file in directory dir. Four buffers besides the
-// inode's own. ENOSPC.
+// newInode allocates an inode for a file in directory dir. It costs four buffers besides
+// the inode's own. ENOSPC.
 func (o *op) newInode(dir *Inode, isDir bool) (uint32, syscall.Errno) {
 	fs := o.fs
 	first := (dir.ino - 1) / fs.inodesPer
@@ -32,8 +32,8 @@ func (o *op) newInode(dir *Inode, isDir bool) (uint32, syscall.Errno) {
 	return 0, syscall.ENOSPC
 }
 
-// dirGroup spreads directories as Orlov's allocator does: those in the root over
-// groups with much space and few directories, others near their parent.
+// dirGroup spreads directories as the Orlov allocator does: those in the root over groups
+// with much space and few directories, others near their parent.
 func (fs *FS) dirGroup(dir *Inode, near uint32) uint32 {
 	inodes := uint32(max(0, fs.freeInode.Load())) / fs.groups
 	blocks := int32(max(0, fs.space.free.Load()) / int64(fs.groups))
@@ -63,7 +63,7 @@ func (fs *FS) inodeCounts(g *group) (free, dirs uint32) {
 	return fs.descInodes(g.desc), fs.descDirs(g.desc)
 }
 
-// inodeFrom takes the first free inode of a group; 0: there is none.
+// inodeFrom allocates the first free inode of a group; 0: there is none.
 func (o *op) inodeFrom(g *group, isDir bool) (uint32, syscall.Errno) {
 	fs := o.fs
 	g.mu.Lock()
@@ -73,7 +73,7 @@ func (o *op) inodeFrom(g *group, isDir bool) (uint32, syscall.Errno) {
 	}
 	b, e := o.inodeBits(g)
 	if e != 0 {
-		return 0, 0 // said in the log; other groups may do
+		return 0, 0 // the log has a line; other groups may do
 	}
 	index := uint32(0)
 	if g.n == 0 {
@@ -134,8 +134,8 @@ func (o *op) inodeBits(g *group) (*jbd2.Buffer, syscall.Errno) {
 	return b, 0
 }
 
-// coverTable makes sure that the part of the inode table that is in use reaches to
-// an inode: blocks of it that mkfs has left as they were become zero.
+// coverTable makes sure that the initialised part of the inode table reaches up to an
+// inode. It zeroes table blocks that mkfs has not written.
 func (o *op) coverTable(g *group, index uint32) bool {
 	fs := o.fs
 	if !fs.descCsum {
@@ -160,7 +160,7 @@ func (o *op) coverTable(g *group, index uint32) bool {
 	return true
 }
 
-// freeInodeBit gives an inode back. Two buffers.
+// freeInodeBit frees an inode in its bitmap. It costs two buffers.
 func (o *op) freeInodeBit(ino uint32, isDir bool) syscall.Errno {
 	fs := o.fs
 	g, index := fs.group[(ino-1)/fs.inodesPer], (ino-1)%fs.inodesPer
@@ -180,7 +180,7 @@ func (o *op) freeInodeBit(ino uint32, isDir bool) syscall.Errno {
 	return 0
 }
 
-// inodeUsed says whether the bitmap has an inode in use.
+// inodeUsed reports whether an inode is in use according to the bitmap.
 func (fs *FS) inodeUsed(ino uint32) bool {
 	g, index := fs.group[(ino-1)/fs.inodesPer], (ino-1)%fs.inodesPer
 	g.mu.Lock()

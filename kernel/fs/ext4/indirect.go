@@ -2,18 +2,18 @@ package ext4
 
 import "syscall"
 
-// Files of ext2 and ext3 have a map: twelve block numbers in the inode, then one
-// each of a block, of a tree of two and of a tree of three levels (ext4 docs:
-// "Direct/Indirect Block Addressing"). They are read, overwritten, and freed;
-// a change of the map first makes it an extent tree (convert.go).
+// Files of ext2 and ext3 have a block map: the inode has twelve block numbers, then one
+// indirect, one double indirect and one triple indirect block (ext4 docs: "Direct/Indirect
+// Block Addressing"). Such files are read, overwritten and freed as they are; another
+// change first converts the map to an extent tree (convert.go).
 const directBlocks = 12
 
-// indirectWay says through which slots block l is reached: the slot of the inode
-// and then one per level.
-func (fs *FS) indirectWay(l uint64) (way [4]int, levels int, ok bool) {
+// indirectPath returns the slots that lead to block l: the slot of the inode and then one
+// per level.
+func (fs *FS) indirectPath(l uint64) (path [4]int, levels int, ok bool) {
 	if l < directBlocks {
-		way[0] = int(l)
-		return way, 0, true
+		path[0] = int(l)
+		return path, 0, true
 	}
 	l -= directBlocks
 	per := uint64(fs.blockSize / 4)
@@ -21,27 +21,27 @@ func (fs *FS) indirectWay(l uint64) (way [4]int, levels int, ok bool) {
 	for span := per; levels < 3; span *= per {
 		levels++
 		if l < span {
-			way[0] = directBlocks + levels - 1
+			path[0] = directBlocks + levels - 1
 			for k := levels; k > 0; k-- {
-				way[k] = int(l & (per - 1))
+				path[k] = int(l & (per - 1))
 				l >>= bits
 			}
-			return way, levels, true
+			return path, levels, true
 		}
 		l -= span
 	}
-	return way, 0, false
+	return path, 0, false
 }
 
-// lookupIndirect is lookup for a map of blocks. With scattered a piece goes on also
-// where its blocks do not lie behind each other on the disk.
+// lookupIndirect is lookup for a block map. With scattered, a run continues even where its
+// blocks are not contiguous on the disk.
 //
-// A damaged map may lead from all its slots to the same few blocks, and then seems to
-// have 10^9 of them. So a hole, and a scattered piece, goes on to the end of the map's
-// block that it is found in: a walk through all takes 10^6 steps at most.
+// In a damaged map all slots may lead to the same few blocks, so that it seems to have
+// 10^9 of them. So a hole, or a scattered run, extends to the end of the indirect block
+// that it was found in: a walk over the whole map takes 10^6 steps at most.
 func (i *Inode) lookupIndirect(l, n uint64, scattered bool) (mapping, syscall.Errno) {
 	fs := i.fs
-	way, levels, ok := fs.indirectWay(l)
+	path, levels, ok := fs.indirectPath(l)
 	if !ok {
 		return mapping{logical: l, n: n}, 0
 	}
@@ -51,17 +51,17 @@ func (i *Inode) lookupIndirect(l, n uint64, scattered bool) (mapping, syscall.Er
 	}
 	per := uint64(fs.blockSize / 4)
 	for k := 0; ; k++ {
-		at := way[k]
+		at := path[k]
 		v := uint64(le.Uint32(slots[4*at:]))
 		if v == 0 {
 			covered := uint64(1)
-			if k > 0 || levels == 0 { // otherwise the next slot is of another level
+			if k > 0 || levels == 0 { // the next slot would be of another level
 				covered = emptySlots(slots, at)
 			}
 			for range levels - k {
 				covered *= per
 			}
-			return mapping{logical: l, n: min(n, covered-i.below(way, k, levels))}, 0
+			return mapping{logical: l, n: min(n, covered-i.below(path, k, levels))}, 0
 		}
 		if !fs.usable(v, 1) {
 			return mapping{}, fs.corrupt("block map of inode", uint64(i.ino))
@@ -78,11 +78,11 @@ func (i *Inode) lookupIndirect(l, n uint64, scattered bool) (mapping, syscall.Er
 	}
 }
 
-// below is how far a way goes into what the slot at level k covers.
-func (i *Inode) below(way [4]int, k, levels int) uint64 {
+// below is the offset of a path within the range that the slot at level k covers.
+func (i *Inode) below(path [4]int, k, levels int) uint64 {
 	off := uint64(0)
 	for ; k < levels; k++ {
-		off = off<<(i.fs.blockBits-2) | uint64(way[k+1])
+		off = off<<(i.fs.blockBits-2) | uint64(path[k+1])
 	}
 	return off
 }
@@ -95,7 +95,8 @@ func emptySlots(slots []byte, at int) (n uint64) {
 	return n
 }
 
-// runOf collects neighbours that lie behind each other on the disk, or anywhere.
+// runOf collects consecutive slots whose blocks are contiguous on the disk, or anywhere
+// with scattered.
 func (i *Inode) runOf(slots []byte, at int, l, n uint64, scattered bool) mapping {
 	m := mapping{logical: l, phys: uint64(le.Uint32(slots[4*at:])), n: 1}
 	for k := at + 1; m.n < n && 4*k+4 <= len(slots); k++ {

@@ -10,12 +10,12 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// piecesOf are where mapFile has data, in blocks of 1024 bytes: at both ends of the
-// direct blocks and of each tree.
+// piecesOf are the blocks of 1024 bytes where mapFile has data: at both ends of the direct
+// blocks and of each tree.
 var piecesOf = []int64{0, 5, 11, 12, 100, 267, 268, 523, 524, 30000, 65803, 65804, 66059, 66060, 70000}
 
-// mapFile puts a sparse file with a block map of three levels onto a disk of ext3 that
-// has got extents later, and returns its content. edit are commands for debugfs.
+// mapFile puts a sparse file with a block map of three levels onto an ext3 disk that got
+// the feature extents afterwards, and returns its content. edit are commands for debugfs.
 func mapFile(t *testing.T, edit ...string) (*blocktest.Memory, []byte) {
 	t.Helper()
 	path := mkfs(t, "16M", "-t", "ext3", "-b", "1024")
@@ -39,8 +39,8 @@ func mapFile(t *testing.T, edit ...string) (*blocktest.Memory, []byte) {
 	return load(t, path), want
 }
 
-// An orphan with names was being truncated when the power went: what lies behind its
-// size is freed, also of a block map.
+// A power cut has left a file with names as an orphan, in the middle of a truncation: the
+// blocks after its size are freed, also if it has a block map.
 func TestOrphanWithMap(t *testing.T) {
 	for _, size := range []int{0, 1000, 12 << 10, 268<<10 + 5, 65804 << 10, 66060<<10 + 1} {
 		disk, want := mapFile(t, "set_inode_field file size "+strconv.Itoa(size), "set_super_value last_orphan 12")
@@ -62,8 +62,8 @@ func TestOrphanWithMap(t *testing.T) {
 	}
 }
 
-// A file with a map keeps it when it is made shorter: that takes no block, which
-// there may be none of, and works with maps that are too large to be converted.
+// A file keeps its block map when it is truncated: that needs no free block, and works with
+// maps that are too large to be converted.
 func TestTruncateMap(t *testing.T) {
 	disk, want := mapFile(t)
 	f := mount(t, disk, Options{Discard: -1})
@@ -89,9 +89,8 @@ func TestTruncateMap(t *testing.T) {
 	fsck(t, save(t, disk))
 }
 
-// A damaged map leads from all its slots to the same blocks. Nobody follows each way
-// through it: holes are passed by whole blocks of the map, and data by those too where
-// only its end is looked for.
+// All slots of a damaged map lead to the same blocks. A walk does not follow each path:
+// it skips holes by whole indirect blocks, and also data where only its end is looked for.
 func TestMapInCircles(t *testing.T) {
 	for _, data := range []bool{false, true} {
 		disk, _ := mapFile(t)
@@ -138,7 +137,7 @@ func TestMapInCircles(t *testing.T) {
 	}
 }
 
-// Whatever a map and its inode say, nothing panics and nothing goes on forever.
+// Whatever a map and its inode contain, nothing panics and nothing loops forever.
 func TestDamagedMaps(t *testing.T) {
 	disk, _ := mapFile(t)
 	f := mount(t, disk.Clone(), Options{})

@@ -8,7 +8,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Offsets in an inode (ext4 docs: "Index Nodes").
+// These are offsets in an inode (ext4 docs: "Index Nodes").
 const (
 	iMode       = 0x0
 	iUID        = 0x2
@@ -48,7 +48,7 @@ const (
 	flagInline    = 0x10000000
 )
 
-// File types of i_mode.
+// These are the file types of i_mode.
 const (
 	typeMask = 0xf000
 	typeFIFO = 0x1000
@@ -69,8 +69,8 @@ type Inode struct {
 	fs  *FS
 	ino uint32
 
-	refs  int  // FS.table's shard lock
-	dying bool // the last reference of an unlinked file is gone
+	refs     int  // guarded by the lock of the shard of FS.table
+	evicting bool // the last reference of a file without links was dropped, and it is being freed
 
 	load    sync.Mutex // held while the inode is read
 	loaded  bool
@@ -80,36 +80,36 @@ type Inode struct {
 	grow sync.Mutex
 	mu   sync.RWMutex
 
-	gone bool // freed: changes are ESTALE, whoever still has it; set with data held too
+	freed bool // the file was freed, and changes are ESTALE; set with data locked
 
 	ftype                       uint16 // type bits of mode; never changes
 	mode                        uint16
 	uid, gid                    uint32
 	nlink                       uint32
 	size                        uint64
-	blocks                      uint64 // of 512 bytes
+	blocks                      uint64 // in units of 512 bytes
 	flags                       uint32
 	atime, mtime, ctime, crtime int64
 	generation                  uint32
 	acl                         uint64 // block of extended attributes
 	block                       [iBlockSize]byte
-	seed                        uint32 // of checksums
+	seed                        uint32 // seed of checksums
 	extraSize                   int
 
 	slot sync.Mutex
 	raw  []byte // the inode as last put into the inode table
 
-	lateTimes   bool        // times changed without a transaction
+	dirtyTimes  bool        // times changed outside of a transaction (lazytime)
 	tid         uint64      // last transaction that changed the inode
-	dataTID     uint64      // the same of size and extents
-	overwritten atomic.Bool // data was written and the device not flushed since
+	dataTID     uint64      // last transaction that changed size or extents
+	overwritten atomic.Bool // data was written in place since the last flush of the device
 	syncing     sync.Mutex
-	reserved    intervals // blocks promised to dirty pages
-	ahead       window    // blocks kept for what follows the end
+	reserved    intervals // blocks reserved for dirty pages (delayed allocation)
+	prealloc    window    // blocks preallocated in memory after the end
 	onOrphans   bool
-	orphanPrev  *Inode // FS.orphans: the inode whose dtime names this one
+	orphanPrev  *Inode // the inode whose i_dtime names this one; guarded by FS.orphans
 	orphanNext  *Inode
-	orphanSlot  int // in the orphan file, -1: in the list
+	orphanSlot  int // index in the orphan file; -1: in the linked list
 }
 
 // Number is the inode's number.
@@ -137,14 +137,14 @@ func (fs *FS) readInode(i *Inode) syscall.Errno {
 	defer b.Put()
 	i.raw = make([]byte, fs.inodeSize)
 	copy(i.raw, b.Data[off:])
-	// Who had the inode before may have changed it: fsync is to cover that too.
+	// An earlier user of the inode may have changed it: fsync must cover that too.
 	i.tid = fs.j.Newest()
 	i.dataTID = i.tid
 	i.overwritten.Store(true)
 	return i.decode()
 }
 
-// decode checks i.raw and takes its fields.
+// decode checks i.raw and extracts its fields.
 func (i *Inode) decode() syscall.Errno {
 	fs, r := i.fs, i.raw
 	i.mode = le.Uint16(r[iMode:])
@@ -190,7 +190,7 @@ func (i *Inode) decode() syscall.Errno {
 	return i.check()
 }
 
-// check refuses what no operation could deal with.
+// check refuses an inode that no operation could handle.
 func (i *Inode) check() syscall.Errno {
 	fs := i.fs
 	if i.flags&(flagInline|flagEAInode) != 0 {
@@ -252,12 +252,12 @@ func (i *Inode) putSum() {
 	}
 }
 
-// fits says whether the four bytes at off lie in the part of the inode beyond 128
-// bytes that i_extra_isize covers.
+// fits reports whether the four bytes at off lie within the inode's extra fields, whose
+// size is i_extra_isize, or in its first 128 bytes.
 func (i *Inode) fits(off int) bool { return off+4 <= 128+i.extraSize }
 
-// getTime decodes a time: 34 bits of seconds since 1970 from the year 1901 on, and
-// 30 bits of nanoseconds.
+// getTime decodes a time: 34 bits of seconds, which cover the years 1901 to 2446, and 30
+// bits of nanoseconds.
 func (i *Inode) getTime(off, extra int) int64 {
 	sec, ns := int64(int32(le.Uint32(i.raw[off:]))), int64(0)
 	if i.fits(extra) {
@@ -325,11 +325,11 @@ func (i *Inode) write(o *op) syscall.Errno {
 	defer i.slot.Unlock()
 	i.encode()
 	i.tid = o.h.TID()
-	i.lateTimes = false
+	i.dirtyTimes = false
 	return i.putRaw(o)
 }
 
-// writeData is write after a change of size or extents, which fdatasync needs.
+// writeData is write after a change of size or extents, which fdatasync must cover.
 func (i *Inode) writeData(o *op) syscall.Errno {
 	i.dataTID = o.h.TID()
 	return i.write(o)
@@ -349,7 +349,7 @@ func (i *Inode) putRaw(o *op) syscall.Errno {
 	return 0
 }
 
-// seals are functions that compute checksums of an inode's blocks at a commit.
+// sealExtents returns the function that computes checksums of extent blocks at a commit.
 func (i *Inode) sealExtents() func(*jbd2.Buffer) {
 	if !i.fs.metaCsum {
 		return nil

@@ -2,15 +2,15 @@ package ext4
 
 import "sync"
 
-// intervals is a set of block numbers of a file, kept as sorted disjoint ranges.
+// intervals is a set of block numbers of a file, stored as sorted disjoint ranges.
 type intervals struct {
 	mu   sync.Mutex
 	list []interval
 }
 
-type interval struct{ from, to uint64 } // to is behind the last
+type interval struct{ from, to uint64 } // to is the number after the last
 
-// count is how many of the numbers from a up to b are in the set. Caller holds mu.
+// count is how many numbers from a up to b are in the set. Caller holds mu.
 func (s *intervals) count(a, b uint64) (n uint64) {
 	for _, v := range s.list {
 		if from, to := max(a, v.from), min(b, v.to); from < to {
@@ -44,7 +44,7 @@ func (s *intervals) add(a, b uint64) {
 	s.list[k] = interval{a, b}
 }
 
-// remove takes the numbers from a up to b out and returns how many were there.
+// remove removes the numbers from a up to b and returns how many were in the set.
 func (s *intervals) remove(a, b uint64) (n uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -36,7 +36,7 @@ func newNode(kind uint32) *modelNode {
 	return n
 }
 
-// model does random operations on a file system and on nodes in memory.
+// model does random operations on a file system and the same on nodes in memory.
 type model struct {
 	t    testing.TB
 	r    *rand.Rand
@@ -44,7 +44,7 @@ type model struct {
 	root *modelNode
 	dirs []*modelNode
 	open []opened // files without names
-	most int      // bytes of a file
+	most int      // largest size of a file in bytes
 	log  []string
 }
 
@@ -86,7 +86,7 @@ func (m *model) newName() string {
 	return "x"
 }
 
-// oldName is a name of a directory, "" if it has none.
+// oldName is an existing name of a directory, "" if it has none.
 func (m *model) oldName(n *modelNode) string {
 	if len(n.names) == 0 {
 		return ""
@@ -99,7 +99,7 @@ func (m *model) oldName(n *modelNode) string {
 	return list[m.r.IntN(len(list))]
 }
 
-// agree fails unless both sides say the same; true: it was done.
+// agree fails unless both errors are the same; it returns true if the operation succeeded.
 func (m *model) agree(what string, got, want syscall.Errno) bool {
 	m.t.Helper()
 	m.log = append(m.log, fmt.Sprint(what, " ", got))
@@ -296,7 +296,7 @@ func (m *model) rename() {
 	}
 	got := d.Rename(old, e, name, exchange)
 	if want != 0 && got != 0 {
-		want = got // several reasons: any of them
+		want = got // several errors are possible
 	}
 	if !m.agree("rename "+old+" "+name, got, want) {
 		return
@@ -444,7 +444,7 @@ func (m *model) unnamed() {
 	m.open = append(m.open, opened{i, c})
 }
 
-// hold opens a file, which may lose its names then.
+// hold opens a file, which may then lose its names.
 func (m *model) hold() {
 	if len(m.open) > 10 {
 		return
@@ -602,8 +602,8 @@ func load(t testing.TB, path string) *blocktest.Memory {
 	return blocktest.FromBytes(image, 512)
 }
 
-// runModel does batches of operations. After each the disk is unmounted, or lost
-// power after a Sync, and must be sound and the same.
+// runModel does batches of operations. After each batch the disk is unmounted, or loses
+// power after a Sync, and must be sound and equal to the model.
 func runModel(t *testing.T, disk *blocktest.Memory, seed uint64, batches, steps int) {
 	m := &model{t: t, r: rand.New(rand.NewPCG(seed, 1)), root: newNode(typeDir), most: 600000}
 	m.dirs = []*modelNode{m.root}

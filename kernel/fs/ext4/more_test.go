@@ -10,7 +10,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// mapsDisk is a disk of ext3 that has got extents later: its files have block maps.
+// mapsDisk is an ext3 disk that got the feature extents afterwards: its files have block
+// maps.
 func mapsDisk(t *testing.T, dir string) *blocktest.Memory {
 	path := mkfs(t, "64M", "-t", "ext3", "-b", "1024", "-d", dir)
 	if out, code := tool(t, "tune2fs", "-O", "extents", path); code != 0 {
@@ -26,7 +27,7 @@ func TestChangeBlockMaps(t *testing.T) {
 	compare(t, f, dir)
 	big := walk(t, f, "size1048576")
 	want := pattern(1<<20, 1<<20)
-	ok(t, writeAt(big, pattern(7, 3000), 500000)) // stays a map
+	ok(t, writeAt(big, pattern(7, 3000), 500000)) // too large to be converted
 	copy(want[500000:], pattern(7, 3000))
 	if big.extents() {
 		t.Error("overwriting made extents")
@@ -144,8 +145,8 @@ func TestRefusals(t *testing.T) {
 	unmount(t, f)
 }
 
-// TestErrors lets the device fail: every call ends with an errno, and nothing is
-// written after the journal has ended.
+// TestErrors makes the device fail: every call returns an error, and nothing is written
+// after the journal has ended.
 func TestErrors(t *testing.T) {
 	for after := 0; after < 60; after += 3 {
 		disk := load(t, mkfs(t, "16M", "-b", "1024"))
@@ -213,7 +214,7 @@ func TestContiguous(t *testing.T) {
 		files = append(files, create(t, r, fmt.Sprint("log", k), typeReg|0o644))
 	}
 	buf := pattern(1, 64<<10)
-	for k := range int64(256) { // 16 MiB each, written in turns
+	for k := range int64(256) { // 16 MiB each, written alternately
 		for _, i := range files {
 			ok(t, i.WriteData([][]byte{buf}, k<<16, (k+1)<<16))
 		}
@@ -228,8 +229,8 @@ func TestContiguous(t *testing.T) {
 	unmountAfter(t, f, disk, append(files, r)...)
 }
 
-// TestReadDirWhileChanging inserts and removes names while a reader goes on: what
-// was there all the time comes exactly once, also where one block becomes an index.
+// TestReadDirWhileChanging inserts and removes names during a read of the directory: a name
+// that was there all the time comes exactly once, also when one block becomes an index.
 func TestReadDirWhileChanging(t *testing.T) {
 	for _, count := range []int{10, 300, 3000} {
 		disk := load(t, mkfs(t, "32M", "-b", "1024", "-N", "16000"))

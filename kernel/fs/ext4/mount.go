@@ -11,17 +11,17 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Options say how a file system is mounted.
+// Options are the options of a mount.
 type Options struct {
 	ReadOnly bool
-	// Now is the time in ns since 1970; nil: time.Now.
+	// Now is the time in ns since 1970; time.Now if nil.
 	Now func() int64
-	// Log takes lines about what is wrong on the disk; nil: nobody listens.
+	// Log gets lines about damage on the disk; may be nil.
 	Log func(string)
 	// CacheBytes bounds the metadata kept in memory; 4 MiB if zero.
 	CacheBytes int
-	// Discard is the shortest run of freed blocks that the device is told of, in
-	// bytes; 0: 256 KiB, less: none is.
+	// Discard is the length from which on runs of freed blocks are discarded, in bytes;
+	// 0: 256 KiB; negative: nothing is discarded.
 	Discard int64
 }
 
@@ -41,11 +41,11 @@ type FS struct {
 	discards discards
 	loaded   loadedGroups
 	table    table
-	late     lateInodes
+	lazy     lazyTimes
 	rename   sync.Mutex
 
 	orphans   orphans
-	attrShare sync.Mutex // reference counts of shared blocks of attributes
+	attrShare sync.Mutex // guards the reference counts of shared attribute blocks
 
 	superMu   sync.Mutex
 	superBuf  *jbd2.Buffer
@@ -54,8 +54,8 @@ type FS struct {
 	logged atomic.Int32
 }
 
-// Mount opens the file system on a device and replays its journal. The errors say
-// what is wrong and what to do.
+// Mount opens the file system on a device and replays its journal. Its errors say what is
+// wrong and what to do.
 func Mount(dev block.Device, opt Options) (*FS, error) {
 	if opt.Now == nil {
 		opt.Now = func() int64 { return time.Now().UnixNano() }
@@ -87,7 +87,7 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	return fs, nil
 }
 
-// readSuper reads the superblock past every cache.
+// readSuper reads the superblock from the device, past every cache.
 func (fs *FS) readSuper() ([]byte, error) {
 	if fs.dev.Size() < 64<<10 {
 		return nil, mountError("the device is too small")
@@ -108,8 +108,8 @@ func (fs *FS) readSuper() ([]byte, error) {
 	return sb, nil
 }
 
-// chooseReadOnly falls back to reading where the format allows it, with a line
-// that says why.
+// chooseReadOnly falls back to a read-only mount where the format allows it, with a line
+// in the log that gives the reason.
 func (fs *FS) chooseReadOnly() error {
 	why := ""
 	switch {
@@ -133,8 +133,8 @@ func (fs *FS) chooseReadOnly() error {
 
 func (g *geometry) ro1() uint32 { return g.ro &^ roSupported }
 
-// openJournal finds the journal's blocks with a cache that has no journal, and
-// then opens it, which replays it.
+// openJournal finds the journal's blocks with a cache that has no journal, and then opens
+// the journal, which replays it.
 func (fs *FS) openJournal(sb []byte) error {
 	cfg := jbd2.Config{Device: fs.dev, BlockSize: fs.blockSize, Blocks: fs.blocks, ReadOnly: true,
 		CacheBytes: fs.opt.CacheBytes, Log: fs.opt.Log, Failed: fs.failed}
@@ -160,8 +160,8 @@ func (fs *FS) openJournal(sb []byte) error {
 	return err
 }
 
-// journalRuns maps the journal's inode. Only the geometry and the descriptor of
-// its group are needed, which no replay changes.
+// journalRuns maps the journal's inode. It needs only the geometry and the descriptor of
+// the inode's group, which no replay changes.
 func (fs *FS) journalRuns(sb []byte) ([]jbd2.Run, error) {
 	bad := mountError("the journal's inode is damaged; run e2fsck")
 	if fs.journalInode != journalIno {
@@ -195,8 +195,8 @@ func (fs *FS) journalRuns(sb []byte) ([]jbd2.Run, error) {
 	return runs, nil
 }
 
-// start reads what a mounted file system keeps in memory, and with a writable one
-// marks the disk as mounted and frees the orphans.
+// start reads what a mounted file system keeps in memory. On a writable mount it marks the
+// disk as mounted and frees the orphans.
 func (fs *FS) start() error {
 	if fs.j.Replayed() {
 		fs.opt.Log("ext4: journal replayed")
@@ -218,10 +218,10 @@ func (fs *FS) start() error {
 		return mountError("group descriptors: " + e.Error() + "; run e2fsck")
 	}
 	if g.torn {
-		// A power cut can leave half of a superblock that was being written. What
-		// changes in it while a disk is in use is counted anew or set at each
-		// mount; the rest has led to a journal and to group descriptors whose own
-		// checksums, seeded with the superblock's UUID, are right.
+		// A power cut can leave half of a superblock that was being written. The fields
+		// that change while a disk is in use are counted anew or set at each mount. The
+		// others have led to a journal and to group descriptors whose own checksums,
+		// seeded with the superblock's UUID, are right.
 		fs.opt.Log("ext4: the superblock's checksum is wrong, as after a power cut while it was written; all it leads to is right")
 	}
 	fs.countFree()
@@ -240,13 +240,13 @@ func (fs *FS) start() error {
 	return fs.startWriting()
 }
 
-// super is the superblock in its buffer. Caller holds superMu, or is alone.
+// super is the superblock in its buffer. Caller holds superMu or has the only reference.
 func (fs *FS) super() []byte {
 	off := superOffset & (fs.blockSize - 1)
 	return fs.superBuf.Data[off : off+superSize]
 }
 
-// ReadOnly reports whether nothing can be changed.
+// ReadOnly reports whether the file system refuses changes.
 func (fs *FS) ReadOnly() bool { return fs.ro.Load() }
 
 // failed is called when the journal ends.
@@ -255,7 +255,7 @@ func (fs *FS) failed(err error) {
 	fs.opt.Log("ext4: read-only from now on: " + err.Error())
 }
 
-// corrupt says what is wrong on the disk, in at most 100 lines, and returns EIO.
+// corrupt logs damage on the disk, in at most 100 lines, and returns EIO.
 func (fs *FS) corrupt(what string, n uint64) syscall.Errno {
 	if fs.logged.Add(1) <= 100 {
 		fs.opt.Log("ext4: damaged: " + what + " " + strconv.FormatUint(n, 10) + "; run e2fsck")

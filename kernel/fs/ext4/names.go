@@ -7,7 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// checkName refuses names that cannot be made or removed.
+// checkName refuses names that cannot be created or removed.
 func checkName(name string) syscall.Errno {
 	switch {
 	case name == "":
@@ -20,8 +20,8 @@ func checkName(name string) syscall.Errno {
 	return 0
 }
 
-// mayAdd checks that a name can be added and returns how many blocks that needs.
-// Caller holds i.mu, no handle is open.
+// mayAdd checks that a name can be added and returns how many blocks that needs. Caller
+// holds i.mu; no handle is open.
 func (i *Inode) mayAdd(name string) (int64, syscall.Errno) {
 	if i.fs.ro.Load() {
 		return 0, syscall.EROFS
@@ -55,7 +55,7 @@ func (i *Inode) needsRoom(name string) (int64, syscall.Errno) {
 	return blocks, e
 }
 
-// addCost is the buffers of adding a name that needs blocks blocks.
+// addCost is the cost in buffers of adding a name, of which blocks are new blocks.
 func addCost(blocks int64) int {
 	if blocks > 0 {
 		return dirCost
@@ -63,8 +63,8 @@ func addCost(blocks int64) int {
 	return 2
 }
 
-// Create makes a file of any type but a symbolic link; mode has the type bits. rdev
-// is the number of a device. The result has a reference. EEXIST, ENOSPC, EMLINK…
+// Create makes a file of any type but a symbolic link. mode has the type bits; rdev is the
+// number of a device. The caller gets a reference. EEXIST, ENOSPC, EMLINK…
 func (i *Inode) Create(name string, mode, uid, gid uint32, rdev uint64) (*Inode, syscall.Errno) {
 	return i.create(name, uint16(mode), uid, gid, 0, func(c *Inode, o *op) syscall.Errno {
 		switch c.kind() {
@@ -179,10 +179,10 @@ func (i *Inode) create(name string, mode uint16, uid, gid uint32, blocks int64, 
 	return c.orDrop(o.end(e))
 }
 
-// orDrop returns the inode, or gives it up after an error.
+// orDrop returns the inode, or drops it after an error.
 func (i *Inode) orDrop(e syscall.Errno) (*Inode, syscall.Errno) {
 	if e != 0 {
-		i.drop()
+		i.unref()
 		return nil, e
 	}
 	return i, 0
@@ -195,7 +195,7 @@ func (i *Inode) touchDir(o *op) syscall.Errno {
 	return i.writeData(o)
 }
 
-// newChild makes an inode near directory dir, in the table and with i.mu held.
+// newChild makes an inode near directory dir, in the table and with i.mu locked.
 func (o *op) newChild(dir *Inode, mode uint16, uid, gid uint32) (*Inode, syscall.Errno) {
 	fs := o.fs
 	ino, e := o.newInode(dir, mode&typeMask == typeDir)
@@ -212,12 +212,12 @@ func (o *op) newChild(dir *Inode, mode uint16, uid, gid uint32) (*Inode, syscall
 	return c, 0
 }
 
-// mayLink says whether a directory can have one more subdirectory.
+// mayLink reports whether a directory can have one more subdirectory.
 func (i *Inode) mayLink() bool {
 	return i.nlink < linkMax || i.fs.hasRO(roDirNlink) && i.indexed()
 }
 
-// link counts a new subdirectory; a directory with too many has the count 1.
+// link counts a new subdirectory; a directory with too many gets the count 1.
 func (i *Inode) link() {
 	i.nlink++
 	if i.indexed() && (i.nlink > linkMax || i.nlink == 2) {
@@ -225,14 +225,14 @@ func (i *Inode) link() {
 	}
 }
 
-// unlink takes a subdirectory off the count.
+// unlink uncounts a subdirectory.
 func (i *Inode) unlink() {
 	if i.nlink > 2 {
 		i.nlink--
 	}
 }
 
-// CreateUnnamed makes a file without a name (O_TMPFILE). Link gives it one; without,
+// CreateUnnamed makes a file without a name (O_TMPFILE). Link can give it one; otherwise
 // the last Put frees it.
 func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
 	fs := i.fs
@@ -265,15 +265,15 @@ func (i *Inode) CreateUnnamed(mode, uid, gid uint32) (*Inode, syscall.Errno) {
 	return c.orDrop(o.end(e))
 }
 
-// Link gives a file another name. EPERM: it is a directory. ESTALE: it is gone.
+// Link gives a file another name. EPERM: it is a directory. ESTALE: it has been freed.
 // EMLINK, EEXIST, ENOSPC.
 func (i *Inode) Link(name string, c *Inode) syscall.Errno {
 	if c.isDir() {
 		return syscall.EPERM
 	}
-	// The caller's reference may be the last one and going: from then on the file is
+	// The caller's reference may be the last one and be dropped now: then the file is
 	// freed, and a name would lead to nothing.
-	if !c.hold() {
+	if !c.tryRef() {
 		return syscall.ESTALE
 	}
 	defer c.Put()
@@ -310,7 +310,7 @@ func (i *Inode) Link(name string, c *Inode) syscall.Errno {
 	return o.end(e)
 }
 
-// Unlink removes a name of what is not a directory. EISDIR, ENOENT.
+// Unlink removes a name that is not a directory's. EISDIR, ENOENT.
 func (i *Inode) Unlink(name string) syscall.Errno {
 	c, e := i.unlinkName(name)
 	if c != nil {
@@ -348,16 +348,16 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	return c, i.dropName(b, d, c)
 }
 
-// dropName removes the name d, in block b, of c, and with a directory the link that its
-// ".." is. Caller holds i.mu and c.mu.
+// dropName removes the name d, in block b, of c and, if c is a directory, the link of its "..".
+// Caller holds i.mu and c.mu.
 func (i *Inode) dropName(b *jbd2.Buffer, d dirent, c *Inode) syscall.Errno {
-	o, e := i.fs.beginPromised(10, 0)
+	o, e := i.fs.beginReserved(10, 0)
 	if e != 0 {
 		return e
 	}
 	e = i.removeName(o, b, d)
 	if e == 0 {
-		e = c.lose(o)
+		e = c.dropLink(o)
 	}
 	if e == 0 {
 		if c.isDir() {
@@ -368,9 +368,9 @@ func (i *Inode) dropName(b *jbd2.Buffer, d dirent, c *Inode) syscall.Errno {
 	return o.end(e)
 }
 
-// lose takes one link away; a file without links is an orphan until it is freed.
-// Caller holds i.mu.
-func (i *Inode) lose(o *op) syscall.Errno {
+// dropLink removes one link; a file without links is an orphan until it is freed. Caller
+// holds i.mu.
+func (i *Inode) dropLink(o *op) syscall.Errno {
 	i.nlink--
 	if i.isDir() {
 		i.nlink = 0
@@ -383,15 +383,15 @@ func (i *Inode) lose(o *op) syscall.Errno {
 	}
 	e := i.writeData(o)
 	if i.nlink == 0 {
-		i.fs.notLate(i)
+		i.fs.dropLazyTimes(i)
 	}
 	return e
 }
 
 // Rmdir removes an empty directory. ENOTEMPTY, ENOTDIR.
 func (i *Inode) Rmdir(name string) syscall.Errno {
-	// Only who holds this lock locks two directories: names on a damaged disk may
-	// form loops.
+	// This lock must be held to lock two directories: on a damaged disk, names may form
+	// loops.
 	i.fs.rename.Lock()
 	c, e := i.rmdirName(name)
 	i.fs.rename.Unlock()
@@ -435,7 +435,7 @@ func (i *Inode) rmdirName(name string) (*Inode, syscall.Errno) {
 	return c, i.dropName(b, d, c)
 }
 
-// removable says why a directory cannot be removed.
+// removable returns the reason why a directory cannot be removed, or 0.
 func (i *Inode) removable() syscall.Errno {
 	if i.nlink == 0 {
 		return i.fs.corrupt("name of a directory without links, inode", uint64(i.ino))

@@ -6,20 +6,20 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// op is a change: a handle of the journal, and blocks that were promised to it so
-// that it cannot run out of space half-way.
+// op is a change: a handle of the journal, and blocks that were claimed for it so that it
+// cannot run out of space half-way.
 type op struct {
 	fs      *FS
 	h       *jbd2.Handle
 	credits int
 	left    int
 	claimed int64
-	changed bool // something in a buffer was changed through this handle
+	changed bool // a buffer was changed through this handle
 }
 
-// begin opens a handle for a change of at most credits buffers that allocates at
-// most blocks blocks. Nothing that a commit waits for may be held: no handle, no
-// group. ENOSPC: there are not so many blocks, whatever is released.
+// begin opens a handle for a change of at most credits buffers that allocates at most
+// blocks blocks. The caller has nothing open or locked that a commit waits for: no handle,
+// no group. ENOSPC: there is not enough space, even if all that is pending is released.
 func (fs *FS) begin(credits int, blocks int64) (*op, syscall.Errno) {
 	return fs.beginMargin(credits, blocks, fs.margin()/2)
 }
@@ -39,8 +39,8 @@ func (fs *FS) beginMargin(credits int, blocks, margin int64) (*op, syscall.Errno
 	return &op{fs: fs, h: h, credits: credits, left: credits, claimed: blocks}, 0
 }
 
-// end closes the handle and returns e, or why closing failed. An error behind
-// a change leaves the transaction half done: it must not be committed.
+// end closes the handle and returns e, or the error of closing it. An error after a change
+// leaves the transaction incomplete: it must not be committed, so the journal is aborted.
 func (o *op) end(e syscall.Errno) syscall.Errno {
 	if e != 0 && o.changed {
 		o.fs.j.Abort(mountError("a change of metadata failed half-way: " + e.Error()))
@@ -56,9 +56,8 @@ func (o *op) end(e syscall.Errno) syscall.Errno {
 	return e
 }
 
-// step says that the next part changes at most n buffers. If that is more than is
-// left, the handle is exchanged for a new one: what was done so far must be
-// consistent by itself.
+// step says that the next part changes at most n buffers. If the handle has fewer credits
+// left, a new one takes its place: what was done so far must be consistent by itself.
 func (o *op) step(n int) syscall.Errno {
 	if o.left >= n {
 		o.left -= n
@@ -67,7 +66,7 @@ func (o *op) step(n int) syscall.Errno {
 	if e := o.h.End(); e != 0 {
 		return e
 	}
-	// What was done is done: should the file system end now, nothing is half-way.
+	// The part before is complete: if the journal ends now, no change is half done.
 	o.h, o.changed = nil, false
 	h, e := o.fs.j.Begin(o.credits)
 	if e != 0 {
@@ -88,9 +87,9 @@ func (o *op) dirty(b *jbd2.Buffer, seal func(*jbd2.Buffer)) {
 	o.changed = true
 }
 
-// fresh is the buffer of a newly allocated metadata block, zeroed, part of the
-// transaction. checked is what a read of it would check: nothing is to be checked
-// before the commit has computed the checksum.
+// fresh is the buffer of a newly allocated metadata block, zeroed, as part of the
+// transaction. checked are the checks that a read would make: they are skipped, because
+// the commit has not computed the checksum yet.
 func (o *op) fresh(block uint64, checked uint32, seal func(*jbd2.Buffer)) *jbd2.Buffer {
 	b := o.fs.j.New(block)
 	o.dirty(b, seal)

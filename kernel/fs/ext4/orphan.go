@@ -8,16 +8,16 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Orphans are inodes that a mount after a crash has to free or to truncate: files
-// without links that are still open, and files whose truncation takes several
-// transactions. They are a list from s_last_orphan through i_dtime, or numbers in
-// the blocks of the orphan file (ext4 docs: "Orphan file").
+// orphans are inodes that a mount after a crash has to free or truncate: files without
+// links that are still open, and files whose truncation takes several transactions. They
+// form a list from s_last_orphan through i_dtime, or their numbers are in the blocks of
+// the orphan file (ext4 docs: "Orphan file").
 type orphans struct {
 	mu    sync.Mutex
 	head  *Inode
 	file  []uint64 // blocks of the orphan file
 	slots [][]uint32
-	free  int // empty slots
+	free  int // number of empty slots
 	seed  uint32
 }
 
@@ -25,10 +25,10 @@ const (
 	orphanMagic    = 0x0b10ca04
 	orphanTail     = 8
 	checkedOrphans = 64
-	mostOrphanFile = 512 // blocks; EXT4_MAX_ORPHAN_FILE_BLOCKS
+	maxOrphanFile  = 512 // blocks; EXT4_MAX_ORPHAN_FILE_BLOCKS
 )
 
-// addOrphan makes i an orphan. Three buffers. Caller holds i.mu.
+// addOrphan makes i an orphan. It costs three buffers. Caller holds i.mu.
 func (i *Inode) addOrphan(o *op) syscall.Errno {
 	if i.onOrphans {
 		return 0
@@ -55,7 +55,7 @@ func (i *Inode) addOrphan(o *op) syscall.Errno {
 	return 0
 }
 
-// removeOrphan is the reverse. Three buffers. Caller holds i.mu.
+// removeOrphan undoes addOrphan. It costs three buffers. Caller holds i.mu.
 func (i *Inode) removeOrphan(o *op) syscall.Errno {
 	if !i.onOrphans {
 		return 0
@@ -86,8 +86,8 @@ func (i *Inode) removeOrphan(o *op) syscall.Errno {
 	return i.patchDtime(o, 0)
 }
 
-// patchDtime changes i_dtime, which is a link of the list or the time of deletion,
-// without a look at the other fields: i.mu need not be held.
+// patchDtime changes only i_dtime, which is a link of the list or the time of deletion:
+// i.mu need not be locked.
 func (i *Inode) patchDtime(o *op, v uint32) syscall.Errno {
 	i.slot.Lock()
 	defer i.slot.Unlock()
@@ -124,7 +124,7 @@ func (fs *FS) openOrphanFile() syscall.Errno {
 		return e
 	}
 	n := i.size >> fs.blockBits
-	if i.kind() != typeReg || n > mostOrphanFile {
+	if i.kind() != typeReg || n > maxOrphanFile {
 		return fs.corrupt("orphan file, inode", uint64(i.ino))
 	}
 	l.seed = i.seed
@@ -219,7 +219,7 @@ func (l *orphans) setSlot(o *op, block, slot int, ino uint32) syscall.Errno {
 	return 0
 }
 
-// recoverOrphans frees and truncates what a crash has left.
+// recoverOrphans frees and truncates the orphans that a crash has left.
 func (fs *FS) recoverOrphans() syscall.Errno {
 	if e := fs.openOrphanFile(); e != 0 {
 		return e
@@ -246,7 +246,7 @@ func (fs *FS) fileOrphans() (list []*Inode) {
 			}
 			i := fs.orphan(ino)
 			if i == nil || seen[ino] {
-				fs.orphans.slots[k][s] = 0 // the block keeps it until the slot is used
+				fs.orphans.slots[k][s] = 0 // stays in the block until the slot is used again
 				continue
 			}
 			seen[ino] = true
@@ -257,7 +257,7 @@ func (fs *FS) fileOrphans() (list []*Inode) {
 	return list
 }
 
-// orphan loads an inode that is said to be an orphan; nil: it cannot be one.
+// orphan loads an inode that is listed as an orphan; nil: it cannot be one.
 func (fs *FS) orphan(ino uint32) *Inode {
 	if ino < fs.firstIno || ino > fs.inodes || !fs.inodeUsed(ino) {
 		fs.corrupt("list of orphans names inode", uint64(ino))
@@ -271,7 +271,7 @@ func (fs *FS) orphan(ino uint32) *Inode {
 	return i
 }
 
-// listOrphans loads the inodes of the list. A damaged list ends where the damage is.
+// listOrphans loads the inodes of the list, up to the first damage.
 func (fs *FS) listOrphans(list *[]*Inode) syscall.Errno {
 	ino := le.Uint32(fs.super()[sLastOrphan:])
 	var last *Inode
@@ -320,7 +320,7 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 			return e
 		}
 	}
-	o, e := fs.beginPromised(80, 0)
+	o, e := fs.beginReserved(80, 0)
 	if e != 0 {
 		return e
 	}
@@ -339,17 +339,17 @@ func (fs *FS) recoverOrphan(i *Inode) syscall.Errno {
 	return o.end(e)
 }
 
-// free1 frees an inode that has no links and no references. Goroutines may use it
-// all the same when the file system ends with open files: i.data waits for those that
-// write to its blocks, and the others find it gone.
-func (fs *FS) free1(i *Inode) {
+// evict frees an inode that has no links and no references. If the file system ends while
+// files are open, goroutines may still use the inode: i.data waits for those that write to
+// its blocks, and the others find it freed.
+func (fs *FS) evict(i *Inode) {
 	i.data.Lock()
 	defer i.data.Unlock()
 	i.mu.Lock()
-	i.gone = true
-	fs.release(&i.ahead)
+	i.freed = true
+	fs.release(&i.prealloc)
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
-	o, e := fs.beginPromised(80, 0)
+	o, e := fs.beginReserved(80, 0)
 	if e == 0 {
 		e = o.end(i.freeAll(o))
 	}
@@ -384,12 +384,12 @@ func (i *Inode) freeAll(o *op) syscall.Errno {
 	return o.freeInodeBit(i.ino, i.isDir())
 }
 
-// freeContent frees the blocks of whatever kind of file it is.
+// freeContent frees the blocks of a file of any type.
 func (i *Inode) freeContent(o *op) syscall.Errno {
 	switch i.kind() {
 	case typeReg, typeDir:
 	case typeLink:
-		// freeAll has set the size to 0; a link in the inode has no blocks.
+		// freeAll has set the size to 0; a symbolic link in the inode has no blocks.
 		if !i.extents() && i.blocks <= i.attrBlocks() {
 			return 0
 		}

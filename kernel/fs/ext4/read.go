@@ -2,7 +2,7 @@ package ext4
 
 import "syscall"
 
-// cut takes n bytes off a list of buffers, from skip bytes on in the first.
+// cut takes bytes off the front of a list of buffers; skip bytes of the first are taken.
 type cut struct {
 	bufs [][]byte
 	skip int
@@ -43,8 +43,7 @@ func (i *Inode) aligned(bufs [][]byte, off int64) (first, n uint64, e syscall.Er
 	return uint64(off) >> i.fs.blockBits, uint64(bytes) >> i.fs.blockBits, 0
 }
 
-// maps lists where n blocks from first on lie; neighbours on the disk are one
-// mapping.
+// maps lists where n blocks from first on lie; contiguous ones are one mapping.
 func (i *Inode) maps(first, n uint64) (list []mapping, e syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -67,7 +66,7 @@ func (i *Inode) mapsLocked(first, n uint64) (list []mapping, e syscall.Errno) {
 	return list, 0
 }
 
-// joins says whether b goes on where a ends, in the file and on the disk.
+// joins reports whether b continues a, in the file and on the disk.
 func joins(a, b mapping) bool {
 	if a.logical+a.n != b.logical || a.unwritten != b.unwritten {
 		return false
@@ -78,9 +77,9 @@ func joins(a, b mapping) bool {
 	return a.phys+a.n == b.phys
 }
 
-// ReadData fills bufs with whole blocks from byte off on, with one request per
-// extent. Holes, unwritten extents and what lies beyond the last extent read as
-// zero. EINVAL: off or the sum of the lengths is not a multiple of the block size.
+// ReadData fills bufs with whole blocks from byte off on, with one request per extent.
+// Holes, unwritten extents and blocks after the last extent read as zero. EINVAL: off or
+// the sum of the lengths is not a multiple of the block size.
 func (i *Inode) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	first, n, e := i.aligned(bufs, off)
 	if e != 0 {
@@ -108,13 +107,13 @@ func (i *Inode) ReadData(bufs [][]byte, off int64) syscall.Errno {
 	return 0
 }
 
-// Extent says where a piece of a file lies, in bytes. Physical is 0 in a hole.
+// Extent says where a part of a file lies, in bytes. Physical is 0 in a hole.
 type Extent struct {
 	Offset, Physical, Length int64
 	Unwritten                bool
 }
 
-// Extents lists what lies from off to off+n, holes too, at most most pieces.
+// Extents lists the extents and holes from off to off+n, at most most of them.
 func (i *Inode) Extents(off, n int64, most int) (list []Extent, e syscall.Errno) {
 	if off < 0 || n < 0 {
 		return nil, syscall.EINVAL
@@ -170,7 +169,7 @@ func (i *Inode) seek(off int64, data bool) (int64, syscall.Errno) {
 	return int64(i.size), 0
 }
 
-// Readlink is where a symbolic link points to.
+// Readlink is the target of a symbolic link.
 func (i *Inode) Readlink() (string, syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -199,7 +198,7 @@ func (i *Inode) Readlink() (string, syscall.Errno) {
 	return string(b.Data[:i.size]), 0
 }
 
-// fastLink says whether a symbolic link's target is in the inode
+// fastLink reports whether a symbolic link's target is in the inode
 // (ext4_inode_is_fast_symlink).
 func (i *Inode) fastLink() bool {
 	own := uint64(0)

@@ -120,7 +120,7 @@ var layouts = map[string][]string{
 	"tea":        {"-E", "hash_seed=6a7d0fe2-7b7d-4b6c-8f0e-9d6ba4a0b6a1"},
 }
 
-// each runs a test on every layout, with -short on two.
+// each runs a test on every layout; with -short, on two.
 func each(t *testing.T, f func(t *testing.T, args []string)) {
 	for name, args := range layouts {
 		if !testing.Short() || name == "default" || name == "1k" {

@@ -6,13 +6,12 @@ import (
 	"syscall"
 )
 
-// listed is an entry with its position. The positions of a directory with
-// dir_index are hashes: entries move between blocks when a leaf is split, their
-// hash stays, so a reader meets each name that was there all the time exactly
-// once, whatever is inserted and removed meanwhile. Names whose 31 bits of ext4's
-// hash are equal follow each other by another hash of 32 bits. A directory of
-// several blocks without an index stays one, its entries never move, and its
-// positions are byte offsets.
+// listed is an entry with its position. The positions of a directory with dir_index are
+// hashes: entries move between blocks when a leaf is split, but their hashes stay, so a
+// reader gets each name that was there all the time exactly once, whatever is inserted and
+// removed meanwhile. Names whose 31 bits of ext4's hash are equal are ordered by another
+// hash of 32 bits. A directory of several blocks without an index never gets one, its
+// entries never move, and its positions are byte offsets.
 type listed struct {
 	pos, next int64
 	ino       uint32
@@ -20,13 +19,13 @@ type listed struct {
 	name      string
 }
 
-// mostContinued bounds the leaves that hold names of one hash.
-const mostContinued = 64
+// maxContinued bounds the number of leaves with names of one hash.
+const maxContinued = 64
 
-// ReadDir calls emit for the entries from a position on, 0 at first, until it
-// returns false. next is the position behind the entry. kind is one of the file
-// types of directory entries (1 regular, 2 directory, …), 0 if it is not known.
-// emit runs without locks held.
+// ReadDir calls emit for the entries from a position on, at first 0, until it returns
+// false. next is the position after the entry. kind is one of the file types of directory
+// entries (1 regular, 2 directory, …), 0 if the file system does not record it. emit runs
+// without locks held.
 func (i *Inode) ReadDir(pos int64, emit func(name string, ino uint32, kind uint32, next int64) bool) syscall.Errno {
 	for pos >= 0 {
 		list, next, e := i.batch(pos)
@@ -46,7 +45,7 @@ func (i *Inode) ReadDir(pos int64, emit func(name string, ino uint32, kind uint3
 	return 0
 }
 
-// batch lists some entries from pos on and where the next batch starts, -1 at the end.
+// batch lists some entries from pos on, and where the next batch starts, -1 at the end.
 func (i *Inode) batch(pos int64) (list []listed, next int64, e syscall.Errno) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
@@ -72,7 +71,7 @@ func (i *Inode) batchLocked(pos int64) (list []listed, next int64, e syscall.Err
 	return i.batchLinear(pos)
 }
 
-// hashed says whether a directory without an index may get one.
+// hashed reports whether a directory without an index may get one.
 func (i *Inode) hashed() bool {
 	return i.fs.has(compatDirIndex) && i.size == uint64(i.fs.blockSize)
 }
@@ -103,7 +102,7 @@ func (i *Inode) batchIndexed(pos int64) (list []listed, next int64, e syscall.Er
 			}
 		}
 	}
-	for range mostContinued {
+	for range maxContinued {
 		if list, e = i.leaf(list, p.last().child(p.last().at), pos, p.version); e != 0 {
 			return nil, -1, e
 		}
@@ -117,7 +116,7 @@ func (i *Inode) batchIndexed(pos int64) (list []listed, next int64, e syscall.Er
 				next = -1
 			}
 			sortListed(list)
-			return list, next, i.sane(list)
+			return list, next, i.checkNames(list)
 		}
 	}
 	return nil, -1, i.fs.corrupt("too many names with one hash in directory", uint64(i.ino))
@@ -135,8 +134,8 @@ func sortListed(list []listed) {
 	})
 }
 
-// sane refuses names that no path could hold.
-func (i *Inode) sane(list []listed) syscall.Errno {
+// checkNames refuses names that no path could contain.
+func (i *Inode) checkNames(list []listed) syscall.Errno {
 	for _, e := range list {
 		if strings.ContainsAny(e.name, "/\x00") {
 			return i.fs.corrupt("name with a slash or a zero byte in directory", uint64(i.ino))
@@ -145,7 +144,7 @@ func (i *Inode) sane(list []listed) syscall.Errno {
 	return 0
 }
 
-// leaf adds the entries of block l that lie at pos or behind it.
+// leaf adds the entries of block l whose position is pos or later.
 func (i *Inode) leaf(list []listed, l uint64, pos int64, version uint8) ([]listed, syscall.Errno) {
 	b, e := i.dirBlock(l)
 	if e != 0 {
@@ -162,7 +161,7 @@ func (i *Inode) leaf(list []listed, l uint64, pos int64, version uint8) ([]liste
 			list = i.list(list, e, pos, version)
 		}
 	}
-	return list, i.sane(list)
+	return list, i.checkNames(list)
 }
 
 func (i *Inode) list(list []listed, e dirent, pos int64, version uint8) []listed {
@@ -173,7 +172,7 @@ func (i *Inode) list(list []listed, e dirent, pos int64, version uint8) []listed
 	return append(list, listed{at, at + 1, e.ino, e.kind, string(e.name)})
 }
 
-// position is where ReadDir meets a name.
+// position is the position of a name in ReadDir.
 func (i *Inode) position(name string, version uint8) int64 {
 	switch name {
 	case ".":
@@ -214,5 +213,5 @@ func (i *Inode) batchLinear(pos int64) (list []listed, next int64, e syscall.Err
 		}
 		off += e.length
 	}
-	return list, start + int64(i.fs.blockSize), i.sane(list)
+	return list, start + int64(i.fs.blockSize), i.checkNames(list)
 }

@@ -9,13 +9,13 @@ type renaming struct {
 	from, to *Inode
 	old, new string
 	exchange bool
-	child    *Inode // what moves
-	target   *Inode // what has the new name, or nil
+	child    *Inode // the inode that is renamed
+	target   *Inode // the inode that has the new name, or nil
 }
 
-// Rename moves a name, in one transaction, to another directory or the same. What
-// had the new name is unlinked, or with exchange gets the old name. EINVAL: a
-// directory would be moved into itself. ENOTEMPTY, EISDIR, ENOTDIR, ENOENT.
+// Rename moves a name, in one transaction, to another directory or the same. An inode that
+// had the new name is unlinked, or with exchange gets the old name. EINVAL: a directory
+// would be moved into itself. ENOTEMPTY, EISDIR, ENOTDIR, ENOENT.
 func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
@@ -45,7 +45,7 @@ func (i *Inode) Rename(name string, to *Inode, newName string, exchange bool) sy
 	return r.run()
 }
 
-// put lets go of what find has found.
+// put drops the references that find has taken.
 func (r *renaming) put() {
 	for _, c := range []*Inode{r.child, r.target} {
 		if c != nil {
@@ -55,8 +55,8 @@ func (r *renaming) put() {
 	r.child, r.target = nil, nil
 }
 
-// inPlace renames a file in its directory, which takes no lock of the file system. It
-// is not done if a directory is renamed or replaced.
+// inPlace renames a file within its directory, without FS.rename. done is false if a
+// directory is renamed or replaced: that needs the lock.
 func (r *renaming) inPlace() (done bool, e syscall.Errno) {
 	r.from.mu.Lock()
 	defer r.from.mu.Unlock()
@@ -75,7 +75,7 @@ func (r *renaming) run() syscall.Errno {
 		first, second = second, first
 	}
 	if r.from != r.to {
-		// Under FS.rename no other thread holds two directories, so that order is free.
+		// Only the holder of FS.rename locks two directories, so any order will do.
 		second.mu.Lock()
 		defer second.mu.Unlock()
 	}
@@ -87,7 +87,7 @@ func (r *renaming) run() syscall.Errno {
 	return r.found()
 }
 
-// found goes on when both names are looked up, with their directories locked.
+// found continues when both names are looked up, with their directories locked.
 func (r *renaming) found() syscall.Errno {
 	if r.child == r.target {
 		return 0
@@ -107,8 +107,8 @@ func (r *renaming) found() syscall.Errno {
 	return r.change()
 }
 
-// lockTwo locks inodes and returns what unlocks them: a directory before a file, which
-// may have a name there, else by number.
+// lockTwo locks inodes and returns a function that unlocks them. A directory is locked
+// before a file, which may have a name in it; otherwise the order is by number.
 func lockTwo(a, b *Inode) func() {
 	if b == nil {
 		a.mu.Lock()
@@ -142,7 +142,7 @@ func (r *renaming) find() syscall.Errno {
 	return e
 }
 
-// allowed checks types and loops. Directories' types never change and their place
+// allowed checks types and loops. The type of a directory never changes, and its parent
 // only under FS.rename.
 func (r *renaming) allowed() syscall.Errno {
 	if r.child == r.from || r.target == r.to || r.child.ino == rootIno {
@@ -179,21 +179,21 @@ func (r *renaming) allowed() syscall.Errno {
 	return 0
 }
 
-// mostDepth bounds the way to the root: a path of 4096 bytes names fewer.
-const mostDepth = 1 << 16
+// maxDepth bounds the path to the root: a path of 4096 bytes has fewer names.
+const maxDepth = 1 << 16
 
-// notBelow checks that directory d is not below dir: EINVAL. The caller holds i.mu
-// of held.
-func (fs *FS) notBelow(dir, d *Inode, held ...*Inode) syscall.Errno {
+// notBelow checks that directory d is not below dir: EINVAL. The caller holds i.mu of the
+// inodes in locked.
+func (fs *FS) notBelow(dir, d *Inode, locked ...*Inode) syscall.Errno {
 	ino := d.ino
-	for range mostDepth {
+	for range maxDepth {
 		if ino == dir.ino {
 			return syscall.EINVAL
 		}
 		if ino == rootIno {
 			return 0
 		}
-		next, e := fs.parent(ino, held)
+		next, e := fs.parent(ino, locked)
 		if e != 0 {
 			return e
 		}
@@ -205,9 +205,9 @@ func (fs *FS) notBelow(dir, d *Inode, held ...*Inode) syscall.Errno {
 	return fs.corrupt("directories form a loop at inode", uint64(ino))
 }
 
-// parent is what ".." of a directory names.
-func (fs *FS) parent(ino uint32, held []*Inode) (uint32, syscall.Errno) {
-	for _, h := range held {
+// parent is the inode of ".." in a directory.
+func (fs *FS) parent(ino uint32, locked []*Inode) (uint32, syscall.Errno) {
+	for _, h := range locked {
 		if h.ino == ino {
 			return h.lookupIno("..")
 		}
@@ -282,7 +282,7 @@ func (r *renaming) setOld(o *op) syscall.Errno {
 	return r.from.removeName(o, b, d)
 }
 
-// setEntry makes a name that is there name another inode.
+// setEntry makes an existing name refer to another inode.
 func (i *Inode) setEntry(o *op, name string, c *Inode) syscall.Errno {
 	b, d, e := i.lookupName(name)
 	if e != 0 {
@@ -299,7 +299,7 @@ func (i *Inode) setEntry(o *op, name string, c *Inode) syscall.Errno {
 	return 0
 }
 
-// setParents follows a directory's move to another parent.
+// setParents updates ".." and link counts after a directory's move.
 func (r *renaming) setParents(o *op) syscall.Errno {
 	if r.from == r.to {
 		if r.target != nil && r.target.isDir() && !r.exchange {
@@ -343,7 +343,7 @@ func (r *renaming) writeAll(o *op) syscall.Errno {
 
 func (r *renaming) writeTarget(o *op) syscall.Errno {
 	if !r.exchange {
-		return r.target.lose(o)
+		return r.target.dropLink(o)
 	}
 	r.target.ctime = r.child.ctime
 	return r.target.writeData(o)

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A journal brings back a superblock of another geometry than the one with which its
-// place was found: the mount fails and says what differs.
+// The journal contains a superblock with another geometry than the one that led to the
+// journal: the mount fails and says what differs.
 func TestReplayedGeometry(t *testing.T) {
 	put32 := func(off int, v uint32) func([]byte) { return func(sb []byte) { le.PutUint32(sb[off:], v) } }
 	flip := func(off int, bits uint32) func([]byte) {
@@ -59,7 +59,7 @@ func TestReplayedGeometry(t *testing.T) {
 			t.Errorf("%s: %v", want, err)
 		}
 	}
-	// What a replay may change.
+	// A replay may change these.
 	disk := load(t, mkfs(t, "16M", "-O", "orphan_file"))
 	f := mount(t, disk, Options{})
 	o, e := f.begin(1, 0)

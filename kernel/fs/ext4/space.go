@@ -6,27 +6,27 @@ import (
 	"syscall"
 )
 
-// space counts blocks of the whole file system. Who wants blocks claims them first
-// (promised) and takes them from bitmaps later, so that nothing that was promised
-// fails: free - promised is what may still be claimed.
+// space counts blocks of the whole file system. A caller claims blocks first and allocates
+// them from bitmaps later, so that a claimed allocation cannot fail: free - reserved is what
+// can still be claimed.
 type space struct {
 	free     atomic.Int64 // clear bits in the allocator's bitmaps
-	promised atomic.Int64 // of free: to dirty pages and to open changes
-	deferred atomic.Int64 // freed, and not durably or not yet discarded
-	ahead    atomic.Int64 // kept for what follows the end of files; not in free
+	reserved atomic.Int64 // part of free: claimed for dirty pages and open handles
+	deferred atomic.Int64 // freed, but not durably, or not discarded yet
+	prealloc atomic.Int64 // preallocated for growing files; not part of free
 
 	mu      sync.Mutex
 	windows map[*window]struct{} // all windows with blocks
 }
 
-// window is a run of blocks kept in memory for one file's next blocks. It gets and
-// loses them together with its place in space.windows: space.mu is taken inside mu.
+// window is a run of blocks preallocated in memory for a file's next blocks. It is in
+// space.windows as long as it has blocks: space.mu is taken while mu is held.
 type window struct {
 	mu      sync.Mutex
 	phys, n uint64
 }
 
-func (w *window) held() bool {
+func (w *window) nonEmpty() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.n > 0
@@ -43,14 +43,14 @@ func (fs *FS) countFree() {
 	fs.freeInode.Store(inodes)
 }
 
-// claim promises n blocks to the caller, of which margin more than n must be free.
-// It may commit the running transaction: no handle may be open. ENOSPC.
+// claim reserves n blocks for the caller if n+margin are free. It may commit the running
+// transaction: no handle may be open. ENOSPC.
 func (fs *FS) claim(n, margin int64) syscall.Errno {
 	if n == 0 || fs.tryClaim(n, margin) {
 		return 0
 	}
 	fs.dropWindows()
-	deferred := fs.space.deferred.Load() // before free is looked at, where it goes to
+	deferred := fs.space.deferred.Load() // must be read before free, to which deferred blocks move
 	if fs.tryClaim(n, margin) {
 		return 0
 	}
@@ -69,11 +69,11 @@ func (fs *FS) claim(n, margin int64) syscall.Errno {
 func (fs *FS) tryClaim(n, margin int64) bool {
 	s := &fs.space
 	for {
-		p := s.promised.Load()
+		p := s.reserved.Load()
 		if s.free.Load()-p-n < margin {
 			return false
 		}
-		if s.promised.CompareAndSwap(p, p+n) {
+		if s.reserved.CompareAndSwap(p, p+n) {
 			return true
 		}
 	}
@@ -81,18 +81,18 @@ func (fs *FS) tryClaim(n, margin int64) bool {
 
 func (fs *FS) unclaim(n int64) {
 	if n != 0 {
-		fs.space.promised.Add(-n)
+		fs.space.reserved.Add(-n)
 	}
 }
 
-// margin is how many free blocks promises to data leave. Changes of metadata leave
-// half of them (begin), and so does data without a promise: pages that a mapping has
-// made dirty, whose writer cannot be told any more. That half is for the extent trees
-// of promised data (beginPromised), which would fail if anything else took the last
-// blocks.
+// margin is how many free blocks a reservation for data must leave. Half of it is left by
+// changes of metadata (begin) and by data without a reservation: pages that were made dirty
+// through a mapping, whose writer can no longer get an error. That half is for the extent
+// trees of reserved data (beginReserved), which must not fail because something else took
+// the last blocks.
 func (fs *FS) margin() int64 { return int64(min(fs.blocks/50, 1024)) }
 
-// take takes up to want blocks in memory, all of them claimed before: at goal, or
+// take allocates up to want blocks in memory, all of them claimed before: at goal, or in
 // the first long run near it.
 func (fs *FS) take(goal, want uint64) (phys, n uint64, e syscall.Errno) {
 	if goal <= fs.firstData || goal >= fs.blocks {
@@ -106,11 +106,11 @@ func (fs *FS) take(goal, want uint64) (phys, n uint64, e syscall.Errno) {
 	if n == 0 {
 		return 0, 0, syscall.ENOSPC
 	}
-	fs.space.promised.Add(-int64(n))
+	fs.space.reserved.Add(-int64(n))
 	return phys, n, 0
 }
 
-// goodRun is how many blocks at the goal itself are enough not to look further.
+// goodRun is how many blocks at the goal itself are enough to end the search.
 const goodRun = 16
 
 func (fs *FS) search(goal, want uint64) (phys, n uint64) {
@@ -138,8 +138,8 @@ func (fs *FS) search(goal, want uint64) (phys, n uint64) {
 	}
 }
 
-// takeFrom takes from one group a run of at least least blocks from bit from on,
-// or anywhere in the group if there is none behind it; here: only exactly at from.
+// takeFrom allocates a run of at least least blocks from one group: from bit from on or, if
+// there is none, anywhere in the group; with here, only at from.
 func (fs *FS) takeFrom(g *group, from, least, want uint32, here bool) (at, n uint32) {
 	if uint32(max(0, g.largest.Load())) < least || g.freeBits.Load() <= 0 {
 		return 0, 0
@@ -165,22 +165,22 @@ func (fs *FS) takeFrom(g *group, from, least, want uint32, here bool) (at, n uin
 		return 0, 0
 	}
 	setBits(g.mem, at, n)
-	g.held += int(n)
+	g.pendingBits += int(n)
 	g.freeBits.Add(-int32(n))
 	g.cursor = at + n
 	fs.space.free.Add(-int64(n))
 	return at, n
 }
 
-// untake gives back blocks that were taken and not journalled.
-func (fs *FS) untake(phys, n uint64) {
+// putBack returns blocks that were allocated but not journalled.
+func (fs *FS) putBack(phys, n uint64) {
 	fs.pieces(phys, n, func(g *group, bit, n uint32) syscall.Errno {
 		fs.giveBack(g, bit, n)
 		return 0
 	})
 }
 
-// block takes one block for metadata and journals that. It was claimed by begin.
+// block allocates one block for metadata, claimed by begin, and journals that.
 func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	if o.claimed <= 0 {
 		return 0, o.fs.corrupt("a change needs more blocks than it has claimed:", uint64(o.credits))
@@ -192,62 +192,62 @@ func (o *op) block(goal uint64) (uint64, syscall.Errno) {
 	o.claimed--
 	if e := o.use(phys, 1); e != 0 {
 		if !o.changed {
-			o.fs.untake(phys, 1)
+			o.fs.putBack(phys, 1)
 		}
 		return 0, e
 	}
 	return phys, 0
 }
 
-// aheadMost is how many bytes are kept at most for a growing file.
-const aheadMost = 8 << 20
+// maxPrealloc is the most bytes that are preallocated for a growing file.
+const maxPrealloc = 8 << 20
 
-// takeAhead takes up to want blocks for a file, from its window if the window goes
-// on at goal. Behind what it takes from elsewhere it makes a new window of up to
-// ahead blocks.
-func (fs *FS) takeAhead(w *window, goal, want, ahead uint64) (phys, n uint64, e syscall.Errno) {
+// takePreallocated allocates up to want blocks for a file, from its window if that starts
+// at goal. Otherwise it allocates them elsewhere, and up to ahead more blocks after them as
+// the file's new window.
+func (fs *FS) takePreallocated(w *window, goal, want, ahead uint64) (phys, n uint64, e syscall.Errno) {
 	w.mu.Lock()
 	if w.n > 0 && w.phys == goal {
 		phys, n = w.phys, min(want, w.n)
 		w.phys, w.n = w.phys+n, w.n-n
 		w.mu.Unlock()
-		fs.space.ahead.Add(-int64(n))
-		fs.space.promised.Add(-int64(n))
+		fs.space.prealloc.Add(-int64(n))
+		fs.space.reserved.Add(-int64(n))
 		return phys, n, 0
 	}
 	w.mu.Unlock()
-	if w.held() {
+	if w.nonEmpty() {
 		fs.release(w)
 	}
 	extra := uint64(0)
-	if fs.roomAhead() {
-		extra = min(ahead, aheadMost>>fs.blockBits)
+	if fs.mayPreallocate() {
+		extra = min(ahead, maxPrealloc>>fs.blockBits)
 	}
-	fs.space.promised.Add(int64(extra))
+	fs.space.reserved.Add(int64(extra))
 	phys, n, e = fs.take(goal, want+extra)
 	if e != 0 {
-		fs.space.promised.Add(-int64(extra))
+		fs.space.reserved.Add(-int64(extra))
 		return 0, 0, e
 	}
 	if n <= want {
-		fs.space.promised.Add(-int64(extra))
+		fs.space.reserved.Add(-int64(extra))
 		return phys, n, 0
 	}
 	rest := n - want
-	fs.space.promised.Add(int64(rest) - int64(extra))
+	fs.space.reserved.Add(int64(rest) - int64(extra))
 	fs.keep(w, phys+want, rest)
 	return phys, want, 0
 }
 
-// roomAhead says whether there is so much space that files may keep some.
-func (fs *FS) roomAhead() bool {
-	return fs.space.free.Load()-fs.space.promised.Load() > int64(fs.blocks/16+2*aheadMost>>fs.blockBits)
+// mayPreallocate reports whether there is enough space to preallocate.
+func (fs *FS) mayPreallocate() bool {
+	return fs.space.free.Load()-fs.space.reserved.Load() > int64(fs.blocks/16+2*maxPrealloc>>fs.blockBits)
 }
 
-// keep makes n blocks, taken before, a file's window.
+// keep makes n allocated blocks a file's window.
 func (fs *FS) keep(w *window, phys, n uint64) {
 	s := &fs.space
-	s.ahead.Add(int64(n))
+	s.prealloc.Add(int64(n))
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.phys, w.n = phys, n
@@ -259,7 +259,7 @@ func (fs *FS) keep(w *window, phys, n uint64) {
 	s.windows[w] = struct{}{}
 }
 
-// release gives a window's blocks back.
+// release returns a window's blocks.
 func (fs *FS) release(w *window) {
 	s := &fs.space
 	w.mu.Lock()
@@ -270,8 +270,8 @@ func (fs *FS) release(w *window) {
 	w.n = 0
 	w.mu.Unlock()
 	if n > 0 {
-		s.ahead.Add(-int64(n))
-		fs.untake(phys, n)
+		s.prealloc.Add(-int64(n))
+		fs.putBack(phys, n)
 	}
 }
 

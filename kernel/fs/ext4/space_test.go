@@ -8,8 +8,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// A window gets its blocks and its place in the list of those that can be dropped in
-// one step: who drops it in between would leave it with blocks and without a place.
+// A window gets its blocks and its place in the list of windows in one step: if it were
+// released in between, it would keep its blocks but be off the list.
 func TestWindowsAreListed(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})
 	free := f.space.free.Load()
@@ -32,17 +32,17 @@ func TestWindowsAreListed(t *testing.T) {
 	}
 	w.mu.Unlock()
 	<-done
-	if !listed(w) || !w.held() {
-		t.Errorf("listed: %v, has blocks: %v", listed(w), w.held())
+	if !listed(w) || !w.nonEmpty() {
+		t.Errorf("listed: %v, has blocks: %v", listed(w), w.nonEmpty())
 	}
 	f.dropWindows()
-	if listed(w) || w.held() || f.space.free.Load() != free {
-		t.Errorf("dropped: listed: %v, has blocks: %v, %d blocks are free of %d", listed(w), w.held(), f.space.free.Load(), free)
+	if listed(w) || w.nonEmpty() || f.space.free.Load() != free {
+		t.Errorf("dropped: listed: %v, has blocks: %v, %d blocks are free of %d", listed(w), w.nonEmpty(), f.space.free.Load(), free)
 	}
 	unmount(t, f)
 }
 
-// Blocks that were taken for a change whose first step fails are free again: here the
+// Blocks that were allocated for a change whose first step fails are free again. Here the
 // bitmap cannot be read.
 func TestFailedChangeGivesBlocksBack(t *testing.T) {
 	d := blocktest.NewFaulty(load(t, mkfs(t, "16M", "-O", "^metadata_csum")))
@@ -59,7 +59,7 @@ func TestFailedChangeGivesBlocksBack(t *testing.T) {
 		g.mu.Lock()
 		ok(t, f.load(g))
 		g.mu.Unlock()
-		free := f.space.free.Load() + f.space.ahead.Load()
+		free := f.space.free.Load() + f.space.prealloc.Load()
 		f.j.Forget(bitmap)
 		d.SetRule(func(r blocktest.Request) syscall.Errno {
 			if r.Kind == blocktest.Read && r.Off == f.blockBytes(bitmap) {
@@ -71,11 +71,11 @@ func TestFailedChangeGivesBlocksBack(t *testing.T) {
 			t.Errorf("%s: %v, want EIO", name, e)
 		}
 		d.SetRule(nil)
-		if n := f.space.free.Load() + f.space.ahead.Load(); n != free || f.space.promised.Load() != 0 || g.held != int(f.space.ahead.Load()) {
-			t.Errorf("%s: %d blocks are free, %d were; %d are promised, %d are held", name, n, free, f.space.promised.Load(), g.held)
+		if n := f.space.free.Load() + f.space.prealloc.Load(); n != free || f.space.reserved.Load() != 0 || g.pendingBits != int(f.space.prealloc.Load()) {
+			t.Errorf("%s: %d blocks are free, %d were; %d are promised, %d are held", name, n, free, f.space.reserved.Load(), g.pendingBits)
 		}
 		ok(t, change())
-		ok(t, f.j.Checkpoint()) // the bitmap can be forgotten
+		ok(t, f.j.Checkpoint()) // the bitmap can be evicted
 	}
 	i.Put()
 	r.Put()

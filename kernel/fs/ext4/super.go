@@ -19,7 +19,7 @@ const (
 	journalIno = 8
 )
 
-// Offsets in the superblock (ext4 docs: "The Super Block").
+// These are offsets in the superblock (ext4 docs: "The Super Block").
 const (
 	sInodes          = 0x0
 	sBlocksLo        = 0x4
@@ -80,30 +80,30 @@ const (
 	flagUnsignedHash = 2
 )
 
-// mountError is why a disk is refused. It says what to do.
+// mountError is the reason why a disk is refused, with advice.
 type mountError string
 
 func (e mountError) Error() string { return "ext4: " + string(e) }
 
-// geometry is what the superblock says of the file system and does not change
-// while it is mounted.
+// geometry are the parameters in the superblock that do not change while the file system is
+// mounted.
 type geometry struct {
 	compat, incompat, ro uint32
 
 	blockSize     int
 	blockBits     uint
-	clusterBits   uint // bigalloc: log2 of the blocks that a bit stands for
+	clusterBits   uint // bigalloc: log2 of the blocks per bit
 	blocks        uint64
 	firstData     uint64 // 1 with blocks of 1024 bytes, otherwise 0
-	reserved      uint64 // blocks for the superuser
-	blocksPer     uint32 // in a group
+	reserved      uint64 // blocks that are reserved for the superuser
+	blocksPer     uint32 // blocks per group
 	inodesPer     uint32
 	inodes        uint32
 	groups        uint32
 	inodeSize     int
 	firstIno      uint32
 	descSize      int
-	descsPer      uint32 // in a block
+	descsPer      uint32 // descriptors per block
 	descBlocks    uint32
 	reservedGdt   uint32
 	firstMetaBG   uint32
@@ -113,14 +113,14 @@ type geometry struct {
 	wantExtra     int
 	uuid          [16]byte
 	label         string
-	seed          uint32 // of checksums
+	seed          uint32 // seed of checksums
 	hashSeed      [4]uint32
 	hashVersion   uint8
-	hashUnsigned  uint8 // 3 is added to a hash version, or 0
+	hashUnsigned  uint8 // 3, which is added to a hash version, or 0
 	journalInode  uint32
 	orphanFile    uint32
 	metaCsum      bool
-	descCsum      bool // descriptors have checksums and flags of uninitialised parts
+	descCsum      bool // descriptors have checksums and flags for uninitialised parts
 	inodeExtraMax int
 }
 
@@ -136,13 +136,13 @@ func (g *geometry) bitOf(block uint64) uint32 {
 }
 func (g *geometry) blockBytes(block uint64) int64 { return int64(block) << g.blockBits }
 
-// groupBlocks is how many blocks group n has: the last may have fewer.
+// groupBlocks is the number of blocks of group n: the last group may have fewer.
 func (g *geometry) groupBlocks(n uint32) uint32 {
 	left := g.blocks - g.groupStart(n)
 	return uint32(min(left, uint64(g.blocksPer)))
 }
 
-// parseSuper checks a superblock of a device of size bytes.
+// parseSuper checks the superblock of a device of size bytes.
 func parseSuper(sb []byte, size int64) (*geometry, error) {
 	if le.Uint16(sb[sMagic:]) != superMagic {
 		return nil, mountError("no ext4 superblock; make one with mkfs.ext4")
@@ -173,7 +173,7 @@ func parseSuper(sb []byte, size int64) (*geometry, error) {
 	return g, g.parseRest(sb)
 }
 
-// parseSizes reads and checks the numbers that everything else is computed from.
+// parseSizes reads and checks the numbers from which everything else is computed.
 func (g *geometry) parseSizes(sb []byte, size int64) error {
 	log := le.Uint32(sb[sLogBlockSize:])
 	if log > 2 {
@@ -284,10 +284,10 @@ func (g *geometry) parseRest(sb []byte) error {
 	return nil
 }
 
-// differs names the first thing in which two superblocks of one file system differ
-// although nothing changes it while a file system is in use; "": they do not. With the
-// old one the journal was found and its cache made. An online resize by Linux that a
-// crash has left in the journal is refused, too.
+// differs names a field that differs between the superblocks before and after the replay
+// though it never changes while a file system is in use, or returns "". The journal was
+// found and its cache made with the old superblock. An online resize by Linux, left in the
+// journal by a crash, is refused, too.
 func (g *geometry) differs(old *geometry) string {
 	const (
 		compat = compatHasJournal | compatResizeInode | compatSparseSuper2 | compatOrphanFile
@@ -331,7 +331,7 @@ func sealSuper(g *geometry, sb []byte) {
 	}
 }
 
-// hasSuper says whether group n starts with a copy of the superblock.
+// hasSuper reports whether group n starts with a copy of the superblock.
 func (g *geometry) hasSuper(n uint32) bool {
 	switch {
 	case n == 0:
@@ -351,7 +351,7 @@ func isPower(n, base uint32) bool {
 	return n == 1
 }
 
-// descBlock is where block k of the group descriptors lies.
+// descBlock is the number of the block with block k of the group descriptors.
 func (g *geometry) descBlock(k uint32) uint64 {
 	if !g.hasIncompat(incompatMetaBG) || k < g.firstMetaBG {
 		return superOffset>>g.blockBits + 1 + uint64(k)

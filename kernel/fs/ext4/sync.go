@@ -6,25 +6,26 @@ import (
 	"time"
 )
 
-// lateInodes have times in memory that no transaction has seen. Each is referenced.
-type lateInodes struct {
-	writing sync.Mutex // held while a set is journalled: who finds none waits for that
+// lazyTimes are the inodes whose times have changed in memory only (lazytime). The set has
+// a reference to each.
+type lazyTimes struct {
+	writing sync.Mutex // held while the times are journalled, so that a second Sync waits for the first
 
 	mu    sync.Mutex
 	set   map[*Inode]struct{}
 	timer *time.Timer // nil: not armed
 }
 
-// lateAfter is how long times stay in memory only.
-const lateAfter = 5 * time.Second
+// lazyInterval is how long times stay in memory only.
+const lazyInterval = 5 * time.Second
 
-// late remembers that the inode has new times. Caller holds i.mu.
-func (i *Inode) late() {
-	if i.lateTimes || i.nlink == 0 {
+// markTimesDirty records that the inode has new times. Caller holds i.mu.
+func (i *Inode) markTimesDirty() {
+	if i.dirtyTimes || i.nlink == 0 {
 		return
 	}
-	i.lateTimes = true
-	l := &i.fs.late
+	i.dirtyTimes = true
+	l := &i.fs.lazy
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, in := l.set[i]; in {
@@ -36,12 +37,12 @@ func (i *Inode) late() {
 	i.Ref()
 	l.set[i] = struct{}{}
 	if l.timer == nil {
-		l.timer = time.AfterFunc(lateAfter, i.fs.writeLateNow)
+		l.timer = time.AfterFunc(lazyInterval, i.fs.lazyTimer)
 	}
 }
 
-// stop ends the timer.
-func (l *lateInodes) stop() {
+// stop stops the timer.
+func (l *lazyTimes) stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.timer != nil {
@@ -50,29 +51,28 @@ func (l *lateInodes) stop() {
 	}
 }
 
-func (fs *FS) writeLateNow() {
-	fs.late.mu.Lock()
-	fs.late.timer = nil
-	fs.late.mu.Unlock()
-	fs.writeLate()
+func (fs *FS) lazyTimer() {
+	fs.lazy.mu.Lock()
+	fs.lazy.timer = nil
+	fs.lazy.mu.Unlock()
+	fs.writeLazyTimes()
 }
 
-// notLate forgets the times of an inode that has no links any more. The caller has
-// a reference.
-func (fs *FS) notLate(i *Inode) {
-	l := &fs.late
+// dropLazyTimes discards the times of an inode without links. The caller has a reference.
+func (fs *FS) dropLazyTimes(i *Inode) {
+	l := &fs.lazy
 	l.mu.Lock()
 	_, in := l.set[i]
 	delete(l.set, i)
 	l.mu.Unlock()
 	if in {
-		i.drop()
+		i.unref()
 	}
 }
 
-// writeLate journals the times of all inodes that have new ones.
-func (fs *FS) writeLate() (e syscall.Errno) {
-	l := &fs.late
+// writeLazyTimes journals the times of all inodes that have new ones.
+func (fs *FS) writeLazyTimes() (e syscall.Errno) {
+	l := &fs.lazy
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
@@ -92,7 +92,7 @@ func (fs *FS) writeLate() (e syscall.Errno) {
 
 // writeTimes journals the inode if its times are new. Caller holds i.mu.
 func (i *Inode) writeTimes() syscall.Errno {
-	if !i.lateTimes {
+	if !i.dirtyTimes {
 		return 0
 	}
 	o, e := i.fs.begin(1, 0)
@@ -102,23 +102,23 @@ func (i *Inode) writeTimes() syscall.Errno {
 	return o.end(i.write(o))
 }
 
-// beginPromised is begin for a change that makes promises true or frees space: it
-// may use what is kept for that (FS.margin).
-func (fs *FS) beginPromised(credits int, blocks int64) (*op, syscall.Errno) {
+// beginReserved is begin for a change that writes reserved data or frees space: it may use
+// the blocks that are kept for that (FS.margin).
+func (fs *FS) beginReserved(credits int, blocks int64) (*op, syscall.Errno) {
 	return fs.beginMargin(credits, blocks, 0)
 }
 
-// Fsync returns when the file's data that was written and the inode are durable.
-// With dataOnly, as fdatasync(2), times need not be.
+// Fsync returns when the inode and the data that was written are durable. With dataOnly, as
+// fdatasync(2), times need not be.
 func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	fs := i.fs
 	i.syncing.Lock()
 	defer i.syncing.Unlock()
-	// What is overwritten from here on is no transaction's to flush.
+	// This flush need not cover data that is overwritten from here on.
 	written := i.overwritten.Swap(false)
 	i.mu.Lock()
 	fresh := false
-	if i.lateTimes && !dataOnly && !fs.ro.Load() {
+	if i.dirtyTimes && !dataOnly && !fs.ro.Load() {
 		if e := i.writeTimes(); e != 0 {
 			i.mu.Unlock()
 			if written {
@@ -136,8 +136,8 @@ func (i *Inode) Fsync(dataOnly bool) syscall.Errno {
 	return i.flush(tid, written, fresh)
 }
 
-// flush commits a transaction and, if data was written in place, the device, unless
-// the transaction is so new that its commit flushes the data too. syncing is held.
+// flush commits a transaction. If data was written in place it flushes the device, unless
+// the transaction is so new that its commit does. Caller holds i.syncing.
 func (i *Inode) flush(tid uint64, written, fresh bool) syscall.Errno {
 	e := syscall.Errno(0)
 	if tid != 0 {
@@ -155,7 +155,7 @@ func (i *Inode) flush(tid uint64, written, fresh bool) syscall.Errno {
 	return e
 }
 
-// Sync makes everything durable that was changed before.
+// Sync makes every change durable that was made before the call.
 func (fs *FS) Sync() syscall.Errno {
 	if fs.ro.Load() {
 		if fs.j.Err() != nil {
@@ -163,7 +163,7 @@ func (fs *FS) Sync() syscall.Errno {
 		}
 		return 0
 	}
-	if e := fs.writeLate(); e != 0 {
+	if e := fs.writeLazyTimes(); e != 0 {
 		return e
 	}
 	if e := fs.writeCounts(); e != 0 {
@@ -175,7 +175,7 @@ func (fs *FS) Sync() syscall.Errno {
 	return fs.dev.Flush()
 }
 
-// counts sums up the descriptors.
+// counts adds up the descriptors' counts.
 func (fs *FS) counts() (blocks uint64, inodes uint32) {
 	for _, g := range fs.group {
 		g.mu.Lock()
@@ -215,7 +215,7 @@ func (fs *FS) putCounts(sb []byte, blocks uint64, inodes uint32) {
 	sb[sWriteTimeHi] = byte(now >> 32)
 }
 
-// startWriting marks the disk as mounted and frees the orphans of a crash.
+// startWriting marks the disk as mounted and frees the orphans that a crash has left.
 func (fs *FS) startWriting() error {
 	sb := fs.super()
 	if le.Uint16(sb[sState:])&stateErrors != 0 {
@@ -240,7 +240,7 @@ func (fs *FS) startWriting() error {
 	return nil
 }
 
-// storeSuper writes the superblock past the journal, and waits until it is durable.
+// storeSuper writes the superblock past the journal and waits until it is durable.
 func (fs *FS) storeSuper() syscall.Errno {
 	sealSuper(fs.geometry, fs.super())
 	block := append([]byte(nil), fs.superBuf.Data...)
@@ -250,11 +250,11 @@ func (fs *FS) storeSuper() syscall.Errno {
 	return fs.dev.Flush()
 }
 
-// Unmount writes everything to its place and marks the disk as clean. Changes that
-// are under way are part of that, or EROFS as all later ones. EIO: the disk is not
-// clean; its next mount replays the journal.
+// Unmount checkpoints everything and marks the disk as clean. Concurrent changes are either
+// included or fail with EROFS, as all changes after it do. EIO: the disk is not clean; the
+// next mount replays the journal.
 func (fs *FS) Unmount() syscall.Errno {
-	fs.late.stop()
+	fs.lazy.stop()
 	if fs.ro.Load() {
 		failed := fs.j.Err() != nil
 		fs.j.Close()
@@ -275,7 +275,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	if e != 0 || fs.j.Err() != nil {
 		return syscall.EIO
 	}
-	// Only now nothing changes any more: the journal has waited for open handles.
+	// From here on nothing changes: closing the journal has waited for open handles.
 	sb := fs.super()
 	le.PutUint32(sb[sIncompat:], le.Uint32(sb[sIncompat:])&^incompatRecover)
 	if fs.orphans.empty() {
@@ -286,7 +286,7 @@ func (fs *FS) Unmount() syscall.Errno {
 	return fs.storeSuper()
 }
 
-// empty says whether the orphan file names no inode.
+// empty reports whether the orphan file has no inodes.
 func (l *orphans) empty() bool {
 	for _, slots := range l.slots {
 		for _, ino := range slots {

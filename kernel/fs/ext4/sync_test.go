@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// What a change that was under way has made of the counters and of the orphan file
-// when the file system ends is in the superblock.
+// If the file system ends during a change, the superblock has the counters and the state of
+// the orphan file with that change.
 func TestUnmountBesideChange(t *testing.T) {
 	disk := load(t, mkfs(t, "16M", "-O", "orphan_file"))
 	w := &slowDisk{Device: disk}
@@ -54,7 +54,7 @@ func TestUnmountBesideChange(t *testing.T) {
 	fsck(t, save(t, disk))
 }
 
-// Sync, and Unmount, waits for the times that another Sync is about to journal.
+// Sync and Unmount wait for times that another Sync is about to journal.
 func TestSyncBesideSync(t *testing.T) {
 	f := mount(t, load(t, mkfs(t, "16M")), Options{})
 	r := root(t, f)
@@ -64,9 +64,9 @@ func TestSyncBesideSync(t *testing.T) {
 	first, second := make(chan syscall.Errno, 1), make(chan syscall.Errno, 1)
 	go func() { first <- f.Sync() }()
 	for taken := false; !taken; time.Sleep(time.Millisecond) {
-		f.late.mu.Lock()
-		taken = f.late.set == nil
-		f.late.mu.Unlock()
+		f.lazy.mu.Lock()
+		taken = f.lazy.set == nil
+		f.lazy.mu.Unlock()
 	}
 	go func() { second <- f.Sync() }()
 	select {

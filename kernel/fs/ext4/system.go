@@ -9,8 +9,8 @@ import (
 // span is n blocks from start on.
 type span struct{ start, n uint64 }
 
-// findSystem lists where the file system's own tables lie, sorted and merged, so
-// that no file can claim them (block_validity in Linux).
+// findSystem lists where the file system's own tables lie, sorted and merged, so that no
+// file can claim them (Linux: block_validity).
 func (fs *FS) findSystem() syscall.Errno {
 	list := make([]span, 0, 4*len(fs.group))
 	for _, g := range fs.group {
@@ -36,8 +36,8 @@ func (fs *FS) setSystem(list []span) {
 	fs.system = slices.Clip(slices.Clone(merged))
 }
 
-// usable says whether n blocks from start on may belong to a file: inside of the
-// file system and not part of its tables.
+// usable reports whether n blocks from start on may belong to a file: within the file
+// system and not part of its tables.
 func (fs *FS) usable(start, n uint64) bool {
 	if start <= fs.firstData && start < fs.firstData+1 || start >= fs.blocks || n > fs.blocks-start || n == 0 {
 		return false

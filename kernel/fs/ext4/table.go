@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// table holds the referenced inodes by number.
+// table has the referenced inodes by number, in shards.
 type table [16]struct {
 	sync.Mutex
 	inodes map[uint32]*Inode
@@ -14,7 +14,7 @@ type table [16]struct {
 // Root is the root directory, with a reference.
 func (fs *FS) Root() (*Inode, syscall.Errno) { return fs.Inode(rootIno) }
 
-// Inode is the file with a number, with a reference. ESTALE: it is not in use.
+// Inode returns the file with a number, with a reference. ESTALE: the inode is not in use.
 func (fs *FS) Inode(ino uint32) (*Inode, syscall.Errno) {
 	if ino != rootIno && (ino < fs.firstIno || ino > fs.inodes) {
 		return nil, syscall.ESTALE
@@ -33,7 +33,7 @@ func (fs *FS) Inode(ino uint32) (*Inode, syscall.Errno) {
 	return i, 0
 }
 
-// inode is Inode for any number, special ones too.
+// inode is Inode for any number, including special inodes.
 func (fs *FS) inode(ino uint32) (*Inode, syscall.Errno) {
 	if ino == 0 || ino > fs.inodes {
 		return nil, fs.corrupt("number of an inode", uint64(ino))
@@ -41,7 +41,7 @@ func (fs *FS) inode(ino uint32) (*Inode, syscall.Errno) {
 	s := &fs.table[ino%uint32(len(fs.table))]
 	s.Lock()
 	i := s.inodes[ino]
-	if i != nil && i.dying {
+	if i != nil && i.evicting {
 		s.Unlock()
 		return nil, syscall.ESTALE
 	}
@@ -61,7 +61,7 @@ func (fs *FS) inode(ino uint32) (*Inode, syscall.Errno) {
 	e := i.loadErr
 	i.load.Unlock()
 	if e != 0 {
-		i.drop()
+		i.unref()
 		return nil, e
 	}
 	return i, 0
@@ -87,8 +87,9 @@ func (i *Inode) Ref() {
 	s.Unlock()
 }
 
-// hold is Ref where the last reference may be going meanwhile; false: it has gone.
-func (i *Inode) hold() bool {
+// tryRef is Ref for a caller without a reference of its own; false: the last reference
+// has been dropped.
+func (i *Inode) tryRef() bool {
 	s := &i.fs.table[i.ino%uint32(len(i.fs.table))]
 	s.Lock()
 	defer s.Unlock()
@@ -99,16 +100,16 @@ func (i *Inode) hold() bool {
 	return true
 }
 
-// Put gives a reference back. The last one of a file without links frees it.
+// Put drops a reference. The last Put of a file without links frees it.
 func (i *Inode) Put() {
-	if i.drop() {
-		i.fs.free1(i)
+	if i.unref() {
+		i.fs.evict(i)
 	}
 }
 
-// drop takes a reference away and reports whether the file is to be freed; then it
-// is marked as dying and stays in the table until forget.
-func (i *Inode) drop() bool {
+// unref drops a reference and reports whether the file is to be freed. If so, it is marked
+// evicting and stays in the table until forget.
+func (i *Inode) unref() bool {
 	fs := i.fs
 	s := &fs.table[i.ino%uint32(len(fs.table))]
 	s.Lock()
@@ -118,11 +119,11 @@ func (i *Inode) drop() bool {
 		return false
 	}
 	if i.loadErr == 0 && i.nlink == 0 && i.onOrphans && !fs.ro.Load() {
-		i.dying = true
+		i.evicting = true
 		return true
 	}
-	if i.ahead.held() {
-		fs.release(&i.ahead)
+	if i.prealloc.nonEmpty() {
+		fs.release(&i.prealloc)
 	}
 	fs.unclaim(int64(i.reserved.remove(0, maxLogical+1)))
 	if s.inodes[i.ino] == i {
@@ -131,7 +132,7 @@ func (i *Inode) drop() bool {
 	return false
 }
 
-// forget takes a dying inode out of the table.
+// forget removes an evicted inode from the table.
 func (i *Inode) forget() {
 	s := &i.fs.table[i.ino%uint32(len(i.fs.table))]
 	s.Lock()

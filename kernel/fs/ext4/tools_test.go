@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// tool runs a tool of e2fsprogs and returns its output and exit code; the test is
-// skipped where there is none.
+// tool runs a tool of e2fsprogs and returns its output and exit code. The test is skipped if
+// the tool is not installed.
 func tool(t testing.TB, name string, args ...string) (string, int) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -36,7 +36,7 @@ func tool(t testing.TB, name string, args ...string) (string, int) {
 	return string(out), 0
 }
 
-// mkfs makes an image of a size, as "16M", and returns its path.
+// mkfs makes an image of a size, such as "16M", and returns its path.
 func mkfs(t testing.TB, size string, args ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "image")
@@ -105,7 +105,7 @@ func unmount(t testing.TB, fs *FS) {
 	}
 }
 
-// ok fails the test on an errno.
+// ok fails the test on an error.
 func ok(t testing.TB, e syscall.Errno) {
 	t.Helper()
 	if e != 0 {
@@ -147,7 +147,7 @@ func create(t testing.TB, dir *Inode, name string, mode uint32) *Inode {
 	return i
 }
 
-// readAll reads a file as a cache would: whole blocks, cut to the size.
+// readAll reads a file as a page cache would: in whole blocks, cut to the size.
 func readAll(i *Inode) ([]byte, syscall.Errno) {
 	size, bs := i.Attr().Size, int64(i.fs.blockSize)
 	buf := make([]byte, (size+bs-1)/bs*bs)
@@ -159,7 +159,7 @@ func readAll(i *Inode) ([]byte, syscall.Errno) {
 	return buf[:size], e
 }
 
-// writeAt writes data into a file as a cache would, whose pages are up to date.
+// writeAt writes data into a file as a page cache with up-to-date pages would.
 func writeAt(i *Inode, data []byte, off int64) syscall.Errno {
 	bs := int64(i.fs.blockSize)
 	end := off + int64(len(data))
@@ -196,7 +196,7 @@ func names(t testing.TB, dir *Inode) (list []string) {
 	return list
 }
 
-// pattern is n bytes that differ everywhere.
+// pattern is n bytes without repetitions.
 func pattern(seed, n int) []byte {
 	b := make([]byte, n)
 	x := uint32(seed)*2654435761 + 1

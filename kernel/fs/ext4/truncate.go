@@ -2,8 +2,8 @@ package ext4
 
 import "syscall"
 
-// Truncate sets the size. What lies behind a smaller size is freed, what comes
-// behind a larger one reads as zero. The cache above has dropped its pages.
+// Truncate sets the size. Blocks after a smaller size are freed; the bytes up to a larger
+// one read as zero. The caller has dropped the pages of the page cache.
 func (i *Inode) Truncate(size int64) syscall.Errno {
 	fs := i.fs
 	switch {
@@ -18,13 +18,13 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 	defer i.data.Unlock()
 	i.grow.Lock()
 	defer i.grow.Unlock()
-	fs.release(&i.ahead)
+	fs.release(&i.prealloc)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
-	if uint64(size) > i.size { // a map does not reach as far as extents
+	if uint64(size) > i.size { // a block map does not reach as far as extents
 		if e := i.toExtents(); e != 0 {
 			return e
 		}
@@ -40,7 +40,7 @@ func (i *Inode) Truncate(size int64) syscall.Errno {
 // resize journals a new size and frees the blocks from block first on. Caller
 // holds i.mu.
 func (i *Inode) resize(size, first uint64) syscall.Errno {
-	o, e := i.fs.beginPromised(80, 0)
+	o, e := i.fs.beginReserved(80, 0)
 	if e != 0 {
 		return e
 	}
@@ -50,8 +50,8 @@ func (i *Inode) resize(size, first uint64) syscall.Errno {
 	return o.end(i.shrink(o, first))
 }
 
-// shrink frees the blocks from block first on. If that takes more than one handle
-// the inode is an orphan meanwhile, so that a mount after a crash goes on.
+// shrink frees the blocks from block first on. If that takes more than one handle, the
+// inode is an orphan meanwhile, so that a mount after a crash completes it.
 func (i *Inode) shrink(o *op, first uint64) syscall.Errno {
 	// Four extents of no more than a group's blocks together fit into one handle.
 	many := !i.extents() || i.depth() > 0 || i.blocks>>(i.fs.blockBits-9) > uint64(i.fs.blocksPer)
@@ -87,8 +87,8 @@ func (i *Inode) cut(o *op, first uint64) syscall.Errno {
 	return i.freeMap(o, first)
 }
 
-// zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if
-// data lies there. Caller holds i.mu and i.data.
+// zeroPart writes zeroes from byte off to the end of its block, at most n bytes, if data
+// lies there. Caller holds i.mu and i.data.
 func (i *Inode) zeroPart(off, n uint64) syscall.Errno {
 	fs := i.fs
 	at := off & uint64(fs.blockSize-1)
@@ -130,7 +130,7 @@ func (i *Inode) inner(off, n uint64) (first, end uint64, e syscall.Errno) {
 // The size stays.
 func (i *Inode) Punch(off, n int64) syscall.Errno {
 	return i.edit(off, n, func(first, end uint64) syscall.Errno {
-		o, e := i.fs.beginPromised(80, insertBlocks)
+		o, e := i.fs.beginReserved(80, insertBlocks)
 		if e != 0 {
 			return e
 		}
@@ -142,7 +142,7 @@ func (i *Inode) Punch(off, n int64) syscall.Errno {
 	})
 }
 
-// edit does what Punch and Zero share: locks, promises, the parts at the ends.
+// edit is the common part of Punch and Zero: locks, reservations, the parts at the ends.
 func (i *Inode) edit(off, n int64, f func(first, end uint64) syscall.Errno) syscall.Errno {
 	if i.fs.ro.Load() {
 		return syscall.EROFS
@@ -166,15 +166,15 @@ func (i *Inode) edit(off, n int64, f func(first, end uint64) syscall.Errno) sysc
 	i.mtime = i.fs.opt.Now()
 	i.ctime = i.mtime
 	if first >= end {
-		i.late()
+		i.markTimesDirty()
 		return 0
 	}
 	i.fs.unclaim(int64(i.reserved.remove(first, end)))
 	return f(first, end)
 }
 
-// Zero makes off to off+n read as zero: whole blocks become unwritten extents, also
-// where there was a hole. The size stays. ENOSPC: the holes were not filled.
+// Zero makes off to off+n read as zero: whole blocks become unwritten extents, and so do
+// holes. The size stays. ENOSPC: there is no space for the holes.
 func (i *Inode) Zero(off, n int64) syscall.Errno {
 	e := i.edit(off, n, i.unwrite)
 	if e != 0 {
@@ -210,8 +210,8 @@ func (i *Inode) unwrite(first, end uint64) syscall.Errno {
 	return 0
 }
 
-// Allocate gives the holes from off to off+n blocks that read as zero until they
-// are written. The size grows to off+n unless keepSize.
+// Allocate fills the holes from off to off+n with blocks that read as zero until they are
+// written (unwritten extents). The size grows to off+n unless keepSize.
 func (i *Inode) Allocate(off, n int64, keepSize bool) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
@@ -255,8 +255,8 @@ func (i *Inode) Allocate(off, n int64, keepSize bool) syscall.Errno {
 	return i.resizeOnly(size)
 }
 
-// preallocate fills the start of a hole with one unwritten extent and returns its
-// length. Caller holds i.mu.
+// preallocate fills the start of a hole with one unwritten extent and returns its length.
+// Caller holds i.mu.
 func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
 	fs := i.fs
 	if e := fs.claim(int64(m.n), fs.margin()); e != 0 {
@@ -270,12 +270,12 @@ func (i *Inode) preallocate(m mapping, size uint64) (uint64, syscall.Errno) {
 	fs.unclaim(int64(m.n - n))
 	o, e := fs.begin(60, insertBlocks)
 	if e != 0 {
-		fs.untake(phys, n)
+		fs.putBack(phys, n)
 		return 0, e
 	}
 	e = o.use(phys, n)
 	if e != 0 && !o.changed {
-		fs.untake(phys, n)
+		fs.putBack(phys, n)
 	}
 	if e == 0 {
 		i.blocks += n << (fs.blockBits - 9)

@@ -9,7 +9,7 @@ import (
 // maxFileBlocks is the most blocks of a file with extents.
 const maxFileBlocks = maxLogical
 
-// blockRange is the blocks that bytes from off to off+n touch. EFBIG, EINVAL.
+// blockRange are the blocks that contain the bytes from off to off+n. EFBIG, EINVAL.
 func (i *Inode) blockRange(off, n int64) (first, end uint64, e syscall.Errno) {
 	if off < 0 || n <= 0 || i.kind() != typeReg {
 		return 0, 0, syscall.EINVAL
@@ -25,8 +25,9 @@ func (i *Inode) blockRange(off, n int64) (first, end uint64, e syscall.Errno) {
 	return first, end, 0
 }
 
-// Reserve promises blocks for dirty pages from off to off+n, so that WriteData will
-// not lack space. What has blocks or a promise already costs nothing. ENOSPC.
+// Reserve reserves blocks for dirty pages from off to off+n (delayed allocation), so that
+// WriteData will not run out of space. Blocks that are allocated or reserved already cost
+// nothing. ENOSPC.
 func (i *Inode) Reserve(off, n int64) syscall.Errno {
 	fs := i.fs
 	if fs.ro.Load() {
@@ -36,9 +37,9 @@ func (i *Inode) Reserve(off, n int64) syscall.Errno {
 	if e != 0 {
 		return e
 	}
-	i.mu.RLock() // free1 takes promises back with i.mu held
+	i.mu.RLock() // evict drops reservations with i.mu locked
 	defer i.mu.RUnlock()
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
 	list, e := i.mapsLocked(first, end-first)
@@ -65,7 +66,7 @@ func (i *Inode) Reserve(off, n int64) syscall.Errno {
 	return 0
 }
 
-// Unreserve takes promises back for pages that will not be written.
+// Unreserve drops the reservation for pages that will not be written.
 func (i *Inode) Unreserve(off, n int64) {
 	if first, end, e := i.blockRange(off, n); e == 0 {
 		i.fs.unclaim(int64(i.reserved.remove(first, end)))
@@ -77,11 +78,11 @@ func (i *Inode) WriteData(bufs [][]byte, off, size int64) syscall.Errno {
 	return i.WriteRuns([]block.Write{{Bufs: bufs, Off: off}}, size)
 }
 
-// WriteRuns writes runs of whole blocks of the file, in ascending order; size is the
-// size that the file then has at least. It returns when the device has the data and a
-// transaction says where it lies. Blocks that were allocated and written before need no
-// transaction, and go to the device together. All runs are tried; an error is that of
-// any. Times are not changed: write(2) sets them with SetAttr when it is called.
+// WriteRuns writes runs of whole blocks of the file, in ascending order; the file's size
+// is at least size afterwards. It returns when the device has the data and a transaction
+// records where the data lies. Blocks that were allocated and written before need no
+// transaction, and go to the device together. All runs are tried; the error is that of any
+// of them. Times are not changed: write(2) sets them with SetAttr when it is called.
 func (i *Inode) WriteRuns(runs []block.Write, size int64) (failed syscall.Errno) {
 	if i.fs.ro.Load() {
 		return syscall.EROFS
@@ -111,7 +112,7 @@ func (i *Inode) WriteRuns(runs []block.Write, size int64) (failed syscall.Errno)
 	return failed
 }
 
-// writeRun writes a run, or appends what it overwrites to there.
+// writeRun writes a run, or appends to there the parts that only overwrite.
 func (i *Inode) writeRun(r block.Write, size uint64, there []block.Write) ([]block.Write, syscall.Errno) {
 	first, n, e := i.aligned(r.Bufs, r.Off)
 	if e != 0 {
@@ -137,7 +138,7 @@ func (i *Inode) writeRun(r block.Write, size uint64, there []block.Write) ([]blo
 	return i.places(r.Bufs, list, there), 0
 }
 
-// places appends writes of data to where it lies, one for neighbours.
+// places appends the writes of data to its blocks; contiguous ones become one write.
 func (i *Inode) places(bufs [][]byte, list []mapping, to []block.Write) []block.Write {
 	c := cut{bufs: bufs}
 	for k := 0; k < len(list); {
@@ -150,13 +151,13 @@ func (i *Inode) places(bufs [][]byte, list []mapping, to []block.Write) []block.
 	return to
 }
 
-// piece is a part of a write: blocks that are there, to be made initialised, or new.
+// piece is a part of a write: blocks that exist and become initialised, or new blocks.
 type piece struct {
 	mapping
 	fresh bool
 }
 
-// extend is WriteData where blocks, extents or the size change.
+// extend is the part of WriteData that changes blocks, extents or the size.
 func (i *Inode) extend(bufs [][]byte, first, n, size uint64) syscall.Errno {
 	i.grow.Lock()
 	defer i.grow.Unlock()
@@ -186,12 +187,12 @@ func (i *Inode) extend(bufs [][]byte, first, n, size uint64) syscall.Errno {
 func (i *Inode) untake(pieces []piece) {
 	for _, p := range pieces {
 		if p.fresh {
-			i.fs.untake(p.phys, p.n)
+			i.fs.putBack(p.phys, p.n)
 		}
 	}
 }
 
-// allocate takes blocks in memory for the holes of a list.
+// allocate allocates blocks in memory for the holes of a list.
 func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, e syscall.Errno) {
 	holes := uint64(0)
 	for _, m := range list {
@@ -199,20 +200,20 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, e sys
 			holes += m.n
 		}
 	}
-	promised := i.reserved.remove(first, first+n)
-	if promised > holes {
-		i.fs.unclaim(int64(promised - holes))
-		promised = holes
+	reserved := i.reserved.remove(first, first+n)
+	if reserved > holes {
+		i.fs.unclaim(int64(reserved - holes))
+		reserved = holes
 	}
-	if e := i.fs.claim(int64(holes-promised), i.fs.margin()/2); e != 0 {
-		i.fs.unclaim(int64(promised))
+	if e := i.fs.claim(int64(holes-reserved), i.fs.margin()/2); e != 0 {
+		i.fs.unclaim(int64(reserved))
 		return nil, e
 	}
-	ahead := i.aheadOf(first, n)
+	ahead := i.preallocateAfter(first, n)
 	for _, m := range list {
 		for m.phys == 0 && m.n > 0 {
 			goal := i.goal(m.logical, pieces)
-			phys, got, e := i.fs.takeAhead(&i.ahead, goal, m.n, ahead)
+			phys, got, e := i.fs.takePreallocated(&i.prealloc, goal, m.n, ahead)
 			if e != 0 {
 				i.fs.unclaim(int64(holes))
 				i.untake(pieces)
@@ -229,10 +230,10 @@ func (i *Inode) allocate(list []mapping, first, n uint64) (pieces []piece, e sys
 	return pieces, 0
 }
 
-// aheadOf is how many blocks to keep behind a write: as many as the file has, if it
-// grows at its end. The first write of a file keeps none, so that small files lie
-// close together.
-func (i *Inode) aheadOf(first, n uint64) uint64 {
+// preallocateAfter is how many blocks to preallocate after a write: as many as the file
+// has, if it grows at its end. The first write of a file preallocates none, so that small
+// files lie close together.
+func (i *Inode) preallocateAfter(first, n uint64) uint64 {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
 	if first == 0 || (first+n)<<i.fs.blockBits < i.size {
@@ -241,8 +242,8 @@ func (i *Inode) aheadOf(first, n uint64) uint64 {
 	return first + n
 }
 
-// goal is where block l of the file should lie: behind the block before it, or
-// where the group of the inode was last allocated from.
+// goal is where block l of the file should lie: after the block before it, or at the last
+// allocation in the inode's group.
 func (i *Inode) goal(l uint64, pieces []piece) uint64 {
 	if k := len(pieces) - 1; k >= 0 {
 		return pieces[k].phys + pieces[k].n
@@ -269,24 +270,24 @@ func (i *Inode) goalLocked(l uint64) uint64 {
 	return fs.groupStart(g.n) + uint64(min(g.cursor, fs.groupBlocks(g.n)-1))
 }
 
-// record journals what a write has made true: bitmaps, extents, size.
+// record journals the result of a write: bitmaps, extents, size.
 func (i *Inode) record(pieces []piece, size uint64) syscall.Errno {
 	fs := i.fs
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	o, e := fs.beginPromised(min(80, 24+8*len(pieces)+8*i.depth()), int64(insertBlocks+1+len(pieces)/20))
+	o, e := fs.beginReserved(min(80, 24+8*len(pieces)+8*i.depth()), int64(insertBlocks+1+len(pieces)/20))
 	if e != 0 {
 		i.untake(pieces)
 		return e
 	}
 	rest, e := i.recordIn(o, pieces, size)
-	if e != 0 && !o.changed { // otherwise the journal ends
+	if e != 0 && !o.changed { // otherwise the journal is aborted
 		i.untake(rest)
 	}
 	return o.end(e)
 }
 
-// recordIn is record in an open change; rest is what it has not recorded if it fails.
+// recordIn is record in an open handle; rest is what it has not recorded if it fails.
 func (i *Inode) recordIn(o *op, pieces []piece, size uint64) (rest []piece, e syscall.Errno) {
 	fs := i.fs
 	for k, p := range pieces {
@@ -304,7 +305,7 @@ func (i *Inode) recordIn(o *op, pieces []piece, size uint64) (rest []piece, e sy
 			}
 			m.logical, m.phys, m.n = m.logical+part.n, m.phys+part.n, m.n-part.n
 		}
-		// A commit may come between two handles: no block lies behind the size.
+		// A commit may come between two handles: no block may lie after the size.
 		i.size = max(i.size, min(size, (p.logical+p.n)<<fs.blockBits))
 	}
 	i.size = max(i.size, size)
@@ -331,7 +332,7 @@ func (i *Inode) recordPiece(o *op, m mapping, fresh bool) syscall.Errno {
 	return i.insert(o, m)
 }
 
-// convert makes mapped blocks, perhaps of several extents, initialised or not.
+// convert makes mapped blocks, perhaps of several extents, initialised or unwritten.
 func (i *Inode) convert(o *op, m mapping) syscall.Errno {
 	for m.n > 0 {
 		cur, e := i.lookup(m.logical, m.n)

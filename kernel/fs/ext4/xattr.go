@@ -9,17 +9,17 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4/jbd2"
 )
 
-// Extended attributes (ext4 docs: "Extended Attributes"): entries behind the
-// inode's fields, and in one block of their own. Values grow from the end down.
+// Extended attributes (ext4 docs: "Extended Attributes") lie after the inode's fields, and
+// in one block of their own. Entries grow from the start, values from the end down.
 const (
 	attrMagic     = 0xea020000
-	attrHead      = 32 // of a block; in an inode it is 4
+	attrHead      = 32 // size of the header of a block; in an inode it is 4
 	attrEntryHead = 16
 	attrValueMax  = 65536
 )
 
-// attrPrefixes are the prefixes that an entry's index stands for. The index for
-// exactly a name comes before the one for its prefix.
+// attrPrefixes are the prefixes that an entry's index stands for. An index for one exact
+// name comes before the index for its prefix.
 var attrPrefixes = []struct {
 	index  uint8
 	prefix string
@@ -32,7 +32,7 @@ type attribute struct {
 	index uint8
 	name  string // without the prefix
 	value []byte
-	block bool // it was found in the block, not in the inode
+	block bool // it is in the block, not in the inode
 }
 
 func splitAttr(name string) (index uint8, rest string, e syscall.Errno) {
@@ -55,7 +55,7 @@ func splitAttr(name string) (index uint8, rest string, e syscall.Errno) {
 	return 0, "", syscall.EOPNOTSUPP
 }
 
-// fullName is the reverse; ok is false for an index that has no prefix.
+// fullName is the name with its prefix; ok is false for an index without a prefix.
 func (a *attribute) fullName() (string, bool) {
 	for _, p := range attrPrefixes {
 		if p.index == a.index {
@@ -65,8 +65,8 @@ func (a *attribute) fullName() (string, bool) {
 	return "", false
 }
 
-// attrSpace is the part of i.raw for attributes, with the word of magic; empty if
-// the inode is too small.
+// attrSpace is the part of i.raw for attributes, including the magic number; empty if the
+// inode is too small.
 func (i *Inode) attrSpace() []byte {
 	start := 128 + i.extraSize
 	if len(i.raw) == 128 || i.extraSize == 0 || len(i.raw)-start < 4+attrEntryHead {
@@ -157,7 +157,7 @@ func findAttr(list []attribute, index uint8, name string) int {
 	return slices.IndexFunc(list, func(a attribute) bool { return a.index == index && a.name == name })
 }
 
-// GetXattr returns an attribute's value. The value of ACLs is what the disk has.
+// GetXattr returns an attribute's value, for ACLs in the format of the disk.
 // ENODATA, EOPNOTSUPP (prefix), EIO.
 func (i *Inode) GetXattr(name string) ([]byte, syscall.Errno) {
 	index, rest, e := splitAttr(name)
@@ -196,8 +196,8 @@ const (
 	XattrReplace = 2
 )
 
-// SetXattr sets an attribute. EEXIST and ENODATA as flags ask for; ENOSPC: the
-// inode and one block do not hold all attributes.
+// SetXattr sets an attribute. EEXIST and ENODATA depend on flags. ENOSPC: the inode and
+// one block are too small for all attributes.
 func (i *Inode) SetXattr(name string, value []byte, flags int) syscall.Errno {
 	if len(value) > attrValueMax {
 		return syscall.E2BIG
@@ -217,7 +217,7 @@ func (i *Inode) changeAttr(name string, value []byte, set bool, flags int) sysca
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.gone {
+	if i.freed {
 		return syscall.ESTALE
 	}
 	list, e := i.attributes()
@@ -240,8 +240,8 @@ func (i *Inode) changeAttr(name string, value []byte, set bool, flags int) sysca
 	return i.storeAttrs(list)
 }
 
-// storeAttrs writes all attributes: those that fit into the inode there, the rest
-// into the block. Caller holds i.mu.
+// storeAttrs writes all attributes: as many as fit into the inode, the rest into the block.
+// Caller holds i.mu.
 func (i *Inode) storeAttrs(list []attribute) syscall.Errno {
 	inner, outer, e := i.layoutAttrs(list)
 	if e != 0 {
@@ -254,12 +254,12 @@ func (i *Inode) storeAttrs(list []attribute) syscall.Errno {
 	return o.end(i.putAttrs(o, inner, outer))
 }
 
-// layoutAttrs builds the two areas without changing anything; outer is nil if no
-// block is needed.
+// layoutAttrs builds both areas without changing anything; outer is nil if no block is
+// needed.
 func (i *Inode) layoutAttrs(list []attribute) (inner, outer []byte, e syscall.Errno) {
 	inner = make([]byte, len(i.attrSpace()))
 	var in, out []attribute
-	// Names that were in the inode stay there if they can.
+	// Attributes that were in the inode stay there if they fit.
 	slices.SortStableFunc(list, func(a, b attribute) int {
 		if a.block == b.block {
 			return 0
@@ -313,13 +313,13 @@ func (i *Inode) outerAttrs(list []attribute) []byte {
 	return d
 }
 
-// space is how many bytes an attribute takes.
+// space is the size of an attribute in bytes.
 func (a *attribute) space() int {
 	return attrEntryHead + (len(a.name)+3)&^3 + (len(a.value)+3)&^3
 }
 
-// fillAttrs writes entries to d and values to the end of base, and returns the hash
-// of all (ext4_xattr_rehash). Entries in inodes have no hash.
+// fillAttrs writes entries to d and values to the end of base, and returns the hash of all
+// (ext4_xattr_rehash). Entries in inodes have no hash.
 func fillAttrs(d, base []byte, list []attribute, hashed bool) (sum uint32) {
 	end := len(base)
 	zero := false
@@ -380,7 +380,8 @@ func (i *Inode) putAttrs(o *op, inner, outer []byte) syscall.Errno {
 	return i.write(o)
 }
 
-// ownAttrBlock is the buffer of a block that no other inode shares.
+// ownAttrBlock is the buffer of the inode's attribute block, to be written anew: a new block
+// if the inode has none or shares it with other inodes.
 func (i *Inode) ownAttrBlock(o *op) (*jbd2.Buffer, syscall.Errno) {
 	if i.acl != 0 {
 		b, e := i.attrBlock()
@@ -405,7 +406,7 @@ func (i *Inode) ownAttrBlock(o *op) (*jbd2.Buffer, syscall.Errno) {
 	return o.fresh(block, checkedXattr, i.fs.sealAttrs), 0
 }
 
-// freeAttrBlock gives up the inode's block of attributes; the last owner frees it.
+// freeAttrBlock drops the inode's attribute block; the last owner frees it.
 func (i *Inode) freeAttrBlock(o *op) syscall.Errno {
 	if i.acl == 0 {
 		return 0

@@ -8,8 +8,7 @@ import (
 	"testing"
 )
 
-// fallocate(2) only makes a file longer: it does not cut off what others append
-// meanwhile.
+// fallocate(2) never truncates a file: it keeps what is appended concurrently.
 func TestAllocateBesideAppends(t *testing.T) {
 	m := mount(t, mkfs(t, "128M"), 8000)
 	for i := range 10 {
@@ -23,7 +22,7 @@ func appendAndAllocate(t *testing.T, f *file) (lost int) {
 	var mu sync.Mutex
 	var ends []int64
 	var wg sync.WaitGroup
-	record := bytes.Repeat([]byte("x"), 4096) // whole pages: the disk reads what is there meanwhile
+	record := bytes.Repeat([]byte("x"), 4096) // whole pages: the device reads them meanwhile
 	for range 3 {
 		wg.Go(func() {
 			for range 300 {
@@ -56,7 +55,7 @@ func appendAndAllocate(t *testing.T, f *file) (lost int) {
 	return lost
 }
 
-// Making zeroes of a range changes nothing if there is no space for it.
+// Zeroing a range changes nothing if there is no space for it.
 func TestZeroWithoutSpace(t *testing.T) {
 	d := mkfs(t, "16M")
 	m := mount(t, d, 4000)

@@ -11,13 +11,13 @@ type dir struct{ *node }
 
 var _ kernel.Directory = (*dir)(nil)
 
-// Lookup returns the inode of a name. A file that loses its last name between its
-// being found and having a node may have been freed with its pages, those that were
-// not written back too: its name is another's then, and looked up again.
+// Lookup returns the inode of a name. A file that loses its last name after the directory
+// was read, but before it has a node, may have been freed, with pages that were not written
+// back: then its name belongs to another file, and is looked up again.
 func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
 	for range 100 {
 		i, e := d.disk.Lookup(name)
-		if e == syscall.ESTALE { // the directory itself is gone
+		if e == syscall.ESTALE { // the directory itself was removed
 			e = syscall.ENOENT
 		}
 		if e != 0 {
@@ -29,10 +29,10 @@ func (d *dir) Lookup(name string) (kernel.Inode, syscall.Errno) {
 		}
 		n.freeIfUnused()
 	}
-	return nil, syscall.EIO // the name of a file that has no links: the disk is damaged
+	return nil, syscall.EIO // the name of a file without links: the disk is damaged
 }
 
-// Create makes an object. A set-group-ID directory hands on its group (inode(7)).
+// Create makes a file. In a set-group-ID directory it gets the directory's group (inode(7)).
 func (d *dir) Create(name string, mode uint32, dev uint64) (kernel.Inode, syscall.Errno) {
 	mode, uid, gid := d.owner(mode)
 	i, e := d.disk.Create(name, mode, uid, gid, dev)
@@ -42,7 +42,7 @@ func (d *dir) Create(name string, mode uint32, dev uint64) (kernel.Inode, syscal
 	return d.fs.node(i).self, 0
 }
 
-// owner returns mode, user and group of what is made in d.
+// owner returns mode, user and group for a file that is created in d.
 func (d *dir) owner(mode uint32) (m, uid, gid uint32) {
 	uid, gid = d.fs.opt.Kernel.Owner()
 	if a := d.disk.Attr(); a.Mode&syscall.S_ISGID != 0 {
@@ -77,7 +77,7 @@ func (d *dir) Link(name string, target kernel.Inode) syscall.Errno {
 	return d.disk.Link(name, n.disk)
 }
 
-// own returns the node of an inode of this file system, else nil.
+// own returns the node of an inode of this file system, or nil.
 func (fs *FS) own(i kernel.Inode) *node {
 	var n *node
 	switch i := i.(type) {
@@ -96,7 +96,7 @@ func (fs *FS) own(i kernel.Inode) *node {
 	return n
 }
 
-// Remove drops a name.
+// Remove removes a name.
 func (d *dir) Remove(name string, isDir bool) syscall.Errno {
 	i, e := d.disk.Lookup(name)
 	if e != 0 {
@@ -171,8 +171,8 @@ func (o *openDir) Release() { o.node.closed() }
 // Sync is fsync(2).
 func (o *openDir) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
 
-// ReadDir lists the directory. Positions are ext4's, moved behind those of "." and
-// "..", which the kernel adds.
+// ReadDir lists the directory. Positions are ext4's, moved after those of "." and "..",
+// which the kernel adds.
 func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
 	return o.node.disk.ReadDir(max(pos-kernel.FirstEntry, 0), func(name string, ino, kind uint32, next int64) bool {
 		if name == "." || name == ".." {
@@ -182,8 +182,8 @@ func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Er
 	})
 }
 
-// typeOf returns the S_IFMT bits of a file type in a directory entry; 0, which is
-// DT_UNKNOWN to the program, where the disk does not tell.
+// typeOf returns the S_IFMT bits of a file type in a directory entry; 0 (DT_UNKNOWN) if the
+// disk does not record types.
 func typeOf(kind uint32) uint32 {
 	types := [...]uint32{
 		0, syscall.S_IFREG, syscall.S_IFDIR, syscall.S_IFCHR, syscall.S_IFBLK, syscall.S_IFIFO, syscall.S_IFSOCK, syscall.S_IFLNK,
@@ -194,7 +194,7 @@ func typeOf(kind uint32) uint32 {
 	return types[kind]
 }
 
-// Extended attributes, as xattr(7).
+// The methods below are extended attributes, as in xattr(7).
 
 // GetXattr returns the value of an attribute.
 func (n *node) GetXattr(name string) ([]byte, syscall.Errno) { return n.disk.GetXattr(name) }

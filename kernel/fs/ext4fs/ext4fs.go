@@ -20,14 +20,14 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// Options say how a disk is mounted.
+// Options are the options of a mount.
 type Options struct {
 	Kernel   *kernel.Kernel
 	Cache    *pagecache.Cache
 	ReadOnly bool
 	Dev      uint64            // st_dev of its files
 	Reader   machine.Reader    // pagecache.ExtentMapper
-	Log      func(line string) // what is wrong on the disk
+	Log      func(line string) // gets lines about damage on the disk
 }
 
 // FS is a mounted disk.
@@ -42,7 +42,7 @@ type FS struct {
 
 var _ kernel.FileSystem = (*FS)(nil)
 
-// Mount opens the file system of a disk. Errors name what is wrong and what to do.
+// Mount opens the file system of a disk. Its errors say what is wrong and what to do.
 func Mount(dev block.Device, opt Options) (*FS, error) {
 	disk, err := ext4.Mount(dev, ext4.Options{
 		ReadOnly: opt.ReadOnly,
@@ -64,12 +64,12 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	return fs, nil
 }
 
-// tick is how far the clock of files goes at once, as Linux's with its timer of 250 Hz
-// (ktime_get_coarse_real_ts64): what is written and synced often need not store a new
+// tick is the granularity of file times, as with Linux's timer of 250 Hz
+// (ktime_get_coarse_real_ts64): a file that is often written and synced need not store a new
 // time each time.
 const tick = 4 * time.Millisecond
 
-// now is the time that files get, in ns since 1970.
+// now is the time for changes of files, in ns since 1970.
 func now() int64 {
 	t := time.Now().UnixNano()
 	return t - t%int64(tick)
@@ -84,7 +84,7 @@ func (fs *FS) Root() kernel.Directory { return fs.root.self.(kernel.Directory) }
 // Volatile is false: only the kernel changes names.
 func (fs *FS) Volatile() bool { return false }
 
-// ReadOnly says whether changes are EROFS.
+// ReadOnly reports whether changes are EROFS.
 func (fs *FS) ReadOnly() bool { return fs.disk.ReadOnly() }
 
 // StatFS is statfs(2).
@@ -100,7 +100,7 @@ func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	return 0
 }
 
-// Sync writes everything back.
+// Sync writes back everything.
 func (fs *FS) Sync() syscall.Errno {
 	first := fs.writeBack()
 	if e := fs.disk.Sync(); e != 0 && first == 0 {
@@ -121,7 +121,7 @@ func (fs *FS) writeBack() (first syscall.Errno) {
 	return first
 }
 
-// live returns the nodes that anybody has.
+// live returns the nodes that are in use.
 func (fs *FS) live() []*node {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -134,8 +134,8 @@ func (fs *FS) live() []*node {
 	return list
 }
 
-// Unmount writes everything back and marks the disk clean. Files that are still
-// open return errors from then on; those of them that have no name are freed.
+// Unmount writes back everything and marks the disk clean. Files that are still open return
+// errors from then on; those without a name are freed.
 func (fs *FS) Unmount() syscall.Errno {
 	for _, n := range fs.live() {
 		n.abandon()
@@ -161,7 +161,7 @@ func (fs *FS) node(i *ext4.Inode) *node {
 	return n
 }
 
-// forget lets go of the inode of a node that nobody has any more.
+// forget drops the inode of a node that is not used any more.
 func (fs *FS) forget(i *ext4.Inode) {
 	fs.mu.Lock()
 	if w, ok := fs.nodes[i.Number()]; ok && w.Value() == nil {

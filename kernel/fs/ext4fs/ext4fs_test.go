@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
@@ -35,8 +36,8 @@ func mkfs(t testing.TB, size string, args ...string) *blocktest.Memory {
 	return blocktest.FromBytes(image, 512)
 }
 
-// fsck fails the test if e2fsck finds anything wrong; replay lets it replay the
-// journal first.
+// fsck fails the test if e2fsck finds anything wrong; with replay, it replays the journal
+// first.
 func fsck(t testing.TB, d *blocktest.Memory) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "disk")
@@ -72,7 +73,7 @@ func (m *mounted) check(what string, e syscall.Errno) {
 	}
 }
 
-// in returns the directory of a path and its last name.
+// in returns the directory of a path, and the last name.
 func (m *mounted) in(path string) (kernel.Directory, string) {
 	m.t.Helper()
 	d := m.fs.Root()
@@ -118,7 +119,7 @@ func (m *mounted) read(path string) []byte {
 	return p[:n]
 }
 
-// Directory entries tell the type of their file, which saves a program a stat.
+// Directory entries have the type of their file, which saves a program a stat.
 func TestEntryTypes(t *testing.T) {
 	m := mount(t, mkfs(t, "16M"), 500)
 	root := m.fs.Root()
@@ -145,7 +146,7 @@ func TestEntryTypes(t *testing.T) {
 	}
 }
 
-// An inode that is freed cannot be changed any more: its number is another file's.
+// An inode that is freed cannot be changed any more: its number may be another file's.
 func TestFreedInodeIsLeftAlone(t *testing.T) {
 	d := mkfs(t, "16M")
 	m := mount(t, d, 500)
@@ -202,7 +203,34 @@ func TestWriteUnmountRead(t *testing.T) {
 	m.check("unmount", m.fs.Unmount())
 }
 
-// Space of a file comes back when its last name and its last user are gone.
+// When a file was made is kept, whatever happens to its other times.
+func TestBirthTime(t *testing.T) {
+	d := mkfs(t, "16M")
+	m := mount(t, d, 500)
+	born := func() int64 {
+		t.Helper()
+		i, e := m.fs.Root().Lookup("file")
+		m.check("lookup", e)
+		return i.(interface{ BirthTime() int64 }).BirthTime()
+	}
+	before := time.Now().UnixNano()
+	m.create("file").Release()
+	first := born()
+	if first < before-time.Second.Nanoseconds() || first > time.Now().UnixNano() { // the clock is coarse
+		t.Errorf("born at %d; the test began at %d", first, before)
+	}
+	i, e := m.fs.Root().Lookup("file")
+	m.check("lookup", e)
+	m.check("utimes", i.SetAttr(kernel.AttrChange{Mask: kernel.AttrAtime | kernel.AttrMtime, Atime: 5e9, Mtime: 6e9}))
+	m.check("unmount", m.fs.Unmount())
+	m = mount(t, d, 500)
+	if again := born(); again != first {
+		t.Errorf("after utimes and mounting again born at %d; want %d", again, first)
+	}
+	m.check("unmount", m.fs.Unmount())
+}
+
+// The space of a file is freed when its last name and its last user are gone.
 func TestUnlinkedSpace(t *testing.T) {
 	d := mkfs(t, "64M")
 	m := mount(t, d, 4000)
@@ -225,7 +253,7 @@ func TestUnlinkedSpace(t *testing.T) {
 	fsck(t, d)
 }
 
-// A file that is larger than memory goes through it, and holes stay holes.
+// A file that is larger than memory can be copied, and holes stay holes.
 func TestSmallMemory(t *testing.T) {
 	d := mkfs(t, "256M")
 	m := mount(t, d, 1024) // 4 MiB
@@ -258,8 +286,8 @@ func TestSmallMemory(t *testing.T) {
 	fsck(t, d)
 }
 
-// Many writers at once, each with files of its own, fsync and rename; at the end
-// everything is there.
+// Many writers at once, each with its own files, fsync and rename; at the end all files are
+// there.
 func TestManyWriters(t *testing.T) {
 	d := mkfs(t, "256M")
 	m := mount(t, d, 8000)
@@ -307,7 +335,7 @@ func TestManyWriters(t *testing.T) {
 	m.check("unmount", m.fs.Unmount())
 }
 
-// A file without a name that is open when the program ends leaves nothing behind.
+// A file without a name that is open when the program ends is freed.
 func TestUnmountUnlinked(t *testing.T) {
 	d := mkfs(t, "24M")
 	m := mount(t, d, 2000)
@@ -320,8 +348,8 @@ func TestUnmountUnlinked(t *testing.T) {
 	fsck(t, d)
 }
 
-// Goroutines that still write to such a file when the disk is unmounted change
-// nothing of it: its inode is free.
+// Goroutines that still write to a file without a name when the disk is unmounted change
+// nothing: its inode is free.
 func TestUnmountBesideWriters(t *testing.T) {
 	for range 4 {
 		d := mkfs(t, "64M")
@@ -338,7 +366,7 @@ func TestUnmountBesideWriters(t *testing.T) {
 		for _, f := range files {
 			writers.Go(func() {
 				p := make([]byte, 8192)
-				for i := range int64(1000) { // no page twice: the disk reads them meanwhile
+				for i := range int64(1000) { // no page twice: the device reads them meanwhile
 					if i == 10 {
 						started <- struct{}{}
 					}

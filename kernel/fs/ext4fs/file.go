@@ -9,7 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// sync makes content and attributes durable: of a directory, its names.
+// sync makes content and attributes durable; of a directory, its names.
 func (n *node) sync(dataOnly bool) syscall.Errno {
 	var first syscall.Errno
 	if f := n.pages.Load(); f != nil {
@@ -38,7 +38,7 @@ var (
 	_ kernel.Mapper   = (*file)(nil)
 )
 
-// Open opens a regular file. O_DIRECT is accepted and goes through the cache.
+// Open opens a regular file. O_DIRECT is accepted and uses the page cache.
 func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY && n.fs.ReadOnly() {
 		return nil, syscall.EROFS
@@ -67,7 +67,7 @@ func (o *file) Read(p []byte, off int64) (int, syscall.Errno) {
 	return n, e
 }
 
-// accessed sets the access time as relatime of mount(8) has it.
+// accessed sets the access time like the option relatime of mount(8).
 func (n *node) accessed() {
 	if n.fs.ReadOnly() {
 		return
@@ -91,7 +91,7 @@ func (o *file) Write(p []byte, off int64) (int, syscall.Errno) {
 	return o.written(n, e)
 }
 
-// maxSize is the most that ext4 can store with blocks of 4 KiB.
+// maxSize is the largest file in ext4 with blocks of 4 KiB, in bytes.
 const maxSize = 1<<44 - pagecache.PageSize
 
 func (o *file) mayGrow(end int64) syscall.Errno {
@@ -114,7 +114,7 @@ func (o *file) Append(p []byte) (int, int64, syscall.Errno) {
 	return n, end, e
 }
 
-// written follows a write: times, and the disk if the file was opened so.
+// written completes a write: it sets times, and syncs if the file was opened with O_SYNC.
 func (o *file) written(n int, e syscall.Errno) (int, syscall.Errno) {
 	if n == 0 {
 		return n, e
@@ -149,7 +149,7 @@ const (
 	fallocZeroRange = 0x10
 )
 
-// Allocate is fallocate(2), without the modes that move what is behind.
+// Allocate is fallocate(2), without the modes that move the data after the range.
 func (o *file) Allocate(mode int, off, n int64) syscall.Errno {
 	if off < 0 || n <= 0 {
 		return syscall.EINVAL
@@ -170,7 +170,7 @@ func (o *file) Allocate(mode int, off, n int64) syscall.Errno {
 		}
 		return o.punch(off, off+n, disk.Punch)
 	case fallocZeroRange:
-		// Space first: without it nothing changes.
+		// Space comes first: without it nothing changes.
 		if e := disk.Allocate(off, n, true); e != 0 {
 			return e
 		}
@@ -190,8 +190,8 @@ func (o *file) punch(off, end int64, lower func(off, n int64) syscall.Errno) sys
 	return o.f.Punch(off, end, func(off, end int64) syscall.Errno { return lower(off, end-off) })
 }
 
-// SeekTo sets the position; data and holes are the disk's, so that what is dirty is
-// written first.
+// SeekTo sets the position. The disk decides what is data and what is a hole, so dirty pages
+// are written first.
 func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	const seekData, seekHole = 3, 4
 	if whence != seekData && whence != seekHole {
@@ -209,7 +209,7 @@ func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	return o.node.disk.SeekHole(off)
 }
 
-// Map, Retain and Unmap serve mmap(2).
+// Map serves mmap(2).
 func (o *file) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno) {
 	return o.f.Map(addr, n, off, prot, flags)
 }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Who looks a name up while it is given to another file finds the old or the new
-// one, with all that was written to it.
+// A lookup of a name during a rename to it finds the old file or the new one, with all its
+// data.
 func TestLookupBesideRename(t *testing.T) {
 	m := mount(t, mkfs(t, "64M"), 4000)
 	root := m.fs.Root()
@@ -37,7 +37,7 @@ func TestLookupBesideRename(t *testing.T) {
 					return
 				}
 				f, e := i.Open(syscall.O_RDONLY)
-				if e == syscall.ESTALE { // the caller looks again
+				if e == syscall.ESTALE { // the caller looks it up again
 					continue
 				}
 				n, e := f.Read(p, 0)

@@ -13,20 +13,20 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// node is a file of any type. There is one per inode as long as anybody has it:
-// the kernel's names, open files, cached pages.
+// node is a file of any type. There is one per inode as long as it is referenced: by the
+// kernel's dentries, open files or cached pages.
 type node struct {
 	fs      *FS
 	disk    *ext4.Inode
 	kind    uint32       // S_IFMT bits
-	self    kernel.Inode // what it is to the kernel
+	self    kernel.Inode // the same node as the kernel's interface
 	cleanup runtime.Cleanup
 
-	pages atomic.Pointer[pagecache.File] // of a regular file, from its first use on
+	pages atomic.Pointer[pagecache.File] // pages of a regular file, from its first use on
 
 	mu    sync.Mutex
 	opens int
-	freed atomic.Bool // no name, no user: the inode is given back
+	freed atomic.Bool // the file has neither names nor users: the inode was freed
 }
 
 func newNode(fs *FS, i *ext4.Inode) *node {
@@ -72,7 +72,7 @@ func timespec(ns int64) syscall.Timespec {
 // BirthTime is when the inode was made (statx(2)), in ns since 1970.
 func (n *node) BirthTime() int64 { return n.disk.Attr().Crtime }
 
-// SetAttr changes what c names.
+// SetAttr changes the attributes in c.Mask.
 func (n *node) SetAttr(c kernel.AttrChange) syscall.Errno {
 	if e := n.opened(); e != 0 {
 		return e
@@ -122,8 +122,8 @@ func (n *node) cache() *pagecache.File {
 	return f
 }
 
-// backing is a node as the page cache sees it. The node lives as long as pages of
-// it are cached.
+// backing is a node as the page cache's Backing. The node lives as long as pages of it are
+// cached.
 type backing struct {
 	n     *node
 	block int
@@ -155,11 +155,11 @@ func (b backing) NextData(off int64) (start, end int64, e syscall.Errno) {
 	return start, end, e
 }
 
-// Reader is the machine's way to the disk.
+// Reader is the machine's handle for the disk.
 func (b backing) Reader() machine.Reader { return b.n.fs.opt.Reader }
 
-// Runs lists the written extents, as far as they are whole pages. What the end of the
-// file has in its last page is not: the machine would show what lies behind it.
+// Runs lists the written extents in whole pages. It leaves out a partial page at the end of
+// the file: the machine would show what lies after it on the disk.
 func (b backing) Runs() (list []machine.Run, e syscall.Errno) {
 	const most = 1024
 	for off, end := int64(0), b.n.disk.Attr().Size/pagecache.PageSize*pagecache.PageSize; off < end; {
@@ -192,7 +192,7 @@ func (n *node) truncate(size int64) syscall.Errno {
 	return n.cache().Truncate(size, func() syscall.Errno { return n.disk.Truncate(size) })
 }
 
-// opened counts an open file, or a change of the inode; ESTALE if the inode is gone.
+// opened counts an open file or a change of the inode; ESTALE if the inode was freed.
 func (n *node) opened() syscall.Errno {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -203,7 +203,7 @@ func (n *node) opened() syscall.Errno {
 	return 0
 }
 
-// closed uncounts it.
+// closed undoes opened.
 func (n *node) closed() {
 	n.mu.Lock()
 	n.opens--
@@ -211,7 +211,7 @@ func (n *node) closed() {
 	n.freeIfUnused()
 }
 
-// abandon makes open files and mappings of n no users: the file system ends.
+// abandon drops the uses by open files and mappings: the file system ends.
 func (n *node) abandon() {
 	n.mu.Lock()
 	n.opens = 0
@@ -219,7 +219,7 @@ func (n *node) abandon() {
 	n.freeIfUnused()
 }
 
-// freeIfUnused gives the inode's space back if no name and no open file is left.
+// freeIfUnused frees the file if no name and no open file is left.
 func (n *node) freeIfUnused() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -237,7 +237,7 @@ func (n *node) freeIfUnused() {
 // link is a symbolic link.
 type link struct{ *node }
 
-// Readlink returns where it leads.
+// Readlink returns the link's target.
 func (l *link) Readlink() (string, syscall.Errno) { return l.disk.Readlink() }
 
 // Open is ELOOP (open(2), O_NOFOLLOW).
@@ -249,7 +249,7 @@ type special struct {
 	kernel.Special
 }
 
-// Open opens what it stands for.
+// Open opens the FIFO or device.
 func (s *special) Open(flags int) (kernel.File, syscall.Errno) {
 	return s.OpenSpecial(s.fs.opt.Kernel, s, s.kind, s.disk.Attr().Rdev, flags)
 }

@@ -23,24 +23,24 @@ var (
 	seed  = flag.Uint64("seed", 1, "of TestPowerCut's choices")
 )
 
-// Marks of the workload: what was acknowledged when.
+// The marks of the workload record what was acknowledged.
 type (
 	// replaced: the file has at least this version.
 	replaced struct {
 		name    string
 		version int
 	}
-	// appended: the log has at least so many records.
+	// appended: the log has at least this number of records.
 	appended struct{ records int }
-	// removed: the name is gone, unless a later version was begun.
+	// removed: the name does not exist, unless a later version was begun.
 	removed struct {
 		name    string
 		version int
 	}
 )
 
-// content is what version v of a file consists of: its number again and again, to
-// a length that depends on it.
+// content is version v of a file: its number again and again, with a length that depends on
+// it.
 func content(name string, v int) []byte {
 	line := []byte(fmt.Sprintf("%s version %d\n", name, v))
 	return bytes.Repeat(line, 1+(v*7919)%900)
@@ -52,15 +52,14 @@ func logRecord(i int) []byte {
 	return []byte(fmt.Sprintf("%-*d\n", recordSize-1, i))
 }
 
-// workload changes files from three goroutines and marks what it knows to be
-// durable.
+// workload changes files from three goroutines and marks what is durable.
 type workload struct {
 	*mounted
 	rec *blocktest.Recorder
 }
 
-// replace writes a new version beside the file, syncs it and renames it over the
-// file, as programs do that want one or the other, and syncs the directory.
+// replace writes a new version to another file, syncs it, renames it over the file, as
+// programs do to replace a file atomically, and syncs the directory.
 func (w *workload) replace(r *rand.Rand, rounds int) {
 	dir := w.fs.Root()
 	for v := 1; v <= rounds; v++ {
@@ -103,8 +102,8 @@ func (w *workload) log(r *rand.Rand, rounds int) {
 	}
 }
 
-// noise makes, grows, cuts and removes files in directories and syncs nothing, but
-// the whole file system now and then.
+// noise makes, grows, truncates and removes files in directories. It syncs nothing but, now
+// and then, the whole file system.
 func (w *workload) noise(r *rand.Rand, rounds int) {
 	root := w.fs.Root()
 	for i := range rounds {
@@ -157,9 +156,9 @@ func record(t *testing.T, r *rand.Rand) *blocktest.Recorder {
 	return rec
 }
 
-// After a power cut at any moment, with any part of the writes lost that no flush
-// covered, the disk mounts, e2fsck finds nothing wrong with it, all that was
-// acknowledged is there, and nothing is there by half.
+// After a power cut at any moment, with any part of the unflushed writes lost, the disk
+// mounts, e2fsck finds nothing wrong with it, everything acknowledged is there, and no file
+// is there in part.
 func TestPowerCut(t *testing.T) {
 	t.Log("seed", *seed)
 	r := rand.New(rand.NewPCG(*seed, 1))
@@ -172,7 +171,7 @@ func TestPowerCut(t *testing.T) {
 			crash.To(at)
 			loss := []blocktest.Loss{blocktest.Nothing, blocktest.All, blocktest.Random, blocktest.Torn}[r.IntN(4)]
 			t.Run(fmt.Sprintf("event%d-loss%d", at, loss), func(t *testing.T) {
-				// e2fsck refuses a torn superblock or commit, where ours goes on.
+				// e2fsck refuses a torn superblock or commit, which this package accepts
 				checkCrash(t, crash.Disk(loss, r), crash.Marks(), loss != blocktest.Torn && r.IntN(10) == 0)
 			})
 			if t.Failed() {
@@ -188,7 +187,7 @@ func checkCrash(t *testing.T, d *blocktest.Memory, marks []any, second bool) {
 	}
 	m := mount(t, d, 6000)
 	want := map[string]int{}
-	gone := map[string]int{}
+	removedAt := map[string]int{}
 	records := 0
 	for _, mark := range marks {
 		switch k := mark.(type) {
@@ -196,27 +195,27 @@ func checkCrash(t *testing.T, d *blocktest.Memory, marks []any, second bool) {
 			want[k.name] = k.version
 		case removed:
 			delete(want, k.name)
-			gone[k.name] = k.version
+			removedAt[k.name] = k.version
 		case appended:
 			records = k.records
 		}
 	}
 	for i := range 5 {
 		name := fmt.Sprintf("file%d", i)
-		m.checkVersion(name, want[name], gone[name])
+		m.checkVersion(name, want[name], removedAt[name])
 	}
 	m.checkLog(records)
 	m.check("unmount", m.fs.Unmount())
 	fsck(t, d)
 }
 
-// checkVersion checks that a file is one version, whole, and not older than least;
-// it may be missing only if none was acknowledged, or it was removed since.
-func (m *mounted) checkVersion(name string, least, gone int) {
+// checkVersion checks that a file is one complete version, not older than least. It may be
+// missing only if none was acknowledged, or if it was removed since.
+func (m *mounted) checkVersion(name string, least, removedAt int) {
 	m.t.Helper()
 	if _, e := m.fs.Root().Lookup(name); e == syscall.ENOENT {
-		// It may have been removed without an acknowledgement after the version
-		// that was acknowledged: only the next version's mark says more.
+		// It may have been removed without an acknowledgement after the acknowledged
+		// version: only the next version's mark says more.
 		return
 	}
 	got := m.read(name)
@@ -230,13 +229,13 @@ func (m *mounted) checkVersion(name string, least, gone int) {
 	if v < least {
 		m.t.Fatalf("%s has version %d; %d was acknowledged", name, v, least)
 	}
-	if v <= gone {
+	if v <= removedAt {
 		m.t.Fatalf("%s has version %d again, which was removed", name, v)
 	}
 }
 
-// checkLog checks that the log begins with the records that were acknowledged, and
-// has nothing but records.
+// checkLog checks that the log begins with the records that were acknowledged and has
+// nothing but records.
 func (m *mounted) checkLog(records int) {
 	m.t.Helper()
 	if _, e := m.fs.Root().Lookup("log"); e == syscall.ENOENT {
@@ -257,8 +256,7 @@ func (m *mounted) checkLog(records int) {
 	}
 }
 
-// otherReplay lets e2fsck replay the journal, as a second opinion, and check the
-// result.
+// otherReplay lets e2fsck replay the journal, independently, and check the result.
 func otherReplay(t *testing.T, d *blocktest.Memory) {
 	file := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(file, d.Bytes(), 0o600); err != nil {
@@ -269,7 +267,7 @@ func otherReplay(t *testing.T, d *blocktest.Memory) {
 			t.Fatalf("e2fsck -E journal_only: %v\n%s", err, out)
 		}
 	}
-	// What is still to do at a mount (orphans) is done by -p and is no error.
+	// What remains for a mount (orphans) is done with -p and is no error.
 	if out, err := exec.Command("e2fsck", "-fp", file).CombinedOutput(); err != nil {
 		if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() > 1 {
 			t.Fatalf("e2fsck -fp after its own replay: %v\n%s", err, out)

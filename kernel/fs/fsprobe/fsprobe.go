@@ -1,6 +1,6 @@
-// Package fsprobe tells what is on a disk by the marks that file systems, swap
-// areas, partition tables and volume managers leave at fixed places (those that
-// file(1) and blkid(8) know), so that a refusal can name it.
+// Package fsprobe identifies what is on a disk by the magic numbers of file systems, swap
+// areas, partition tables and volume managers at fixed offsets (as file(1) and blkid(8) do),
+// so that an error message can name it.
 package fsprobe
 
 import (
@@ -10,21 +10,21 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// Ext4 is the name for ext2, ext3 and ext4, which differ by features alone.
+// Ext4 is the name for ext2, ext3 and ext4, which differ only in features.
 const Ext4 = "ext4"
 
 // EROFS is the read-only format of sealed images.
 const EROFS = "EROFS"
 
-// Names of what is no file system.
+// These are names of contents other than file systems.
 const (
 	Empty      = "nothing" // the first bytes are all zero
 	Unknown    = "unknown data"
 	Partitions = "a partition table"
 )
 
-// marks are looked for in this order: a partition table comes after the file
-// systems that leave room for a boot sector.
+// marks are checked in this order: a partition table comes after the file systems that leave
+// room for a boot sector.
 var marks = []struct {
 	at   int
 	mark string

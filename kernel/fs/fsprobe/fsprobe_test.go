@@ -7,7 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// fake is a disk whose first bytes are given.
+// fake is a disk with the given first bytes.
 type fake struct {
 	block.Device
 	data []byte
@@ -31,7 +31,7 @@ func TestProbe(t *testing.T) {
 			t.Errorf("%q at %d: %q, %v; want %q", m.mark, m.at, got, e, m.name)
 		}
 	}
-	// A FAT has a boot sector's mark, too.
+	// A FAT file system has a boot sector's magic number, too.
 	disk := make([]byte, 1<<20)
 	copy(disk[510:], "\x55\xaa")
 	copy(disk[82:], "FAT32   ")

@@ -8,7 +8,7 @@ import (
 
 // getattr fills st with the attributes of a fid.
 func (fs *FS) getattr(fid uint32, st *syscall.Stat_t) syscall.Errno {
-	const basic = 0x7ff // what stat(2) shows
+	const basic = 0x7ff // the fields of stat(2)
 	r := fs.c.begin(tGetattr)
 	defer r.end()
 	r.put(4, uint64(fid))
@@ -16,7 +16,7 @@ func (fs *FS) getattr(fid uint32, st *syscall.Stat_t) syscall.Errno {
 	if e := r.do(); e != 0 {
 		return e
 	}
-	r.get(8) // which fields the server knows; others are zero
+	r.get(8) // which fields the server has filled; others are zero
 	var s syscall.Stat_t
 	s.Dev, s.Ino = fs.dev, r.qid().path
 	s.Mode, s.Uid, s.Gid = uint32(r.get(4)), uint32(r.get(4)), uint32(r.get(4))
@@ -41,7 +41,7 @@ const (
 	setUID   = 1 << 1
 	setGID   = 1 << 2
 	setSize  = 1 << 3
-	setAtime = 1<<4 | 1<<7 // change it, to the value given
+	setAtime = 1<<4 | 1<<7 // change it to the given value
 	setMtime = 1<<5 | 1<<8
 )
 

@@ -7,12 +7,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
-// Small functions are not inlined here: there are many calls of them, next to
-// what a request costs they take no time, and the package is in every image that
-// uses files.
+// Small functions are not inlined: they have many calls, their time is nothing next to that
+// of a request, and the package is in every image that uses files.
 
-// Messages of 9P2000.L. Each is size[4] type[1] tag[2] and its fields, little-
-// endian; an answer has the type of its request plus one.
+// These are messages of 9P2000.L. Each is size[4] type[1] tag[2] and its fields,
+// little-endian; an answer has the type of its request plus one.
 const (
 	rLerror     = 7
 	tStatfs     = 8
@@ -40,45 +39,45 @@ const (
 	noFid       = 0xffffffff
 	rootFid     = 0
 	headerSize  = 7  // of every message
-	dataHeader  = 24 // of the longest message that carries data, Twrite: 23
+	dataHeader  = 24 // of Twrite (23), the longest message that carries data
 	readHeader  = 11 // of Rread and Rreaddir; Rlerror is as long
 	bufferSize  = 6 << 10
-	maxRequests = 64 // at once; QEMU serves 128
+	maxRequests = 64 // requests at once; QEMU serves 128
 )
 
-// wantData is the most data that one message shall carry. Measured with QEMU:
+// preferredData is the most data that one message should carry. Measured with QEMU:
 // docs/files.md.
-const wantData = 256 << 10
+const preferredData = 256 << 10
 
-// minMessage is the least that a server must accept: an attribute change, a
+// minMessage is the least message size that a server must accept: an attribute change, a
 // symbolic link of 4 KiB and two names fit.
 const minMessage = bufferSize
 
-// smallData is what is copied through a request's own buffers: less work than
-// to find out where the caller's pages lie.
+// smallData is the size up to which data is copied through a request's own buffers: that is
+// less work than to find out where the caller's pages lie.
 const smallData = 4 << 10
 
 // client is one connection.
 type client struct {
 	t       Transport
 	log     func(string)
-	maxData int // of one read or write
+	maxData int // most bytes of one read or write
 	bounces bounce.Pool
 
-	mu      sync.Mutex // protects what follows
+	mu      sync.Mutex // protects the fields below
 	free    sync.Cond  // signalled when a request is put back
 	idle    []*request
 	made    int
-	fids    []uint32 // below nextFid, and not in use
+	fids    []uint32 // numbers below nextFid that are not in use
 	nextFid uint32
 	broken  bool
 }
 
-// start agrees on a version and attaches rootFid to the server's root.
+// start negotiates a version and attaches rootFid to the server's root.
 func (c *client) start(cfg Config) error {
 	c.t, c.bounces.NoDMA, c.log, c.nextFid = cfg.Transport, cfg.NoDMA, cfg.Log, rootFid+1
 	c.free.L = &c.mu
-	if err := c.version(min(wantData, cfg.Transport.MaxData()) + dataHeader); err != nil {
+	if err := c.version(min(preferredData, cfg.Transport.MaxData()) + dataHeader); err != nil {
 		return err
 	}
 	r := c.begin(tAttach)
@@ -121,20 +120,20 @@ func (c *client) version(size int) error {
 	return nil
 }
 
-// request is one request, and then its answer. They are reused: each has a tag
-// of its own and memory for a header and small data.
+// request is one request, and then its answer. Requests are reused: each has a tag of its
+// own and memory for a header and small data.
 type request struct {
 	c      *client
 	tag    uint16
 	ownTag uint16
 	out    []byte // the request
-	room   []byte // where the answer is put, the payload aside
-	size   int    // of the answer
+	room   []byte // buffer for the answer without its data
+	size   int    // size of the answer
 	vec    [4][]byte
 	fields // of the answer
 }
 
-// begin takes a request, waiting for one if all are under way.
+// begin takes a request; it waits for one if all are in use.
 //
 //go:noinline
 func (c *client) begin(kind byte) *request {
@@ -156,7 +155,7 @@ func (c *client) begin(kind byte) *request {
 	return r
 }
 
-// end puts a request back.
+// end returns a request to the pool.
 //
 //go:noinline
 func (r *request) end() {
@@ -177,7 +176,7 @@ func (r *request) put(n int, v uint64) {
 	}
 }
 
-// str appends a string. The layer above bounds names and paths.
+// str appends a string. The caller bounds its length.
 //
 //go:noinline
 func (r *request) str(s string) {
@@ -186,10 +185,10 @@ func (r *request) str(s string) {
 	r.out = append(r.out, s...)
 }
 
-// fields are bytes of the server's from which values are taken.
+// fields are bytes from the server from which values are taken.
 type fields struct {
-	in  []byte // what is left
-	bad bool   // there was less than was taken
+	in  []byte // remaining bytes
+	bad bool   // there were too few bytes
 }
 
 // get takes a number of n bytes.
@@ -225,7 +224,7 @@ func (r *fields) getStr() string { return string(r.bytes(int(r.get(2)))) }
 //go:noinline
 func (r *fields) qid() (q qid) {
 	q.kind = byte(r.get(1))
-	r.get(4) // version: the server's own affair
+	r.get(4) // version: only the server uses it
 	q.path = r.get(8)
 	return q
 }
@@ -241,8 +240,7 @@ const (
 	qidSymlink = 0x02
 )
 
-// finish is do for a request whose answer says no more than that it was done, and
-// puts it back.
+// finish is do for a request whose answer has no fields. It ends the request.
 //
 //go:noinline
 func (r *request) finish() syscall.Errno {
@@ -261,13 +259,13 @@ func (r *request) result() syscall.Errno {
 	return 0
 }
 
-// do sends the request and makes the answer ready for get.
+// do sends the request and prepares the answer for get.
 //
 //go:noinline
 func (r *request) do() syscall.Errno { return r.exchange(nil, nil) }
 
-// exchange is do with data: write follows the request, and what follows the
-// header of the answer goes to read.
+// exchange is do with data: write follows the request, and the bytes after the answer's
+// header go to read.
 func (r *request) exchange(write, read []byte) syscall.Errno {
 	size := len(r.out) + len(write)
 	for i := range 4 {
@@ -291,7 +289,7 @@ func (r *request) exchange(write, read []byte) syscall.Errno {
 	return r.check(n, len(in[0]))
 }
 
-// data takes the length of the data in the answer, of at most most bytes.
+// data takes the length of the data in the answer; it must not be more than most bytes.
 func (r *request) data(most int) (int, syscall.Errno) {
 	n := int(r.get(4))
 	if n > most || n > r.size-readHeader {
@@ -303,8 +301,7 @@ func (r *request) data(most int) (int, syscall.Errno) {
 	return n, 0
 }
 
-// check looks at the header of an answer of n bytes, the first head of which
-// are in room.
+// check checks the header of an answer of n bytes; its first head bytes are in room.
 func (r *request) check(n, head int) syscall.Errno {
 	r.in = r.room[:min(max(n, 0), head)]
 	size, kind, tag := int(r.get(4)), byte(r.get(1)), uint16(r.get(2))
@@ -356,7 +353,7 @@ func (c *client) newFid() uint32 {
 	return c.nextFid - 1
 }
 
-// reuse gives back the number of a fid that the server does not know any more.
+// reuse makes the number of a fid available that the server has forgotten.
 //
 //go:noinline
 func (c *client) reuse(fid uint32) {
@@ -365,8 +362,7 @@ func (c *client) reuse(fid uint32) {
 	c.mu.Unlock()
 }
 
-// clunk makes the server forget a fid; it does so even when it answers with an
-// error.
+// clunk makes the server forget a fid, which it does even if it answers with an error.
 //
 //go:noinline
 func (c *client) clunk(fid uint32) syscall.Errno {

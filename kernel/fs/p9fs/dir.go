@@ -7,18 +7,18 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// dirData is how much of a directory one message brings.
+// dirData is the most bytes of entries that one message carries.
 const dirData = 32 << 10
 
-// dir is an open directory. Positions count entries: the server's own, any 64
-// bits, would not fit beside those of "." and "..". The kernel calls ReadDir of
-// one description at a time.
+// dir is an open directory. Positions count entries: the server's own positions, any 64
+// bits, would leave none for "." and "..". The kernel calls ReadDir of one description
+// at a time.
 type dir struct {
 	open
-	node *node // held, so that names in it are found
+	node *node // its fid is acquired, so that names in it are found
 
 	pos    int64  // position of the next entry in buf
-	cookie uint64 // where the server goes on after buf
+	cookie uint64 // the server's position after buf
 	buf    []byte // entries that were fetched
 }
 
@@ -28,20 +28,20 @@ var (
 	_ kernel.DirReader = (*dir)(nil)
 )
 
-// Read and Write: as read(2) and write(2) have it.
+// Read is EISDIR (read(2)).
 func (d *dir) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EISDIR }
 func (d *dir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 
 // Release forgets the directory.
 func (d *dir) Release() {
-	d.node.drop()
+	d.node.releaseFid()
 	go d.fs.c.clunk(d.fid)
 }
 
 // Stat is fstat(2).
 func (d *dir) Stat(st *syscall.Stat_t) syscall.Errno {
-	gone, e := d.lookup(st)
-	if gone {
+	unlinked, e := d.lookup(st)
+	if unlinked {
 		d.remembered(st, syscall.S_IFDIR)
 	}
 	return e
@@ -55,8 +55,8 @@ func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	return kernel.Seek(off, whence, cur, 0)
 }
 
-// ReadDir lists the directory. From its start it is read anew; to another
-// position than the last one it counts its way there.
+// ReadDir lists the directory. At position 0 it reads it anew; to reach another position
+// than the current one it counts entries.
 func (d *dir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
 	if pos <= kernel.FirstEntry || pos < d.pos {
 		d.pos, d.cookie, d.buf = kernel.FirstEntry, 0, nil
@@ -73,7 +73,7 @@ func (d *dir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno 
 		}
 		if entry.Name != "." && entry.Name != ".." {
 			if d.pos >= pos && !emit(entry) {
-				return 0 // it is the first the next time
+				return 0 // it is the first entry of the next call
 			}
 			d.pos++
 		}
@@ -97,7 +97,7 @@ func (d *dir) fetch() syscall.Errno {
 	return e
 }
 
-// decode returns the first entry of buf and what follows it.
+// decode returns the first entry of buf and the rest of buf.
 func (d *dir) decode() (kernel.DirEntry, []byte, syscall.Errno) {
 	f := fields{in: d.buf}
 	ino := f.qid().path

@@ -8,21 +8,21 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/bounce"
 )
 
-// open is what open files and directories have in common.
+// open is the part that open files and directories share.
 type open struct {
 	kernel.Always
 	fs  *FS
 	fid uint32
-	id  uint64 // qid.path of what was opened
+	id  uint64 // qid.path of the opened file
 
 	mu   sync.Mutex
-	last syscall.Stat_t // the attributes when they were known last
+	last syscall.Stat_t // the attributes at the last successful getattr
 }
 
-// lookup asks for the attributes. gone means that the file has lost its name, or
-// that the name is another file's now, and the server answers for the name, as
-// QEMU did before it learned (in 2024) to ask the open file.
-func (o *open) lookup(st *syscall.Stat_t) (gone bool, e syscall.Errno) {
+// lookup asks for the attributes. unlinked means that the file has lost its name, or that
+// the name is now another file's and the server answers for the name, as QEMU did before
+// 2024, when it started to ask the open file.
+func (o *open) lookup(st *syscall.Stat_t) (unlinked bool, e syscall.Errno) {
 	var s syscall.Stat_t
 	e = o.fs.getattr(o.fid, &s)
 	if e == syscall.ENOENT || e == 0 && s.Ino != o.id {
@@ -37,7 +37,7 @@ func (o *open) lookup(st *syscall.Stat_t) (gone bool, e syscall.Errno) {
 	return false, e
 }
 
-// remembered fills st for a file without a name, but for its size.
+// remembered fills st for a file without a name, except for its size.
 func (o *open) remembered(st *syscall.Stat_t, kind uint32) {
 	o.mu.Lock()
 	*st = o.last
@@ -48,11 +48,10 @@ func (o *open) remembered(st *syscall.Stat_t, kind uint32) {
 	}
 }
 
-// SetAttr changes attributes of the open file. QEMU changes what the name of a fid
-// leads to now, even if the fid is open: so a copy of the fid, which stands for
-// the name alone, must show the same file, else it is ENOENT, as for a file that
-// has no name any more. (A server that does not copy open fids knows them by
-// their files.)
+// SetAttr changes attributes of the open file. QEMU changes the file that the fid's name
+// now leads to, even if the fid is open. So a copy of the fid, which stands for the name
+// alone, must show the same file; otherwise the result is ENOENT, as for a file without a
+// name. (A server that does not copy open fids identifies them by their files.)
 func (o *open) SetAttr(c kernel.AttrChange) syscall.Errno {
 	if e := o.fs.changeable(); e != 0 {
 		return e
@@ -87,7 +86,7 @@ func (o *open) Sync(dataOnly bool) syscall.Errno {
 // file is an open regular file.
 type file struct {
 	open
-	appends  bool // the server writes at the end, wherever it is told to
+	appends  bool // the server writes at the end, whatever the offset
 	writable bool
 }
 
@@ -108,8 +107,8 @@ func (fs *FS) newFile(fid uint32, q qid, flags int) *file {
 	}
 }
 
-// Release forgets the file. Who has written waits until the host has closed it
-// too, so that it can be run there, for example.
+// Release closes the file. After a write it waits until the host has closed it too, so that
+// the file can be executed there, for example.
 func (f *file) Release() {
 	if f.writable {
 		f.fs.c.clunk(f.fid)
@@ -120,8 +119,8 @@ func (f *file) Release() {
 
 // Stat is fstat(2).
 func (f *file) Stat(st *syscall.Stat_t) syscall.Errno {
-	gone, e := f.lookup(st)
-	if !gone {
+	unlinked, e := f.lookup(st)
+	if !unlinked {
 		return e
 	}
 	f.remembered(st, syscall.S_IFREG)
@@ -130,9 +129,9 @@ func (f *file) Stat(st *syscall.Stat_t) syscall.Errno {
 	return e
 }
 
-// grown returns the size of a file without a name, which was size or less: it
-// can have grown since then, but nothing makes it shorter. A file that cannot
-// be read keeps what was known.
+// grown returns the size of a file without a name, which was size at the last look. It can
+// have grown since then, but not become shorter. For a file that cannot be read it returns
+// size.
 func (f *file) grown(size int64) (int64, syscall.Errno) {
 	b := f.fs.c.bounces.Get()
 	defer f.fs.c.bounces.Put(b)
@@ -163,7 +162,7 @@ func (f *file) Read(p []byte, off int64) (int, syscall.Errno) {
 	}
 }
 
-// read makes one request for the data of *p, which it may shorten.
+// read makes one request that reads to *p, which it may shorten.
 func (f *file) read(p *[]byte, off int64) (int, syscall.Errno) {
 	c := &f.fs.c
 	r := c.begin(tRead)
@@ -249,8 +248,7 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 	return n, r.result()
 }
 
-// Append writes at the end. The host does that in one step with each message if
-// the file was opened with O_APPEND.
+// Append writes at the end. With O_APPEND, the host appends each message atomically.
 func (f *file) Append(p []byte) (n int, end int64, e syscall.Errno) {
 	var st syscall.Stat_t
 	if !f.appends {
@@ -267,7 +265,7 @@ func (f *file) Append(p []byte) (n int, end int64, e syscall.Errno) {
 	return n, st.Size, e
 }
 
-// SeekTo is lseek(2). All of a file is data.
+// SeekTo is lseek(2). A file has no holes.
 func (f *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	var st syscall.Stat_t
 	if whence > 1 { // not SEEK_SET or SEEK_CUR

@@ -20,7 +20,7 @@ var scriptMu sync.Mutex
 
 func (s script) MaxData() int { return 64 << 10 }
 func (s script) Exchange(out, in [][]byte) (int, error) {
-	scriptMu.Lock() // files are forgotten in the background
+	scriptMu.Lock() // files are closed in the background
 	defer scriptMu.Unlock()
 	answer, n, err := s(slices.Concat(out...))
 	for _, i := range in {
@@ -53,7 +53,7 @@ var (
 	qidDir  = append([]byte{0x80}, make([]byte, 12)...)
 )
 
-// polite answers what a mount asks for.
+// polite gives correct answers to the requests of a mount.
 func polite(req []byte) []byte {
 	switch tag := tagOf(req); req[4] {
 	case 100:
@@ -107,7 +107,7 @@ func TestMountRefuses(t *testing.T) {
 	}
 }
 
-// use calls everything that a file system offers.
+// use calls every method of a file system.
 func use(fs *p9fs.FS) (errnos []syscall.Errno) {
 	note := func(e syscall.Errno) { errnos = append(errnos, e) }
 	root := fs.Root()
@@ -213,7 +213,7 @@ func TestHostileServer(t *testing.T) {
 	}
 }
 
-// Lengths inside of an answer that lie.
+// Wrong lengths inside of an answer.
 func TestLyingLengths(t *testing.T) {
 	entry := func(name string) []byte { return message(0, 0, qidFile, uint64(1), byte(8), name)[7:] }
 	for name, tt := range map[string]struct {

@@ -6,27 +6,26 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// node is a name in the tree, as an inode of the kernel. The kernel makes one
-// at each look at a name and drops it without a word.
+// node is a name in the tree, as an inode of the kernel. The kernel makes one at each
+// lookup of a name and does not say when it drops it.
 //
-// To work on a file the server wants a fid, which stands for it from a walk to
-// a clunk. A node has one since it was found. Because nobody says when a node
-// is dropped, only the idleFids nodes that were found last keep theirs; one
-// that is older and still there, such as the working directory, walks again
-// when it is used. Directories keep theirs while they are open, so that what
-// is looked up in them is found even when they have been renamed.
+// To work on a file the server wants a fid, which stands for the file from a walk to a
+// clunk. A node gets one when it is found. Only the idleFids nodes that were found last keep
+// theirs; an older one that is still in use, such as the working directory, walks again
+// when it needs a fid. Directories keep theirs while they are open, so that names in them
+// are found even after a rename.
 type node struct {
 	fs     *FS
 	parent *node // nil for the root
 	name   string
 	kind   uint32 // S_IFMT bits
 
-	// Guarded by FS.mu:
+	// FS.mu guards the fields below.
 	fid   uint32
 	users int // calls and open directories that need fid
 }
 
-// idleFids is how many nodes keep a fid that nobody uses.
+// idleFids is how many nodes keep an unused fid.
 const idleFids = 32
 
 var (
@@ -34,8 +33,8 @@ var (
 	_ kernel.Symlink   = (*node)(nil)
 )
 
-// kindOf translates the type of a qid. It does not tell special files, which
-// nobody can open through the protocol, from regular ones; Stat does.
+// kindOf translates the type of a qid. A qid does not distinguish special files, which
+// cannot be opened through the protocol, from regular ones; Stat does.
 func kindOf(q qid) uint32 {
 	switch {
 	case q.kind&qidDir != 0:
@@ -49,8 +48,8 @@ func kindOf(q qid) uint32 {
 // Type returns the S_IFMT bits.
 func (n *node) Type() uint32 { return n.kind }
 
-// hold returns the fid of n, which stays until drop.
-func (n *node) hold() (uint32, syscall.Errno) {
+// acquireFid returns the fid of n, which stays valid until releaseFid.
+func (n *node) acquireFid() (uint32, syscall.Errno) {
 	n.fs.mu.Lock()
 	if n.fid != noFid {
 		n.users++
@@ -76,7 +75,7 @@ func (n *node) hold() (uint32, syscall.Errno) {
 	return held, 0
 }
 
-func (n *node) drop() {
+func (n *node) releaseFid() {
 	n.fs.mu.Lock()
 	n.users--
 	n.fs.mu.Unlock()
@@ -87,16 +86,16 @@ func (n *node) walk() (uint32, qid, syscall.Errno) {
 	if n.parent == nil {
 		return n.fs.c.walk(rootFid, "")
 	}
-	dir, e := n.parent.hold()
+	dir, e := n.parent.acquireFid()
 	if e != 0 {
 		return noFid, qid{}, e
 	}
-	defer n.parent.drop()
+	defer n.parent.releaseFid()
 	return n.fs.c.walk(dir, n.name)
 }
 
-// take returns a fid for the caller's own: that of n if nobody else uses it,
-// else a new one.
+// take returns a fid that belongs to the caller: that of n if it has no users, otherwise a
+// new one.
 func (n *node) take() (uint32, syscall.Errno) {
 	n.fs.mu.Lock()
 	fid := n.fid
@@ -110,8 +109,8 @@ func (n *node) take() (uint32, syscall.Errno) {
 	return fid, e
 }
 
-// remember notes that n holds a fid, and takes that of the one noted longest
-// ago. mu is held.
+// remember records that n has a fid, and takes the fid of the node that was recorded
+// longest ago. mu is held.
 func (fs *FS) remember(n *node) {
 	if len(fs.idle) < idleFids {
 		fs.idle = append(fs.idle, n)
@@ -126,15 +125,15 @@ func (fs *FS) remember(n *node) {
 		}
 		fs.idle[i] = n
 		if old.fid != noFid {
-			go fs.c.clunk(old.fid) // nobody waits for it
+			go fs.c.clunk(old.fid) // in the background
 			old.fid = noFid
 		}
 		return
 	}
-	fs.idle = append(fs.idle, n) // all are busy
+	fs.idle = append(fs.idle, n) // all are in use
 }
 
-// child makes the node of a name in n for which the server has given a fid, or
+// child makes the node of a name in n. fid is the fid that the server has given for it, or
 // noFid.
 func (n *node) child(name string, kind, fid uint32) *node {
 	c := &node{fs: n.fs, parent: n, name: name, kind: kind, fid: fid}
@@ -148,11 +147,11 @@ func (n *node) child(name string, kind, fid uint32) *node {
 
 // Stat asks the server.
 func (n *node) Stat(st *syscall.Stat_t) syscall.Errno {
-	fid, e := n.hold()
+	fid, e := n.acquireFid()
 	if e != 0 {
 		return e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	return n.fs.getattr(fid, st)
 }
 
@@ -161,21 +160,21 @@ func (n *node) SetAttr(c kernel.AttrChange) syscall.Errno {
 	if e := n.fs.changeable(); e != 0 {
 		return e
 	}
-	fid, e := n.hold()
+	fid, e := n.acquireFid()
 	if e != 0 {
 		return e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	return n.fs.setattr(fid, &c)
 }
 
 // Readlink returns the target of a symbolic link.
 func (n *node) Readlink() (string, syscall.Errno) {
-	fid, e := n.hold()
+	fid, e := n.acquireFid()
 	if e != 0 {
 		return "", e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	r := n.fs.c.begin(tReadlink)
 	defer r.end()
 	r.put(4, uint64(fid))
@@ -187,11 +186,11 @@ func (n *node) Readlink() (string, syscall.Errno) {
 
 // Lookup finds a name.
 func (n *node) Lookup(name string) (kernel.Inode, syscall.Errno) {
-	dir, e := n.hold()
+	dir, e := n.acquireFid()
 	if e != 0 {
 		return nil, e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	fid, q, e := n.fs.c.walk(dir, name)
 	if e != 0 {
 		return nil, e
@@ -199,16 +198,16 @@ func (n *node) Lookup(name string) (kernel.Inode, syscall.Errno) {
 	return n.child(name, kindOf(q), fid), 0
 }
 
-// in starts a request that names something in the directory n.
+// in makes a request that names something in the directory n.
 func (n *node) in(kind byte, name string, also func(*request)) syscall.Errno {
 	if e := n.fs.changeable(); e != 0 {
 		return e
 	}
-	dir, e := n.hold()
+	dir, e := n.acquireFid()
 	if e != 0 {
 		return e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	r := n.fs.c.begin(kind)
 	r.put(4, uint64(dir))
 	if kind != tLink {
@@ -218,7 +217,7 @@ func (n *node) in(kind byte, name string, also func(*request)) syscall.Errno {
 	return r.finish()
 }
 
-// Create makes an object other than a symbolic link.
+// Create makes a file of any type but a symbolic link.
 func (n *node) Create(name string, mode uint32, dev uint64) (kernel.Inode, syscall.Errno) {
 	kind := mode & syscall.S_IFMT
 	var e syscall.Errno
@@ -262,11 +261,11 @@ func (n *node) Link(name string, target kernel.Inode) syscall.Errno {
 	if e := n.fs.changeable(); e != 0 {
 		return e
 	}
-	fid, e := t.hold()
+	fid, e := t.acquireFid()
 	if e != 0 {
 		return e
 	}
-	defer t.drop()
+	defer t.releaseFid()
 	return n.in(tLink, name, func(r *request) {
 		r.put(4, uint64(fid))
 		r.str(name)
@@ -283,7 +282,7 @@ func (n *node) Remove(name string, dir bool) syscall.Errno {
 	return n.in(tUnlinkat, name, func(r *request) { r.put(4, flags) })
 }
 
-// Rename moves a name. The protocol cannot exchange two.
+// Rename moves a name. The protocol has no exchange.
 func (n *node) Rename(name string, to kernel.Directory, newName string, exchange bool) syscall.Errno {
 	t, ok := to.(*node)
 	if !ok || t.fs != n.fs {
@@ -293,13 +292,13 @@ func (n *node) Rename(name string, to kernel.Directory, newName string, exchange
 		return e
 	}
 	if exchange {
-		return syscall.EINVAL // as Linux's client answers
+		return syscall.EINVAL // as Linux's client does
 	}
-	dir, e := t.hold()
+	dir, e := t.acquireFid()
 	if e != 0 {
 		return e
 	}
-	defer t.drop()
+	defer t.releaseFid()
 	return n.in(tRenameat, name, func(r *request) {
 		r.put(4, uint64(dir))
 		r.str(newName)

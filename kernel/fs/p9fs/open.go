@@ -6,11 +6,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// serverFlags are the flags of open(2) that the server is told; their numbers
-// are the same. O_TRUNC is among them for files that Create makes.
+// serverFlags are the flags of open(2) that are passed to the server, with the same numbers.
+// O_TRUNC is among them for files that Create makes.
 const serverFlags = syscall.O_ACCMODE | syscall.O_APPEND | syscall.O_SYNC | syscall.O_TRUNC
 
-// Open opens a file or directory that exists.
+// Open opens an existing file or directory.
 func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 	if n.fs.readOnly && flags&(syscall.O_ACCMODE|syscall.O_TRUNC) != 0 {
 		return nil, syscall.EROFS
@@ -43,17 +43,17 @@ func (fs *FS) lopen(fid uint32, flags int) (qid, syscall.Errno) {
 	return q, r.result()
 }
 
-// OpenCreate makes a regular file and opens it, whatever its mode forbids. With
-// O_EXCL the file is new for the host, too.
+// OpenCreate makes a regular file and opens it, even if its mode forbids that. With O_EXCL
+// the file is new on the host, too.
 func (n *node) OpenCreate(name string, flags int, mode uint32) (kernel.Inode, kernel.File, syscall.Errno) {
 	if e := n.fs.changeable(); e != 0 {
 		return nil, nil, e
 	}
-	dir, e := n.hold()
+	dir, e := n.acquireFid()
 	if e != 0 {
 		return nil, nil, e
 	}
-	defer n.drop()
+	defer n.releaseFid()
 	fid, _, e := n.fs.c.walk(dir, "")
 	if e != 0 {
 		return nil, nil, e
@@ -66,7 +66,7 @@ func (n *node) OpenCreate(name string, flags int, mode uint32) (kernel.Inode, ke
 	return n.child(name, syscall.S_IFREG, noFid), n.fs.newFile(fid, q, flags), 0
 }
 
-// lcreate turns the fid of a directory into that of a new file in it.
+// lcreate turns the fid of a directory into that of a new file in the directory.
 func (fs *FS) lcreate(fid uint32, name string, flags int, mode uint32) (qid, syscall.Errno) {
 	r := fs.c.begin(tLcreate)
 	defer r.end()
@@ -82,21 +82,21 @@ func (fs *FS) lcreate(fid uint32, name string, flags int, mode uint32) (qid, sys
 	return q, r.result()
 }
 
-// openDir opens a directory, whose own fid stays for lookups in it.
+// openDir opens a directory. Its own fid stays, for lookups in it.
 func (n *node) openDir() (kernel.File, syscall.Errno) {
-	own, e := n.hold()
+	own, e := n.acquireFid()
 	if e != 0 {
 		return nil, e
 	}
 	fid, _, e := n.fs.c.walk(own, "")
 	if e != 0 {
-		n.drop()
+		n.releaseFid()
 		return nil, e
 	}
 	q, e := n.fs.lopen(fid, syscall.O_RDONLY)
 	if e != 0 {
 		n.fs.c.clunk(fid)
-		n.drop()
+		n.releaseFid()
 		return nil, e
 	}
 	return &dir{open: open{fs: n.fs, fid: fid, id: q.path}, node: n}, 0

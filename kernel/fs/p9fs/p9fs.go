@@ -1,12 +1,10 @@
-// Package p9fs is a file system whose files are another machine's: a client of
-// the protocol 9P2000.L, which brings folders of the host into a guest. The
-// protocol is described in QEMU's and diod's documents (github.com/chaos/diod,
-// protocol.md) and intro(5) of Plan 9; numbers are Linux's, whatever the server
-// runs on.
+// Package p9fs is a file system of another machine's files: a client of the protocol
+// 9P2000.L, which brings folders of the host into a guest. The protocol is described in
+// QEMU's and diod's documents (github.com/chaos/diod, protocol.md) and intro(5) of Plan 9;
+// numbers are Linux's, whatever the server runs on.
 //
-// The host changes its files without telling, so nothing is cached: each name
-// is asked for when it is used, each read and write goes to the server, and
-// who writes sees and is seen at once.
+// The host changes its files without notice, so nothing is cached: each lookup, read and
+// write goes to the server. Both sides see each other's writes at once.
 //
 // Start reading at Mount, then node.go (names), file.go (data) and client.go
 // (requests and answers).
@@ -21,23 +19,23 @@ import (
 
 // Transport carries requests to a server.
 type Transport interface {
-	// Exchange sends the concatenation of out, puts the answer in in, one
-	// slice after the other, and returns its length. It blocks. It may be
-	// called by several goroutines; answers come in any order.
+	// Exchange sends the concatenation of out, puts the answer into the slices of in, one
+	// after the other, and returns its length. It blocks. Several goroutines may call it;
+	// answers come in any order.
 	Exchange(out, in [][]byte) (n int, err error)
 	// MaxData is the most bytes that a read or write can carry.
 	MaxData() int
 }
 
-// Config says what to mount.
+// Config are the parameters of a mount.
 type Config struct {
 	Transport Transport
 	ReadOnly  bool
 	Dev       uint64 // st_dev of the files
-	// NoDMA reports whether b, which is not empty, can move, such as the calling
-	// goroutine's stack: a transport cannot use it. nil: nothing does.
+	// NoDMA reports whether b, which is not empty, is in memory that can move, such as the
+	// calling goroutine's stack: a transport cannot use it. If nil, no memory moves.
 	NoDMA func(b []byte) bool
-	// Log takes one line on why the file system broke down; nil: nobody.
+	// Log gets one line with the reason if the file system breaks down; may be nil.
 	Log func(line string)
 }
 
@@ -46,7 +44,7 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// Errors of Mount, and of a server that breaks the protocol: that ends the mount.
+// These are errors of Mount, and of a server that breaks the protocol, which ends the mount.
 const (
 	ErrVersion = Error("the server does not speak 9P2000.L")
 	ErrServer  = Error("the server's answer breaks the 9P protocol")
@@ -59,9 +57,9 @@ type FS struct {
 	readOnly bool
 	dev      uint64
 
-	mu   sync.Mutex // guards fid and users of all nodes, and what follows
-	idle []*node    // nodes that may hold a fid though nobody uses it
-	next int        // the one of idle that loses its fid next
+	mu   sync.Mutex // guards fid and users of all nodes, and the fields below
+	idle []*node    // nodes that may have an unused fid
+	next int        // index in idle of the node that loses its fid next
 }
 
 var _ kernel.FileSystem = (*FS)(nil)
@@ -76,22 +74,22 @@ func Mount(cfg Config) (*FS, error) {
 	return fs, nil
 }
 
-// Type is the name for /proc/mounts, as Linux has it.
+// Type is the name in /proc/mounts, as on Linux.
 func (fs *FS) Type() string { return "9p" }
 
-// Root returns the directory that the server offers.
+// Root returns the root directory of the server's tree.
 func (fs *FS) Root() kernel.Directory { return &fs.root }
 
 // Volatile is true: the host changes names.
 func (fs *FS) Volatile() bool { return true }
 
-// ReadOnly says whether changes are refused.
+// ReadOnly reports whether changes are refused.
 func (fs *FS) ReadOnly() bool { return fs.readOnly }
 
-// Sync has nothing to write back.
+// Sync does nothing: nothing is dirty.
 func (fs *FS) Sync() syscall.Errno { return 0 }
 
-// StatFS is statfs(2): the server's figures under the type that Linux shows.
+// StatFS is statfs(2): the server's numbers, with Linux's type for 9P.
 func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	const (
 		magic    = 0x01021997 // V9FS_MAGIC
@@ -104,7 +102,7 @@ func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	if e := r.do(); e != 0 {
 		return e
 	}
-	r.get(4) // the type of what is below
+	r.get(4) // the type of the host's file system
 	s := syscall.Statfs_t{
 		Type: magic, Bsize: int64(r.get(4)), Blocks: r.get(8), Bfree: r.get(8), Bavail: r.get(8),
 		Files: r.get(8), Ffree: r.get(8), Flags: valid,
@@ -120,7 +118,7 @@ func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	return r.result()
 }
 
-// changeable is EROFS if nothing may change.
+// changeable is EROFS on a read-only mount.
 func (fs *FS) changeable() syscall.Errno {
 	if fs.readOnly {
 		return syscall.EROFS

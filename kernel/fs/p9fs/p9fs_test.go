@@ -70,9 +70,9 @@ func must(t *testing.T, what string, e syscall.Errno) {
 	}
 }
 
-// settled waits until the server holds no more than n files: files are
-// forgotten in the background.
-func (p *peer) settled(t *testing.T, n int64) {
+// waitForFiles waits until the server has no more than n open files: the client closes
+// files in the background.
+func (p *peer) waitForFiles(t *testing.T, n int64) {
 	t.Helper()
 	for range 1000 {
 		if p.files.Load() <= n {
@@ -83,8 +83,8 @@ func (p *peer) settled(t *testing.T, n int64) {
 	t.Errorf("the server holds %d files; want %d at most", p.files.Load(), n)
 }
 
-// idle is how many files a server may hold that nobody uses: the root, and what
-// was looked up last.
+// idle is how many open files a server may have that are not in use: the root, and the names
+// looked up last.
 const idle = 33
 
 func TestFiles(t *testing.T) {
@@ -122,7 +122,7 @@ func TestFiles(t *testing.T) {
 	if e := f.(kernel.Resizer).Allocate(0, 0, 1); e != syscall.EOPNOTSUPP {
 		t.Errorf("Allocate = %v; want EOPNOTSUPP", e)
 	}
-	// What the host writes is there at once.
+	// What the host writes is visible at once.
 	os.WriteFile(filepath.Join(p.dir, "new"), []byte("host"), 0o600)
 	b := make([]byte, 10)
 	if n, e := f.Read(b, 0); string(b[:n]) != "host" || e != 0 {
@@ -138,7 +138,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("Stat after Remove: size %d, links %d; want 4, 0", st.Size, st.Nlink)
 	}
 	f.Release()
-	p.settled(t, idle)
+	p.waitForFiles(t, idle)
 }
 
 func TestNames(t *testing.T) {
@@ -187,7 +187,7 @@ func TestNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	p.settled(t, idle)
+	p.waitForFiles(t, idle)
 }
 
 // mount2 is the file system of another server.
@@ -238,11 +238,11 @@ func TestReadDir(t *testing.T) {
 		t.Errorf("from position 500: %d names; want %d", len(some), len(all)-498)
 	}
 	f.Release()
-	p.settled(t, idle)
+	p.waitForFiles(t, idle)
 }
 
-// Fids do not pile up, however many names are looked up, and a node that lost
-// its fid finds a new one.
+// The number of fids is bounded, however many names are looked up, and a node that lost its
+// fid gets a new one.
 func TestFids(t *testing.T) {
 	p := newPeer(t)
 	fs := p.mount(t, false)
@@ -269,13 +269,13 @@ func TestFids(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	p.settled(t, idle+16)
+	p.waitForFiles(t, idle+16)
 	must(t, "Stat", early.Stat(&st))
-	f := open(t, fs, "a", 0) // keeps its place
+	f := open(t, fs, "a", 0) // keeps its position
 	for range 100 {
 		walk(fs, "a/b/f")
 	}
-	p.settled(t, idle+18)
+	p.waitForFiles(t, idle+18)
 	f.Release()
 }
 
@@ -303,7 +303,7 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
-// A server that goes away is EIO for good.
+// After the loss of the server every call is EIO.
 func TestServerGone(t *testing.T) {
 	p := newPeer(t)
 	var lines []string

@@ -18,8 +18,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/p9fs"
 )
 
-// stream is a Transport over a connection, where the tags of the answers say
-// whose they are.
+// stream is a Transport over a connection, which matches answers to requests by their tags.
 type stream struct {
 	w       io.Writer
 	maxData int
@@ -90,7 +89,7 @@ func (s *stream) Exchange(out, in [][]byte) (int, error) {
 	return len(answer), nil
 }
 
-// drain refuses new requests and waits for the answers to the others.
+// drain refuses new requests and waits for the answers to those under way.
 func (s *stream) drain() {
 	s.mu.Lock()
 	s.ended = true
@@ -104,8 +103,8 @@ func (s *stream) drain() {
 
 func (s *stream) MaxData() int { return s.maxData }
 
-// counted counts the files that a server holds, and has the methods that the
-// library's local files lack.
+// counted counts a server's open files, and adds the methods that the library's local files
+// lack.
 type counted struct {
 	p9.File
 	n    *atomic.Int64
@@ -182,11 +181,10 @@ func (a attacher) Attach() (p9.File, error) {
 	return a.root.with(f), err
 }
 
-// peer is a server of github.com/hugelgupf/p9, which knows nothing of this
-// client, for a temporary folder.
+// peer is an independent server (github.com/hugelgupf/p9) for a temporary folder.
 type peer struct {
 	dir    string
-	files  atomic.Int64 // that the server holds
+	files  atomic.Int64 // the server's open files
 	stream *stream
 
 	closing atomic.Bool
@@ -202,8 +200,8 @@ func newPeer(t testing.TB) *peer {
 	return p
 }
 
-// stop makes the server unreachable. It goes on for nobody: the library's races
-// with itself when a connection ends.
+// stop makes the server unreachable. The server itself keeps running: the library has a
+// data race when a connection ends.
 func (p *peer) stop() {
 	p.closing.Store(true)
 	p.stream.drain()
@@ -229,7 +227,7 @@ func socketPair(t testing.TB) (a, b net.Conn) {
 func (p *peer) mount(t testing.TB, readOnly bool) *p9fs.FS {
 	t.Helper()
 	fs, err := p9fs.Mount(p9fs.Config{Transport: p.stream, ReadOnly: readOnly, Dev: 77, Log: func(s string) {
-		if !p.closing.Load() { // files may still be forgotten in the background
+		if !p.closing.Load() { // files may still be closed in the background
 			t.Error(s)
 		}
 	}})

@@ -1,7 +1,7 @@
-// Package pagecache keeps pages of files in memory: for read and write, which
-// copy from and to them, for mappings, which show them, and for the file system
-// below, which fills them and writes them back. Pages are frames of the machine,
-// not of Go's heap, and known by chunks of 64.
+// Package pagecache keeps pages of files in memory: for read and write, which copy from and
+// to them, for mappings, which show them, and for the file system below, which fills them
+// and writes them back. Pages are frames of the machine, not of Go's heap. They are managed
+// in chunks of 64.
 //
 // Reading order: cache.go (memory, what may be dirty), chunk.go (64 pages), file.go
 // (read and write), readahead.go, writeback.go, truncate.go, mapping.go (mmap).
@@ -42,75 +42,75 @@ type Machine interface {
 	// NewFile makes the machine's part of a file that is to be mapped, whose pages r can
 	// read (0: none can). ENOMEM.
 	NewFile(r machine.Reader) (machine.File, syscall.Errno)
-	// FreeFile ends it; no mapping is left.
+	// FreeFile frees the machine's part; no mapping may be left.
 	FreeFile(f machine.File)
 	// MapFile maps n bytes from page first on, as mmap(2) with addr, prot and flags, and
 	// returns their address.
 	MapFile(f machine.File, addr, n, first, prot, flags uintptr) (uintptr, syscall.Errno)
-	// ReachFile makes room for a number of pages; grown says that there was less, and
-	// that pages above must be shown again. ENOMEM.
+	// ReachFile makes room for a number of pages. grown reports that there was less room
+	// before, so that the pages above it must be shown again. ENOMEM.
 	ReachFile(f machine.File, pages uintptr) (grown bool, e syscall.Errno)
 	// SetFilePages sets the size, in pages: an access beyond it is SIGBUS.
 	SetFilePages(f machine.File, pages uintptr)
-	// SetRuns says what of the file can be read from its device, in order. ENOMEM.
+	// SetRuns sets which parts of the file can be read from its device, in order. ENOMEM.
 	SetRuns(f machine.File, runs []machine.Run) syscall.Errno
 	// ShowPage makes a page (its address) visible to mappings. If the machine has made or
-	// read one in the meantime, that one stays, becomes the caller's and is returned.
+	// read a page itself in the meantime, that one stays and is returned to the caller.
 	ShowPage(f machine.File, index uintptr, page uint64) machine.Page
-	// DropPages takes the pages [first, end) out of all mappings.
+	// DropPages removes the pages [first, end) from all mappings.
 	DropPages(f machine.File, first, end uintptr)
 	// CollectPages fills out with pages in [first, end) that mappings have stored to since
-	// the last time, and returns how many; all means those too that the machine has made
-	// or read. They are clean then, and are not evicted before EndCollect.
+	// the last call, and returns how many. With all, it includes pages that the machine
+	// has made or read. The pages are clean afterwards, and not evicted before EndCollect.
 	CollectPages(f machine.File, first, end uintptr, out []machine.Stored, all bool) int
-	// EndCollect says that the page cache keeps what was collected.
+	// EndCollect says that the page cache has recorded the collected pages.
 	EndCollect(f machine.File)
 
 	// NoticeStores asks for an interrupt when mappings are stored to.
 	NoticeStores(l machine.StoreLimits)
-	// Stores returns how many pages mappings have stored to since they were collected.
+	// Stores returns how many pages are not collected yet that mappings have stored to.
 	Stores() int
 	// Reclaim takes about n clean pages of mapped files back and returns how many.
 	Reclaim(n int) int
 }
 
-// Backing is the file below a File, on a device. Offsets are multiples of the
-// file system's block; its methods block, and may be called at the same time for
-// ranges that do not overlap.
+// Backing is the file below a File, on a device. Offsets are multiples of the file system's
+// block size. Methods may block, and may be called concurrently for ranges that do not
+// overlap.
 type Backing interface {
 	// BlockSize is at most PageSize.
 	BlockSize() int
-	// ReadData fills bufs from off; what is not stored reads as zeroes.
+	// ReadData fills bufs from off. Holes, and the bytes after the end, read as zeroes.
 	ReadData(bufs [][]byte, off int64) syscall.Errno
-	// WriteData stores runs, in ascending order, and makes the file at least size
-	// bytes long there. All are tried; an error is that of any.
+	// WriteData stores runs, in ascending order, and makes the file at least size bytes
+	// long. All runs are tried; the error is that of any of them.
 	WriteData(runs []block.Write, size int64) syscall.Errno
-	// Reserve promises space for a range that will be written: ENOSPC.
+	// Reserve reserves space for a range that will be written (delayed allocation). ENOSPC.
 	Reserve(off, n int64) syscall.Errno
-	// Unreserve gives a promise back that WriteData did not use.
+	// Unreserve returns a reservation that WriteData did not use.
 	Unreserve(off, n int64)
-	// NextData returns where data begins at or after off, and where it ends
-	// (a hole or the end of the file); start is -1 if there is none.
+	// NextData returns where data begins at or after off, and where it ends (at a hole
+	// or the end of the file); start is -1 if there is none.
 	NextData(off int64) (start, end int64, e syscall.Errno)
 }
 
-// Cache is the pages of all files of a machine.
+// Cache has the pages of all files of a machine.
 type Cache struct {
 	m     Machine
 	floor uint64 // bytes of memory that are left free
 
-	dirty       atomic.Int64 // pages
-	dirtyLimit  int64        // writers wait for write-back above it
-	dirtyEnough int64        // write-back begins
+	dirty           atomic.Int64 // number of dirty pages
+	dirtyLimit      int64        // dirty pages above which writers wait for writeback (Linux: dirty_ratio)
+	dirtyBackground int64        // dirty pages at which writeback starts (Linux: dirty_background_ratio)
 
 	mappedMu sync.Mutex
-	mapped   map[*File]struct{} // those with mappings
+	mapped   map[*File]struct{} // files with mappings
 
 	mu     sync.Mutex
-	table  []uint64 // the machine's view: addresses of chunks; nil until the first chunk
-	shown  int      // places that the machine knows
-	chunks []*chunk // by place in table
-	free   []int    // places
+	table  []uint64 // addresses of chunks for the machine, by slot; nil until the first chunk
+	shown  int      // number of slots that the machine looks at
+	chunks []*chunk // by slot
+	free   []int    // unused slots
 	hand   int
 
 	tidying atomic.Bool
@@ -118,40 +118,40 @@ type Cache struct {
 	flush flusher
 
 	collectMu sync.Mutex
-	collected [chunkPages]machine.Stored // room for CollectPages: it does not move
+	collected [chunkPages]machine.Stored // buffer for CollectPages: its address must not change
 }
 
 // New makes a cache. It takes no memory yet.
 func New(m Machine) *Cache {
 	total, _ := m.Memory()
 	c := &Cache{m: m, floor: max(total/16, 1<<20), mapped: make(map[*File]struct{})}
-	// At most a tenth of the RAM waits to be written (Linux: dirty_ratio is 20 %
-	// of what is available).
+	// At most a tenth of the RAM waits for writeback (Linux: dirty_ratio is 20 % of the
+	// available memory).
 	c.dirtyLimit = max(int64(total/10/PageSize), 4*chunkPages)
-	c.dirtyEnough = c.dirtyLimit / 2
+	c.dirtyBackground = c.dirtyLimit / 2
 	c.flush.init(c)
 	return c
 }
 
-// pagesPerChunk is the least that chunks should hold on average: with many small
-// files, the oldest go although there is memory for their pages.
+// pagesPerChunk is how many pages a chunk should have at least, on average. With many small
+// files, the oldest chunks are evicted even if there is memory for their pages.
 const pagesPerChunk = 8
 
-// enter gives a chunk a place in the table.
-func (c *Cache) enter(ch *chunk) {
-	if c.place(ch) && c.tidying.CompareAndSwap(false, true) {
-		go c.tidy()
+// addChunk gives a chunk a slot in the table.
+func (c *Cache) addChunk(ch *chunk) {
+	if c.insert(ch) && c.tidying.CompareAndSwap(false, true) {
+		go c.limitChunks()
 	}
 }
 
-// tidy frees chunks, because there are many.
-func (c *Cache) tidy() {
+// limitChunks frees chunks because there are many.
+func (c *Cache) limitChunks() {
 	c.shrink(chunkPages * 4)
 	c.tidying.Store(false)
 }
 
-// place does so, and says whether there are too many.
-func (c *Cache) place(ch *chunk) (many bool) {
+// insert gives a chunk a slot, and reports whether there are too many chunks.
+func (c *Cache) insert(ch *chunk) (many bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.table == nil {
@@ -166,7 +166,7 @@ func (c *Cache) place(ch *chunk) (many bool) {
 	} else {
 		c.chunks = append(c.chunks, ch)
 	}
-	ch.place = n
+	ch.slot = n
 	if n < len(c.table) {
 		atomic.StoreUint64(&c.table[n], ch.address())
 		if n >= c.shown {
@@ -176,8 +176,8 @@ func (c *Cache) place(ch *chunk) (many bool) {
 	return (len(c.chunks)-len(c.free))*pagesPerChunk > len(c.table)
 }
 
-// show makes the machine look at the first n places. It does so when it has no
-// memory left, so they must be resident. mu is held.
+// show makes the machine look at the first n slots. It reads them when it has no memory
+// left, so they must be resident. mu is held.
 func (c *Cache) show(n int) {
 	for i := c.shown; i < n; i++ {
 		if i >= len(c.chunks) {
@@ -188,20 +188,20 @@ func (c *Cache) show(n int) {
 	c.m.SetChunks(c.table[:n])
 }
 
-// leave takes a chunk, which has no pages, out of the table.
-func (c *Cache) leave(ch *chunk) {
+// removeChunk takes a chunk, which has no pages, out of the table.
+func (c *Cache) removeChunk(ch *chunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ch.place < len(c.table) {
-		atomic.StoreUint64(&c.table[ch.place], 0)
+	if ch.slot < len(c.table) {
+		atomic.StoreUint64(&c.table[ch.slot], 0)
 	}
-	c.m.SetChunks(c.table[:c.shown]) // when it returns, the machine is not at the chunk
-	c.chunks[ch.place] = nil
-	c.free = append(c.free, ch.place)
+	c.m.SetChunks(c.table[:c.shown]) // when it returns, the machine does not use the chunk
+	c.chunks[ch.slot] = nil
+	c.free = append(c.free, ch.slot)
 }
 
-// take fills dst with pages: free ones, else those of chunks that nobody used
-// lately. It is ENOMEM only if nothing can be had at all.
+// take fills dst with pages: free ones, else those of chunks that were not used lately. It
+// is ENOMEM only if no page can be had at all.
 func (c *Cache) take(dst []uint64) syscall.Errno {
 	n := c.m.TakePages(dst, c.floor)
 	for tries := 0; n < len(dst); tries++ {
@@ -224,8 +224,8 @@ func (c *Cache) missing() int {
 	return int((c.floor - min(free, c.floor)) / PageSize)
 }
 
-// shrink frees about n clean pages, by a clock over the chunks, and reports
-// whether it freed any.
+// shrink frees about n clean pages, with a clock over the chunks, and reports whether it
+// freed any.
 func (c *Cache) shrink(n int) bool {
 	freed := 0
 	var empty []*chunk
@@ -246,18 +246,18 @@ func (c *Cache) shrink(n int) bool {
 	for _, ch := range empty {
 		ch.f.forgetIfEmpty(ch)
 	}
-	if freed < n { // those of mapped files are the machine's to evict
+	if freed < n { // pages of mapped files are evicted by the machine
 		freed += c.m.Reclaim(n - freed)
 	}
 	return freed > 0
 }
 
-// flusher writes back what has been dirty for a while, and when much is. Its
-// goroutine exists while something is dirty.
+// flusher writes back pages that have been dirty for a while, and more when many are dirty.
+// Its goroutine exists while there are dirty pages.
 type flusher struct {
 	c     *Cache
 	mu    sync.Mutex
-	files map[*File]struct{} // that may have dirty pages
+	files map[*File]struct{} // files that may have dirty pages
 	timer *time.Timer
 	busy  bool
 }
@@ -279,7 +279,7 @@ func (w *flusher) note(f *File) {
 	if w.busy {
 		return
 	}
-	if w.c.dirty.Load() > w.c.dirtyEnough {
+	if w.c.dirty.Load() > w.c.dirtyBackground {
 		w.start()
 	} else if w.timer == nil {
 		w.timer = time.AfterFunc(flushAfter, w.expired)
@@ -294,7 +294,7 @@ func (w *flusher) expired() {
 	}
 }
 
-// start begins a round. mu is held.
+// start begins a round of writeback. mu is held.
 func (w *flusher) start() {
 	if w.timer != nil {
 		w.timer.Stop()
@@ -304,7 +304,7 @@ func (w *flusher) start() {
 	go w.run()
 }
 
-// run writes the files that are dirty now.
+// run writes the files that have dirty pages now.
 func (w *flusher) run() {
 	w.mu.Lock()
 	list := make([]*File, 0, len(w.files))
@@ -320,21 +320,21 @@ func (w *flusher) run() {
 	defer w.mu.Unlock()
 	w.busy = false
 	for _, f := range list {
-		if f.dirty.Load() > 0 { // failed, or written meanwhile
+		if f.dirty.Load() > 0 { // writeback failed, or it was written to meanwhile
 			w.files[f] = struct{}{}
 		}
 	}
 	if len(w.files) > 0 {
 		w.timer = time.AfterFunc(flushAfter, w.expired)
 	}
-	w.noteStores(w.c.stored()) // while others were written
+	w.noteStores(w.c.stored()) // mappings were stored to during writeback
 }
 
-// ServeStores writes back what mappings have stored, in time. The machine tells by an
-// interrupt that they do: wait returns after each. It returns when wait fails.
+// ServeStores writes back pages that mappings have stored to, in time. The machine sends an
+// interrupt when they do: wait returns after each. ServeStores returns when wait fails.
 func (c *Cache) ServeStores(interrupt machine.Device, wait func() error) {
 	c.m.NoticeStores(machine.StoreLimits{
-		Device: interrupt, Enough: uintptr(c.dirtyEnough), Limit: uintptr(2 * c.dirtyLimit), Dirty: c.dirtyAddress(),
+		Device: interrupt, Enough: uintptr(c.dirtyBackground), Limit: uintptr(2 * c.dirtyLimit), Dirty: c.dirtyAddress(),
 	})
 	for wait() == nil {
 		c.flush.mu.Lock()
@@ -358,22 +358,22 @@ func (c *Cache) stored() (list []*File, n int64) {
 	return list, int64(stores)
 }
 
-// noteStores is note for files whose mappings were stored to, n pages in all. mu is
-// held.
+// noteStores schedules the writeback of files whose mappings were stored to, n pages in all.
+// mu is held.
 func (w *flusher) noteStores(list []*File, n int64) {
 	for _, f := range list {
 		w.files[f] = struct{}{}
 	}
 	switch {
 	case w.busy || n == 0:
-	case n >= w.c.dirtyEnough:
+	case n >= w.c.dirtyBackground:
 		w.start()
 	case w.timer == nil:
 		w.timer = time.AfterFunc(flushAfter, w.expired)
 	}
 }
 
-// throttle makes a writer wait while too much is dirty: it writes its own file.
+// throttle makes a writer wait while too many pages are dirty: it writes back its own file.
 func (c *Cache) throttle(f *File) {
 	if c.dirty.Load() > c.dirtyLimit {
 		f.writeBack(0, maxOffset)

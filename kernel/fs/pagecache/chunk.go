@@ -9,23 +9,23 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// chunk is 64 pages of a file, from index*chunkSize on. The first part is the machine's
-// too: it takes pages back by it.
+// chunk is 64 pages of a file, from index*chunkSize on. The machine uses its first part,
+// too, to evict pages.
 type chunk struct {
 	machine.Chunk
 
 	f     *File
 	index int64
-	place int // in Cache.chunks
+	slot  int // slot in Cache.table and Cache.chunks
 
-	// mu is held to read for copying out of pages, to write for all else. It
-	// protects the fields above against other goroutines.
+	// mu is read-locked to copy out of pages, locked for everything else. It protects the
+	// fields above against other goroutines.
 	mu      sync.RWMutex
 	dirty   uint64
 	writing uint64
 }
 
-// pin keeps the machine from taking pages.
+// pin keeps the machine from evicting pages.
 func (c *chunk) pin() {
 	for {
 		n := atomic.LoadUint32(&c.Pins)
@@ -81,15 +81,15 @@ func run(set uint64) (lo, hi int) {
 // offset returns where page i lies in the file.
 func (c *chunk) offset(i int) int64 { return c.index*chunkSize + int64(i)*PageSize }
 
-// evict frees clean pages if nobody uses the chunk, and it was not used since the
-// last look. It returns how many, and whether none is left. Cache.mu is held.
+// evict frees clean pages if the chunk is not in use and was not used since the last call.
+// It returns how many, and whether no page is left. Cache.mu is held.
 func (c *chunk) evict(m Machine) (n int, none bool) {
 	if atomic.SwapUint32(&c.Recent, 0) != 0 || !c.mu.TryLock() {
 		return 0, false
 	}
 	c.pin()
 	free := uint64(0)
-	if c.File == 0 { // else the pages are the machine's to evict: Reclaim
+	if c.File == 0 { // otherwise the machine evicts the pages: Reclaim
 		free = c.Valid &^ c.Keep
 	}
 	c.Valid &^= free
@@ -98,7 +98,7 @@ func (c *chunk) evict(m Machine) (n int, none bool) {
 	return n, none
 }
 
-// give frees the pages of a set, which are not valid any more. The chunk is
+// give frees the pages of a set, which are not valid any more. The chunk is locked.
 // locked.
 func (c *chunk) give(m Machine, set uint64) int {
 	var list [chunkPages]uint64
@@ -115,8 +115,8 @@ func (c *chunk) give(m Machine, set uint64) int {
 	return n
 }
 
-// fill makes the pages of need valid: from the file below, as far as that
-// reaches, else with zeroes. The chunk is locked.
+// fill makes the pages of need valid: it reads them from the file below, and zeroes those
+// after its end. The chunk is locked.
 func (c *chunk) fill(need uint64) syscall.Errno {
 	for need &^= c.Valid; need != 0; {
 		lo, hi := run(need)
@@ -144,9 +144,9 @@ func (c *chunk) fillRun(lo, hi int) syscall.Errno {
 	return 0
 }
 
-// blank makes the pages of need valid without a look at the file: their content
-// is about to be written. If there is no memory for all of them, none is: pages of
-// zeroes would hide what the file has. The chunk is locked.
+// blank makes the pages of need valid without reading them: their content is about to be
+// overwritten. If there is no memory for all of them it adds none, because pages of zeroes
+// would hide the file's data. The chunk is locked.
 func (c *chunk) blank(need uint64) syscall.Errno {
 	if need &^= c.Valid; need == 0 {
 		return 0
@@ -187,7 +187,7 @@ func (c *chunk) markDirty(set uint64) {
 	c.f.c.dirty.Add(n)
 }
 
-// markClean marks pages clean that were dirty. The chunk is locked.
+// markClean marks dirty pages clean. The chunk is locked.
 func (c *chunk) markClean(set uint64) {
 	if set &= c.dirty; set == 0 {
 		return
@@ -202,7 +202,7 @@ func (c *chunk) markClean(set uint64) {
 	c.f.c.dirty.Add(-n)
 }
 
-// updateKeep computes Keep anew. The chunk is locked.
+// updateKeep recomputes Keep. The chunk is locked.
 func (c *chunk) updateKeep() {
 	c.Keep = c.dirty | c.writing
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What was discarded takes no writes any more, and nothing of it reaches the
-// file below: that is gone.
+// A file that was discarded takes no writes any more, and no page of it reaches the file
+// below, which may have been freed.
 func TestDiscardedFile(t *testing.T) {
 	m := newMappingMachine(600)
 	b := newBacking()
@@ -28,7 +28,7 @@ func TestDiscardedFile(t *testing.T) {
 			t.Errorf("%s: %v; want ESTALE", what, e)
 		}
 	}
-	if !m.store(f, "x", 100) { // a thread that still runs
+	if !m.store(f, "x", 100) { // as a thread that still runs does
 		t.Error("a mapping cannot be stored to")
 	}
 	f.SyncAll()

@@ -11,7 +11,7 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// fakeMachine has a number of pages, of the test's heap.
+// fakeMachine has a fixed number of pages, on the test's heap.
 type fakeMachine struct {
 	mu    sync.Mutex
 	total int
@@ -69,7 +69,7 @@ func (m *fakeMachine) SetChunks(table []uint64) {
 	m.mu.Unlock()
 }
 
-// A fakeMachine maps no files: mappingMachine does.
+// fakeMachine maps no files: mappingMachine does.
 
 func (m *fakeMachine) Reclaim(int) int                          { return 0 }
 func (m *fakeMachine) NoticeStores(machine.StoreLimits)         {}
@@ -95,7 +95,7 @@ func (m *fakeMachine) CollectPages(machine.File, uintptr, uintptr, []machine.Sto
 	return 0
 }
 
-// reclaim does what machPageCache.reclaim does, to one chunk.
+// reclaim does to one chunk what machPageCache.reclaim does.
 func (m *fakeMachine) reclaim(at int) {
 	m.mu.Lock()
 	table := m.table
@@ -125,11 +125,11 @@ func (m *fakeMachine) reclaim(at int) {
 type fakeFile struct {
 	mu       sync.Mutex
 	data     []byte
-	reserved map[int64]bool // pages
-	stored   map[int64]bool // those that need no reservation
-	room     int            // pages that can be reserved
+	reserved map[int64]bool // by page number
+	stored   map[int64]bool // pages that need no reservation, by page number
+	room     int            // number of pages that can be reserved
 	fail     syscall.Errno
-	badPage  int64 // EIO, if not 0
+	badPage  int64 // reading this page fails with EIO, if not 0
 	writes   int
 }
 
@@ -227,8 +227,8 @@ func (f *fakeFile) truncate(size int64) syscall.Errno {
 	return 0
 }
 
-// transfer copies as a device does, which reads a page while a program may be
-// writing to it again: that page is dirty then, and written once more.
+// transfer copies as a device does, which may read a page while a program is writing to it
+// again: that page becomes dirty then, and is written once more.
 //
 //go:norace
 func transfer(dst, src []byte) {

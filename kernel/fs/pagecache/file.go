@@ -17,28 +17,28 @@ type File struct {
 	c *Cache
 	b Backing
 
-	write sync.Mutex   // one writer at a time, as POSIX has it
-	busy  sync.Mutex   // held while pages are written back
-	cut   sync.RWMutex // held to read while pages are used, to write while the file gets shorter
+	write sync.Mutex   // one writer at a time, as POSIX requires
+	busy  sync.Mutex   // held during writeback
+	cut   sync.RWMutex // read-locked while pages are used, locked while the file is truncated
 
 	size  atomic.Int64
-	dirty atomic.Int64 // pages
+	dirty atomic.Int64 // number of dirty pages
 
-	failures atomic.Int64 // of write-back
-	gone     bool         // nothing is below any more: Discard. Changed with write and cut held
+	failures  atomic.Int64 // number of failed writebacks
+	discarded bool         // set by Discard: the file below may not be used any more; changed with write and cut held
 
 	mu     sync.Mutex
 	chunks map[int64]*chunk
 
 	dirtyMu   sync.Mutex
-	withDirty map[*chunk]struct{} // those with dirty pages
+	withDirty map[*chunk]struct{} // chunks with dirty pages
 
 	ahead  readAhead
 	mapped machine.File  // the machine's handle while there are mappings: mapping.go
-	uses   int           // how many
+	uses   int           // number of mappings
 	runs   []machine.Run // what the machine can read by itself: runs.go
 
-	placeless bool // pages without a place have been written; under busy
+	newExtents bool // whole pages were written that were not in runs; guarded by busy
 }
 
 // NewFile returns the cache of a file of the given size.
@@ -48,11 +48,11 @@ func (c *Cache) NewFile(b Backing, size int64) *File {
 	return f
 }
 
-// Size is the file's size in bytes, with what is not written back.
+// Size is the file's size in bytes, including data that is not written back.
 func (f *File) Size() int64 { return f.size.Load() }
 
-// chunk returns the chunk with the given index; nil if there is none and it is
-// not to be made.
+// chunk returns the chunk with the given index, which is made if make is true; nil if there
+// is none.
 func (f *File) chunk(index int64, make bool) *chunk {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,12 +60,12 @@ func (f *File) chunk(index int64, make bool) *chunk {
 	if c == nil && make {
 		c = &chunk{f: f, index: index, Chunk: machine.Chunk{File: f.mapped, First: uintptr(index) * chunkPages}}
 		f.chunks[index] = c
-		f.c.enter(c)
+		f.c.addChunk(c)
 	}
 	return c
 }
 
-// span is a part of a chunk: pages [lo, hi), bytes [from, to) from the chunk's
+// span is a part of a chunk: the pages [lo, hi), the bytes [from, to) from the chunk's
 // beginning.
 type span struct {
 	index    int64
@@ -116,7 +116,7 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 	defer c.unlock()
 	e := c.fill(f.ahead.widen(f, s.index, need))
 	if e != 0 {
-		e = c.fill(need) // what is wrong may lie in what nobody asked for
+		e = c.fill(need) // a page that was not asked for may have failed
 	}
 	if e == 0 {
 		c.copyOut(p, s.from, s.to)
@@ -124,8 +124,8 @@ func (f *File) readSpan(p []byte, s span) syscall.Errno {
 	return e
 }
 
-// tryCopyOut copies a span if its pages are there. The copy may fault, because p lies
-// in a mapping of another file: the program can survive that.
+// tryCopyOut copies a span if its pages are there. The copy may fault, because p may lie in
+// a mapping of another file: a fault must not leave the chunk locked.
 func (c *chunk) tryCopyOut(p []byte, s span, need uint64) bool {
 	c.rlock()
 	defer c.runlock()
@@ -157,7 +157,7 @@ func (c *chunk) copyIn(p []byte, from, to int) {
 	}
 }
 
-// WriteAt is pwrite(2). The data is in memory when it returns: Sync stores it.
+// WriteAt is pwrite(2). The data is in memory when it returns: Sync writes it back.
 func (f *File) WriteAt(p []byte, off int64) (int, syscall.Errno) {
 	f.c.throttle(f)
 	f.write.Lock()
@@ -165,7 +165,7 @@ func (f *File) WriteAt(p []byte, off int64) (int, syscall.Errno) {
 	return f.writeLocked(p, off)
 }
 
-// Append writes at the end of the file, and returns where the data ends.
+// Append writes at the end of the file and returns where the data ends.
 func (f *File) Append(p []byte) (n int, end int64, e syscall.Errno) {
 	f.c.throttle(f)
 	f.write.Lock()
@@ -176,7 +176,7 @@ func (f *File) Append(p []byte) (n int, end int64, e syscall.Errno) {
 }
 
 func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
-	if f.gone {
+	if f.discarded {
 		return 0, syscall.ESTALE
 	}
 	f.cut.RLock()
@@ -214,8 +214,8 @@ func (f *File) writeSpan(p []byte, s span) syscall.Errno {
 	c.lock()
 	defer c.unlock()
 	set := mask(s.lo, s.hi)
-	// Pages that are written in part are read first, as far as the file has
-	// them.
+	// Pages that are only partly overwritten are read first, unless they lie after the
+	// end of the file.
 	var part uint64
 	if s.from%PageSize != 0 {
 		part |= mask(s.lo, s.lo+1)
@@ -236,12 +236,12 @@ func (f *File) writeSpan(p []byte, s span) syscall.Errno {
 	}
 	c.copyIn(p, s.from, s.to)
 	c.markDirty(set)
-	// Before the chunk is unlocked: write-back clears what lies behind the end.
+	// Before the chunk is unlocked: writeback clears what lies after the end.
 	f.grow(c.index*chunkSize + int64(s.to))
 	return 0
 }
 
-// reserve asks for the space of pages that are not dirty yet.
+// reserve reserves space for pages of a set that are not dirty yet.
 func (f *File) reserve(c *chunk, set uint64) syscall.Errno {
 	done := uint64(0)
 	for set &^= c.dirty; set != 0; {
@@ -264,8 +264,7 @@ func (f *File) unreserve(c *chunk, set uint64) {
 	}
 }
 
-// readPages fills pages from the file below at off; beyond its end they are
-// zeroes.
+// readPages fills pages from the file below at off; pages after its end are zeroes.
 func (f *File) readPages(pages []uint64, off int64) syscall.Errno {
 	bufs := make([][]byte, len(pages))
 	for i, p := range pages {

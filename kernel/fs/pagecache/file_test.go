@@ -98,8 +98,8 @@ func (m *model) sync() {
 	}
 }
 
-// Reads see what was written, whatever is evicted, taken by the machine, synced,
-// cut off or punched in between.
+// Reads return what was written, whatever is evicted by the cache or the machine, synced,
+// truncated or punched in between.
 func TestRandomOperations(t *testing.T) {
 	for seed := range uint64(seeds()) {
 		m := newModel(t, seed, 1200)
@@ -132,8 +132,8 @@ func TestRandomOperations(t *testing.T) {
 	}
 }
 
-// Readers, writers of other parts, write-back and a machine that takes pages do
-// not disturb each other.
+// Readers, writers of other parts, writeback and a machine that evicts pages do not disturb
+// each other.
 func TestConcurrent(t *testing.T) {
 	m := newMachine(700)
 	f := New(m).NewFile(newBacking(), 0)
@@ -177,7 +177,7 @@ func TestConcurrent(t *testing.T) {
 	others.Wait()
 }
 
-// An error of write-back is the result of Sync until the data is stored.
+// An error of writeback is the result of Sync until the data is stored.
 func TestWriteError(t *testing.T) {
 	b := newBacking()
 	f := New(newMachine(600)).NewFile(b, 0)
@@ -201,7 +201,7 @@ func TestWriteError(t *testing.T) {
 	}
 }
 
-// A large sequential write goes down in large pieces.
+// A large sequential write is written back in large requests.
 func TestBatches(t *testing.T) {
 	b := newBacking()
 	f := New(newMachine(60000)).NewFile(b, 0)
@@ -212,7 +212,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// Pages that are apart go down together.
+// Pages that are not contiguous are written back together.
 func TestScatteredBatch(t *testing.T) {
 	b := newBacking()
 	f := New(newMachine(60000)).NewFile(b, 0)
@@ -225,7 +225,7 @@ func TestScatteredBatch(t *testing.T) {
 	}
 }
 
-// Of pages that go down together, those that fail are dirty again, and no others.
+// If some of the pages that are written together fail, those alone are dirty again.
 func TestScatteredFailure(t *testing.T) {
 	b := newBacking()
 	f := New(newMachine(60000)).NewFile(b, 0)
@@ -245,7 +245,7 @@ func TestScatteredFailure(t *testing.T) {
 	}
 }
 
-// seeds is how many random runs a test makes.
+// seeds is the number of random runs of a test.
 func seeds() int {
 	if testing.Short() {
 		return 3

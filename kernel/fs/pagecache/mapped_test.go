@@ -7,8 +7,8 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// mappingMachine is a fakeMachine that knows which pages mappings may see, and
-// does what a program's stores do.
+// mappingMachine is a fakeMachine that maps files: it records which pages mappings see, and
+// carries out a program's stores.
 type mappingMachine struct {
 	*fakeMachine
 	files map[machine.File]*mappedFile
@@ -16,7 +16,7 @@ type mappingMachine struct {
 
 type mappedFile struct {
 	page  map[uintptr]machine.Page // by index
-	pages uintptr                  // of the file
+	pages uintptr                  // size of the file
 	runs  []machine.Run
 }
 
@@ -24,7 +24,7 @@ func newMappingMachine(pages int) *mappingMachine {
 	return &mappingMachine{fakeMachine: newMachine(pages), files: map[machine.File]*mappedFile{}}
 }
 
-// file returns the machine's part of a file, with the lock held until done is called.
+// file returns the machine's part of a file, locked until done is called.
 func (m *mappingMachine) file(h machine.File) (f *mappedFile, done func()) {
 	m.mu.Lock()
 	return m.files[h], m.mu.Unlock
@@ -100,7 +100,7 @@ func (m *mappingMachine) SetRuns(h machine.File, runs []machine.Run) syscall.Err
 	return 0
 }
 
-// drop takes pages from the table and frees those that only it knows.
+// drop removes pages from the table and frees those that only the machine has.
 func (f *mappedFile) drop(m *mappingMachine, first, end uintptr) {
 	for i, p := range f.page {
 		if i < first || i >= end {
@@ -113,8 +113,8 @@ func (f *mappedFile) drop(m *mappingMachine, first, end uintptr) {
 	}
 }
 
-// fault returns the page at off of a mapped file as a program sees it: nil is SIGBUS.
-// What is missing is read from the device if it has a place there.
+// fault returns the page at off of a mapped file as a program sees it: nil is SIGBUS. A
+// missing page is read from the device if the machine can read it.
 func (m *mappingMachine) fault(f *File, off int64) []byte {
 	frame := make([]uint64, 1)
 	m.TakePages(frame, 0)
@@ -137,8 +137,7 @@ func (m *mappingMachine) fault(f *File, off int64) []byte {
 	return pageBytes(t.page[i].Address())
 }
 
-// store stores p at off of a mapped file as a program does, within a page; false
-// is SIGBUS.
+// store stores p at off of a mapped file, within a page, as a program does; false is SIGBUS.
 func (m *mappingMachine) store(f *File, p string, off int64) bool {
 	page := m.fault(f, off)
 	if page == nil {

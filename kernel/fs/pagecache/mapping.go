@@ -6,13 +6,12 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// Mappings. The machine half of package runtime serves the faults of a mapping
-// with pages that are shown to it here (machine_files.go there). No Go code can run
-// for a fault: what is missing the machine reads by itself, if it has a way to the
-// device and the file lies there in whole pages (runs.go), and such pages it takes
-// back when memory is short. Anything else that a mapped range has is read when it is
-// mapped, and stays until the last mapping of the file goes. Holes cost nothing until
-// they are used.
+// The machine half of package runtime serves the page faults of a mapping with pages that
+// this package shows it (machine_files.go there). No Go code can run for a fault. If the
+// machine can read the device and the file lies there in whole pages (runs.go), the machine
+// reads a missing page by itself, and evicts such pages when memory is short. All other data
+// in a mapped range is read when it is mapped, and stays until the last mapping of the file
+// ends. Holes cost nothing until they are used.
 
 // Map maps n bytes of the file from off on, as mmap(2) with addr, prot and flags
 // does, and returns the address. Each Map is undone by an Unmap.
@@ -36,22 +35,22 @@ func (f *File) Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, sy
 	return at, 0
 }
 
-// Retain counts one more mapping: one was split in two.
+// Retain counts a second mapping after one was split in two.
 func (f *File) Retain() {
 	f.cut.Lock()
 	f.uses++
 	f.cut.Unlock()
 }
 
-// Unmap says that a mapping is gone, after its addresses have been unmapped.
+// Unmap uncounts a mapping whose addresses have been unmapped.
 func (f *File) Unmap() {
 	f.cut.Lock()
 	defer f.cut.Unlock()
 	f.endMapping()
 }
 
-// startMapping counts a mapping that ends at end; at the first one, the pages
-// there are become the machine's to show. cut is held.
+// startMapping counts a mapping that ends at end. At the first mapping, the cached pages
+// are shown to the machine. cut is held.
 func (f *File) startMapping(end int64) syscall.Errno {
 	pages := uintptr(end+PageSize-1) / PageSize
 	if f.mapped == 0 {
@@ -82,8 +81,8 @@ func (f *File) startMapping(end int64) syscall.Errno {
 	return 0
 }
 
-// endMapping uncounts a mapping. At the last, pages that were stored to become
-// dirty, and all can be evicted again. cut is held.
+// endMapping uncounts a mapping. At the last one, pages that were stored to become dirty,
+// and all pages can be evicted again. cut is held.
 func (f *File) endMapping() {
 	if f.uses--; f.uses > 0 {
 		return
@@ -96,7 +95,7 @@ func (f *File) endMapping() {
 	f.mapped, f.runs = 0, nil
 	f.eachChunk(func(c *chunk) { c.File = 0 })
 	f.c.m.FreeFile(h)
-	if f.gone {
+	if f.discarded {
 		f.empty()
 	}
 	if f.dirty.Load() > 0 {
@@ -104,7 +103,7 @@ func (f *File) endMapping() {
 	}
 }
 
-// showAll enters the pages there are into the machine's table.
+// showAll enters the cached pages into the machine's table.
 func (f *File) showAll() {
 	f.eachChunk(func(c *chunk) {
 		c.File = f.mapped
@@ -130,8 +129,8 @@ func (f *File) eachChunk(fn func(c *chunk)) {
 	}
 }
 
-// show enters pages that have just become valid. Where the machine has made or read
-// a page in the meantime, that one is the file's. The chunk is locked.
+// show enters pages that have just become valid. If the machine has made or read a page in
+// the meantime, that one becomes the file's. The chunk is locked.
 func (f *File) show(c *chunk, lo, hi int) {
 	if f.mapped == 0 {
 		return
@@ -145,8 +144,7 @@ func (f *File) show(c *chunk, lo, hi int) {
 	}
 }
 
-// load reads what the file has in [off, end), but neither its holes nor what the
-// machine can read.
+// load reads the data in [off, end), but neither holes nor what the machine can read.
 func (f *File) load(off, end int64) syscall.Errno {
 	for off < end {
 		start, stop, e := f.b.NextData(off)
@@ -155,7 +153,7 @@ func (f *File) load(off, end int64) syscall.Errno {
 		}
 		for at := max(start, off) / PageSize * PageSize; at < min(stop, end); {
 			s := next(at, min(stop, end))
-			if need := mask(s.lo, s.hi) &^ f.placed(s.index); need != 0 {
+			if need := mask(s.lo, s.hi) &^ f.onDevice(s.index); need != 0 {
 				c := f.chunk(s.index, true)
 				c.lock()
 				e := c.fill(need)
@@ -171,7 +169,7 @@ func (f *File) load(off, end int64) syscall.Errno {
 	return 0
 }
 
-// resizeMapping tells the machine the file's size: beyond it, access is SIGBUS.
+// resizeMapping sets the file's size in the machine: an access beyond it is SIGBUS.
 func (f *File) resizeMapping(size int64) {
 	if f.mapped == 0 {
 		return
@@ -180,8 +178,8 @@ func (f *File) resizeMapping(size int64) {
 	f.c.m.SetFilePages(f.mapped, pages)
 }
 
-// unmapRange takes the pages of [off, end) from all mappings; those that begin
-// before off stay.
+// unmapRange removes the pages of [off, end) from all mappings; a page that begins before
+// off stays.
 func (f *File) unmapRange(off, end int64) {
 	if f.mapped == 0 {
 		return
@@ -205,16 +203,16 @@ func (f *File) collect(off, end int64) {
 // collectLocked is collect with cut held.
 func (f *File) collectLocked(off, end int64) { f.collectPages(off, end, false) }
 
-// collectPages is collectLocked; all means that pages which the machine has made or
-// read become the chunks' too.
+// collectPages is collectLocked. With all, pages that the machine has made or read are added
+// to the chunks, too.
 func (f *File) collectPages(off, end int64, all bool) {
 	if f.mapped == 0 {
 		return
 	}
 	f.c.collectMu.Lock()
 	defer f.c.collectMu.Unlock()
-	// What is collected is clean to the machine, and not yet dirty here: until the
-	// next call it is not evicted.
+	// A collected page is clean to the machine and not yet dirty here: until EndCollect it
+	// is not evicted.
 	defer f.c.m.EndCollect(f.mapped)
 	out := f.c.collected[:]
 	first, last := uintptr(off)/PageSize, uintptr(min(end, maxOffset-PageSize)+PageSize-1)/PageSize
@@ -230,7 +228,7 @@ func (f *File) collectPages(off, end int64, all bool) {
 	}
 }
 
-// collected notes one page that was stored to.
+// collected records one page that was stored to.
 func (f *File) collected(s machine.Stored) {
 	off := int64(s.Index) * PageSize
 	c := f.chunk(off/chunkSize, true)
@@ -245,7 +243,7 @@ func (f *File) collected(s machine.Stored) {
 	if s.Page&machine.PageDirty == 0 || c.dirty&bit != 0 {
 		return
 	}
-	// There may be no space for a hole: write-back will say so.
+	// If there is no space for a hole, writeback will return the error.
 	f.b.Reserve(off, PageSize)
 	c.markDirty(bit)
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// content makes n pages of a backing: each is full of its number and 1.
+// content makes a backing of n pages, each filled with its number and 1.
 func content(n int) *fakeFile {
 	b := newBacking()
 	for i := range n {
@@ -16,8 +16,7 @@ func content(n int) *fakeFile {
 	return b
 }
 
-// wantPages fails the test if a page is not as content made it; skip is not
-// looked at.
+// wantPages fails the test if a page is not as content made it; page skip is not checked.
 func wantPages(t *testing.T, f *File, n, skip int) {
 	t.Helper()
 	for i := range n {
@@ -32,7 +31,7 @@ func wantPages(t *testing.T, f *File, n, skip int) {
 // A write for which there is no memory changes nothing.
 func TestWriteWithoutMemory(t *testing.T) {
 	b := content(3)
-	m := newMachine(66) // two more than what is never taken
+	m := newMachine(66) // two more than the reserve that is never taken
 	f := New(m).NewFile(b, 3*PageSize)
 	if _, e := f.WriteAt(make([]byte, PageSize), PageSize); e != 0 {
 		t.Fatal("write of the page in the middle:", e)

@@ -7,8 +7,8 @@ func pageBytes(address uint64) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&address))), PageSize)
 }
 
-// address returns where the chunk is, for the machine.
+// address is the chunk's address, for the machine.
 func (c *chunk) address() uint64 { return uint64(uintptr(unsafe.Pointer(c))) }
 
-// dirtyAddress returns where the number of dirty pages is, for the machine.
+// dirtyAddress is the address of the number of dirty pages, for the machine.
 func (c *Cache) dirtyAddress() uintptr { return uintptr(unsafe.Pointer(&c.dirty)) }

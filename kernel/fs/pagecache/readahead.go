@@ -2,22 +2,22 @@ package pagecache
 
 import "sync/atomic"
 
-// readAhead finds out whether a file is read from front to back: then whole
-// chunks are read, and the next ones before they are asked for.
+// readAhead detects that a file is read sequentially. Then whole chunks are read, and the
+// next ones before they are asked for.
 type readAhead struct {
 	next    atomic.Int64 // where a sequential reader would read next
 	streak  atomic.Int64 // bytes read in sequence
-	fetched atomic.Int64 // index of the last chunk that was fetched ahead
+	fetched atomic.Int64 // index of the last chunk that was read ahead
 }
 
-// What makes a reader sequential, and how far ahead it is served: Linux's
-// read_ahead_kb is 128 by default, of virtio disks in clouds often 1024.
+// How much makes a reader sequential, and how far ahead is read. Linux's read_ahead_kb is
+// 128 by default, for virtio disks in clouds often 1024.
 const (
 	sequentialAfter = 2 * PageSize
 	aheadChunks     = 4
 )
 
-// note takes part of a read of [off, end).
+// note records a read of [off, end).
 func (r *readAhead) note(f *File, off, end int64) {
 	if r.next.Swap(end) != off {
 		r.streak.Store(end - off)
@@ -41,7 +41,7 @@ func (r *readAhead) note(f *File, off, end int64) {
 
 func (r *readAhead) sequential() bool { return r.streak.Load() > sequentialAfter }
 
-// widen returns which pages of a chunk to read where need is asked for.
+// widen returns which pages of a chunk to read when need is asked for.
 func (r *readAhead) widen(f *File, index int64, need uint64) uint64 {
 	if !r.sequential() {
 		return need

@@ -7,12 +7,12 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// An ExtentMapper is a Backing that can tell where the device has its file. What it has told
-// stays true until WriteData makes it more, or Truncate and Punch make it less.
+// An ExtentMapper is a Backing that can tell where the file lies on the device. Its answer
+// stays true until WriteData adds to it, or Truncate or Punch remove from it.
 type ExtentMapper interface {
-	// Reader is the machine's handle for the device; 0 if it has no way to it.
+	// Reader is the machine's handle for the device; 0 if the machine cannot read it.
 	Reader() machine.Reader
-	// Runs lists what of the file can be read from the device, in order.
+	// Runs lists the parts of the file that can be read from the device, in order.
 	Runs() ([]machine.Run, syscall.Errno)
 }
 
@@ -24,8 +24,7 @@ func (f *File) reader() machine.Reader {
 	return 0
 }
 
-// findRuns tells the machine what it can read. cut is held to write, or busy is
-// held.
+// findRuns tells the machine what it can read. cut is locked, or busy is held.
 func (f *File) findRuns() syscall.Errno {
 	if f.mapped == 0 || f.reader() == 0 {
 		return 0
@@ -45,8 +44,8 @@ func (f *File) setRuns(runs []machine.Run) syscall.Errno {
 	return e
 }
 
-// placed returns which pages of a chunk the machine can read.
-func (f *File) placed(index int64) (set uint64) {
+// onDevice returns which pages of a chunk the machine can read.
+func (f *File) onDevice(index int64) (set uint64) {
 	first := uintptr(index) * chunkPages
 	i := sort.Search(len(f.runs), func(i int) bool { return f.runs[i].First+f.runs[i].Pages > first })
 	for ; i < len(f.runs) && f.runs[i].First < first+chunkPages; i++ {
@@ -56,8 +55,8 @@ func (f *File) placed(index int64) (set uint64) {
 	return set
 }
 
-// clipRuns takes the pages that [off, end) touches out of what the machine can read:
-// they are about to be freed. cut is held.
+// clipRuns removes the pages that [off, end) touches from what the machine can read: they
+// are about to be freed. cut is held.
 func (f *File) clipRuns(off, end int64) syscall.Errno {
 	if len(f.runs) == 0 {
 		return 0

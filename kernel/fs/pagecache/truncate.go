@@ -2,15 +2,15 @@ package pagecache
 
 import "syscall"
 
-// Truncate sets the size. lower does so in the file below, while nobody reads,
-// writes or writes back.
+// Truncate sets the size. lower does the same in the file below; there are no reads, writes
+// or writeback during the call.
 func (f *File) Truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
 	return f.truncate(size, lower)
 }
 
-// Extend is Truncate of a file that is shorter than size.
+// Extend is Truncate for a file that is shorter than size, and does nothing for others.
 func (f *File) Extend(size int64, lower func() syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
@@ -22,7 +22,7 @@ func (f *File) Extend(size int64, lower func() syscall.Errno) syscall.Errno {
 
 // truncate is Truncate with write held.
 func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
-	if f.gone {
+	if f.discarded {
 		return syscall.ESTALE
 	}
 	f.cut.Lock()
@@ -45,8 +45,8 @@ func (f *File) truncate(size int64, lower func() syscall.Errno) syscall.Errno {
 	return 0
 }
 
-// ownPage makes the page resident that off is in the middle of: the machine may have
-// it alone, or could read it on demand, and its end is about to be cleared. cut is
+// ownPage makes the page that contains off resident. The machine may be the only one to have
+// it, or be able to read it on demand, and the page's end is about to be cleared. cut is
 // held.
 func (f *File) ownPage(off int64) syscall.Errno {
 	if f.mapped == 0 || off%PageSize == 0 {
@@ -57,18 +57,17 @@ func (f *File) ownPage(off int64) syscall.Errno {
 	c.lock()
 	defer c.unlock()
 	e := c.fill(mask(i, i+1))
-	c.Keep |= c.Valid & mask(i, i+1) // until clipRuns has taken its place away
+	c.Keep |= c.Valid & mask(i, i+1) // until clipRuns has removed it from the runs
 	return e
 }
 
-// cutOut forgets the bytes [off, end) once lower has freed them below. It may fail:
-// then nothing is lost. cut is held.
+// cutOut drops the bytes [off, end) after lower has freed them below. If lower fails,
+// nothing is lost. cut is held.
 //
-// lower finds dirty pages in the range, and gives up the space that they were
-// promised. Nobody writes them back meanwhile, because cut is held, and drop has
-// nothing left to give back. Mappings lose the range first, so that the machine shows
-// nothing of what is being freed; what they store meanwhile, into pages of zeroes,
-// goes in both cases.
+// lower may find dirty pages in the range and drops the space reserved for them. There is no
+// writeback meanwhile, because cut is held, and drop finds nothing left to unreserve.
+// Mappings lose the range first, so that the machine shows nothing of what is being freed;
+// what they store meanwhile, into pages of zeroes, is lost in both cases.
 func (f *File) cutOut(off, end int64, lower func() syscall.Errno) syscall.Errno {
 	if e := f.clipRuns(off, end); e != 0 {
 		return e
@@ -82,7 +81,7 @@ func (f *File) cutOut(off, end int64, lower func() syscall.Errno) syscall.Errno 
 	return 0
 }
 
-// mapAgain gives mappings the pages of [off, end) back.
+// mapAgain shows the pages of [off, end) to mappings again.
 func (f *File) mapAgain(off, end int64) {
 	if f.mapped == 0 {
 		return
@@ -93,13 +92,12 @@ func (f *File) mapAgain(off, end int64) {
 	f.showAll()
 }
 
-// Punch makes a range read as zeroes: whole pages are dropped, what is left of
-// others is overwritten. lower does the same below, for the range given to it, in
-// whole blocks.
+// Punch makes a range read as zeroes: whole pages are dropped, the parts of others are
+// overwritten. lower does the same below, in whole blocks, for the range given to it.
 func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) syscall.Errno {
 	f.write.Lock()
 	defer f.write.Unlock()
-	if f.gone {
+	if f.discarded {
 		return syscall.ESTALE
 	}
 	end = min(end, f.size.Load())
@@ -123,23 +121,23 @@ func (f *File) Punch(off, end int64, lower func(off, end int64) syscall.Errno) s
 	return f.cutOut(first, last, func() syscall.Errno { return lower(first, last) })
 }
 
-// Discard forgets all, written or not: the file below is given back, and what is
-// there may be another's. Whoever still has the file reads nothing; changes are
-// ESTALE. What is mapped stays as it is until then, and what is stored goes nowhere:
-// the machine is about to end, and its threads still run.
+// Discard drops all pages, written back or not. The caller frees the file below, whose
+// blocks may then belong to another file. Afterwards reads return nothing and changes are
+// ESTALE. Mapped pages stay until the machine ends, which is about to happen, because its
+// threads still run; what they store is lost.
 func (f *File) Discard() {
 	f.write.Lock()
 	defer f.write.Unlock()
 	f.cut.Lock()
 	defer f.cut.Unlock()
-	f.gone = true
+	f.discarded = true
 	if f.uses == 0 {
 		f.empty()
 	}
 }
 
-// Release writes back what is dirty and forgets all. The file has no user; it may
-// be used again.
+// Release writes back dirty pages and drops all pages. The file has no user now; it may be
+// used again.
 func (f *File) Release() syscall.Errno {
 	e := f.SyncAll()
 	f.cut.Lock()
@@ -148,15 +146,15 @@ func (f *File) Release() syscall.Errno {
 	return e
 }
 
-// empty forgets the content. cut is held.
+// empty drops all pages. cut is held.
 func (f *File) empty() {
 	f.drop(0, maxOffset)
 	f.size.Store(0)
 	f.resizeMapping(0)
 }
 
-// drop forgets the bytes [off, end), where end is a page's or the file's; a page
-// that begins before off is cleared from there on. cut is held.
+// drop drops the bytes [off, end), where end is a page's end or the file's; a page that
+// begins before off is cleared from there on. cut is held.
 func (f *File) drop(off, end int64) {
 	f.unmapRange(off, end)
 	f.mu.Lock()
@@ -172,7 +170,7 @@ func (f *File) drop(off, end int64) {
 	}
 }
 
-// drop forgets what the chunk has of [off, end).
+// drop drops what the chunk has of [off, end).
 func (c *chunk) drop(off, end int64) {
 	start := c.index * chunkSize
 	off, end = max(off-start, 0), min(end-start, chunkSize)
@@ -197,16 +195,16 @@ func (c *chunk) drop(off, end int64) {
 	}
 }
 
-// forget takes an empty chunk out of the file. cut is held: nobody else uses it,
-// but Cache's clock and the machine.
+// forget takes an empty chunk out of the file. cut is held: only the Cache's clock and the
+// machine use it.
 func (f *File) forget(c *chunk) {
 	f.mu.Lock()
 	delete(f.chunks, c.index)
 	f.mu.Unlock()
-	f.c.leave(c)
+	f.c.removeChunk(c)
 }
 
-// forgetIfEmpty is forget where others may use the file: if nobody does just now.
+// forgetIfEmpty is forget for a file in use: it does nothing if cut or the chunk is busy.
 func (f *File) forgetIfEmpty(c *chunk) {
 	if !f.cut.TryLock() {
 		return
@@ -223,9 +221,9 @@ func (f *File) forgetIfEmpty(c *chunk) {
 	}
 }
 
-// clearTail makes the last page's bytes behind the end of the file zero: a
-// mapping may have stored there, also into a page that it has made for a hole, which
-// collectLocked finds. The file is about to grow. cut is held.
+// clearTail zeroes the last page's bytes after the end of the file, which is about to grow:
+// a mapping may have stored there, also into a page that the machine has made for a hole,
+// which collectLocked finds. cut is held.
 func (f *File) clearTail() {
 	size := f.size.Load()
 	if size%PageSize == 0 {
@@ -239,8 +237,8 @@ func (f *File) clearTail() {
 	}
 }
 
-// clearBehind clears what the last page of a file of that size has behind its end,
-// if the chunk has that page. The chunk is locked.
+// clearBehind zeroes the bytes after the end in the last page of a file of that size, if
+// the chunk has that page. The chunk is locked.
 func (c *chunk) clearBehind(size int64) {
 	if size/chunkSize != c.index || size%PageSize == 0 {
 		return

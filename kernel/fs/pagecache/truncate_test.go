@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// What the file below refuses to cut off, or to make a hole of, is still there,
-// written back or not. While it is asked, no mapping shows that.
+// If the file below refuses a truncation or a hole, the range is still there, written back
+// or not. During the call, mappings do not show it.
 func TestRefusedTruncate(t *testing.T) {
 	for what, change := range map[string]func(f *File, lower func() syscall.Errno) syscall.Errno{
 		"truncate": func(f *File, lower func() syscall.Errno) syscall.Errno { return f.Truncate(100, lower) },
@@ -58,8 +58,8 @@ func TestRefusedTruncate(t *testing.T) {
 	}
 }
 
-// What a mapping stores behind the end, into the hole that the last page is,
-// does not appear when the file grows.
+// Data that a mapping stores after the end, in the last page, which is a hole, does not
+// appear when the file grows.
 func TestStoreBehindEnd(t *testing.T) {
 	for what, grow := range map[string]func(f *File) syscall.Errno{
 		"truncate": func(f *File) syscall.Errno {
@@ -84,8 +84,8 @@ func TestStoreBehindEnd(t *testing.T) {
 	}
 }
 
-// A mapping of a file that the machine reads shows what is left of it after a
-// truncate, or all of it if that fails.
+// A mapping of a file that the machine reads shows what is left of it after a truncation,
+// or all of it if that fails.
 func TestTruncatePlaced(t *testing.T) {
 	for _, loaded := range []bool{false, true} {
 		for _, fail := range []syscall.Errno{0, syscall.EIO} {

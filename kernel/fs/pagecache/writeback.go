@@ -7,11 +7,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// batchChunks is how many chunks go to the file below in one call: 1 MiB.
+// batchChunks is how many chunks one call writes to the file below: 1 MiB.
 const batchChunks = 4
 
-// Sync writes back what is dirty in [off, end). An error is also the result of
-// the calls after it until the data has been written.
+// Sync writes back the dirty pages of [off, end). After an error, Sync keeps returning one
+// until the data has been written.
 func (f *File) Sync(off, end int64) syscall.Errno {
 	f.collect(off, end)
 	return f.writeBack(off, end)
@@ -20,16 +20,16 @@ func (f *File) Sync(off, end int64) syscall.Errno {
 // SyncAll is Sync of the whole file.
 func (f *File) SyncAll() syscall.Errno { return f.Sync(0, maxOffset) }
 
-// writeBack writes the dirty pages of [off, end), and waits for those that are
-// being written already. What others failed to write meanwhile is dirty again: it
-// is tried once more, so that the caller learns of it.
+// writeBack writes the dirty pages of [off, end), and waits for those that are being written
+// already. Pages whose writeback failed meanwhile are dirty again: they are tried once more,
+// so that the caller gets the error.
 func (f *File) writeBack(off, end int64) syscall.Errno {
 	f.cut.RLock()
 	defer f.cut.RUnlock()
 	failures := f.failures.Load()
 	first := f.writeDirty(off, end)
 	f.busy.Lock()
-	//lint:ignore SA2001 a write-back that was under way has ended
+	//lint:ignore SA2001 a writeback that was under way has ended
 	f.busy.Unlock()
 	if first == 0 && f.failures.Load() != failures {
 		first = f.writeDirty(off, end)
@@ -39,7 +39,7 @@ func (f *File) writeBack(off, end int64) syscall.Errno {
 
 // writeDirty writes the dirty pages of a range. cut is held.
 func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
-	if f.dirty.Load() == 0 || f.gone {
+	if f.dirty.Load() == 0 || f.discarded {
 		return 0
 	}
 	list := f.dirtyChunks(off, end)
@@ -50,7 +50,7 @@ func (f *File) writeDirty(off, end int64) (first syscall.Errno) {
 		}
 		list = list[n:]
 	}
-	f.placeWritten()
+	f.mapNewExtents()
 	return first
 }
 
@@ -68,7 +68,7 @@ func (f *File) dirtyChunks(off, end int64) []*chunk {
 	return list
 }
 
-// neighbours returns how many chunks follow each other, up to a batch.
+// neighbours returns how many chunks at the list's start are contiguous, up to a batch.
 func neighbours(list []*chunk) int {
 	n := 1
 	for n < len(list) && n < batchChunks && list[n].index == list[0].index+int64(n) {
@@ -77,8 +77,8 @@ func neighbours(list []*chunk) int {
 	return n
 }
 
-// writeChunks writes the dirty pages of neighbouring chunks, in as few calls as
-// their gaps allow.
+// writeChunks writes the dirty pages of contiguous chunks, in as few calls as their gaps
+// allow.
 func (f *File) writeChunks(list []*chunk) syscall.Errno {
 	f.busy.Lock()
 	defer f.busy.Unlock()
@@ -91,7 +91,7 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 		c.unlock()
 	}
 	first := f.writeRuns(list)
-	f.notePlaceless(list)
+	f.noteNewExtents(list)
 	for _, c := range list {
 		c.lock()
 		c.writing = 0
@@ -101,10 +101,10 @@ func (f *File) writeChunks(list []*chunk) syscall.Errno {
 	return first
 }
 
-// notePlaceless notes whether whole pages were written that had no place before. busy
-// is held.
-func (f *File) notePlaceless(list []*chunk) {
-	if f.mapped == 0 || f.placeless {
+// noteNewExtents records whether whole pages are being written that the machine cannot read
+// yet. busy is held.
+func (f *File) noteNewExtents(list []*chunk) {
+	if f.mapped == 0 || f.newExtents {
 		return
 	}
 	whole := f.size.Load() / PageSize
@@ -113,26 +113,26 @@ func (f *File) notePlaceless(list []*chunk) {
 		if first := c.index * chunkPages; first+chunkPages > whole {
 			set &= mask(0, int(max(whole-first, 0)))
 		}
-		if set&^f.placed(c.index) != 0 {
-			f.placeless = true
+		if set&^f.onDevice(c.index) != 0 {
+			f.newExtents = true
 			return
 		}
 	}
 }
 
-// placeWritten tells the machine where they lie: from now on they can be evicted. If
-// that does not work, they stay.
-func (f *File) placeWritten() {
+// mapNewExtents tells the machine where the new extents lie: from now on their pages can be
+// evicted. If that fails, the pages stay.
+func (f *File) mapNewExtents() {
 	f.busy.Lock()
 	defer f.busy.Unlock()
-	if f.placeless {
-		f.placeless = false
+	if f.newExtents {
+		f.newExtents = false
 		f.findRuns()
 	}
 }
 
-// writeRuns writes runs of pages that are being written, at once. If one fails, each is
-// tried alone, and those that fail are dirty again.
+// writeRuns writes runs of pages together. If one fails, each is tried alone, and those that
+// fail are dirty again.
 func (f *File) writeRuns(list []*chunk) syscall.Errno {
 	var runs []block.Write
 	for _, c := range list {
@@ -178,8 +178,8 @@ func (f *File) writeTo(runs []block.Write, size int64) syscall.Errno {
 	return f.b.WriteData(runs, min(last.Off+last.Len(), size))
 }
 
-// trim cuts runs off where the file ends, in whole blocks. What lies behind was cut off
-// meanwhile.
+// trim cuts runs off at the end of the file, in whole blocks: a truncation may have come in
+// between.
 func (f *File) trim(runs []block.Write, size int64) []block.Write {
 	for k := len(runs) - 1; k >= 0 && runs[k].Off >= size; k-- {
 		f.b.Unreserve(runs[k].Off, int64(len(runs[k].Bufs))*PageSize)
@@ -202,7 +202,7 @@ func (f *File) trim(runs []block.Write, size int64) []block.Write {
 	return runs
 }
 
-// markDirtyAgain makes the pages of a run dirty that were being written.
+// markDirtyAgain marks the pages of a run, whose writeback failed, dirty.
 func (f *File) markDirtyAgain(list []*chunk, r block.Write) {
 	end := r.Off + int64(len(r.Bufs))*PageSize
 	for _, c := range list {

@@ -7,22 +7,22 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// Requests of ioctl(2) on disks (linux/fs.h).
+// These are requests of ioctl(2) for disks (linux/fs.h).
 const (
 	blkROGet      = 0x125e     // int: read-only
 	blkGetSize    = 0x1260     // unsigned long: sectors of 512 bytes
-	blkFlush      = 0x1261     // write back and forget what is cached
-	blkSectorSize = 0x1268     // int: logical block
+	blkFlush      = 0x1261     // write back and drop the cache
+	blkSectorSize = 0x1268     // int: size of a logical block
 	blkDiscard    = 0x1277     // uint64[2]: offset and length
 	blkIOMin      = 0x1278     // unsigned int
 	blkIOOpt      = 0x1279     // unsigned int
 	blkPhysical   = 0x127b     // unsigned int
 	blkZeroOut    = 0x127f     // uint64[2]: offset and length
-	blkBlockSize  = 0x80081270 // int: of the cache
+	blkBlockSize  = 0x80081270 // int: size of a block of the cache
 	blkGetSize64  = 0x80081272 // uint64: bytes
 )
 
-// physical is what devices beyond the plain Device tell.
+// physical is implemented by devices that report the size of their physical blocks.
 type physical interface{ PhysicalBlock() int }
 
 // Ioctl is ioctl(2).

@@ -1,8 +1,7 @@
-// Package rawdisk is what a program finds behind /dev/vda: a disk as one file of
-// bytes, as in Linux's block/fops.c and ioctl(2). There is no cache in between:
-// reads and writes go to the device, in whole blocks from where the program has
-// its data, and anything else through a buffer. What fsync(2) has not covered may
-// be lost with the machine, as on any disk.
+// Package rawdisk is the file /dev/vda: a disk as one sequence of bytes, as in Linux's
+// block/fops.c and ioctl(2). There is no cache: whole blocks are transferred between the
+// device and the program's memory, and anything else through a buffer. Data that fsync(2)
+// has not covered may be lost with the machine, as on any disk.
 //
 // Start reading at Disk.Open.
 package rawdisk
@@ -19,26 +18,25 @@ import (
 // Disk is a disk that programs open.
 type Disk struct {
 	dev     block.Device
-	bounces bounce.Pool // for what cannot be given to the device, and for parts of blocks
+	bounces bounce.Pool // buffers for data that the device cannot access, and for parts of blocks
 
-	// partial is held for reading by writes of whole blocks, and for writing by
-	// those that read a block first.
+	// partial is read-locked by writes of whole blocks, and locked by writes that read a
+	// block first.
 	partial sync.RWMutex
 }
 
-// New makes a disk of a device. noDMA says whether memory can move, such
-// as a goroutine's stack, so that the device cannot be given it; nil if none can.
+// New makes a disk of a device. noDMA reports whether memory can move, such as a goroutine's
+// stack, so that the device cannot access it; if nil, no memory moves.
 func New(dev block.Device, noDMA func(b []byte) bool) *Disk {
 	return &Disk{dev: dev, bounces: bounce.Pool{NoDMA: noDMA}}
 }
 
-// Open opens the disk; node is the name under which that happens.
+// Open opens the disk; node is the inode through which it is opened.
 func (d *Disk) Open(node kernel.Inode, flags int) (kernel.File, syscall.Errno) {
 	return &file{Disk: d, node: node}, 0
 }
 
-// file is the open disk. Nothing is left to do at its end: what was written is on
-// the device.
+// file is the open disk. Release does nothing: all writes are on the device.
 type file struct {
 	kernel.Always
 	*Disk
@@ -72,8 +70,8 @@ func (f *file) Read(p []byte, off int64) (int, syscall.Errno) {
 	return f.each(p, off, f.readSome)
 }
 
-// Write is pwrite(2). Linux allows the opening of a read-only disk for writing
-// and refuses the writes with EPERM.
+// Write is pwrite(2). Linux allows a read-only disk to be opened for writing and refuses the
+// writes with EPERM.
 func (f *file) Write(p []byte, off int64) (int, syscall.Errno) {
 	switch {
 	case f.dev.ReadOnly():
@@ -84,7 +82,7 @@ func (f *file) Write(p []byte, off int64) (int, syscall.Errno) {
 	return f.each(p, off, f.writeSome)
 }
 
-// each calls some for p until all that lies on the disk is done.
+// each calls some for parts of p until everything that lies on the disk is done.
 func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, syscall.Errno)) (done int, e syscall.Errno) {
 	left := max(f.dev.Size()-off, 0)
 	p = p[:min(int64(len(p)), left)]
@@ -101,7 +99,7 @@ func (f *file) each(p []byte, off int64, some func(p []byte, off int64) (int, sy
 	return done, 0
 }
 
-// direct returns how many bytes of p the device can take from where they lie.
+// direct returns how many bytes of p the device can access directly.
 func (f *file) direct(p []byte, off int64) int {
 	block := f.dev.BlockSize()
 	if off&int64(block-1) != 0 || len(p) < block || f.bounces.Needed(p) {
@@ -110,8 +108,8 @@ func (f *file) direct(p []byte, off int64) int {
 	return len(p) &^ (block - 1)
 }
 
-// span returns the blocks around the first bytes of p that fit in a bounce
-// buffer: where they begin and how long they are, and how much of p is in them.
+// span returns the blocks that contain the first bytes of p, as many as fit a bounce buffer:
+// their offset and length, and how many bytes of p they contain.
 func (f *file) span(p []byte, off int64) (start int64, length, n int) {
 	block := f.dev.BlockSize()
 	before := int(off) & (block - 1)
@@ -152,17 +150,17 @@ func (f *file) writeSome(p []byte, off int64) (int, syscall.Errno) {
 	return n, f.dev.WriteAt([][]byte{b[:length]}, start)
 }
 
-// Truncate is ftruncate(2), which devices do not have.
+// Truncate is ftruncate(2), which fails on devices.
 func (f *file) Truncate(int64) syscall.Errno { return syscall.EINVAL }
 
-// Modes of fallocate(2) that devices know (blkdev_fallocate).
+// Modes of fallocate(2) that devices support (blkdev_fallocate).
 const (
 	keepSize  = 0x01
 	punchHole = 0x02
 	zeroRange = 0x10
 )
 
-// Allocate is fallocate(2): ranges can be made zero.
+// Allocate is fallocate(2), which can zero ranges of a device.
 func (f *file) Allocate(mode int, off, n int64) syscall.Errno {
 	if mode != punchHole|keepSize && mode != zeroRange && mode != zeroRange|keepSize {
 		return syscall.EOPNOTSUPP
@@ -170,7 +168,7 @@ func (f *file) Allocate(mode int, off, n int64) syscall.Errno {
 	return f.zero(off, n)
 }
 
-// zero makes a range zero, by the device or else by writing.
+// zero zeroes a range, by a request to the device or else by writing.
 func (f *file) zero(off, n int64) syscall.Errno {
 	if e := f.checkRange(off, n); e != 0 {
 		return e

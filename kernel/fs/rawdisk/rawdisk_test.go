@@ -14,7 +14,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/rawdisk"
 )
 
-// fake is a disk in memory that minds what a Device may be asked for.
+// fake is a disk in memory that checks that requests are valid for a Device.
 type fake struct {
 	t        *testing.T
 	data     []byte
@@ -79,8 +79,7 @@ func open(t *testing.T, f *fake, noDMA func([]byte) bool) kernel.File {
 	return file
 }
 
-// Reads and writes of any length at any place, from memory of any kind, are what
-// they are on a file.
+// Reads and writes of any length at any offset, from memory of any kind, work as on a file.
 func TestReadWrite(t *testing.T) {
 	for _, size := range []int{512, 4096} {
 		for name, noDMA := range map[string]func([]byte) bool{
@@ -116,7 +115,7 @@ func TestReadWrite(t *testing.T) {
 	}
 }
 
-// As Linux's block/fops.c has it.
+// Edge cases have the results of Linux's block/fops.c.
 func TestEdges(t *testing.T) {
 	f := &fake{t: t, data: make([]byte, 8192), block: 512}
 	file := open(t, f, nil)
@@ -223,7 +222,7 @@ func TestIoctl(t *testing.T) {
 	}
 }
 
-// Writers of parts of one block do not undo each other.
+// Concurrent writes to parts of one block do not undo each other.
 func TestPartsOfOneBlock(t *testing.T) {
 	f := &fake{t: t, data: make([]byte, 4096), block: 4096}
 	var wg sync.WaitGroup
@@ -244,7 +243,7 @@ func TestPartsOfOneBlock(t *testing.T) {
 	}
 }
 
-// slow lets others run between requests, and answers one at a time.
+// slow yields between requests and answers one at a time.
 type slow struct {
 	*fake
 	mu sync.Mutex

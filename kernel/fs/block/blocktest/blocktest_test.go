@@ -60,7 +60,7 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-// A power cut keeps what a completed flush covers, and of the rest what it likes.
+// A power cut keeps writes that a completed flush covers, and any part of the others.
 func TestCrash(t *testing.T) {
 	rec := NewRecorder(NewMemory(1<<20, 512))
 	put(t, rec, 0, fill(1, 1024))

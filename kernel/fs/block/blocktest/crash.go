@@ -2,7 +2,7 @@ package blocktest
 
 import "math/rand/v2"
 
-// sector is what a disk writes whole or not at all, whatever its BlockSize says.
+// sector is the unit that a disk writes as a whole or not at all, whatever its BlockSize.
 const sector = 512
 
 // Crash walks through a record and makes disks as a power cut would leave them.
@@ -12,12 +12,12 @@ type Crash struct {
 	durable *Memory
 	marks   []any
 
-	open    map[int]bool // writes that were begun and not flushed: whether they ended
-	order   []int        // the same, as they were begun
+	open    map[int]bool // unflushed writes; the value says whether they have ended
+	order   []int        // unflushed writes, as they were begun
 	flushes map[int][]int
 }
 
-// Crash begins at the start of what is recorded so far.
+// Crash returns a Crash at the start of the record so far.
 func (r *Recorder) Crash() *Crash {
 	r.mu.Lock()
 	events := r.events[:len(r.events):len(r.events)]
@@ -44,7 +44,7 @@ func (c *Crash) step(at int, e event) {
 	case flushBegins:
 		c.flushes[at] = c.ended()
 	case flushEnds:
-		c.settle(c.flushes[e.of])
+		c.makeDurable(c.flushes[e.of])
 		delete(c.flushes, e.of)
 	case marked:
 		c.marks = append(c.marks, e.mark)
@@ -61,7 +61,8 @@ func (c *Crash) ended() (list []int) {
 	return list
 }
 
-func (c *Crash) settle(list []int) {
+// makeDurable applies flushed writes to the disk that every power cut leaves.
+func (c *Crash) makeDurable(list []int) {
 	done := map[int]bool{}
 	for _, w := range list {
 		done[w] = true
@@ -78,20 +79,20 @@ func (c *Crash) settle(list []int) {
 	c.order = kept
 }
 
-// Marks are those up to here.
+// Marks are the marks up to the current event.
 func (c *Crash) Marks() []any { return c.marks }
 
-// Volatile is how many writes no flush covers here.
+// Volatile is the number of unflushed writes at the current event.
 func (c *Crash) Volatile() int { return len(c.order) }
 
-// Loss says what becomes of the writes that no flush covers.
+// Loss says what happens to unflushed writes.
 type Loss int
 
 const (
-	Nothing Loss = iota // all of them are there
-	All                 // none is there
-	Random              // some are, whole
-	Torn                // some are, some are not, of some only some sectors
+	Nothing Loss = iota // all are kept
+	All                 // all are lost
+	Random              // some are kept as a whole, the others lost
+	Torn                // some are kept, some lost, and of some only a part of the sectors is kept
 )
 
 // Disk is what the power cut leaves.
@@ -108,8 +109,7 @@ func (c *Crash) Disk(loss Loss, r *rand.Rand) *Memory {
 	return m
 }
 
-// apply does a write, or with r half of its sectors: random ones, the first or
-// the last.
+// apply does a write or, with r, half of its sectors: random ones, the first or the last.
 func (c *Crash) apply(m *Memory, e event, r *rand.Rand) {
 	how, split := 0, int64(0)
 	if r != nil {

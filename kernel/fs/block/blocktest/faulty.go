@@ -8,11 +8,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// Request is what a Faulty device is asked for.
+// Request describes a request to a Faulty device.
 type Request struct {
 	Kind   RequestKind
-	Off, N int64 // bytes
-	Number int   // of requests of this kind, from 0
+	Off, N int64 // in bytes
+	Number int   // counts requests of the same kind, from 0
 }
 
 // RequestKind is a method of block.Device.
@@ -38,24 +38,25 @@ type Faulty struct {
 	gate    chan struct{} // not nil: requests hang until it is closed
 }
 
-// NewFaulty makes a device that does nothing wrong yet.
+// NewFaulty makes a device without faults.
 func NewFaulty(d block.Device) *Faulty { return &Faulty{Device: d} }
 
-// SetRule has every request asked for its error; 0 lets it through, nil all.
+// SetRule sets the function that decides each request's error; 0 lets the request through,
+// as does a nil rule.
 func (f *Faulty) SetRule(rule func(Request) syscall.Errno) {
 	f.mu.Lock()
 	f.rule = rule
 	f.mu.Unlock()
 }
 
-// SetLatency makes every request take that long at least.
+// SetLatency makes every request take at least that long.
 func (f *Faulty) SetLatency(d time.Duration) {
 	f.mu.Lock()
 	f.latency = d
 	f.mu.Unlock()
 }
 
-// Hang has requests wait until the returned function is called.
+// Hang makes requests wait until the returned function is called.
 func (f *Faulty) Hang() (release func()) {
 	gate := make(chan struct{})
 	f.mu.Lock()
@@ -69,7 +70,7 @@ func (f *Faulty) Hang() (release func()) {
 	}
 }
 
-// FailAfter is a rule: requests of a kind fail from number first on, count of them.
+// FailAfter is a rule: count requests of a kind fail, starting with number first.
 func FailAfter(kind RequestKind, first, count int, e syscall.Errno) func(Request) syscall.Errno {
 	return func(r Request) syscall.Errno {
 		if r.Kind == kind && r.Number >= first && r.Number-first < count {
@@ -79,7 +80,7 @@ func FailAfter(kind RequestKind, first, count int, e syscall.Errno) func(Request
 	}
 }
 
-// FailRange is a rule: requests of a kind fail that touch bytes of a range.
+// FailRange is a rule: requests of a kind fail if they touch bytes of a range.
 func FailRange(kind RequestKind, off, n int64, e syscall.Errno) func(Request) syscall.Errno {
 	return func(r Request) syscall.Errno {
 		if r.Kind == kind && r.Off < off+n && off < r.Off+r.N {

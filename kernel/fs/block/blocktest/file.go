@@ -7,14 +7,14 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// Host is what File needs of an *os.File.
+// Host are the methods of *os.File that File needs.
 type Host interface {
 	io.ReaderAt
 	io.WriterAt
 	Sync() error
 }
 
-// File is a file of the host as a disk. Errors of the host are EIO.
+// File is a file of the host as a disk. The host's errors become EIO.
 type File struct {
 	host      Host
 	size      int64
@@ -26,7 +26,7 @@ type File struct {
 
 var _ block.Device = (*File)(nil)
 
-// NewFile makes a disk of size bytes out of a file, which must be as long.
+// NewFile makes a disk of size bytes of a file, which must be as long.
 func NewFile(host Host, size int64, blockSize int, readOnly bool) *File {
 	return &File{host: host, size: size - size%int64(blockSize), blockSize: blockSize, readOnly: readOnly}
 }

@@ -10,7 +10,7 @@ import (
 
 const chunk = 16 << 10
 
-// part is a chunk's contents. What clones share is copied by who writes to it.
+// part is a chunk's contents. A part that clones share is copied before a write.
 type part struct {
 	owner *Memory
 	data  [chunk]byte
@@ -49,8 +49,8 @@ func (m *Memory) Bytes() []byte {
 	return p
 }
 
-// Clone is a disk with the same contents. It costs little: both copy what they
-// change from then on.
+// Clone is a disk with the same contents. It is cheap: both copy only what they change
+// afterwards.
 func (m *Memory) Clone() *Memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,7 +64,7 @@ func (m *Memory) Clone() *Memory {
 	return c
 }
 
-// own returns a chunk that may be written.
+// own returns a chunk that may be written, a copy if it was shared.
 func (m *Memory) own(i int64) []byte {
 	old := m.chunks[i]
 	if old != nil && old.owner == m {
@@ -85,7 +85,7 @@ func (m *Memory) Size() int64    { return m.size }
 func (m *Memory) BlockSize() int { return m.blockSize }
 func (m *Memory) ReadOnly() bool { return m.readOnly }
 
-// check says whether a request is aligned and inside of a device.
+// check checks that a request is aligned and within the device.
 func check(d block.Device, off, n int64) syscall.Errno {
 	bs := int64(d.BlockSize())
 	if off < 0 || n < 0 || off%bs != 0 || n%bs != 0 || off > d.Size() || n > d.Size()-off {
@@ -154,7 +154,7 @@ func (m *Memory) WriteAt(bufs [][]byte, off int64) syscall.Errno {
 
 func (m *Memory) Flush() syscall.Errno { return 0 }
 
-// Discard fills the range with junk, so that nobody relies on what it reads.
+// Discard fills the range with junk, so that no reader relies on its content.
 func (m *Memory) Discard(off, n int64) syscall.Errno { return m.fill(off, n, 0xd5) }
 
 func (m *Memory) WriteZeroes(off, n int64) syscall.Errno { return m.fill(off, n, 0) }
@@ -185,8 +185,8 @@ func (m *Memory) set(off, n int64, with byte) {
 	}
 }
 
-// transfer copies as a device does, which reads memory while a program may be
-// writing to it: the race detector does not look.
+// transfer copies as a device does, which may read memory while a program is writing to it:
+// the race detector does not look.
 //
 //go:norace
 func transfer(dst, src []byte) { copy(dst, src) }

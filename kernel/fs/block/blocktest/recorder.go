@@ -7,8 +7,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// Recorder keeps every write and flush of the device below it, with marks of the
-// test between them. A Crash makes of it what a power cut may leave.
+// Recorder records every write and flush of the device below it, and the test's marks
+// between them. A Crash makes of the record what a power cut may leave.
 type Recorder struct {
 	block.Device
 	base *Memory
@@ -29,7 +29,7 @@ const (
 
 type event struct {
 	kind kind
-	of   int // the event that began what ends here
+	of   int // of an end: the event of its beginning
 	off  int64
 	data []byte // of a write; nil: n times fill
 	n    int64
@@ -37,11 +37,11 @@ type event struct {
 	mark any
 }
 
-// NewRecorder records what happens to a disk from now on.
+// NewRecorder records the requests to a disk from now on.
 func NewRecorder(m *Memory) *Recorder { return RecordDevice(m, m.Clone()) }
 
-// RecordDevice records what happens to a device that has the contents of base,
-// which nobody may change.
+// RecordDevice records the requests to a device with the contents of base, which must not
+// change.
 func RecordDevice(d block.Device, base *Memory) *Recorder { return &Recorder{Device: d, base: base} }
 
 func (r *Recorder) add(e event) int {
@@ -51,10 +51,10 @@ func (r *Recorder) add(e event) int {
 	return len(r.events) - 1
 }
 
-// Mark puts something between the writes: "this was acknowledged", say.
+// Mark records a mark between the writes, such as "this was acknowledged".
 func (r *Recorder) Mark(v any) { r.add(event{kind: marked, mark: v}) }
 
-// Len is how many events there are. A write and a flush are two each: begin, end.
+// Len is the number of events. A write and a flush are two each: begin and end.
 func (r *Recorder) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +98,7 @@ func (r *Recorder) Discard(off, n int64) syscall.Errno {
 	return r.during(event{kind: writeBegins, off: off, n: n, fill: 0xd5}, writeEnds, func() syscall.Errno { return r.Device.Discard(off, n) })
 }
 
-// gather returns what bufs hold, in one piece.
+// gather returns the concatenation of bufs.
 func gather(bufs [][]byte) []byte {
 	p := make([]byte, total(bufs))
 	at := 0

@@ -9,10 +9,9 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block/blocktest"
 )
 
-// Files that are open without a name are freed when the file system ends, whoever
-// still has them: nothing changes them afterwards, and nothing of the file that has
-// their inode then.
-func TestGone(t *testing.T) {
+// Files that are open without a name are freed when the file system ends, even if
+// references remain: nothing changes them afterwards, nor the file that gets the inode next.
+func TestFreedInodes(t *testing.T) {
 	for _, args := range [][]string{nil, {"-t", "ext3"}} {
 		path := mkfs(t, "16M", args...)
 		debugfs(t, path, "write "+image(t, pattern(1, 20000))+" file")
@@ -43,7 +42,7 @@ func TestGone(t *testing.T) {
 				t.Errorf("%v: %s: %v, want ESTALE", args, name, e)
 			}
 		}
-		if n := f.space.promised.Load(); n != 0 {
+		if n := f.space.reserved.Load(); n != 0 {
 			t.Errorf("%d blocks are promised to nobody", n)
 		}
 		other.Put()
@@ -57,7 +56,7 @@ func TestGone(t *testing.T) {
 	}
 }
 
-// Blocks that a write is on its way to are freed behind it.
+// Blocks are freed only after a write to them has ended.
 func TestFreeWaitsForWrites(t *testing.T) {
 	d := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
 	f := mount(t, d, Options{})
@@ -90,7 +89,7 @@ func TestFreeWaitsForWrites(t *testing.T) {
 	unmount(t, f)
 }
 
-// A file without a name gets one at the moment at which it is closed: it lives.
+// A file without a name gets one just as its last reference is dropped: it is not freed.
 func TestLinkBesideLastPut(t *testing.T) {
 	disk := load(t, mkfs(t, "16M"))
 	f := mount(t, disk, Options{})
@@ -98,7 +97,7 @@ func TestLinkBesideLastPut(t *testing.T) {
 	i, e := r.CreateUnnamed(typeReg|0o644, 0, 0)
 	ok(t, e)
 	ok(t, writeAt(i, pattern(1, 5000), 0))
-	// Link waits for its handle, with i.mu held: a commit waits for the one of o.
+	// Link waits for its handle with i.mu locked: a commit waits for the handle of o.
 	o, e := f.begin(1, 0)
 	ok(t, e)
 	var wg sync.WaitGroup
