@@ -114,7 +114,7 @@ func TestForward(t *testing.T) {
 	t.Logf("100,000 frames in %v", time.Since(begin))
 }
 
-// Whose program does not import package net has no TCP/IP stack in the image.
+// The image of a program that does not import package net has no TCP/IP stack.
 func TestForwardHasNoStack(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]bool{"./examples/forward": false, "./examples/web": true} {
