@@ -20,8 +20,7 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 )
 
-// vmFlags are the flags that describe a virtual machine and what its program
-// sees.
+// vmFlags are the flags that describe a virtual machine and its program's environment.
 type vmFlags struct {
 	forwards []qemu.Forward
 	memory   int64
@@ -30,7 +29,7 @@ type vmFlags struct {
 	accel    string
 	net      string
 	ip       qemu.IP
-	env      []string // K=V
+	env      []string // NAME=VALUE
 	files    []initfs.Source
 	folders  []qemu.Folder
 	disks    []qemu.Disk
@@ -41,7 +40,7 @@ type vmFlags struct {
 	name     string
 	extra    []string
 	print    bool
-	quiet    bool // say nothing about the accelerator
+	quiet    bool // no notes about the accelerator
 }
 
 const defaultMemory = 256 << 20
@@ -50,8 +49,8 @@ func newVMFlags() *vmFlags {
 	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto", net: qemu.NetUser}
 }
 
-// parse reads the flags at the front of args and returns the rest. Flags that
-// the set does not know are offered to other, if it is not nil.
+// parse reads the flags at the front of args and returns the rest. Flags that are not in the set
+// are passed to other, if it is not nil.
 func (v *vmFlags) parse(args []string, other func(args []string) (n int, err error)) ([]string, error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
 		if args[0] == "--" {
@@ -165,7 +164,7 @@ var sizes = regexp.MustCompile(`^([0-9]+)([KkMmGg]?)(i?[Bb])?$`)
 
 const maxMemory = 1 << 40
 
-// parseSize reads a size in bytes; a bare number is in MiB, as QEMU has it.
+// parseSize reads a size in bytes; a bare number is in MiB, as for QEMU.
 func parseSize(s string) (int64, error) {
 	m := sizes.FindStringSubmatch(s)
 	if m == nil {
@@ -300,8 +299,7 @@ func (v *vmFlags) checkDisks(im *elfcheck.Image) error {
 	return fmt.Errorf("%s is built without disks; build it with yolk build -disk, or with go build -tags %s", im.Path, diskTag)
 }
 
-// addHostFolders mounts folders at their own paths, but where the user has
-// something else in mind.
+// addHostFolders mounts folders at their own paths, unless the user has mounted something there.
 func (v *vmFlags) addHostFolders(folders []string) {
 	for _, dir := range folders {
 		if !slices.ContainsFunc(v.folders, func(f qemu.Folder) bool { return f.Guest == dir }) {
@@ -358,7 +356,7 @@ func (v *vmFlags) check() error {
 	return nil
 }
 
-// config resolves the accelerator and free ports. Notes for the user go to w.
+// config chooses the accelerator and free ports. It writes notes for the user to w.
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
 		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
@@ -417,7 +415,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 			env = append([]string{"TERM=" + term}, env...)
 		}
 	}
-	if v.core != "" { // as on Linux, a Go program dumps core only if told so
+	if v.core != "" { // as on Linux, a Go program dumps core only with GOTRACEBACK=crash
 		env = append([]string{"GOTRACEBACK=crash"}, env...)
 	}
 	for _, kv := range lastWins(env) {
@@ -427,8 +425,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	return l.String()
 }
 
-// lastWins keeps the last setting of each variable: of two, a Go program would
-// see the first.
+// lastWins keeps the last value of each variable: a Go program uses the first of several.
 func lastWins(env []string) []string {
 	last := map[string]int{}
 	for i, kv := range env {

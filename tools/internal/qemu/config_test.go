@@ -13,7 +13,7 @@ func config(machine string) Config {
 	return Config{Machine: machine, Memory: 256 << 20, CPUs: 1, Kernel: "/tmp/app", Append: `arg0=app arg="a b"`, Net: NetUser}
 }
 
-// value returns what follows each occurrence of an option.
+// value returns the argument of each occurrence of an option.
 func value(args []string, option string) []string {
 	var v []string
 	for i, a := range args[:len(args)-1] {

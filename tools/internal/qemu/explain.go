@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled is returned when there is no QEMU; the text names the package
-// to install.
+// ErrNotInstalled is returned if there is no QEMU; its text names the package to install.
 var ErrNotInstalled = errors.New(Binary + " is not installed: " + installHint())
 
 func installHint() string {
@@ -46,8 +45,7 @@ var (
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
 )
 
-// explain turns what QEMU wrote on standard error into one line. It is "" if
-// QEMU wrote nothing of use.
+// explain turns QEMU's standard error into one line; "" if it has nothing of use.
 func (c *Config) explain(stderr string) string {
 	if m := forwardRule.FindStringSubmatch(stderr); m != nil {
 		return forwardFailure(m[1], m[2], m[3], m[4])
@@ -73,7 +71,7 @@ func (c *Config) explain(stderr string) string {
 	return firstComplaint(stderr)
 }
 
-// diskFailure explains what diskFailure has found.
+// diskFailure explains an error of a disk; m is the regular expression's match.
 func (c *Config) diskFailure(m []string) string {
 	i, _ := strconv.Atoi(m[1])
 	if i >= len(c.Disks) {
@@ -111,8 +109,7 @@ func forwardFailure(proto, addr, host, guest string) string {
 	return fmt.Sprintf("port %s is in use; choose another with -p %d:%s%s", host, other, guest, suffix)
 }
 
-// firstComplaint returns QEMU's first line that is not a warning, without the
-// program's name.
+// firstComplaint returns QEMU's first line that is not a warning, without the program's name.
 func firstComplaint(stderr string) string {
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)
