@@ -42,6 +42,9 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	end := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
 	p.mu.Lock()
 	end.peerOpens = p.peerOpens(end)
+	if end.read && p.writers > 0 || end.write && p.readers > 0 {
+		end.peerOpens-- // it is here, and may be gone when waitForPeer looks
+	}
 	if end.read {
 		p.readers++
 		p.readOpens++
@@ -83,7 +86,7 @@ func (p *pipe) peerOpens(end *pipeEnd) uint64 {
 	return p.readOpens
 }
 
-// peerThere reports whether the other end is open, or was for a moment since end was opened.
+// peerThere reports whether the other end is open, or was when end was opened or since.
 func (p *pipe) peerThere(end *pipeEnd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

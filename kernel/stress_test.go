@@ -125,6 +125,27 @@ func TestConcurrentMounts(t *testing.T) {
 	}
 }
 
+// An open of a FIFO that meets a waiting peer does not wait, even if that peer is done
+// and gone before the open returns.
+func TestFIFOPeerLeavesAtOnce(t *testing.T) {
+	for _, mode := range [2]int{syscall.O_RDONLY, syscall.O_WRONLY} {
+		p := newPipe()
+		first := p.open(syscall.O_WRONLY-mode, nil)
+		second := p.open(mode, nil)
+		first.Release()
+		done := make(chan bool)
+		go func() {
+			second.waitForPeer(mode)
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Errorf("open with mode %d waits for a peer that has come and gone", mode)
+		}
+	}
+}
+
 // A read that waits on a descriptor still ends after the descriptor is closed.
 func TestCloseWhileWaiting(t *testing.T) {
 	s := newSystem(t)

@@ -77,18 +77,20 @@ type tmpNode struct {
 	unnamed             bool // made by O_TMPFILE and not linked yet
 	rdev                uint64
 	atime, mtime, ctime int64
+	born                int64 // never changes
 }
 
 func (n *tmpNode) init(fs *tmpfs, mode uint32) {
 	n.fs, n.ino, n.mode, n.nlink = fs, fs.ino.Add(1), mode, 1
 	n.kind = mode & syscall.S_IFMT
 	n.atime = wallTime()
-	n.mtime, n.ctime = n.atime, n.atime
+	n.mtime, n.ctime, n.born = n.atime, n.atime, n.atime
 	fs.nodes.Add(1)
 }
 
-func (n *tmpNode) Type() uint32   { return n.kind }
-func (n *tmpNode) node() *tmpNode { return n }
+func (n *tmpNode) Type() uint32     { return n.kind }
+func (n *tmpNode) BirthTime() int64 { return n.born }
+func (n *tmpNode) node() *tmpNode   { return n }
 
 // tmpInode is any inode of tmpfs.
 type tmpInode interface {

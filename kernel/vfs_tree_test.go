@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -425,5 +426,25 @@ func TestGroups(t *testing.T) {
 	got := make([]uint32, 3)
 	if n := s.must(syscall.SYS_GETGROUPS, 3, unsafe.Pointer(&got[0])); n != 3 || !slices.Equal(got, []uint32{1, 2, 3}) {
 		t.Errorf("getgroups = %d, %v", n, got)
+	}
+}
+
+// statx(2) tells the birth time of a file in memory, and not of what has none.
+func TestBirthTime(t *testing.T) {
+	const btime = 0x800 // STATX_BTIME
+	s := newSystem(t)
+	before := time.Now().UnixNano()
+	s.writeFile("/tmp/f", "x")
+	after := time.Now().UnixNano()
+	s.must(syscall.SYS_UTIMES, "/tmp/f", unsafe.Pointer(&[2]syscall.Timeval{{Sec: 5}, {Sec: 6}}))
+	for path, has := range map[string]bool{"/tmp/f": true, "/tmp": true, "/proc/version": false, "/sys": false} {
+		x := new(statxBuf)
+		s.must(332, atFdCwd, path, 0, 0xfff, unsafe.Pointer(x))
+		if x.mask&btime != 0 != has || has != (x.btime.sec != 0) {
+			t.Errorf("statx %s: mask %#x, birth time %v; want one: %v", path, x.mask, x.btime, has)
+		}
+		if ns := x.btime.sec*1e9 + int64(x.btime.nsec); path == "/tmp/f" && (ns < before || ns > after) {
+			t.Errorf("born at %d, which is not between %d and %d", ns, before, after)
+		}
 	}
 }

@@ -47,7 +47,7 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 		return outcome{}, err
 	}
 	cfg := qemu.Config{
-		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Net: qemu.NetUser,
+		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Nets: []qemu.Net{{Kind: qemu.NetUser}},
 		Kernel: bin, Initrd: initrd, Append: h.commandLine(o, pkg),
 	}
 	if o.disk {

@@ -48,7 +48,10 @@ Flags:
     -disk FILE[:/path][:ro]      a disk: FILE, from yolk disk create, mounted at /path;
                                  without a path it is only /dev/vda (repeat)
     -w /path                     working directory of the program
-    -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing
+    -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing;
+    -net udp:PORT:PORT           or frames in datagrams between two ports of this host:
+                                 QEMU's own, and where it sends to (repeat: each -net
+                                 is a network card)
     -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
     -hostname NAME
     -machine microvm|q35|pc      (default microvm)

@@ -27,7 +27,8 @@ type vmFlags struct {
 	cpus     int
 	machine  string
 	accel    string
-	net      string
+	nets     []qemu.Net // what -net says
+	noNet    bool       // -net none
 	ip       qemu.IP
 	env      []string // NAME=VALUE
 	files    []initfs.Source
@@ -46,7 +47,7 @@ type vmFlags struct {
 const defaultMemory = 256 << 20
 
 func newVMFlags() *vmFlags {
-	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto", net: qemu.NetUser}
+	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto"}
 }
 
 // parse reads the flags at the front of args and returns the rest. Flags that are not in the set
@@ -111,7 +112,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "env-file":
 		return v.readEnvFile
 	case "net":
-		return v.setNet
+		return v.addNet
 	case "ip":
 		return func(s string) (err error) { v.ip, err = qemu.ParseIP(s); return }
 	case "files":
@@ -240,15 +241,32 @@ func (v *vmFlags) readEnvFile(name string) error {
 	return lines.Err()
 }
 
-var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`) // IFNAMSIZ
-
-func (v *vmFlags) setNet(s string) error {
-	tap, isTap := strings.CutPrefix(s, "tap:")
-	if s != qemu.NetUser && s != qemu.NetNone && !(isTap && interfaceName.MatchString(tap)) {
-		return fmt.Errorf("-net %s: want user, none or tap:INTERFACE", s)
+// addNet adds a network card.
+func (v *vmFlags) addNet(s string) error {
+	if s == "none" {
+		v.noNet = true
+		return nil
 	}
-	v.net = s
+	n, err := qemu.ParseNet(s)
+	if err != nil {
+		return err
+	}
+	for _, o := range v.nets {
+		if o.Kind == n.Kind && o.Tap == n.Tap && o.Local == n.Local {
+			return fmt.Errorf("-net %s is given twice", s)
+		}
+	}
+	v.nets = append(v.nets, n)
 	return nil
+}
+
+// networks returns what the VM's network cards are attached to: without -net, one to
+// QEMU's own network.
+func (v *vmFlags) networks() []qemu.Net {
+	if len(v.nets) == 0 && !v.noNet {
+		return []qemu.Net{{Kind: qemu.NetUser}}
+	}
+	return v.nets
 }
 
 func (v *vmFlags) addFiles(s string) error {
@@ -350,8 +368,12 @@ func (v *vmFlags) check() error {
 			return fmt.Errorf("-disk %s:/ hides what -files brings; give the program files with -v, or in another disk", d.Host)
 		}
 	}
-	if len(v.forwards) > 0 && v.net != qemu.NetUser {
-		return fmt.Errorf("-p needs -net user; with -net %s connect to the guest's own address", v.net)
+	if v.noNet && len(v.nets) > 0 {
+		return errors.New("-net none is for a VM without a network card; there is another -net")
+	}
+	isUser := func(n qemu.Net) bool { return n.Kind == qemu.NetUser }
+	if len(v.forwards) > 0 && !slices.ContainsFunc(v.networks(), isUser) {
+		return errors.New("-p needs -net user; over another network connect to the guest's own address")
 	}
 	return nil
 }
@@ -359,7 +381,7 @@ func (v *vmFlags) check() error {
 // config chooses the accelerator and free ports. It writes notes for the user to w.
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
-		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
+		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Nets: v.networks(), IP: v.ip,
 		GDB: v.gdb, Name: v.name, Extra: v.extra, Folders: v.folders, Disks: v.disks,
 	}
 	switch v.accel {

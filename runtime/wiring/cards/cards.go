@@ -82,7 +82,10 @@ func (l *Listed) Info() (mac [6]byte, mtu int, err error) {
 		return mac, 0, err
 	}
 	info, err := virtionet.Probe(t)
-	return info.MAC, mtuOf(info), err
+	if err != nil {
+		return mac, 0, err
+	}
+	return info.MAC, mtuOf(info), nil
 }
 
 func mtuOf(info virtionet.Info) int {

@@ -26,11 +26,11 @@ type Config struct {
 	KVM      bool   // use KVM; TCG (emulation) otherwise
 	Memory   int64  // bytes
 	CPUs     int
-	Kernel   string // the image
-	Append   string // kernel command line
-	Initrd   string // initial files as a cpio archive, or ""
-	Net      string // NetUser, NetNone, or "tap:" and an interface
-	Forwards []Forward
+	Kernel   string    // the image
+	Append   string    // kernel command line
+	Initrd   string    // initial files as a cpio archive, or ""
+	Nets     []Net     // of the guest's network cards, in their order
+	Forwards []Forward // to the network of kind NetUser
 	Folders  []Folder
 	Disks    []Disk
 	IP       IP     // the guest's address; the zero value is DHCP
@@ -42,15 +42,9 @@ type Config struct {
 	crashFD int // the descriptor of a monitor that reports a crash, or 0
 }
 
-// These networks need no further name.
-const (
-	NetUser = "user" // QEMU's own NAT: no privileges needed
-	NetNone = "none"
-)
-
-// These are I/O ports of the two status devices. The debug console (port 0xe9) takes the line
-// "exit N"; isa-debug-exit ends QEMU at once, but QEMU's exit status has its value only modulo
-// 128.
+// I/O ports of the two status devices. The debug console (port 0xe9) takes the
+// line "exit N"; isa-debug-exit ends QEMU at once, but its value survives in
+// QEMU's exit status only modulo 128.
 const (
 	statusPort = "0xe9"
 	exitPort   = "0xf4"
@@ -87,7 +81,7 @@ func (c *Config) args(status, initrd string) []string {
 	}
 	a = append(a, "-device", c.virtio("rng", ""))
 	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))
-	a = append(a, c.network()...)
+	a = append(a, c.networks()...)
 	for i := range c.Folders {
 		a = append(a, c.folder(i)...)
 	}
@@ -145,49 +139,6 @@ func (c *Config) virtio(kind, options string) string {
 		options += ",romfile=" // no PXE ROM: the firmware would run it
 	}
 	return "virtio-" + kind + "-pci,disable-legacy=on" + options
-}
-
-func (c *Config) network() []string {
-	var backend, options string
-	switch tap, isTap := strings.CutPrefix(c.Net, "tap:"); {
-	case c.Net == NetNone:
-		return nil
-	case isTap:
-		backend = "tap,id=net0,ifname=" + escape(tap) + ",script=no,downscript=no"
-		options = ",mac=" + mac(tap)
-	default:
-		backend = "user,id=net0" + c.userNetwork()
-	}
-	return []string{"-netdev", backend, "-device", c.virtio("net", ",netdev=net0"+options)}
-}
-
-// userNetwork returns the options of QEMU's own network. With a fixed guest address, its subnet and
-// gateway follow from that address.
-func (c *Config) userNetwork() string {
-	var b strings.Builder
-	guest := ""
-	if c.IP.Addr.IsValid() {
-		guest = c.IP.Addr.Addr().String()
-		fmt.Fprintf(&b, ",net=%s", c.IP.Addr.Masked())
-		if c.IP.Gateway.IsValid() {
-			fmt.Fprintf(&b, ",host=%s", c.IP.Gateway)
-		}
-	}
-	for _, f := range c.Forwards {
-		b.WriteString(",hostfwd=" + f.rule(guest))
-	}
-	return b.String()
-}
-
-// mac derives a MAC address for a tap's guest from the interface name, so that guests on one bridge
-// differ and a restarted guest keeps its address. Bit 1 of the first byte says "locally
-// administered".
-func mac(tap string) string {
-	h := uint32(2166136261) // FNV-1a
-	for i := 0; i < len(tap); i++ {
-		h = (h ^ uint32(tap[i])) * 16777619
-	}
-	return fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", byte(h>>24), byte(h>>16), byte(h>>8), byte(h))
 }
 
 // escape doubles commas, which separate the parts of a QEMU option.

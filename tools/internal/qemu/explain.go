@@ -43,6 +43,7 @@ var (
 	noVirtfs    = regexp.MustCompile(`fsdev support is disabled|no option group 'fsdev'|'virtio-9p-[a-z]+' is not a valid device`)
 	diskFailure = regexp.MustCompile(`-(?:drive if=none,id|device virtio-blk-\w+,.*?drive)=disk(\d+),.*?: (Failed to get (?:shared )?("\w+") lock|Could not open .*)`)
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
+	udpFailure  = regexp.MustCompile(`-netdev socket,id=net(\d+),.*?: can't bind`)
 )
 
 // explain turns QEMU's standard error into one line; "" if it has nothing of use.
@@ -61,17 +62,34 @@ func (c *Config) explain(stderr string) string {
 	case len(c.Folders) > 0 && noVirtfs.MatchString(stderr):
 		f := c.Folders[0]
 		return fmt.Sprintf("this QEMU is built without virtfs, which -v needs; install one that has it, or give the program a copy with -files %s:%s", f.Host, f.Guest)
-	case strings.HasPrefix(c.Net, "tap:") && tapFailure.MatchString(stderr):
-		tap := strings.TrimPrefix(c.Net, "tap:")
+	case c.tapIn(stderr) != "":
+		tap := c.tapIn(stderr)
 		return fmt.Sprintf("the tap interface %s cannot be opened; create it with: ip tuntap add %s mode tap user $USER && ip link set %s up",
 			tap, tap, tap)
+	case udpFailure.MatchString(stderr):
+		i, _ := strconv.Atoi(udpFailure.FindStringSubmatch(stderr)[1])
+		return fmt.Sprintf("UDP port %d is in use; choose another with -net udp:PORT:PORT", c.Nets[min(i, len(c.Nets)-1)].Local.Port())
 	case c.GDB != "" && strings.Contains(stderr, "gdbstub"):
 		return fmt.Sprintf("QEMU cannot listen on %s for the debugger; choose another address with -gdb", c.GDB)
 	}
 	return firstComplaint(stderr)
 }
 
-// diskFailure explains an error of a disk; m is the regular expression's match.
+// tapIn returns the tap interface that QEMU complains of: the first one if it does not
+// say which.
+func (c *Config) tapIn(stderr string) (tap string) {
+	if !tapFailure.MatchString(stderr) {
+		return ""
+	}
+	for _, n := range c.Nets {
+		if n.Kind == NetTap && (tap == "" || strings.Contains(stderr, n.Tap)) {
+			tap = n.Tap
+		}
+	}
+	return tap
+}
+
+// diskFailure explains what diskFailure has found.
 func (c *Config) diskFailure(m []string) string {
 	i, _ := strconv.Atoi(m[1])
 	if i >= len(c.Disks) {
