@@ -14,8 +14,8 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// tested are the examples that a test below boots; TestAllExamples holds the
-// list complete.
+// tested are the examples that a test below boots; TestAllExamples checks that the list is
+// complete.
 var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true, "forward": true}
 
 func TestAllExamples(t *testing.T) {

@@ -27,7 +27,7 @@ type vmFlags struct {
 	cpus     int
 	machine  string
 	accel    string
-	nets     []qemu.Net // what -net says
+	nets     []qemu.Net // from -net
 	noNet    bool       // -net none
 	ip       qemu.IP
 	env      []string // NAME=VALUE
@@ -260,8 +260,7 @@ func (v *vmFlags) addNet(s string) error {
 	return nil
 }
 
-// networks returns what the VM's network cards are attached to: without -net, one to
-// QEMU's own network.
+// networks returns the networks of the VM's cards: without -net, one card in QEMU's own network.
 func (v *vmFlags) networks() []qemu.Net {
 	if len(v.nets) == 0 && !v.noNet {
 		return []qemu.Net{{Kind: qemu.NetUser}}

@@ -29,8 +29,8 @@ type Config struct {
 	Kernel   string    // the image
 	Append   string    // kernel command line
 	Initrd   string    // initial files as a cpio archive, or ""
-	Nets     []Net     // of the guest's network cards, in their order
-	Forwards []Forward // to the network of kind NetUser
+	Nets     []Net     // networks of the guest's cards, in order
+	Forwards []Forward // forwarded ports of the network of kind NetUser
 	Folders  []Folder
 	Disks    []Disk
 	IP       IP     // the guest's address; the zero value is DHCP
@@ -42,9 +42,9 @@ type Config struct {
 	crashFD int // the descriptor of a monitor that reports a crash, or 0
 }
 
-// I/O ports of the two status devices. The debug console (port 0xe9) takes the
-// line "exit N"; isa-debug-exit ends QEMU at once, but its value survives in
-// QEMU's exit status only modulo 128.
+// These are I/O ports of the two status devices. The debug console (port 0xe9) takes the line
+// "exit N"; isa-debug-exit ends QEMU at once, but QEMU's exit status has its value only modulo
+// 128.
 const (
 	statusPort = "0xe9"
 	exitPort   = "0xf4"

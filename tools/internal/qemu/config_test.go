@@ -106,8 +106,8 @@ func TestCommandLineNetworks(t *testing.T) {
 	}
 }
 
-// Each card has a network of its own, in the order of -net; the fixed address and its
-// network are the first's.
+// Each card has a network of its own, in the order of -net; the fixed address and its network belong
+// to the first card.
 func TestCommandLineCards(t *testing.T) {
 	c := config("microvm")
 	c.Nets = nil

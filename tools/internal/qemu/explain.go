@@ -75,8 +75,7 @@ func (c *Config) explain(stderr string) string {
 	return firstComplaint(stderr)
 }
 
-// tapIn returns the tap interface that QEMU complains of: the first one if it does not
-// say which.
+// tapIn returns the tap interface in QEMU's error message, or the first one if it has none.
 func (c *Config) tapIn(stderr string) (tap string) {
 	if !tapFailure.MatchString(stderr) {
 		return ""
@@ -89,7 +88,7 @@ func (c *Config) tapIn(stderr string) (tap string) {
 	return tap
 }
 
-// diskFailure explains what diskFailure has found.
+// diskFailure explains an error of a disk; m is the regular expression's match.
 func (c *Config) diskFailure(m []string) string {
 	i, _ := strconv.Atoi(m[1])
 	if i >= len(c.Disks) {
