@@ -1,6 +1,6 @@
 // Package diskimage makes disks for guests: a sparse file with an ext4 file system
 // and, if wanted, a folder's files in it, or a sealed image of a folder (EROFS). The
-// one is written by kernel/ext4, which a guest reads it with, the other by
+// one is written by kernel/fs/ext4, which a guest reads it with, the other by
 // github.com/erofs/go-erofs; nothing needs root. Start with [Create].
 package diskimage
 
