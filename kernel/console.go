@@ -152,7 +152,7 @@ func (c *console) edit(b byte) {
 		c.erase(1)
 	case t.cc[vkill]:
 		c.erase(len(c.line))
-	case t.cc[vwerse]:
+	case t.cc[vwerase]:
 		n := len(bytes.TrimRight(c.line, " "))
 		n = bytes.LastIndexByte(c.line[:n], ' ') + 1
 		c.erase(len(c.line) - n)

@@ -100,6 +100,19 @@ func (m *fakeMachine) state(fd int) (on bool, ev Events) {
 	return m.pollable[fd], m.ready[fd]
 }
 
+// These are numbers of system calls that package syscall lacks on amd64.
+const (
+	nrSendmmsg      = 307
+	nrRenameat2     = 316
+	nrGetrandom     = 318
+	nrMemfdCreate   = 319
+	nrCopyFileRange = 326
+	nrPreadv2       = 327
+	nrStatx         = 332
+	nrCloseRange    = 436
+	nrFaccessat2    = 439
+)
+
 // system makes system calls: those of a Kernel or, for comparison, the host's.
 type system struct {
 	testing.TB

@@ -37,7 +37,7 @@ func (f *OpenDir) Sync(bool) syscall.Errno { return 0 }
 
 // SeekTo sets the position for getdents64(2).
 func (f *OpenDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence == seekData || whence == seekHole {
+	if whence == SeekData || whence == SeekHole {
 		return 0, syscall.EINVAL
 	}
 	return Seek(off, whence, cur, 0)

@@ -65,7 +65,7 @@ var (
 func newMapped(t *testing.T, pages int) *mapped {
 	t.Helper()
 	name := []byte("mapped\x00")
-	fd, _, e := syscall.Syscall(319, uintptr(unsafe.Pointer(&name[0])), 0, 0) // memfd_create
+	fd, _, e := syscall.Syscall(nrMemfdCreate, uintptr(unsafe.Pointer(&name[0])), 0, 0)
 	if e != 0 {
 		t.Fatal("memfd_create:", e)
 	}

@@ -43,7 +43,7 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	p.mu.Lock()
 	end.peerOpens = p.peerOpens(end)
 	if end.read && p.writers > 0 || end.write && p.readers > 0 {
-		end.peerOpens-- // it is here, and may be gone when waitForPeer looks
+		end.peerOpens-- // the peer is here, and may have closed its end when waitForPeer looks
 	}
 	if end.read {
 		p.readers++

@@ -320,7 +320,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("recvfrom = %d %q, address length %d", n, b, *size)
 	}
 	list := []mmsghdr{{hdr: *h}, {hdr: *h}}
-	if n := s.must(307, fd, unsafe.Pointer(&list[0]), 2, 0); n != 2 || list[1].len != 12 {
+	if n := s.must(nrSendmmsg, fd, unsafe.Pointer(&list[0]), 2, 0); n != 2 || list[1].len != 12 {
 		t.Errorf("sendmmsg = %d, %d bytes", n, list[1].len)
 	}
 	got := []mmsghdr{{hdr: *r}, {hdr: *r}, {hdr: *r}}

@@ -125,8 +125,8 @@ func TestConcurrentMounts(t *testing.T) {
 	}
 }
 
-// An open of a FIFO that meets a waiting peer does not wait, even if that peer is done
-// and gone before the open returns.
+// An open of a FIFO that finds a waiting peer does not wait, even if that peer has closed its end
+// before the open returns.
 func TestFIFOPeerLeavesAtOnce(t *testing.T) {
 	for _, mode := range [2]int{syscall.O_RDONLY, syscall.O_WRONLY} {
 		p := newPipe()

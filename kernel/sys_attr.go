@@ -301,7 +301,8 @@ func sysFadvise64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !d.positioned {
 		return 0, syscall.ESPIPE
 	}
-	if a.Int(3) < 0 || a.Int(3) > 5 {
+	const normal, noReuse = 0, 5 // POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE
+	if a.Int(3) < normal || a.Int(3) > noReuse {
 		return 0, syscall.EINVAL
 	}
 	return 0, 0

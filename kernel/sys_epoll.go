@@ -88,10 +88,13 @@ func (k *Kernel) nest(ep, inner *epoll, key epollKey, ev epollEvent) syscall.Err
 	return ep.add(key, ev)
 }
 
-// reaches reports whether ep watches other, directly or through nested instances (at most
-// five deep, epoll_ctl(2)).
+// epollMaxNests is how deep instances may watch instances (EP_MAX_NESTS, epoll_ctl(2)).
+const epollMaxNests = 4
+
+// reaches reports whether ep watches other, directly or through nested instances; it is also true
+// if those are nested too deep.
 func (ep *epoll) reaches(other *epoll, depth int) bool {
-	if ep == other || depth > 4 {
+	if ep == other || depth > epollMaxNests {
 		return true
 	}
 	ep.mu.Lock()

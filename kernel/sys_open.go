@@ -293,8 +293,9 @@ func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 		return 0, e
 	}
+	const hugeSizes = 0x3f << 26 // MFD_HUGE_MASK << MFD_HUGE_SHIFT: the size of huge pages
 	flags := uint32(a.N[1])
-	if flags&0x3ffffff&^(cloexec|allowSealing|hugetlb|noexec|exec) != 0 {
+	if flags&^(cloexec|allowSealing|hugetlb|noexec|exec|hugeSizes) != 0 {
 		return 0, syscall.EINVAL
 	}
 	k.tree()

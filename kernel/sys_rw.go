@@ -257,9 +257,12 @@ func sysPwritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.writeAt(p, off+at) })
 }
 
+// rwfFlags are the flags of preadv2(2): RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT and RWF_APPEND.
+const rwfFlags = 0x1f
+
 // sysPreadv2 is preadv2(2): offset -1 means the file position.
 func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^0x1f != 0 {
+	if a.N[5]&^rwfFlags != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if int64(a.N[3]) == -1 {
@@ -270,7 +273,7 @@ func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysPwritev2 is pwritev2(2).
 func sysPwritev2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^0x1f != 0 {
+	if a.N[5]&^rwfFlags != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if int64(a.N[3]) == -1 {
@@ -300,28 +303,28 @@ func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(pos), 0
 }
 
-// These are values of whence beyond package syscall's.
+// These are the values of whence (lseek(2)).
 const (
-	seekSet  = 0
-	seekCur  = 1
-	seekEnd  = 2
-	seekData = 3
-	seekHole = 4
+	SeekSet  = 0
+	SeekCur  = 1
+	SeekEnd  = 2
+	SeekData = 3
+	SeekHole = 4
 )
 
 // Seek computes lseek(2) for a file of size bytes without holes, at position cur.
 func Seek(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
 	switch whence {
-	case seekSet:
-	case seekCur:
+	case SeekSet:
+	case SeekCur:
 		off += cur
-	case seekEnd:
+	case SeekEnd:
 		off += size
-	case seekData, seekHole:
+	case SeekData, SeekHole:
 		if off < 0 || off >= size {
 			return 0, syscall.ENXIO
 		}
-		if whence == seekHole {
+		if whence == SeekHole {
 			off = size
 		}
 	default:

@@ -290,7 +290,7 @@ func sysShutdown(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer d.DecRef()
-	if a.Int(1) < 0 || a.Int(1) > 2 {
+	if a.Int(1) < syscall.SHUT_RD || a.Int(1) > syscall.SHUT_RDWR {
 		return 0, syscall.EINVAL
 	}
 	return 0, s.Shutdown(a.Int(1))

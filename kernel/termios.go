@@ -18,34 +18,55 @@ const (
 	icrnl = 0x100
 	inlcr = 0x40
 	igncr = 0x80
+	ixon  = 0x400
 	opost = 0x1
 	onlcr = 0x4
 
-	isig   = 0x1
-	icanon = 0x2
-	echo   = 0x8
-	echoe  = 0x10
-	echok  = 0x20
-	iexten = 0x8000
+	b38400 = 0xf
+	cs8    = 0x30
+	cread  = 0x80
 
-	vintr  = 0
-	vquit  = 1
-	verase = 2
-	vkill  = 3
-	veof   = 4
-	vmin   = 6
-	vwerse = 14
+	isig    = 0x1
+	icanon  = 0x2
+	echo    = 0x8
+	echoe   = 0x10
+	echok   = 0x20
+	echoctl = 0x200
+	echoke  = 0x800
+	iexten  = 0x8000
+
+	vintr    = 0
+	vquit    = 1
+	verase   = 2
+	vkill    = 3
+	veof     = 4
+	vmin     = 6
+	vstart   = 8
+	vstop    = 9
+	vsusp    = 10
+	vreprint = 12
+	vdiscard = 13
+	vwerase  = 14
+	vlnext   = 15
 )
+
+// del is the DEL character.
+const del = 0x7f
+
+// ctrl returns the control character of a letter.
+func ctrl(letter byte) uint8 { return letter & 0x1f }
 
 // defaultTermios is the initial state of a Linux terminal.
 func defaultTermios() termios {
 	return termios{
-		iflag: icrnl | 0x400, // IXON, shown but without effect
+		iflag: icrnl | ixon, // ixon has no effect
 		oflag: opost | onlcr,
-		cflag: 0xbf, // 38400 baud, 8 bits, CREAD
-		lflag: isig | icanon | echo | echoe | echok | 0x200 | 0x800 | iexten,
+		cflag: b38400 | cs8 | cread,
+		lflag: isig | icanon | echo | echoe | echok | echoctl | echoke | iexten,
 		cc: [19]uint8{
-			vintr: 3, vquit: 28, verase: 0x7f, vkill: 21, veof: 4, vmin: 1, 8: 17, 9: 19, 10: 26, 12: 18, 13: 15, vwerse: 23, 15: 22,
+			vintr: ctrl('C'), vquit: ctrl('\\'), verase: del, vkill: ctrl('U'), veof: ctrl('D'), vmin: 1,
+			vstart: ctrl('Q'), vstop: ctrl('S'), vsusp: ctrl('Z'), vreprint: ctrl('R'), vdiscard: ctrl('O'),
+			vwerase: ctrl('W'), vlnext: ctrl('V'),
 		},
 		ispeed: 38400, ospeed: 38400,
 	}

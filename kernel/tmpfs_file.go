@@ -144,11 +144,11 @@ func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 	f := o.f
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if whence == seekData || whence == seekHole {
+	if whence == SeekData || whence == SeekHole {
 		if off < 0 || off >= f.data.size {
 			return 0, syscall.ENXIO
 		}
-		return f.data.seek(off, whence == seekData)
+		return f.data.seek(off, whence == SeekData)
 	}
 	return Seek(off, whence, cur, f.data.size)
 }

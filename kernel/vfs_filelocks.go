@@ -220,7 +220,7 @@ func (k *Kernel) getLock(key lockKey, l *rangeLock, fl *syscall.Flock_t, ofd boo
 	if o.exclusive {
 		fl.Type = syscall.F_WRLCK
 	}
-	fl.Whence, fl.Start, fl.Len, fl.Pid = seekSet, o.start, 0, -1
+	fl.Whence, fl.Start, fl.Len, fl.Pid = SeekSet, o.start, 0, -1
 	if o.end != lockEOF {
 		fl.Len = o.end - o.start
 	}
@@ -230,12 +230,12 @@ func (k *Kernel) getLock(key lockKey, l *rangeLock, fl *syscall.Flock_t, ofd boo
 func lockRange(d *Description, fl *syscall.Flock_t, size int64) (start, end int64, e syscall.Errno) {
 	start = fl.Start
 	switch fl.Whence {
-	case seekSet:
-	case seekCur:
+	case SeekSet:
+	case SeekCur:
 		d.posMu.Lock()
 		start += d.pos
 		d.posMu.Unlock()
-	case seekEnd:
+	case SeekEnd:
 		start += size
 	default:
 		return 0, 0, syscall.EINVAL

@@ -62,7 +62,7 @@ func TestMountRoot(t *testing.T) {
 			t.Errorf("/proc/mounts lacks %q:\n%s", line, mounts)
 		}
 	}
-	fd := s.must(319, "m", 0)
+	fd := s.must(nrMemfdCreate, "m", 0)
 	s.write(fd, "memory")
 }
 

@@ -429,7 +429,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// statx(2) tells the birth time of a file in memory, and not of what has none.
+// statx(2) reports the birth time of a file in memory, and none for a file without one.
 func TestBirthTime(t *testing.T) {
 	const btime = 0x800 // STATX_BTIME
 	s := newSystem(t)

@@ -203,7 +203,7 @@ func (s *Stack) procIfInet6() []byte {
 			case a.Addr.IsLinkLocalUnicast():
 				scope = scopeLink
 			}
-			const permanent = 0x80 // IFA_F_PERMANENT
+			const permanent = syscall.IFA_F_PERMANENT
 			for _, c := range a.Addr.As16() {
 				b = append(b, strings.ToLower(hex(uint64(c), 2))...)
 			}
@@ -225,9 +225,10 @@ func (s *Stack) procARP() []byte {
 			continue
 		}
 		for _, e := range entries {
-			flags, mac := "0x0", "00:00:00:00:00:00"
+			const incomplete, complete = "0x0", "0x2" // ATF_COM (arp(7))
+			flags, mac := incomplete, "00:00:00:00:00:00"
 			if e.State != stack.Incomplete && e.State != stack.Unreachable && len(e.LinkAddr) != 0 {
-				flags, mac = "0x2", e.LinkAddr.String() // ATF_COM
+				flags, mac = complete, e.LinkAddr.String()
 			}
 			b = append(b, pad(e.Addr.String(), 16, true)+" "+pad("0x1", 11, true)+" "+pad(flags, 11, true)+" "+
 				pad(mac, 21, true)+" *        "+l.name+"\n"...)

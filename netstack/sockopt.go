@@ -108,7 +108,7 @@ func (k *socket) setSocketOption(name int, val []byte) syscall.Errno {
 		return k.setTimeout(name, val)
 	case syscall.SO_TYPE, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, soProtocol, soDomain, soCookie:
 		return syscall.ENOPROTOOPT // read-only
-	case syscall.SO_ATTACH_FILTER, 50 /* SO_ATTACH_BPF */ :
+	case syscall.SO_ATTACH_FILTER, soAttachBPF:
 		return syscall.ENOPROTOOPT
 	case syscall.SO_DETACH_FILTER:
 		return syscall.ENOENT

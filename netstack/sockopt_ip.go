@@ -144,8 +144,8 @@ var pmtuStrategies = [...]tcpip.PMTUDStrategy{
 	syscall.IP_PMTUDISC_WANT:  tcpip.PMTUDiscoveryWant,
 	syscall.IP_PMTUDISC_DO:    tcpip.PMTUDiscoveryDo,
 	syscall.IP_PMTUDISC_PROBE: tcpip.PMTUDiscoveryProbe,
-	4 /* INTERFACE */ :        tcpip.PMTUDiscoveryProbe,
-	5 /* OMIT */ :             tcpip.PMTUDiscoveryDont,
+	ipPMTUDiscInterface:       tcpip.PMTUDiscoveryProbe,
+	ipPMTUDiscOmit:            tcpip.PMTUDiscoveryDont,
 }
 
 func (k *socket) setMTUDiscover(v int) syscall.Errno {

@@ -111,7 +111,7 @@ func (k *socket) getTCPOption(name int, dst []byte) (int, syscall.Errno) {
 		if err := k.ep.GetSockOpt(&cc); err != nil {
 			return 0, errnoOf(err)
 		}
-		var b [16]byte // TCP_CA_NAME_MAX
+		var b [tcpCANameMax]byte
 		copy(b[:], cc)
 		return copy(dst, b[:]), 0
 	case tcpFastOpen, tcpFastOpenConn, tcpFastOpenNoCok, tcpThinLinear, tcpThinDupack, tcpTimestamp,

@@ -15,7 +15,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// cable is the end of a guest's network card: each frame is a UDP datagram.
+// cable is the other end of a guest's network card: each frame is a UDP datagram.
 type cable struct {
 	*net.UDPConn
 	flag string // for yolk run
@@ -36,7 +36,7 @@ func newCable(t *testing.T) *cable {
 	own := c.LocalAddr().(*net.UDPAddr)
 	c.Close()
 	free.Close()
-	// Connected, so that nothing else of this host's gets in.
+	// Connected, so that it receives no other datagrams of this host.
 	if c, err = net.DialUDP("udp4", own, guest); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func newCable(t *testing.T) *cable {
 	return &cable{c, fmt.Sprintf("udp:%d:%d", guest.Port, own.Port)}
 }
 
-// numbered returns frame i of a seed: a header, the number, noise, and a sum of all.
+// numbered returns frame i of a seed: a header, the number, noise, and a sum of them.
 func numbered(seed, i uint32) []byte {
 	r := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
 	b := make([]byte, 60+r.IntN(1514-60+1))
@@ -95,8 +95,8 @@ func pass(in, out *cable, seed uint32, n int) error {
 	return <-sent
 }
 
-// Frames pass between two cards of a program without a stack: 100,000 of all sizes, in
-// both directions at once, none of them lost or changed.
+// A program without a stack passes frames between two cards: 100,000 of all sizes, in both
+// directions at once, none of them lost or changed.
 func TestForward(t *testing.T) {
 	t.Parallel()
 	a, b := newCable(t), newCable(t)
@@ -114,7 +114,7 @@ func TestForward(t *testing.T) {
 	t.Logf("100,000 frames in %v", time.Since(begin))
 }
 
-// Whose program does not import package net has no TCP/IP stack in the image.
+// The image of a program that does not import package net has no TCP/IP stack.
 func TestForwardHasNoStack(t *testing.T) {
 	t.Parallel()
 	for target, want := range map[string]bool{"./examples/forward": false, "./examples/web": true} {
@@ -127,14 +127,14 @@ func TestForwardHasNoStack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"gvisor/tcpip", "runtime/yolk/netstack", "runtime/yolk/wiring/net"} {
-			if got := bytes.Contains(image, []byte(name)); got != want { // as the runtime's table of functions has it
+			if got := bytes.Contains(image, []byte(name)); got != want { // in the runtime's table of functions
 				t.Errorf("%s names %s: %v; want %v", target, name, got, want)
 			}
 		}
 	}
 }
 
-// A program takes cards from the stack, which goes on with those that it has left.
+// A program takes cards from the stack, which continues with the others.
 func TestTakeNIC(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

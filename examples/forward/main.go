@@ -1,6 +1,6 @@
-// Command forward passes every frame between the machine's first two network cards: a
-// cable that is a program. Frames are not copied: what one card has received the other
-// sends as it lies. Package net is not imported, so there is no TCP/IP stack in the image.
+// Command forward passes every frame between the machine's first two network cards, like a cable.
+// Frames are not copied: one card sends the memory that the other has received into. Package net is
+// not imported, so there is no TCP/IP stack in the image.
 //
 //	yolk run -net tap:tap0 -net tap:tap1 ./examples/forward
 package main
@@ -31,7 +31,7 @@ func main() {
 	forward(cards[1], cards[0])
 }
 
-// forward sends what in receives to out, until a card fails.
+// forward sends to out the frames that in receives, until a card fails.
 func forward(in, out *machine.NIC) {
 	frames := make([]machine.Frame, 64)
 	for {

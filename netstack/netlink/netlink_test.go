@@ -309,7 +309,7 @@ func TestFactory(t *testing.T) {
 		{syscall.SOCK_DGRAM, syscall.NETLINK_ROUTE, 0},
 		{syscall.SOCK_STREAM, syscall.NETLINK_ROUTE, syscall.ESOCKTNOSUPPORT},
 		{syscall.SOCK_RAW, syscall.NETLINK_GENERIC, syscall.EPROTONOSUPPORT},
-		{syscall.SOCK_RAW, 4 /* NETLINK_SOCK_DIAG */, syscall.EPROTONOSUPPORT},
+		{syscall.SOCK_RAW, syscall.NETLINK_INET_DIAG, syscall.EPROTONOSUPPORT},
 	} {
 		if _, e := f.Socket(c.typ, c.protocol); e != c.want {
 			t.Errorf("Socket(%d, %d) = %v; want %v", c.typ, c.protocol, e, c.want)

@@ -20,18 +20,17 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 )
 
-// vmFlags are the flags that describe a virtual machine and what its program
-// sees.
+// vmFlags are the flags that describe a virtual machine and its program's environment.
 type vmFlags struct {
 	forwards []qemu.Forward
 	memory   int64
 	cpus     int
 	machine  string
 	accel    string
-	nets     []qemu.Net // what -net says
+	nets     []qemu.Net // from -net
 	noNet    bool       // -net none
 	ip       qemu.IP
-	env      []string // K=V
+	env      []string // NAME=VALUE
 	files    []initfs.Source
 	folders  []qemu.Folder
 	disks    []qemu.Disk
@@ -42,7 +41,7 @@ type vmFlags struct {
 	name     string
 	extra    []string
 	print    bool
-	quiet    bool // say nothing about the accelerator
+	quiet    bool // no notes about the accelerator
 }
 
 const defaultMemory = 256 << 20
@@ -51,8 +50,8 @@ func newVMFlags() *vmFlags {
 	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto"}
 }
 
-// parse reads the flags at the front of args and returns the rest. Flags that
-// the set does not know are offered to other, if it is not nil.
+// parse reads the flags at the front of args and returns the rest. Flags that are not in the set
+// are passed to other, if it is not nil.
 func (v *vmFlags) parse(args []string, other func(args []string) (n int, err error)) ([]string, error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
 		if args[0] == "--" {
@@ -166,7 +165,7 @@ var sizes = regexp.MustCompile(`^([0-9]+)([KkMmGg]?)(i?[Bb])?$`)
 
 const maxMemory = 1 << 40
 
-// parseSize reads a size in bytes; a bare number is in MiB, as QEMU has it.
+// parseSize reads a size in bytes; a bare number is in MiB, as for QEMU.
 func parseSize(s string) (int64, error) {
 	m := sizes.FindStringSubmatch(s)
 	if m == nil {
@@ -261,8 +260,7 @@ func (v *vmFlags) addNet(s string) error {
 	return nil
 }
 
-// networks returns what the VM's network cards are attached to: without -net, one to
-// QEMU's own network.
+// networks returns the networks of the VM's cards: without -net, one card in QEMU's own network.
 func (v *vmFlags) networks() []qemu.Net {
 	if len(v.nets) == 0 && !v.noNet {
 		return []qemu.Net{{Kind: qemu.NetUser}}
@@ -318,8 +316,7 @@ func (v *vmFlags) checkDisks(im *elfcheck.Image) error {
 	return fmt.Errorf("%s is built without disks; build it with yolk build -disk, or with go build -tags %s", im.Path, diskTag)
 }
 
-// addHostFolders mounts folders at their own paths, but where the user has
-// something else in mind.
+// addHostFolders mounts folders at their own paths, unless the user has mounted something there.
 func (v *vmFlags) addHostFolders(folders []string) {
 	for _, dir := range folders {
 		if !slices.ContainsFunc(v.folders, func(f qemu.Folder) bool { return f.Guest == dir }) {
@@ -380,7 +377,7 @@ func (v *vmFlags) check() error {
 	return nil
 }
 
-// config resolves the accelerator and free ports. Notes for the user go to w.
+// config chooses the accelerator and free ports. It writes notes for the user to w.
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
 		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Nets: v.networks(), IP: v.ip,
@@ -439,7 +436,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 			env = append([]string{"TERM=" + term}, env...)
 		}
 	}
-	if v.core != "" { // as on Linux, a Go program dumps core only if told so
+	if v.core != "" { // as on Linux, a Go program dumps core only with GOTRACEBACK=crash
 		env = append([]string{"GOTRACEBACK=crash"}, env...)
 	}
 	for _, kv := range lastWins(env) {
@@ -449,8 +446,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	return l.String()
 }
 
-// lastWins keeps the last setting of each variable: of two, a Go program would
-// see the first.
+// lastWins keeps the last value of each variable: a Go program uses the first of several.
 func lastWins(env []string) []string {
 	last := map[string]int{}
 	for i, kv := range env {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// result is what a user sees of one command.
+// result is the outcome of one command.
 type result struct {
 	out, err string
 	status   int
@@ -60,7 +60,7 @@ func yolk(t *testing.T, args ...string) result {
 	return finish(t, yolkCommand(t, args...))
 }
 
-// guest writes an image.
+// guest writes an image of code.
 func guest(t *testing.T, code *tinyguest.Code) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "app.elf")
@@ -77,8 +77,8 @@ func needQEMU(t *testing.T) {
 	}
 }
 
-// fakeQEMU puts a script in QEMU's place that prints its arguments, one a line,
-// and ends like a guest that exits with 0.
+// fakeQEMU replaces QEMU by a script that prints its arguments, one per line, and ends like a
+// guest that exits with 0.
 func fakeQEMU(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -202,7 +202,7 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
-// Each mistake gets one line that says what to do, and a status that is not 0.
+// Each mistake gets one line with advice, and a status that is not 0.
 func TestMistakes(t *testing.T) {
 	self, _ := os.Executable()
 	text := filepath.Join(t.TempDir(), "text")
@@ -357,7 +357,7 @@ func TestSecondInterruptKills(t *testing.T) {
 	gone(t, kids)
 }
 
-// Not even SIGKILL of yolk may leave a QEMU behind.
+// If yolk is killed, even with SIGKILL, no QEMU is left running.
 func TestKilledYolkLeavesNothing(t *testing.T) {
 	var code tinyguest.Code
 	cmd, _, _ := start(t, code.Print("up").Echo())

@@ -203,7 +203,7 @@ func TestWriteUnmountRead(t *testing.T) {
 	m.check("unmount", m.fs.Unmount())
 }
 
-// When a file was made is kept, whatever happens to its other times.
+// A file's birth time stays the same, whatever happens to its other times.
 func TestBirthTime(t *testing.T) {
 	d := mkfs(t, "16M")
 	m := mount(t, d, 500)

@@ -49,7 +49,7 @@ func (d *dir) Stat(st *syscall.Stat_t) syscall.Errno {
 
 // SeekTo sets the position for getdents64(2).
 func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence > 2 { // SEEK_DATA, SEEK_HOLE
+	if whence == kernel.SeekData || whence == kernel.SeekHole {
 		return 0, syscall.EINVAL
 	}
 	return kernel.Seek(off, whence, cur, 0)

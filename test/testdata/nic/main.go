@@ -1,7 +1,6 @@
-// Command nic takes network cards from the stack that package net has them in: first
-// eth1, over which it sends a frame and waits for it to come back, while the stack
-// connects to the address in its argument over eth0; then eth0, and the stack is left
-// with nothing.
+// Command nic takes network cards from package net's stack: first eth1, over which it sends a frame
+// and waits for it to come back, while the stack connects to the address in its argument over eth0;
+// then eth0, so that the stack has no card left.
 package main
 
 import (

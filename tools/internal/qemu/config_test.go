@@ -14,7 +14,7 @@ func config(machine string) Config {
 	return Config{Machine: machine, Memory: 256 << 20, CPUs: 1, Kernel: "/tmp/app", Append: `arg0=app arg="a b"`, Nets: []Net{{Kind: NetUser}}}
 }
 
-// value returns what follows each occurrence of an option.
+// value returns the argument of each occurrence of an option.
 func value(args []string, option string) []string {
 	var v []string
 	for i, a := range args[:len(args)-1] {
@@ -106,8 +106,8 @@ func TestCommandLineNetworks(t *testing.T) {
 	}
 }
 
-// Each card has a network of its own, in the order of -net; the fixed address and its
-// network are the first's.
+// Each card has a network of its own, in the order of -net; the fixed address and its network belong
+// to the first card.
 func TestCommandLineCards(t *testing.T) {
 	c := config("microvm")
 	c.Nets = nil

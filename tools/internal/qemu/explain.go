@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled is returned when there is no QEMU; the text names the package
-// to install.
+// ErrNotInstalled is returned if there is no QEMU; its text names the package to install.
 var ErrNotInstalled = errors.New(Binary + " is not installed: " + installHint())
 
 func installHint() string {
@@ -47,8 +46,7 @@ var (
 	udpFailure  = regexp.MustCompile(`-netdev socket,id=net(\d+),.*?: can't bind`)
 )
 
-// explain turns what QEMU wrote on standard error into one line. It is "" if
-// QEMU wrote nothing of use.
+// explain turns QEMU's standard error into one line; "" if it has nothing of use.
 func (c *Config) explain(stderr string) string {
 	if m := forwardRule.FindStringSubmatch(stderr); m != nil {
 		return forwardFailure(m[1], m[2], m[3], m[4])
@@ -77,8 +75,7 @@ func (c *Config) explain(stderr string) string {
 	return firstComplaint(stderr)
 }
 
-// tapIn returns the tap interface that QEMU complains of: the first one if it does not
-// say which.
+// tapIn returns the tap interface in QEMU's error message, or the first one if it has none.
 func (c *Config) tapIn(stderr string) (tap string) {
 	if !tapFailure.MatchString(stderr) {
 		return ""
@@ -91,7 +88,7 @@ func (c *Config) tapIn(stderr string) (tap string) {
 	return tap
 }
 
-// diskFailure explains what diskFailure has found.
+// diskFailure explains an error of a disk; m is the regular expression's match.
 func (c *Config) diskFailure(m []string) string {
 	i, _ := strconv.Atoi(m[1])
 	if i >= len(c.Disks) {
@@ -129,8 +126,7 @@ func forwardFailure(proto, addr, host, guest string) string {
 	return fmt.Sprintf("port %s is in use; choose another with -p %d:%s%s", host, other, guest, suffix)
 }
 
-// firstComplaint returns QEMU's first line that is not a warning, without the
-// program's name.
+// firstComplaint returns QEMU's first line that is not a warning, without the program's name.
 func firstComplaint(stderr string) string {
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)

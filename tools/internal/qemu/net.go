@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Net is what a network card of the guest is attached to.
+// Net is the host's end of a network card of the guest.
 type Net struct {
 	Kind          NetKind
 	Tap           string         // NetTap: name of the interface
-	Local, Remote netip.AddrPort // NetUDP: where QEMU listens, and where it sends to
+	Local, Remote netip.AddrPort // NetUDP: QEMU's address, and the one it sends to
 }
 
 // NetKind is a kind of Net.
 type NetKind string
 
-// Kinds of networks.
+// These are the kinds of networks.
 const (
 	NetUser NetKind = "user" // QEMU's own NAT: no privileges needed
 	NetTap  NetKind = "tap"  // a tap interface of the host
@@ -74,7 +74,7 @@ func (c *Config) networks() []string {
 			options = ",mac=" + mac(n.Tap)
 		case NetUDP:
 			backend = fmt.Sprintf("socket,id=%s,udp=%s,localaddr=%s", id, n.Remote, n.Local)
-			options = ",mac=" + mac(n.Local.String()) // the guest at the other end has another
+			options = ",mac=" + mac(n.Local.String()) // the guest at the other end has another one
 		default:
 			backend = "user,id=" + id + c.userNetwork(i == 0)
 		}
@@ -83,8 +83,8 @@ func (c *Config) networks() []string {
 	return args
 }
 
-// userNetwork returns the options of QEMU's own network: with a fixed guest
-// address, which the first card gets, its subnet and gateway follow that address.
+// userNetwork returns the options of QEMU's own network. With a fixed guest address, which the first
+// card gets, its subnet and gateway follow from that address.
 func (c *Config) userNetwork(first bool) string {
 	var b strings.Builder
 	guest := ""
@@ -101,9 +101,9 @@ func (c *Config) userNetwork(first bool) string {
 	return b.String()
 }
 
-// mac derives a card's address from the name of what it is attached to, so that
-// guests on one bridge differ and a restarted guest keeps its own. The second
-// bit of the first byte says "locally administered".
+// mac derives a card's MAC address from the name of the host's end, so that guests on one bridge
+// differ and a restarted guest keeps its address. Bit 1 of the first byte says "locally
+// administered".
 func mac(name string) string {
 	h := uint32(2166136261) // FNV-1a
 	for i := 0; i < len(name); i++ {
