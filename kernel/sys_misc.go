@@ -342,6 +342,9 @@ func inval(*Kernel, Args) (uintptr, syscall.Errno)   { return 0, syscall.EINVAL 
 func noPerm(*Kernel, Args) (uintptr, syscall.Errno)  { return 0, syscall.EPERM }
 func noChild(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ECHILD }
 
+// interrupted is restart_syscall(2) for a program: it has nothing to restart.
+func interrupted(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.EINTR }
+
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const magic1 = 0xfee1dead

@@ -19,6 +19,16 @@ func setHandler(h func(nr uintptr, n [6]uintptr, p [6]unsafe.Pointer) (r1, r2, e
 //go:noescape
 func machineCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr)
 
+//go:linkname blockingCall
+//go:noescape
+func blockingCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr)
+
+//go:linkname sendSignal
+func sendSignal(tid int, info unsafe.Pointer, timer bool) (r1, errno uintptr)
+
+//go:linkname setClock
+func setClock(ns int64)
+
 //go:linkname setPollable
 func setPollable(fd int, pollable bool)
 
@@ -173,6 +183,7 @@ func (machine) CPU() int                          { return cpu() }
 func (machine) Busy(cpu int) int64                { return busy(cpu) }
 func (machine) Stolen(cpu int) int64              { return stolen(cpu) }
 func (machine) LargePages() uint64                { return largePages() }
+func (machine) SetWallTime(ns int64)              { setClock(ns) }
 func (machine) Exit(status int)                   { Exit(status) }
 
 func (machine) TakePages(dst []uint64, floor uint64) int { return takePages(dst, floor) }
@@ -240,8 +251,30 @@ func (machine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 			n[i] = uintptr(p)
 		}
 	}
+	if mayWait(nr, n[1]) {
+		r, errno := blockingCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
+		return r, syscall.Errno(errno)
+	}
 	r, errno := machineCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
 	return r, syscall.Errno(errno)
+}
+
+// mayWait tells the calls in which the machine half makes the thread wait; op is the
+// second argument.
+func mayWait(nr, op uintptr) bool {
+	const futexCommand, futexWait = 127, 0
+	switch nr {
+	case syscall.SYS_PAUSE, syscall.SYS_RT_SIGSUSPEND, syscall.SYS_RT_SIGTIMEDWAIT:
+		return true
+	case syscall.SYS_FUTEX:
+		return op&futexCommand == futexWait
+	}
+	return false
+}
+
+func (machine) SendSignal(tid int, info *kernel.SignalInfo, timer bool) (pending bool, e syscall.Errno) {
+	r, errno := sendSignal(tid, unsafe.Pointer(info), timer)
+	return r != 0 && errno == 0, syscall.Errno(errno)
 }
 
 func (machine) Area(addr uintptr) (start, end, prot uintptr) { return area(addr) }

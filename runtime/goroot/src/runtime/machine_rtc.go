@@ -20,6 +20,14 @@ const (
 	rtcInterval = 2e9
 )
 
+// set sets the wall clock (ns since 1970). The real-time clock is left alone, and
+// its distance kept for machSetWall.
+func (c *machClockParams) set(ns uint64) {
+	wall := ns - uint64(machNow())
+	c.ahead += wall - c.wall
+	c.setWall(wall)
+}
+
 // machSetWall reads the wall clock. While the chip updates itself, for up to
 // 2 ms a second, it says so; then try again. Without a chip its registers read
 // as ones, and the clock stays at 1970.
@@ -42,7 +50,7 @@ func machSetWall() {
 			return
 		}
 		seconds := unixDays(century*100+year, month, day)*86400 + hour*3600 + minute*60 + second
-		machClock.setWall(uint64(seconds*1e9 - machNow()))
+		machClock.setWall(uint64(seconds*1e9-machNow()) + machClock.ahead)
 		return
 	}
 }
@@ -58,7 +66,7 @@ func machCheckWall(now int64) {
 	if rtcBusy() {
 		return // the next interrupt finds it
 	}
-	of := int64(uint64(now)+c.wall) / 1e9 % 86400
+	of := int64(uint64(now)+c.wall-c.ahead) / 1e9 % 86400
 	differs := rtcBCD(rtcHours)*3600 + rtcBCD(rtcMinutes)*60 + rtcBCD(rtcSeconds) - of
 	if differs < 0 {
 		differs += 86400

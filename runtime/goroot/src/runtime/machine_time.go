@@ -21,6 +21,7 @@ type machClockParams struct {
 
 	nextCheck int64 // when the wall clock is compared again
 	noRTC     bool
+	ahead     uint64 // of the real-time clock, because the program has set the time
 }
 
 // machClock starts with a rate of 1 GHz and a seq that keeps it out of BSS.
