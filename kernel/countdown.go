@@ -96,12 +96,12 @@ func (c *countdown) rang(setting uint64) {
 // clockMoved is called when the clock was set.
 func (c *countdown) clockMoved(Events) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if next := c.next; next != 0 && c.at == clockRealtime {
 		c.disarm()
 		c.next = next
 		c.arm()
 	}
+	c.mu.Unlock()
 }
 
 // catchUp counts the expiries up to now: the goroutine that rang runs on may be
@@ -128,17 +128,18 @@ func (c *countdown) catchUp() {
 // take returns how often it has expired since the last time.
 func (c *countdown) take() uint64 {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	n := c.expired
 	c.expired = 0
+	c.mu.Unlock()
 	return n
 }
 
 // get returns the time left and the interval (ns).
 func (c *countdown) get() (value, interval int64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.left()
+	value, interval = c.left()
+	c.mu.Unlock()
+	return value, interval
 }
 
 // left is get with mu held.

@@ -142,9 +142,8 @@ func (t *posixTimer) expire() {
 	info := new(SignalInfo)
 	*info = t.info
 	info.Fields[0] |= min(n-1, maxInt32) << 32
-	pending, _ := t.k.m.SendSignal(t.tid, info, true)
 	t.mu.Lock()
-	if pending {
+	if pending, _ := t.k.m.SendSignal(t.tid, info, true); pending {
 		t.overrun += n
 	} else {
 		t.before, t.overrun = t.overrun, n-1
@@ -252,8 +251,9 @@ func sysTimerCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // posixTimer returns the timer of argument 0, nil if there is none.
 func (k *Kernel) posixTimer(a *Args) *posixTimer {
 	k.timers.mu.Lock()
-	defer k.timers.mu.Unlock()
-	return k.timers.posix[a.Int(0)]
+	t := k.timers.posix[a.Int(0)]
+	k.timers.mu.Unlock()
+	return t
 }
 
 // sysTimerSettime is timer_settime(2).
@@ -304,13 +304,12 @@ func sysTimerGetoverrun(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if t == nil {
 		return 0, syscall.EINVAL
 	}
-	pending, _ := k.m.SendSignal(t.tid, &SignalInfo{Fields: [4]uint64{uint64(t.id)}}, true)
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	n := t.overrun
-	if pending {
+	if pending, _ := k.m.SendSignal(t.tid, &SignalInfo{Fields: [4]uint64{uint64(t.id)}}, true); pending {
 		n = t.before
 	}
+	t.mu.Unlock()
 	return uintptr(min(n, maxInt32)), 0
 }
 

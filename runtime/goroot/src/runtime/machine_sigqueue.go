@@ -44,22 +44,20 @@ const (
 	maxQueued = 4096
 )
 
-// newSignal returns memory for one signal, nil if there is none.
+// newSignal returns memory for one signal.
 func (g *machSignals) newSignal() *machSignal {
 	const size = unsafe.Sizeof(machSignal{})
 	if g.free == nil {
-		page := mach.mem.contiguous(machPage)
-		for at := uintptr(0); page != 0 && at+size <= machPage; at += size {
-			g.freeSignal((*machSignal)(unsafe.Pointer(page + directMap + at)))
+		page := mach.mem.zeroFrame()
+		for at := uintptr(0); at+size <= machPage; at += size {
+			g.freeSignal((*machSignal)(unsafe.Pointer(page + at)))
 			g.queued++
 		}
 	}
 	s := g.free
-	if s != nil {
-		g.free = s.next
-		s.next = nil
-		g.queued++
-	}
+	g.free = s.next
+	s.next = nil
+	g.queued++
 	return s
 }
 
@@ -69,26 +67,20 @@ func (g *machSignals) freeSignal(s *machSignal) {
 	g.queued--
 }
 
-// add queues a signal. Without memory a signal below SIGRTMIN becomes pending with
-// nothing but its number.
+// add queues a signal.
 func (p *machPending) add(info *machSigInfo, toProcess bool) uintptr {
 	g := &mach.sig
-	var s *machSignal
-	if info.signo < _SIGRTMIN || g.queued < maxQueued {
-		s = g.newSignal()
-	}
-	if s == nil && info.signo >= _SIGRTMIN {
+	if info.signo >= _SIGRTMIN && g.queued >= maxQueued {
 		return machErr(_EAGAIN)
 	}
-	p.pending |= sigBit(uint32(info.signo))
-	if s != nil {
-		s.toProcess, s.info = toProcess, *info
-		p.link(s)
-	}
+	s := g.newSignal()
+	s.toProcess, s.info = toProcess, *info
+	p.link(s)
 	return 0
 }
 
 func (p *machPending) link(s *machSignal) {
+	p.pending |= sigBit(uint32(s.info.signo))
 	at := &p.signals
 	for *at != nil {
 		at = &(*at).next
@@ -98,25 +90,20 @@ func (p *machPending) link(s *machSignal) {
 
 // take removes the first signal with a number that is pending.
 func (p *machPending) take(sig uint32) machSigInfo {
-	info := machSigInfo{signo: int32(sig)}
-	p.pending &^= sigBit(sig)
 	at := &p.signals
-	for *at != nil && (*at).info.signo != info.signo {
+	for uint32((*at).info.signo) != sig {
 		at = &(*at).next
 	}
 	s := *at
-	if s == nil {
-		return info
-	}
-	info = s.info
 	*at = s.next
+	p.pending &^= sigBit(sig)
 	for more := s.next; more != nil; more = more.next {
-		if more.info.signo == info.signo {
+		if more.info.signo == s.info.signo {
 			p.pending |= sigBit(sig)
 		}
 	}
 	mach.sig.freeSignal(s)
-	return info
+	return s.info
 }
 
 // discard removes all that are in set.
@@ -134,12 +121,11 @@ func (p *machPending) resend(set uint64) {
 		s := list
 		list = s.next
 		s.next = nil
-		if bit := sigBit(uint32(s.info.signo)); s.toProcess && set&bit != 0 {
+		if s.toProcess && set&sigBit(uint32(s.info.signo)) != 0 {
 			info := s.info
 			mach.sig.freeSignal(s)
 			sendProcessInfo(&info)
 		} else {
-			p.pending |= bit
 			p.link(s)
 		}
 	}
