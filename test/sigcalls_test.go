@@ -62,7 +62,7 @@ func compareLines(t *testing.T, got, want string) {
 			heading = b
 		}
 		if a != b {
-			t.Errorf("%s:\n%q; on Linux\n%q", heading, a, b)
+			t.Errorf("%s:\n%q; want\n%q", heading, a, b)
 		}
 	}
 }
