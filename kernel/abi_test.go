@@ -87,7 +87,7 @@ func TestABI(t *testing.T) {
 	old := syscall.Umask(0o022)
 	defer syscall.Umask(old)
 	var scripts []script
-	for _, group := range [][]script{fileScripts, nameScripts, ioScripts, eventScripts, processScripts} {
+	for _, group := range [][]script{fileScripts, nameScripts, ioScripts, eventScripts, processScripts, timerScripts} {
 		scripts = append(scripts, group...)
 	}
 	for _, c := range scripts {

@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"crypto/rand"
+	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"syscall"
@@ -20,6 +22,8 @@ type fakeMachine struct {
 	pollable map[int]bool
 	ready    map[int]Events
 	exit     int
+	signals  []*SignalInfo // that are pending: all are blocked
+	wall     int64         // of SetWallTime
 }
 
 func newFake() *fakeMachine {
@@ -51,6 +55,41 @@ func (m *fakeMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
 	r, _, e := syscall.Syscall6(nr, n[0], n[1], n[2], n[3], n[4], n[5])
 	return r, e
 }
+
+// SendSignal knows the threads of the test.
+func (m *fakeMachine) SendSignal(tid int, info *SignalInfo, timer bool) (pending bool, e syscall.Errno) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); tid != 0 && err != nil {
+		return false, syscall.ESRCH
+	}
+	for _, s := range m.signals {
+		if timer && s.Code == siTimer && uint32(s.Fields[0]) == uint32(info.Fields[0]) {
+			if info.Signo != 0 {
+				s.Fields[0] += (info.Fields[0]>>32 + 1) << 32
+			}
+			return true, 0
+		}
+	}
+	if info.Signo != 0 {
+		m.signals = append(m.signals, info)
+	}
+	return false, 0
+}
+
+// deliver returns the signal that came first, nil if there is none.
+func (m *fakeMachine) deliver() *SignalInfo {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.signals) == 0 {
+		return nil
+	}
+	s := m.signals[0]
+	m.signals = m.signals[1:]
+	return s
+}
+
+func (m *fakeMachine) SetWallTime(ns int64) { m.wall = ns }
 
 func (m *fakeMachine) ConsoleWrite(p []byte) {
 	m.mu.Lock()

@@ -49,6 +49,8 @@ type Kernel struct {
 	mapCalls  *mapCalls   // nil until EnableMappers
 	xattrs    *xattrCalls // nil until EnableXattrs
 	sockets   socketRegistry
+	timers    timerState
+	clockSet  WaitQueue // told when the realtime clock is set
 	proc      processState
 
 	epollNested sync.Mutex // held while an epoll instance is added to another

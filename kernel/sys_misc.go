@@ -351,6 +351,9 @@ func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.ENOSYS
 }
 
+// interrupted is restart_syscall(2) for a program: it has nothing to restart.
+func interrupted(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.EINTR }
+
 // sysReboot is reboot(2): power off and restart end the machine.
 func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const magic1 = 0xfee1dead

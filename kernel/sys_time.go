@@ -19,22 +19,37 @@ const (
 	clockTAI             = 11
 )
 
-// clock reads a clock that the Linux half knows.
-func (k *Kernel) clock(id int) (int64, bool) {
+// Clocks of a process or a thread have its ID in their number, which is negative
+// (clock_getcpuclockid(3)), and what counts in the lowest bits.
+const (
+	cpuClockKind = 3
+	cpuClockRan  = 2 // CPUCLOCK_SCHED
+)
+
+// isCPUClock tells the clocks of CPU time, which are the machine's.
+func isCPUClock(id int) bool {
+	return id == clockProcessCPU || id == clockThreadCPU || id < 0 && id&cpuClockKind != cpuClockKind
+}
+
+// clock reads a clock (ns).
+func (k *Kernel) clock(id int) (ns int64, known bool) {
 	switch id {
 	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
 		return wallTime(), true
 	case clockMonotonic, clockMonotonicRaw, clockMonotonicCoarse, clockBoottime, clockBoottimeAlarm:
 		return k.m.Nanotime(), true
 	}
+	if isCPUClock(id) {
+		return k.cpuClock(id)
+	}
 	return 0, false
 }
 
-// sysClockGettime is clock_gettime(2). CPU clocks are the machine's.
+// sysClockGettime is clock_gettime(2).
 func sysClockGettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	ns, known := k.clock(a.Int(0))
 	if !known {
-		return k.m.Syscall(syscall.SYS_CLOCK_GETTIME, a)
+		return 0, syscall.EINVAL
 	}
 	ts, e := user[syscall.Timespec](&a, 1)
 	if e != 0 {
@@ -46,8 +61,7 @@ func sysClockGettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysClockGetres is clock_getres(2).
 func sysClockGetres(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	id := a.Int(0)
-	if id < 0 || id > clockTAI || id == 10 {
+	if _, known := k.clock(a.Int(0)); !known {
 		return 0, syscall.EINVAL
 	}
 	if a.Pointer(1) == nil {
@@ -61,12 +75,33 @@ func sysClockGetres(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysClockSettime is clock_settime(2); the machine keeps the clock.
+// sysClockSettime is clock_settime(2).
 func sysClockSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.Int(0) != clockRealtime {
+	if id := a.Int(0); id != clockRealtime {
+		if _, known := k.clock(id); known && id < 0 {
+			return 0, syscall.EPERM
+		}
 		return 0, syscall.EINVAL
 	}
-	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, a)
+	ts, e := user[syscall.Timespec](&a, 1)
+	if e != 0 {
+		return 0, e
+	}
+	return 0, k.setWallTime(*ts)
+}
+
+// setWallTime sets the realtime clock, and moves the timers that go by it. As on
+// Linux (timespec64_valid_settod) it can run for another 30 years, and the machine
+// did not boot before 1970.
+func (k *Kernel) setWallTime(ts syscall.Timespec) syscall.Errno {
+	const most = (1<<63-1)/1_000_000_000 - 30*365*86400
+	ns, ok := nanos(ts)
+	if !ok || ts.Sec > most || ns < k.m.Nanotime() {
+		return syscall.EINVAL
+	}
+	k.m.SetWallTime(ns)
+	k.clockSet.Notify(EventIn)
+	return 0
 }
 
 // sysSettimeofday is settimeofday(2); the time zone is ignored.
@@ -75,11 +110,10 @@ func sysSettimeofday(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if tv == nil {
 		return 0, 0
 	}
-	if tv.Sec < 0 || tv.Usec < 0 || tv.Usec >= 1e6 {
+	if tv.Usec < 0 || tv.Usec >= 1e6 {
 		return 0, syscall.EINVAL
 	}
-	ts := &syscall.Timespec{Sec: tv.Sec, Nsec: tv.Usec * 1000}
-	return k.m.Syscall(syscall.SYS_CLOCK_SETTIME, pointerArgs(1, startOf(structBytes(ts)), clockRealtime))
+	return 0, k.setWallTime(syscall.Timespec{Sec: tv.Sec, Nsec: tv.Usec * 1000})
 }
 
 // sysGettimeofday is gettimeofday(2).
@@ -119,17 +153,16 @@ func sysNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysClockNanosleep is clock_nanosleep(2).
 func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	const abstime = 1
 	ts, e := user[syscall.Timespec](&a, 2)
 	if e != 0 {
 		return 0, e
 	}
 	ns, ok := nanos(*ts)
 	now, known := k.clock(a.Int(0))
-	if !ok || !known {
+	if !ok || !known || isCPUClock(a.Int(0)) {
 		return 0, syscall.EINVAL
 	}
-	if a.Int(1)&abstime != 0 {
+	if a.Int(1)&timerAbstime != 0 {
 		ns -= now
 	}
 	if ns > 0 {
@@ -139,15 +172,16 @@ func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 }
 
 // cpuTime is how long the program has run on CPUs, in nanoseconds.
-func (k *Kernel) cpuTime() int64 { return k.cpuClock(clockProcessCPU) }
+func (k *Kernel) cpuTime() int64 {
+	ns, _ := k.cpuClock(clockProcessCPU)
+	return ns
+}
 
-func (k *Kernel) cpuClock(clock uintptr) int64 {
+// cpuClock reads a clock of CPU time.
+func (k *Kernel) cpuClock(clock int) (ns int64, known bool) {
 	ts := new(syscall.Timespec)
-	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, startOf(structBytes(ts)), clock))
-	if e != 0 {
-		return 0
-	}
-	return ts.Sec*1e9 + ts.Nsec
+	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, startOf(structBytes(ts)), uintptr(clock)))
+	return ts.Sec*1e9 + ts.Nsec, e == 0
 }
 
 // sysGetrusage is getrusage(2): CPU time is all the user's.
@@ -164,11 +198,11 @@ func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if who == -1 {
 		return 0, 0 // children
 	}
-	clock := uintptr(clockProcessCPU)
+	clock := clockProcessCPU
 	if who == 1 { // RUSAGE_THREAD
 		clock = clockThreadCPU
 	}
-	ns := k.cpuClock(clock)
+	ns, _ := k.cpuClock(clock)
 	r.Utime = syscall.Timeval{Sec: ns / 1e9, Usec: ns % 1e9 / 1000}
 	r.Maxrss = int64(k.usedMemory() / 1024)
 	return 0, 0
@@ -202,6 +236,9 @@ func (k *Kernel) adjtimex(a *Args, i int) (uintptr, syscall.Errno) {
 	t, e := user[syscall.Timex](a, i)
 	if e != 0 {
 		return 0, e
+	}
+	if t.Modes != 0 {
+		return 0, syscall.EPERM
 	}
 	now := wallTime()
 	t.Status, t.Freq, t.Offset = staUnsync, 0, 0

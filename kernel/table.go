@@ -46,7 +46,7 @@ var table = [tableSize]call{
 	9:   {"mmap", sysMmap, levelPartial},         // anonymous memory is the machine's; files: see kernel/mmap.go
 	10:  {"mprotect", sysMprotect, levelPartial}, // shared file mappings stay writable
 	11:  {"munmap", sysMunmap, levelPartial},     // see kernel/mmap.go
-	12:  {"brk", nil, levelMachine},
+	12:  {"brk", nil, levelMachine},              // the break cannot be moved
 	13:  {"rt_sigaction", nil, levelMachine},
 	14:  {"rt_sigprocmask", nil, levelMachine},
 	15:  {"rt_sigreturn", nil, levelMachine},
@@ -70,9 +70,9 @@ var table = [tableSize]call{
 	33:  {"dup2", sysDup2, levelFull},
 	34:  {"pause", nil, levelMachine},
 	35:  {"nanosleep", sysNanosleep, levelPartial}, // not interrupted by signals
-	36:  {"getitimer", nil, levelMachine},
-	37:  {"alarm", nil, levelMachine},
-	38:  {"setitimer", nil, levelMachine},
+	36:  {"getitimer", sysGetitimer, levelFull},
+	37:  {"alarm", sysAlarm, levelFull},
+	38:  {"setitimer", sysSetitimer, levelFull},
 	39:  {"getpid", sysGetpid, levelFull},
 	40:  {"sendfile", sysSendfile, levelFull},
 	41:  {"socket", sysSocket, levelFull},
@@ -90,7 +90,7 @@ var table = [tableSize]call{
 	53:  {"socketpair", sysSocketpair, levelFull},
 	54:  {"setsockopt", sysSetsockopt, levelFull},
 	55:  {"getsockopt", sysGetsockopt, levelFull},
-	56:  {"clone", nil, levelMachine},
+	56:  {"clone", nil, levelMachine},     // threads; a process is ENOSYS
 	57:  {"fork", noProcess, levelStub},   // ENOSYS: one process; logs once
 	58:  {"vfork", noProcess, levelStub},  // ENOSYS: one process; logs once
 	59:  {"execve", noProcess, levelStub}, // ENOSYS: one process; logs once
@@ -163,9 +163,9 @@ var table = [tableSize]call{
 	126: {"capset", succeed, levelStub}, // accepted; all capabilities stay
 	127: {"rt_sigpending", nil, levelMachine},
 	128: {"rt_sigtimedwait", nil, levelMachine},
-	129: {"rt_sigqueueinfo", nil, levelMachine},
+	129: {"rt_sigqueueinfo", sysRtSigqueueinfo, levelFull},
 	130: {"rt_sigsuspend", nil, levelMachine},
-	131: {"sigaltstack", nil, levelMachine},
+	131: {"sigaltstack", nil, levelMachine}, // the arguments are not checked
 	132: {"utime", sysUtime, levelFull},
 	133: {"mknod", sysMknod, levelFull},
 	134: {"uselib", nil, levelNone},
@@ -191,9 +191,9 @@ var table = [tableSize]call{
 	154: {"modify_ldt", nil, levelNone},
 	155: {"pivot_root", noPerm, levelStub}, // EPERM
 	156: {"_sysctl", nil, levelNone},
-	157: {"prctl", sysPrctl, levelPartial}, // names, no_new_privs, capability bounds; PR_SET_VMA is EINVAL
-	158: {"arch_prctl", nil, levelMachine},
-	159: {"adjtimex", sysAdjtimex, levelPartial},   // reading only
+	157: {"prctl", sysPrctl, levelPartial},         // names, no_new_privs, capability bounds; PR_SET_VMA is EINVAL
+	158: {"arch_prctl", nil, levelMachine},         // ARCH_SET_FS; others are EINVAL
+	159: {"adjtimex", sysAdjtimex, levelPartial},   // reading only; setting is EPERM
 	160: {"setrlimit", sysSetrlimit, levelPartial}, // only RLIMIT_NOFILE is enforced
 	161: {"chroot", sysChroot, levelStub},          // only to \"/\"
 	162: {"sync", sysSync, levelFull},
@@ -236,7 +236,7 @@ var table = [tableSize]call{
 	199: {"fremovexattr", sysFremovexattr, levelPartial}, // on disks; elsewhere there are none (EOPNOTSUPP)
 	200: {"tkill", nil, levelMachine},
 	201: {"time", sysTime, levelFull},
-	202: {"futex", nil, levelMachine},
+	202: {"futex", nil, levelMachine},                          // FUTEX_WAIT and FUTEX_WAKE; others are ENOSYS
 	203: {"sched_setaffinity", sysSchedSetaffinity, levelStub}, // checked and not followed
 	204: {"sched_getaffinity", sysSchedGetaffinity, levelFull},
 	205: {"set_thread_area", nil, levelNone},
@@ -253,18 +253,18 @@ var table = [tableSize]call{
 	216: {"remap_file_pages", nil, levelNone},
 	217: {"getdents64", sysGetdents64, levelFull},
 	218: {"set_tid_address", nil, levelMachine},
-	219: {"restart_syscall", nil, levelMachine},
+	219: {"restart_syscall", interrupted, levelFull}, // EINTR: for the kernel alone
 	220: {"semtimedop", nil, levelNone},
 	221: {"fadvise64", sysFadvise64, levelStub}, // checked and not taken
-	222: {"timer_create", nil, levelMachine},
-	223: {"timer_settime", nil, levelMachine},
-	224: {"timer_gettime", nil, levelMachine},
-	225: {"timer_getoverrun", nil, levelMachine},
-	226: {"timer_delete", nil, levelMachine},
-	227: {"clock_settime", sysClockSettime, levelMachine}, // checked here
+	222: {"timer_create", sysTimerCreate, levelFull},
+	223: {"timer_settime", sysTimerSettime, levelFull},
+	224: {"timer_gettime", sysTimerGettime, levelFull},
+	225: {"timer_getoverrun", sysTimerGetoverrun, levelFull},
+	226: {"timer_delete", sysTimerDelete, levelFull},
+	227: {"clock_settime", sysClockSettime, levelFull},
 	228: {"clock_gettime", sysClockGettime, levelFull},
 	229: {"clock_getres", sysClockGetres, levelFull},
-	230: {"clock_nanosleep", sysClockNanosleep, levelPartial}, // not interrupted by signals
+	230: {"clock_nanosleep", sysClockNanosleep, levelPartial}, // not interrupted by signals, nor moved by setting the clock; no CPU clocks
 	231: {"exit_group", nil, levelMachine},
 	232: {"epoll_wait", sysEpollWait, levelFull},
 	233: {"epoll_ctl", sysEpollCtl, levelPartial}, // EPOLLEXCLUSIVE and EPOLLWAKEUP have no effect
@@ -319,8 +319,8 @@ var table = [tableSize]call{
 	282: {"signalfd", noSys, levelStub},              // ENOSYS
 	283: {"timerfd_create", sysTimerfdCreate, levelFull},
 	284: {"eventfd", sysEventfd, levelFull},
-	285: {"fallocate", sysFallocate, levelPartial},            // room is checked, not set aside; no COLLAPSE or INSERT
-	286: {"timerfd_settime", sysTimerfdSettime, levelPartial}, // setting the clock does not move realtime timers
+	285: {"fallocate", sysFallocate, levelPartial}, // room is checked, not set aside; no COLLAPSE or INSERT
+	286: {"timerfd_settime", sysTimerfdSettime, levelFull},
 	287: {"timerfd_gettime", sysTimerfdGettime, levelFull},
 	288: {"accept4", sysAccept4, levelFull},
 	289: {"signalfd4", noSys, levelStub}, // ENOSYS
@@ -331,7 +331,7 @@ var table = [tableSize]call{
 	294: {"inotify_init1", sysInotifyInit1, levelFull},
 	295: {"preadv", sysPreadv, levelFull},
 	296: {"pwritev", sysPwritev, levelFull},
-	297: {"rt_tgsigqueueinfo", nil, levelMachine},
+	297: {"rt_tgsigqueueinfo", sysRtTgsigqueueinfo, levelFull},
 	298: {"perf_event_open", noPerm, levelStub},  // EPERM
 	299: {"recvmmsg", sysRecvmmsg, levelPartial}, // the timeout is ignored; waits for the first message only
 	300: {"fanotify_init", noSys, levelStub},     // ENOSYS
@@ -339,7 +339,7 @@ var table = [tableSize]call{
 	302: {"prlimit64", sysPrlimit64, levelPartial},        // only RLIMIT_NOFILE is enforced
 	303: {"name_to_handle_at", noSys, levelStub},          // ENOSYS
 	304: {"open_by_handle_at", noSys, levelStub},          // ENOSYS
-	305: {"clock_adjtime", sysClockAdjtime, levelPartial}, // reading only
+	305: {"clock_adjtime", sysClockAdjtime, levelPartial}, // reading only; setting is EPERM
 	306: {"syncfs", sysSyncfs, levelFull},
 	307: {"sendmmsg", sysSendmmsg, levelFull},
 	308: {"setns", noPerm, levelStub}, // EPERM
@@ -366,9 +366,9 @@ var table = [tableSize]call{
 	329: {"pkey_mprotect", nil, levelNone},
 	330: {"pkey_alloc", nil, levelNone},
 	331: {"pkey_free", nil, levelNone},
-	332: {"statx", sysStatx, levelPartial}, // basic fields; no birth time
+	332: {"statx", sysStatx, levelPartial}, // basic fields; birth times in memory and on ext4 disks
 	333: {"io_pgetevents", nil, levelNone},
-	334: {"rseq", nil, levelMachine},
+	334: {"rseq", noSys, levelStub}, // ENOSYS
 	335: {"uretprobe", nil, levelNone},
 	336: {"uprobe", nil, levelNone},
 	424: {"pidfd_send_signal", noSys, levelStub}, // ENOSYS; the os package falls back to kill
@@ -382,7 +382,7 @@ var table = [tableSize]call{
 	432: {"fsmount", noPerm, levelStub}, // EPERM
 	433: {"fspick", nil, levelNone},
 	434: {"pidfd_open", noSys, levelStub}, // ENOSYS; the os package falls back to kill
-	435: {"clone3", nil, levelMachine},
+	435: {"clone3", noSys, levelStub},     // ENOSYS; callers fall back to clone
 	436: {"close_range", sysCloseRange, levelFull},
 	437: {"openat2", noSys, levelStub},               // ENOSYS; callers fall back to openat
 	438: {"pidfd_getfd", noSys, levelStub},           // ENOSYS; the os package falls back to kill

@@ -1,26 +1,16 @@
 package kernel
 
-import (
-	"sync"
-	"syscall"
-)
+import "syscall"
 
 // timerFD is a timer as a file (timerfd_create(2)).
 type timerFD struct {
 	anonFile
-	k        *Kernel
-	realtime bool
+	countdown
 
-	mu       sync.Mutex
-	timer    alarm
-	next     int64 // monotonic nanoseconds of the next expiry; 0: disarmed
-	interval int64
-	expired  uint64
-	setting  uint64 // counts settime calls, so that an old timer does nothing
+	// Guarded by countdown.mu:
+	cancels  bool // TFD_TIMER_CANCEL_ON_SET
+	canceled bool // the clock was set since
 }
-
-// itimerspec is struct itimerspec.
-type itimerspec struct{ interval, value syscall.Timespec }
 
 func (f *timerFD) Read(p []byte, _ int64) (int, syscall.Errno) {
 	if len(p) < 8 {
@@ -29,11 +19,16 @@ func (f *timerFD) Read(p []byte, _ int64) (int, syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.catchUp()
-	if f.expired == 0 {
+	n := f.expired
+	f.expired = 0
+	switch {
+	case f.canceled:
+		f.canceled = false
+		return 0, syscall.ECANCELED
+	case n == 0:
 		return 0, syscall.EAGAIN
 	}
-	put64(p, f.expired)
-	f.expired = 0
+	put64(p, n)
 	return 8, 0
 }
 
@@ -43,71 +38,21 @@ func (f *timerFD) Readiness() Events {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.catchUp()
-	if f.expired > 0 {
+	if f.expired > 0 || f.canceled {
 		return EventIn
 	}
 	return 0
 }
 
-func (f *timerFD) Release() {
+func (f *timerFD) Release() { f.close() }
+
+// wasSet is called when the realtime clock was set.
+func (f *timerFD) wasSet(Events) {
+	f.clockMoved(0)
 	f.mu.Lock()
-	f.disarm()
-	f.mu.Unlock()
-}
-
-// disarm stops the timer. mu is held.
-func (f *timerFD) disarm() {
-	if f.timer.stop != nil {
-		f.timer.stop()
-	}
-	f.timer, f.next = alarm{}, 0
-	f.setting++
-}
-
-// arm starts the timer for f.next. mu is held.
-func (f *timerFD) arm() {
-	setting := f.setting
-	f.timer = afterFunc(f.next-f.k.m.Nanotime(), func() { f.fire(setting) })
-}
-
-func (f *timerFD) fire(setting uint64) {
-	f.mu.Lock()
-	if setting != f.setting {
-		f.mu.Unlock()
-		return
-	}
-	f.catchUp()
-	if f.next != 0 {
-		f.arm()
-	}
+	f.canceled = f.cancels
 	f.mu.Unlock()
 	f.queue.Notify(EventIn)
-}
-
-// catchUp counts the expiries up to now: the goroutine that fire runs on may be
-// late. mu is held.
-func (f *timerFD) catchUp() {
-	late := f.k.m.Nanotime() - f.next
-	if f.next == 0 || late < 0 {
-		return
-	}
-	if f.interval == 0 {
-		f.expired++
-		f.next = 0
-		return
-	}
-	n := late/f.interval + 1
-	f.expired += uint64(n)
-	f.next += n * f.interval
-}
-
-// current is timerfd_gettime. mu is held.
-func (f *timerFD) current() itimerspec {
-	var left int64
-	if f.next != 0 {
-		left = max(f.next-f.k.m.Nanotime(), 1)
-	}
-	return itimerspec{interval: timespec(f.interval), value: timespec(left)}
 }
 
 // sysTimerfdCreate is timerfd_create(2).
@@ -116,15 +61,15 @@ func sysTimerfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if flags&^(syscall.O_CLOEXEC|syscall.O_NONBLOCK) != 0 {
 		return 0, syscall.EINVAL
 	}
-	f := &timerFD{k: k}
 	switch a.Int(0) {
-	case clockRealtime, clockRealtimeAlarm:
-		f.realtime = true
-	case clockMonotonic, clockBoottime, clockBoottimeAlarm:
+	case clockRealtime, clockRealtimeAlarm, clockMonotonic, clockBoottime, clockBoottimeAlarm:
 	default:
 		return 0, syscall.EINVAL
 	}
+	f := &timerFD{}
 	f.id = k.proc.nextID()
+	f.moved.Notify = f.wasSet
+	f.init(k, a.Int(0), func() { f.queue.Notify(EventIn) })
 	return k.installNew(f, syscall.O_RDWR|flags&syscall.O_NONBLOCK, flags)
 }
 
@@ -141,10 +86,9 @@ func (k *Kernel) getTimer(a *Args) (*timerFD, *Description, syscall.Errno) {
 	return nil, nil, syscall.EINVAL
 }
 
-// sysTimerfdSettime is timerfd_settime(2). A realtime timer does not notice
-// when the clock is set.
+// sysTimerfdSettime is timerfd_settime(2).
 func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	const abstime, cancelOnSet = 1, 2
+	const cancelOnSet = 2
 	f, d, e := k.getTimer(&a)
 	if e != 0 {
 		return 0, e
@@ -154,32 +98,18 @@ func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	value, ok := nanos(spec.value)
-	interval, ok2 := nanos(spec.interval)
-	if !ok || !ok2 || a.Int(1)&^(abstime|cancelOnSet) != 0 {
+	value, interval, e := spec.nanos()
+	flags := a.Int(1)
+	if e != 0 || flags&^(timerAbstime|cancelOnSet) != 0 {
 		return 0, syscall.EINVAL
 	}
-	now := k.m.Nanotime()
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.canceled, f.cancels = false, flags == timerAbstime|cancelOnSet && f.clock == clockRealtime
+	f.mu.Unlock()
+	value, interval = f.set(value, interval, flags&timerAbstime != 0)
 	if old := optional[itimerspec](&a, 3); old != nil {
-		*old = f.current()
+		old.fill(value, interval)
 	}
-	f.disarm()
-	f.expired, f.interval = 0, interval
-	if value == 0 {
-		return 0, 0
-	}
-	switch {
-	case a.Int(1)&abstime == 0:
-		f.next = now + value
-	case f.realtime:
-		f.next = now + value - wallTime()
-	default:
-		f.next = value
-	}
-	f.next = max(f.next, 1)
-	f.arm()
 	return 0, 0
 }
 
@@ -194,8 +124,6 @@ func sysTimerfdGettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	f.mu.Lock()
-	*spec = f.current()
-	f.mu.Unlock()
+	spec.fill(f.get())
 	return 0, 0
 }

@@ -61,6 +61,15 @@ func TestFolderFiles(t *testing.T) {
 	}
 }
 
+// What a folder of the host cannot do is an error, and a file without a name can still be
+// read and written.
+func TestFolderRefuses(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	wantRight(t, runFolder(t, nil, dir, "refused"))
+	wantEmpty(t, dir)
+}
+
 // Two folders, one in the other and read-only, are mounted when the program's variables are
 // initialised.
 func TestFolderMounts(t *testing.T) {

@@ -38,3 +38,20 @@ func TestPowerButton(t *testing.T) {
 		})
 	}
 }
+
+// A non-maskable interrupt is SIGQUIT: a program that hangs shows its stacks.
+func TestNMI(t *testing.T) {
+	for _, machine := range []string{"microvm", "q35"} {
+		t.Run(machine, func(t *testing.T) {
+			t.Parallel()
+			v, m := startMonitored(t, vm.Options{Args: []string{"signal"}, Flags: []string{"-machine", machine}})
+			v.WaitFor("waiting")
+			m.try("inject-nmi", nil) // the VM may be gone before the answer
+			v.WaitFor("SIGQUIT: quit")
+			v.WaitFor("main.waitForSignal(")
+			if status := v.Wait(); status != 2 {
+				t.Errorf("exit status %d; want 2", status)
+			}
+		})
+	}
+}

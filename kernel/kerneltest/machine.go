@@ -30,18 +30,22 @@ func (*Machine) SetPollable(int, bool)                                 {}
 func (*Machine) Waiting(int)                                           {}
 func (*Machine) Ready(int, kernel.Events)                              {}
 func (*Machine) Syscall(uintptr, kernel.Args) (uintptr, syscall.Errno) { return 0, syscall.ENOSYS }
-func (*Machine) ConsoleWrite([]byte)                                   {}
-func (*Machine) Random([]byte)                                         {}
-func (*Machine) CPU() int                                              { return 0 }
-func (*Machine) CPUs() (int, string)                                   { return 1, "host" }
-func (*Machine) Busy(int) int64                                        { return 0 }
-func (*Machine) Stolen(int) int64                                      { return 0 }
-func (*Machine) LargePages() uint64                                    { return 0 }
-func (*Machine) Area(uintptr) (start, end, prot uintptr)               { return 0, 0, 0 }
-func (*Machine) CommandLine() string                                   { return "" }
-func (*Machine) InitialFiles() []byte                                  { return nil }
-func (*Machine) Nanotime() int64                                       { return time.Now().UnixNano() }
-func (*Machine) Exit(int)                                              {}
+func (*Machine) SendSignal(int, *kernel.SignalInfo, bool) (bool, syscall.Errno) {
+	return false, syscall.ENOSYS
+}
+func (*Machine) SetWallTime(int64)                       {}
+func (*Machine) ConsoleWrite([]byte)                     {}
+func (*Machine) Random([]byte)                           {}
+func (*Machine) CPU() int                                { return 0 }
+func (*Machine) CPUs() (int, string)                     { return 1, "host" }
+func (*Machine) Busy(int) int64                          { return 0 }
+func (*Machine) Stolen(int) int64                        { return 0 }
+func (*Machine) LargePages() uint64                      { return 0 }
+func (*Machine) Area(uintptr) (start, end, prot uintptr) { return 0, 0, 0 }
+func (*Machine) CommandLine() string                     { return "" }
+func (*Machine) InitialFiles() []byte                    { return nil }
+func (*Machine) Nanotime() int64                         { return time.Now().UnixNano() }
+func (*Machine) Exit(int)                                {}
 
 // Of pagecache.Machine, only the pages work: files cannot be mapped.
 

@@ -73,6 +73,12 @@ const (
 	CallCPUBusy     Call = 0x1051 // (cpu): nanoseconds for which it has run threads
 	CallOutAlone    Call = 0x1052 // (port, value): a 32-bit OUT while no other CPU runs a thread
 	CallSetPowerOff Call = 0x1053 // (*PowerOff): what switches the machine off
+	CallSetClock    Call = 0x1054 // (nanoseconds since 1970): sets the wall clock
+
+	// Signals.
+
+	// (thread or 0, *siginfo, timer) 1 if a timer's signal is pending still; ESRCH, EAGAIN
+	CallSendSignal Call = 0x1060
 )
 
 // Interrupt vectors of the local APIC (Intel SDM volume 3, §11.8): devices have those

@@ -48,6 +48,16 @@ import (
 // func systemCall(nr uintptr, n [6]uintptr) (r, errno uintptr)
 //     Makes a system call of the machine half. It does not move the caller's stack.
 //
+// func blockingCall(nr uintptr, n [6]uintptr) (r, errno uintptr)
+//     The same for one that may wait: other goroutines run meanwhile.
+//
+// func sendSignal(tid int, info unsafe.Pointer, timer bool) (pending bool, e syscall.Errno)
+//     Sends a signal with its siginfo (kernel.SignalInfo) to a thread, 0 being the process;
+//     pending says that the timer's signal has not been taken yet, and counts it.
+//
+// func setClock(ns int64)
+//     Sets the wall clock, in nanoseconds since 1970.
+//
 // func setPollable(fd int, pollable bool)
 // func notify(fd int, events uint32)
 //     Tells the netpoller of a descriptor, and readies goroutines that wait for events
@@ -179,6 +189,7 @@ func (theMachine) CPU() int                          { return cpu() }
 func (theMachine) Busy(cpu int) int64                { return busy(cpu) }
 func (theMachine) Stolen(cpu int) int64              { return stolen(cpu) }
 func (theMachine) LargePages() uint64                { return largePages() }
+func (theMachine) SetWallTime(ns int64)              { setClock(ns) }
 func (theMachine) Exit(status int)                   { Exit(status) }
 
 func (theMachine) Area(addr uintptr) (start, end, prot uintptr) {
@@ -195,8 +206,29 @@ func (theMachine) Syscall(nr uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 			n[i] = uintptr(p)
 		}
 	}
+	if mayWait(nr, n[1]) {
+		r, errno := blockingCall(nr, n)
+		return r, syscall.Errno(errno)
+	}
 	r, errno := systemCall(nr, n)
 	return r, syscall.Errno(errno)
+}
+
+// mayWait tells the calls in which the machine half makes the thread wait; op is the
+// second argument.
+func mayWait(nr, op uintptr) bool {
+	const futexCommand, futexWait = 127, 0
+	switch nr {
+	case syscall.SYS_PAUSE, syscall.SYS_RT_SIGSUSPEND, syscall.SYS_RT_SIGTIMEDWAIT:
+		return true
+	case syscall.SYS_FUTEX:
+		return op&futexCommand == futexWait
+	}
+	return false
+}
+
+func (theMachine) SendSignal(tid int, info *kernel.SignalInfo, timer bool) (pending bool, e syscall.Errno) {
+	return sendSignal(tid, unsafe.Pointer(info), timer)
 }
 
 // CPUs returns their number and the brand string of cpuid leaves 0x80000002 to 4.

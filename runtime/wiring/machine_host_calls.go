@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
@@ -227,3 +228,21 @@ func mapFile(f machine.File, addr, n, first, prot, flags uintptr) (uintptr, sysc
 func collectPages(f machine.File, first, end uintptr, out []machine.Stored, all bool) int {
 	return 0
 }
+
+// blockingCall is systemCall: nothing waits here.
+func blockingCall(nr uintptr, n [6]uintptr) (r, errno uintptr) { return systemCall(nr, n) }
+
+// sendSignal notes a signal to the process.
+func sendSignal(tid int, info unsafe.Pointer, timer bool) (pending bool, e syscall.Errno) {
+	if tid != 0 {
+		return false, syscall.ESRCH
+	}
+	h := host()
+	h.mu.Lock()
+	h.signals = append(h.signals, syscall.Signal((*kernel.SignalInfo)(info).Signo))
+	h.mu.Unlock()
+	return false, 0
+}
+
+// setClock does nothing: the host's clock is not a test's to set.
+func setClock(ns int64) {}

@@ -17,6 +17,10 @@ import (
 //go:noescape
 func call(nr, a1, a2, a3, a4, a5, a6 uintptr) (r, errno uintptr)
 
+//go:linkname yieldingCall
+//go:noescape
+func yieldingCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r, errno uintptr)
+
 //go:linkname bootInfo
 func bootInfo() machine.Boot
 
@@ -115,9 +119,25 @@ func word(b bool) uintptr {
 // Addresses of memory go to call directly, not through another function: the caller's
 // stack, where the memory may be, could move when that one begins.
 
+// The arguments of the two that follow may be addresses of a stack: nosplit, so that it
+// does not move.
+
+//go:nosplit
 func systemCall(nr uintptr, n [6]uintptr) (r, errno uintptr) {
 	return call(nr, n[0], n[1], n[2], n[3], n[4], n[5])
 }
+
+//go:nosplit
+func blockingCall(nr uintptr, n [6]uintptr) (r, errno uintptr) {
+	return yieldingCall(nr, n[0], n[1], n[2], n[3], n[4], n[5])
+}
+
+func sendSignal(tid int, info unsafe.Pointer, timer bool) (pending bool, e syscall.Errno) {
+	r, errno := call(uintptr(machine.CallSendSignal), uintptr(tid), uintptr(info), word(timer), 0, 0, 0)
+	return r != 0 && errno == 0, syscall.Errno(errno)
+}
+
+func setClock(ns int64) { ask(machine.CallSetClock, uintptr(ns), 0, 0) }
 
 func setPollable(fd int, pollable bool) {
 	ask(machine.CallSetPollable, uintptr(fd), word(pollable), 0)

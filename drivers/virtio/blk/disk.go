@@ -10,7 +10,7 @@ import (
 // ErrLargeBlocks: file systems and the kernel work in blocks of a page at most.
 const ErrLargeBlocks = virtio.Error("virtio-blk: the block size is more than 4096; set logical_block_size=4096 or less")
 
-// Disk is a Device as the kernel knows disks (kernel/block.Device): its calls
+// Disk is a Device as the kernel knows disks (block.Device of kernel/fs/block): its calls
 // block, and their errors are those of system calls. Any number of goroutines
 // may use it.
 type Disk struct {

@@ -187,6 +187,37 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestJournalError fails a commit: from then on changes are EROFS, and fsync and sync EIO.
+func TestJournalError(t *testing.T) {
+	dev := blocktest.NewFaulty(load(t, mkfs(t, "16M")))
+	f := mount(t, dev, Options{Log: func(string) {}})
+	r := root(t, f)
+	defer r.Put()
+	i := create(t, r, "file", typeReg|0o644)
+	defer i.Put()
+	dev.SetRule(func(r blocktest.Request) (e syscall.Errno) {
+		if r.Kind == blocktest.Flush {
+			e = syscall.EIO
+		}
+		return e
+	})
+	if e := i.Fsync(false); e != syscall.EIO {
+		t.Errorf("fsync: %v; want EIO", e)
+	}
+	dev.SetRule(nil)
+	if _, e := r.Create("other", typeReg|0o644, 0, 0, 0); e != syscall.EROFS {
+		t.Errorf("create: %v; want EROFS", e)
+	}
+	if e := writeAt(i, pattern(1, 10), 0); e != syscall.EROFS {
+		t.Errorf("write: %v; want EROFS", e)
+	}
+	for what, e := range map[string]syscall.Errno{"fsync": i.Fsync(false), "sync": f.Sync(), "unmount": f.Unmount()} {
+		if e != syscall.EIO {
+			t.Errorf("%s afterwards: %v; want EIO", what, e)
+		}
+	}
+}
+
 // TestReadOnlyReplay reads a disk that was not unmounted without writing to it.
 func TestReadOnlyReplay(t *testing.T) {
 	disk := load(t, mkfs(t, "16M"))

@@ -1,6 +1,6 @@
 // Package initstack makes what a program finds on its stack when it starts, as execve(2)
 // does: argc, argv, envp and the auxiliary vector (System V ABI for AMD64, 3.4.1), from
-// the words of the kernel command line (docs/boot.md): arg0=NAME, arg=ARGUMENT and
+// the words of the kernel command line (docs/running.md): arg0=NAME, arg=ARGUMENT and
 // env.NAME=VALUE. machine_boot.go of package runtime calls it when nothing can be
 // allocated yet.
 package initstack

@@ -1,6 +1,6 @@
-// Package balloon connects the memory balloon, if the machine has one: free
-// memory goes back to the host. It is linked into programs that link the network
-// or another device's user, and starts when the program's main has begun.
+// Package balloon connects the memory balloon, if the machine has one: free memory goes
+// back to the host. runtime/machine/linked says which programs have it; it starts after
+// their own packages have initialised, before main.main.
 //
 // Start reading at start.
 package balloon

@@ -77,7 +77,9 @@ func TestWriteAndEnd(t *testing.T) {
 			})
 			wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
 				m.Add(newDisk(t, m, image, blk.FeatureReadOnly).Device)
-				run(m, "mount=disk0:/d")
+				if run(m, "mount=disk0:/d", "mount=disk0:/e:ro") { // which says the same
+					t.Errorf("the machine has ended: %s", m.Output())
+				}
 				m.WantFile("/d/hello", "world\n")
 				if s, e := m.ReadFile("/d/large"); e != 0 || len(s) != 300<<10 || s[256*200] != 200 {
 					t.Errorf("the large file has %d bytes, %v", len(s), e)

@@ -1,7 +1,8 @@
 // Package power turns a request of the host to switch off into SIGTERM: the power
 // button of ACPI's fixed hardware or of a generic event device, and
 // Ctrl-Alt-Delete on the keyboard controller. It is linked into programs that
-// link os/signal or the network, and starts when the program's main has begun.
+// link os/signal or the network, and starts after their own packages have initialised,
+// before main.main.
 //
 // Start reading at start.
 package power

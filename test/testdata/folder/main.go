@@ -1,5 +1,5 @@
-// Command folder uses a folder of the host, or any other folder: each case also works on Linux. A line
-// that begins with "wrong" is an error.
+// Command folder works on a folder of the host, and on any other: each case but refused is
+// also true on Linux. A line that begins with "wrong" is a mistake.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 var cases = map[string]func(dir string, args []string){
 	"files": files, "host": host, "readonly": readOnly, "list": list, "copy": copyFile,
-	"parallel": parallel, "show": show, "speed": speed,
+	"parallel": parallel, "show": show, "speed": speed, "refused": refused,
 }
 
 func main() {

@@ -18,9 +18,13 @@
 //	machine_cache.go       pages of the page cache, and how they are taken back
 //	machine_thread.go      threads, run queues, futexes, sleep, idle
 //	machine_smp.go         further CPUs: their start, the lock, interrupts between them
-//	machine_signal.go      signals: masks, frames, faults as signals
+//	machine_signal.go      signals: dispositions, masks, frames, faults as signals
+//	machine_sigqueue.go    pending signals and who takes them
+//	machine_sigwait.go     calls that wait for signals; IDs and lists of threads
+//	machine_robust.go      the end of a thread
 //	machine_time.go        TSC clock, one-shot timer
 //	machine_rtc.go         wall clock
+//	machine_clocks.go      clocks of CPU time
 //	machine_intr.go        descriptor tables, local APIC, device interrupts
 //	machine_poll.go        the epoll instance of netpoll_epoll.go
 //	machine_syscall.go     the table of system calls; kernelCall, which takes a

@@ -45,6 +45,10 @@ func machineCall(t *machThread, call machine.Call, a1, a2, a3, a4, a5, a6 uintpt
 	case machine.CallOutAlone:
 		mach.smp.flushTLB()
 		outl(uint16(a1), uint32(a2))
+	case machine.CallSendSignal:
+		return signalCall(int32(a1), (*machSigInfo)(unsafe.Pointer(a2)), a3 != 0)
+	case machine.CallSetClock:
+		machClock.set(uint64(a1))
 	case machine.CallSetPowerOff:
 		mach.hooks.powerOff = *(*machine.PowerOff)(unsafe.Pointer(a1))
 	case machine.CallNewReader:
@@ -132,6 +136,18 @@ func waitDevice() {
 		unlock(&sched.lock)
 	})
 	exitsyscall()
+}
+
+// yolk_yieldingCall makes a system call of the machine half that may wait. The thread
+// waits without its P, as in a system call on Linux: other goroutines run.
+//
+//go:linkname yolk_yieldingCall runtime/yolk/wiring.yieldingCall
+//go:nosplit
+func yolk_yieldingCall(nr, a1, a2, a3, a4, a5, a6 uintptr) (r1, errno uintptr) {
+	entersyscallblock()
+	r1, _, errno = linux.Syscall6(nr, a1, a2, a3, a4, a5, a6)
+	exitsyscall()
+	return r1, errno
 }
 
 // yolk_call makes a system call of the machine half. A stack cannot move on the way

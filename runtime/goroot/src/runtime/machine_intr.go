@@ -29,6 +29,7 @@ const (
 	apicICRHigh   = 0x310
 	apicLVTTimer  = 0x320
 	apicLVT0      = 0x350
+	apicLVT1      = 0x360
 	apicTimerInit = 0x380
 	apicTimerNow  = 0x390
 	apicTimerDiv  = 0x3e0
@@ -135,6 +136,7 @@ func machAPICInit() {
 	mach.smp.x2apic = feat>>21&1 != 0
 	mach.timer.deadline = feat>>24&1 != 0
 	apicCPUInit()
+	apicWrite(apicLVT1, 4<<8) // an NMI comes in here, where no firmware has said so
 }
 
 // apicCPUInit enables this CPU's local APIC.

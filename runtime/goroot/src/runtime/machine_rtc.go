@@ -21,6 +21,14 @@ const (
 	rtcInterval = 2e9
 )
 
+// set sets the wall clock (ns since 1970). The real-time clock is left alone, and
+// its distance kept for machSetWall.
+func (c *machClockParams) set(ns uint64) {
+	wall := ns - uint64(machNow())
+	c.ahead += wall - c.wall
+	c.setWall(wall)
+}
+
 // machSetWall reads the wall clock. While the chip updates itself, for up to
 // 2 ms a second, it says so; then try again. Without a chip the clock stays at 1970.
 func machSetWall() {
@@ -36,7 +44,7 @@ func machSetWall() {
 			continue
 		}
 		if seconds, ok := d.Unix(); ok {
-			machClock.setWall(uint64(seconds*1e9 - machNow()))
+			machClock.setWall(uint64(seconds*1e9-machNow()) + machClock.ahead)
 		} else {
 			machClock.noRTC = true
 		}
@@ -56,7 +64,7 @@ func machCheckWall(now int64) {
 		return // the next interrupt finds it
 	}
 	d := clock.Date{Hour: rtcBCD(rtcHours), Minute: rtcBCD(rtcMinutes), Second: rtcBCD(rtcSeconds)}
-	if d.Differs(int64(uint64(now)+c.wall) / 1e9) {
+	if d.Differs(int64(uint64(now)+c.wall-c.ahead) / 1e9) {
 		machSetWall()
 	}
 }

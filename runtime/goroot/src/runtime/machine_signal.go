@@ -13,9 +13,12 @@ import (
 
 // machSignals are the dispositions, indexed by signal number.
 type machSignals struct {
-	action  [65]sigactiont
-	crashed *machThread // the thread that ended the program, for debuggers
-	fatal   uint32      // by which signal
+	action      [65]sigactiont
+	machPending // for the process: all threads block them
+	free        *machSignal
+	queued      int         // signals that are pending
+	crashed     *machThread // the thread that ended the program, for debuggers
+	fatal       uint32      // by which signal
 }
 
 const (
@@ -37,43 +40,13 @@ func sigBit(sig uint32) uint64 { return signals.Bit(sig) }
 
 // sendSignal makes a signal pending for a thread, and interrupts its wait.
 func sendSignal(t *machThread, sig uint32, code int32, addr uintptr) {
-	if t.state == threadDead {
-		return
-	}
-	h := mach.sig.action[sig].sa_handler
-	if h == sigIgnored || h == sigDefault && signals.Default(sig) == signals.Ignore {
-		return
-	}
-	t.pending |= sigBit(sig)
-	t.info[sig] = machSigInfo{code, addr}
-	here := thisCPU()
-	switch {
-	case t.mask&sigBit(sig) != 0 || t.state == threadPage:
-	case t.state != threadRunning:
-		t.ax = uint64(machErr(_EINTR))
-		mach.sched.ready(t, true)
-		here.resched = here.resched || t.cpu == here
-	case t.cpu != here && t.cpu.cur == t:
-		t.cpu.kick()
-	}
+	sendInfo(t, &machSigInfo{signo: int32(sig), code: code, fields: [4]uint64{uint64(addr)}}, false)
 }
 
-// sendProcessSignal sends a signal to a thread that does not block it,
-// preferably the one that runs.
-func sendProcessSignal(sig uint32) {
-	best := thisCPU().cur
-	if best.idle() || best.state == threadDead || best.mask&sigBit(sig) != 0 {
-		best = nil
-		for t := mach.sched.threads; t != nil; t = t.all {
-			if t.idle() || t.state == threadDead {
-				continue
-			}
-			if best == nil || t.mask&sigBit(sig) == 0 {
-				best = t
-			}
-		}
-	}
-	sendSignal(best, sig, 0, 0)
+// sendProcessSignal sends a signal to the process: see taker.
+func sendProcessSignal(sig uint32) uintptr {
+	info := fromUser(sig, 0) // SI_USER
+	return sendProcessInfo(&info)
 }
 
 // faultSignal turns the exception that the current thread took into a signal.
@@ -103,8 +76,7 @@ func faultSignal(t *machThread) {
 		// Also a fault in the handler itself: force_sig of Linux.
 		machFault(faultName(sig), t, 128+int(sig))
 	}
-	t.pending |= sigBit(sig)
-	t.info[sig] = machSigInfo{code, addr}
+	t.add(&machSigInfo{signo: int32(sig), code: code, fields: [4]uint64{uint64(addr)}}, false)
 }
 
 func faultName(sig uint32) string {
@@ -125,12 +97,15 @@ func faultName(sig uint32) string {
 func deliverSignal(t *machThread) {
 	sig := signals.First(t.pending &^ t.mask)
 	t.lostPage, t.alone = 0, false // the goroutine may go on in another thread
-	t.pending &^= sigBit(sig)
+	info := t.take(sig)
 	act := &mach.sig.action[sig]
+	saved := t.savedMask()
 	switch act.sa_handler {
 	case sigIgnored:
+		t.setMask(saved)
 		return
 	case sigDefault:
+		t.setMask(saved)
 		switch signals.Default(sig) {
 		case signals.Ignore:
 			return
@@ -153,19 +128,18 @@ func deliverSignal(t *machThread) {
 	f := (*machFrame)(unsafe.Pointer(sp))
 	memclrNoHeapPointers(unsafe.Pointer(f), unsafe.Sizeof(*f))
 	f.ret = act.sa_restorer
-	f.info.si_signo = int32(sig)
-	f.info.si_code = t.info[sig].code
-	f.info.si_addr = uint64(t.info[sig].addr)
+	*(*machSigInfo)(unsafe.Pointer(&f.info)) = info
 	f.uc.uc_stack.ss_size = t.altSize
 	f.uc.uc_stack.ss_flags = int32(t.altFlags)
 	store64(uintptr(unsafe.Pointer(&f.uc.uc_stack.ss_sp)), uint64(t.altSP))
-	f.uc.uc_sigmask.__val[0] = t.mask
+	f.uc.uc_sigmask.__val[0] = saved
 	saveContext(t, (*sigcontext)(unsafe.Pointer(&f.uc.uc_mcontext)), fpu)
 
-	t.mask |= act.sa_mask
+	mask := t.mask | act.sa_mask
 	if act.sa_flags&saNoDefer == 0 {
-		t.mask |= sigBit(sig)
+		mask |= sigBit(sig)
 	}
+	t.setMask(mask)
 	t.ip = uint64(act.sa_handler)
 	t.sp = uint64(sp)
 	t.di = uint64(sig)
@@ -197,7 +171,7 @@ func linuxSigreturn(t *machThread) {
 	t.r12, t.r13, t.r14, t.r15 = c.r12, c.r13, c.r14, c.r15
 	const settable = 0xcd5 | 1<<18 // arithmetic flags, TF, DF, AC
 	t.flags = c.eflags&settable | 0x202
-	t.mask = f.uc.uc_sigmask.__val[0] &^ signals.Unblockable // the handler may have changed it
+	t.setMask(f.uc.uc_sigmask.__val[0])
 	t.ctx = ctxPlain
 	if fpu := uintptr(load64(uintptr(unsafe.Pointer(&c.fpstate)))); fpu != 0 {
 		memmove(unsafe.Pointer(t.fpu), unsafe.Pointer(fpu), mach.sched.fpuSize)
@@ -216,11 +190,25 @@ func linuxSigaction(sig uint32, act, old, size uintptr) uintptr {
 	if act != 0 {
 		*a = *(*sigactiont)(unsafe.Pointer(act))
 		a.sa_mask &^= signals.Unblockable
+		if mach.sig.ignores(sig) {
+			discardSignal(sig)
+		}
 	}
 	return 0
 }
 
-const sigStop = 19 // SIGSTOP
+// discardSignal forgets a signal that is ignored from now on, wherever it is pending.
+func discardSignal(sig uint32) {
+	mach.sig.discard(sigBit(sig))
+	for t := mach.sched.threads; t != nil; t = t.all {
+		t.discard(sigBit(sig))
+	}
+}
+
+const (
+	sigStop = 19 // SIGSTOP
+	siTkill = -6 // SI_TKILL
+)
 
 func linuxSigprocmask(t *machThread, how, set, old, size uintptr) uintptr {
 	if size != 8 {
@@ -234,7 +222,7 @@ func linuxSigprocmask(t *machThread, how, set, old, size uintptr) uintptr {
 		if !ok {
 			return machErr(_EINVAL)
 		}
-		t.mask = mask
+		t.setMask(mask)
 	}
 	return 0
 }
@@ -255,8 +243,8 @@ func linuxSigaltstack(t *machThread, set, old uintptr) uintptr {
 
 // linuxKill is kill(2) of this process, pid 1.
 func linuxKill(pid int32, sig uint32) uintptr {
-	if pid != 1 && pid != 0 && pid != -1 {
-		return machErr(3) // ESRCH
+	if pid != machPID && pid != 0 { // also -1: all processes but the caller's
+		return machErr(_ESRCH)
 	}
 	if sig > 64 {
 		return machErr(_EINVAL)
@@ -265,22 +253,23 @@ func linuxKill(pid int32, sig uint32) uintptr {
 		machExit(128 + _SIGKILL)
 	}
 	if sig != 0 {
-		sendProcessSignal(sig)
+		return sendProcessSignal(sig)
 	}
 	return 0
 }
 
-func linuxTgkill(tid int32, sig uint32) uintptr {
-	if sig > 64 {
+// linuxTgkill is tgkill(2), and tkill(2) with this process's ID.
+func linuxTgkill(pid, tid int32, sig uint32) uintptr {
+	if pid <= 0 || tid <= 0 || sig > 64 {
 		return machErr(_EINVAL)
 	}
-	for t := mach.sched.threads; t != nil; t = t.all {
-		if t.id == tid && t.state != threadDead && !t.idle() {
-			if sig != 0 {
-				sendSignal(t, sig, -6, 0) // SI_TKILL
-			}
-			return 0
-		}
+	t := threadByID(tid)
+	if t == nil || pid != machPID {
+		return machErr(_ESRCH)
 	}
-	return machErr(3) // ESRCH
+	if sig == 0 {
+		return 0
+	}
+	info := fromUser(sig, siTkill)
+	return sendInfo(t, &info, false)
 }

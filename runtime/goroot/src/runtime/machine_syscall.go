@@ -119,7 +119,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 		}
 		return linuxEpollCtl(a2, a3, a4)
 	case nrTgkill:
-		return linuxTgkill(int32(a2), uint32(a3))
+		return linuxTgkill(int32(a1), int32(a2), uint32(a3))
 	case nrWrite, nrRead:
 		return machFileCall(nr, a1, a2, a3)
 	case nrSigprocmask:
@@ -129,7 +129,7 @@ func machDispatch(t *machThread, nr, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	case nrSigaltstack:
 		return linuxSigaltstack(t, a1, a2)
 	case nrClone:
-		return linuxClone(t, a1, a2, a5)
+		return linuxCloneThread(t, a1, a2, a3, a4, a5)
 	case nrExit:
 		linuxExitThread(t)
 		return 0
@@ -163,7 +163,8 @@ func machMemoryCall(nr, a1, a2, a3, a4, a5 uintptr) uintptr {
 	case nrMincore:
 		return m.mincore(a1, a2, a3)
 	}
-	return machErr(_ENOSYS)
+	// brk(2): the break is the end of the image, and stays there.
+	return (firstmoduledata.end + machPage - 1) &^ (machPage - 1)
 }
 
 // machFileCall serves the descriptors that the runtime uses before and below
@@ -259,7 +260,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 	case nrKill:
 		return linuxKill(int32(a1), uint32(a2))
 	case nrTkill:
-		return linuxTgkill(int32(a1), uint32(a2))
+		return linuxTgkill(machPID, int32(a1), uint32(a2))
 	case nrSetitimer:
 		return linuxSetitimer(a1, a2)
 	case nrGetrandom:
@@ -267,7 +268,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 		return a2
 	case nrOpenat, nrFaccessat:
 		return machErr(_ENOENT) // the kernel above has the files
-	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrSetRobustList, nrFcntl:
+	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrFcntl:
 		return 0
 	case nrClose:
 		return machErr(_EBADF) // EBADF: no file is open here
@@ -278,7 +279,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 	case nrFork, nrVfork, nrClone3:
 		return linuxClone(t, 0, 0, 0)
 	}
-	return machErr(_ENOSYS)
+	return machSignalCall(t, nr, a1, a2, a3, a4)
 }
 
 // linuxClockGettime is clock_gettime(2): wall clocks, CPU time of the process and
@@ -295,7 +296,15 @@ func linuxClockGettime(t *machThread, clock, ts uintptr) uintptr {
 			ns += uint64(c.busyUntil(now))
 		}
 	case 3: // CLOCK_THREAD_CPUTIME_ID
-		ns = uint64(t.ran + now - thisCPU().since)
+		ns = uint64(t.ranUntil(now))
+	default:
+		if int32(clock) < 0 {
+			v, ok := cpuClock(t, int32(clock), now)
+			if !ok {
+				return machErr(_EINVAL)
+			}
+			ns = uint64(v)
+		}
 	}
 	store64(ts, ns/1e9)
 	store64(ts+8, ns%1e9)

@@ -40,18 +40,12 @@ type machThread struct {
 	all        *machThread // every thread
 
 	// Signals.
-	mask     uint64 // blocked
-	pending  uint64
-	info     [65]machSigInfo
+	mask uint64 // blocked
+	machPending
+	machWaiting
 	altSP    uintptr
 	altSize  uintptr
 	altFlags uint32
-}
-
-// machSigInfo is what a pending signal carries.
-type machSigInfo struct {
-	code int32
-	addr uintptr
 }
 
 const (
@@ -61,6 +55,8 @@ const (
 	threadPoll
 	threadDevice
 	threadPage // of a file, from a disk: no signal ends that
+	threadPause
+	threadSigwait
 	threadDead
 )
 
@@ -288,6 +284,8 @@ func (s *machSched) expire(c *machCPU, now int64) {
 		switch t.state {
 		case threadFutex:
 			t.ax = uint64(machErr(_ETIMEDOUT))
+		case threadSigwait:
+			t.ax = uint64(machErr(_EAGAIN))
 		case threadPage: // a store: it has no result
 		default: // sleep ends, epoll_wait has no events
 			t.ax = 0
@@ -383,7 +381,7 @@ func linuxClone(t *machThread, flags, stack, tls uintptr) uintptr {
 
 func linuxExitThread(t *machThread) {
 	t.state = threadDead
-	t.pending = 0
+	endThread(t)
 }
 
 // abiFuncPC returns the entry address of an assembly function, which must be

@@ -22,6 +22,7 @@ type machClockParams struct {
 
 	nextCheck int64 // when the wall clock is compared again
 	noRTC     bool
+	ahead     uint64 // of the real-time clock, because the program has set the time
 }
 
 // Offsets for machClockGettime.

@@ -1,0 +1,37 @@
+//go:build tamago
+
+package runtime
+
+// Clocks of CPU time.
+
+// cpuClock reads a clock whose number has the ID of a process or a thread, as
+// clock_getcpuclockid(3) makes it: ~ID<<3, with bit 2 for a thread. The lowest bits say
+// what counts; all time here is the program's.
+func cpuClock(t *machThread, clock int32, now int64) (ns int64, ok bool) {
+	const thread, kind, noCPU = 4, 3, 3
+	id := ^(clock >> 3)
+	switch {
+	case clock&kind == noCPU:
+		return 0, false
+	case clock&thread != 0:
+		if id != 0 {
+			t = threadByID(id)
+		}
+		if t == nil {
+			return 0, false
+		}
+		return t.ranUntil(now), true
+	}
+	for _, c := range mach.smp.cpus() {
+		ns += c.busyUntil(now)
+	}
+	return ns, id == 0 || id == machPID
+}
+
+// ranUntil returns how long the thread has run (ns).
+func (t *machThread) ranUntil(now int64) int64 {
+	if t.cpu != nil && t.cpu.cur == t {
+		return t.ran + now - t.cpu.since
+	}
+	return t.ran
+}
