@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Event bits of epoll_ctl(2) beyond those of poll(2).
+// These are the event bits of epoll_ctl(2) beyond those of poll(2).
 const (
 	epollExclusive = 1 << 28
 	epollWakeup    = 1 << 29
@@ -20,11 +20,11 @@ type epollEvent struct {
 	data   [2]uint32
 }
 
-// epoll is an instance of epoll(7) that a program made itself; the Go runtime
-// has its own in the machine half.
+// epoll is an instance of epoll(7) that the program has made; the Go runtime has its own in the
+// machine half.
 //
-// Lock order: mu, then a file's locks, then readyMu. Notify arrives with a
-// file's locks held and takes only readyMu.
+// Lock order: mu, then a file's locks, then readyMu. Notify is called with a file's locks held and
+// takes only readyMu.
 type epoll struct {
 	anonFile
 	mu    sync.Mutex
@@ -45,21 +45,21 @@ type epollItem struct {
 	key    epollKey
 	waiter Waiter
 
-	// Guarded by epoll.mu:
+	// epoll.mu guards the fields of the registered event.
 	events uint32
 	data   [2]uint32
 
-	// Guarded by readyMu:
-	next   *epollItem
-	queued bool
-	gone   bool
+	// readyMu guards the item's state in the ready list.
+	next    *epollItem
+	queued  bool
+	removed bool
 }
 
-// wake puts it on the ready list.
+// wake puts the item on the ready list.
 func (it *epollItem) wake(Events) {
 	ep := it.epoll
 	ep.readyMu.Lock()
-	fresh := !it.queued && !it.gone
+	fresh := !it.queued && !it.removed
 	if fresh {
 		ep.push(it)
 	}
@@ -69,7 +69,7 @@ func (it *epollItem) wake(Events) {
 	}
 }
 
-// push appends it to the ready list. readyMu is held.
+// push appends an item to the ready list. readyMu is held.
 func (ep *epoll) push(it *epollItem) {
 	it.queued, it.next = true, nil
 	if ep.last == nil {
@@ -80,7 +80,7 @@ func (ep *epoll) push(it *epollItem) {
 	ep.last = it
 }
 
-// pop takes the first item; nil if there is none.
+// pop removes the first item from the ready list; nil if there is none.
 func (ep *epoll) pop() *epollItem {
 	ep.readyMu.Lock()
 	defer ep.readyMu.Unlock()
@@ -93,7 +93,7 @@ func (ep *epoll) pop() *epollItem {
 			ep.last = nil
 		}
 		it.next, it.queued = nil, false
-		if !it.gone {
+		if !it.removed {
 			return it
 		}
 	}
@@ -102,8 +102,7 @@ func (ep *epoll) pop() *epollItem {
 func (ep *epoll) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EINVAL }
 func (ep *epoll) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EINVAL }
 
-// Readiness looks at what the ready list promises: an item may have lost its
-// events since.
+// Readiness checks the items of the ready list: an item may have lost its events since it was added.
 func (ep *epoll) Readiness() Events {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -143,15 +142,15 @@ func (ep *epoll) Release() {
 	}
 }
 
-// detach stops the events of it.
+// detach stops the item's events.
 func (it *epollItem) detach() {
 	it.key.desc.file.Queue().Remove(&it.waiter)
 	it.epoll.readyMu.Lock()
-	it.gone = true
+	it.removed = true
 	it.epoll.readyMu.Unlock()
 }
 
-// drop removes it because its description is released.
+// drop removes an item whose description is released.
 func (ep *epoll) drop(it *epollItem) {
 	it.detach()
 	ep.mu.Lock()
@@ -159,7 +158,7 @@ func (ep *epoll) drop(it *epollItem) {
 	ep.mu.Unlock()
 }
 
-// forget removes it from the description's list.
+// forget removes an item from the description's list.
 func (d *Description) forget(it *epollItem) {
 	d.watchMu.Lock()
 	defer d.watchMu.Unlock()
@@ -171,12 +170,12 @@ func (d *Description) forget(it *epollItem) {
 	}
 }
 
-// wait moves up to len(out) events to out.
+// wait stores up to len(out) events in out and returns how many.
 func (ep *epoll) wait(out []epollEvent) int {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	n := 0
-	var again *epollItem // the first level-triggered item that went back
+	var again *epollItem // the first level-triggered item that was queued again
 	for n < len(out) {
 		it := ep.pop()
 		if it == nil {
@@ -207,7 +206,7 @@ func (ep *epoll) wait(out []epollEvent) int {
 
 func (ep *epoll) requeue(it *epollItem) {
 	ep.readyMu.Lock()
-	if !it.queued && !it.gone {
+	if !it.queued && !it.removed {
 		ep.push(it)
 	}
 	ep.readyMu.Unlock()
@@ -235,11 +234,11 @@ func (ep *epoll) add(key epollKey, ev epollEvent) syscall.Errno {
 	key.desc.watchers = append(key.desc.watchers, it)
 	key.desc.watchMu.Unlock()
 	q.Add(&it.waiter)
-	it.wake(0) // what is ready already; wait checks
+	it.wake(0) // it may be ready already; wait checks that
 	return 0
 }
 
-// control is epoll_ctl(2) for operations on what is registered.
+// control is epoll_ctl(2) for operations on registered items.
 func (ep *epoll) control(op int, key epollKey, ev epollEvent) syscall.Errno {
 	ep.mu.Lock()
 	it := ep.items[key]

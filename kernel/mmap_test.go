@@ -86,7 +86,8 @@ func TestMapSparseWriteBack(t *testing.T) {
 	}
 }
 
-// The same from a goroutine whose stack grows during the call, at any depth.
+// A shared mapping that is a copy is written back from a goroutine whose stack grows during the
+// call, at any depth.
 func TestWriteBackAtAnyDepth(t *testing.T) {
 	s := newSystem(t)
 	f := &sparseFile{size: pageSize, data: map[int64]byte{}}

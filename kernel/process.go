@@ -7,14 +7,14 @@ import (
 	"syscall"
 )
 
-// pid is the number of the one process: it is init.
+// pid is the process id of the only process, which is init.
 const pid = 1
 
-// processState is what Linux keeps for a process.
+// processState is the state that Linux has for a process.
 type processState struct {
 	cwd   atomic.Pointer[dentry] // nil: the root
 	umask atomic.Uint32
-	ids   atomic.Uint64 // inode numbers of pipes, sockets and the like
+	ids   atomic.Uint64 // the last inode number of a file without a name
 
 	noFile atomic.Uint64 // the soft limit RLIMIT_NOFILE, read on every open
 
@@ -29,16 +29,22 @@ type processState struct {
 	keepCaps uintptr
 }
 
-// credentials are the real, effective and saved ids (credentials(7)). They are
-// kept and reported; nothing is ever refused for them.
+// credentials are the real, effective and saved ids (credentials(7)). They are recorded and
+// reported, but nothing is refused because of them.
 type credentials struct{ uid, gid [3]uint32 }
 
 type rlimit struct{ cur, max uint64 }
 
 const rlimInfinity = 1<<64 - 1
 
-// Resources of getrlimit(2) that the kernel heeds.
-const rlimitNoFile = 7
+// These are resources of getrlimit(2). The kernel only enforces rlimitNoFile.
+const (
+	rlimitStack  = syscall.RLIMIT_STACK
+	rlimitCore   = syscall.RLIMIT_CORE
+	rlimitNoFile = syscall.RLIMIT_NOFILE
+	rlimitNice   = 13
+	rlimitRTPrio = 14
+)
 
 // limitNames are the resources in order, as /proc/self/limits names them.
 var limitNames = [...]struct{ name, unit string }{
@@ -66,17 +72,17 @@ func (p *processState) init() {
 	for i := range p.rlimits {
 		p.rlimits[i] = rlimit{rlimInfinity, rlimInfinity}
 	}
-	p.rlimits[3].cur = 8 << 20 // the stack: what a Linux login has
-	p.rlimits[4] = rlimit{0, 0}
-	p.rlimits[13], p.rlimits[14] = rlimit{}, rlimit{}
+	p.rlimits[rlimitStack].cur = 8 << 20 // as in a Linux login
+	p.rlimits[rlimitCore] = rlimit{}
+	p.rlimits[rlimitNice], p.rlimits[rlimitRTPrio] = rlimit{}, rlimit{}
 	p.rlimits[rlimitNoFile] = rlimit{maxFiles, maxFiles}
 	p.noFile.Store(maxFiles)
 }
 
-// nextID returns a fresh number for an object without a file system.
+// nextID returns an unused inode number for an object without a file system.
 func (p *processState) nextID() uint64 { return p.ids.Add(1) }
 
-// limit returns a soft limit; only that of open files is cheap.
+// limit returns a soft limit. That of open files is read without a lock.
 func (p *processState) limit(which int) uint64 {
 	if which == rlimitNoFile {
 		return p.noFile.Load()
@@ -118,7 +124,7 @@ func (p *processState) owner() (uid, gid uint32) {
 	return c.uid[1], c.gid[1]
 }
 
-// name is the command name: the last part of argument 0 until it is set.
+// name is the command name: the last part of argument 0, unless it was set.
 func (p *processState) name(k *Kernel) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +150,7 @@ func (p *processState) setName(n string) {
 	p.mu.Unlock()
 }
 
-// Identity.
+// The functions below are the calls for process ids and credentials.
 
 func sysGetpid(k *Kernel, a Args) (uintptr, syscall.Errno)  { return pid, 0 }
 func sysGetppid(k *Kernel, a Args) (uintptr, syscall.Errno) { return 0, 0 }
@@ -167,7 +173,7 @@ func sysSetpgid(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 func sysSetsid(k *Kernel, a Args) (uintptr, syscall.Errno) { return 0, syscall.EPERM }
 
-// Positions in credentials' arrays.
+// These are indexes of the arrays in credentials.
 const (
 	idReal = iota
 	idEffective
@@ -206,8 +212,8 @@ func storeIDs(a *Args, ids [3]uint32) syscall.Errno {
 	return 0
 }
 
-// setIDs stores new ids; ^0 leaves one alone. Without privilege only the
-// present ids can be chosen (credentials(7)).
+// setIDs stores new ids; ^0 keeps the current one. Without privilege only the current ids can be
+// chosen (credentials(7)).
 func (p *processState) setIDs(group bool, ids [3]uint32) syscall.Errno {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -275,7 +281,7 @@ func sysSetresgid(k *Kernel, a Args) (uintptr, syscall.Errno) {
 func sysSetfsuid(k *Kernel, a Args) (uintptr, syscall.Errno) { return sysGeteuid(k, a) }
 func sysSetfsgid(k *Kernel, a Args) (uintptr, syscall.Errno) { return sysGetegid(k, a) }
 
-// groupList returns the supplementary groups; the list is never changed.
+// groupList returns the supplementary groups. The list is replaced, never changed.
 func (p *processState) groupList() []uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -332,7 +338,7 @@ func sysSetrlimit(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.prlimit(&a, a.Int(0), 1, -1)
 }
 
-// sysPrlimit64 is prlimit(2) on oneself.
+// sysPrlimit64 is prlimit(2) for the calling process.
 func sysPrlimit64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if id := a.Int(0); id != 0 && id != pid {
 		return 0, syscall.ESRCH
@@ -347,8 +353,8 @@ func sysPrlimit64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.prlimit(&a, a.Int(1), newArg, oldArg)
 }
 
-// prlimit reads and sets the limits that the arguments point to. Only that of
-// open files is enforced.
+// prlimit reads and sets the limits that the arguments point to. Only the limit of open files is
+// enforced.
 func (k *Kernel) prlimit(a *Args, which, newArg, oldArg int) syscall.Errno {
 	if which < 0 || which >= len(limitNames) {
 		return syscall.EINVAL

@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// What uname(2) says. Programs ask for the release to decide on features; the
-// calls here are those of this version.
+// These are results of uname(2). Programs use the release to decide on features; the kernel's calls
+// are those of this version.
 const (
 	osRelease   = "6.6.0-yolk"
 	osVersion   = "#1 SMP yolk unikernel"
@@ -94,8 +94,8 @@ func sysSysinfo(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysGetrandom is getrandom(2); the source is always ready.
 func sysGetrandom(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	const known = 7 // GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE
-	if uint32(a.N[2])&^known != 0 {
+	const nonblock, random, insecure = 1, 2, 4 // GRND_*
+	if uint32(a.N[2])&^(nonblock|random|insecure) != 0 {
 		return 0, syscall.EINVAL
 	}
 	n := min(a.N[1], 1<<25-1)
@@ -146,8 +146,7 @@ func sysSchedGetparam(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, e
 }
 
-// sysSchedSetaffinity is sched_setaffinity(2): the wish is checked and not
-// followed.
+// sysSchedSetaffinity is sched_setaffinity(2): the mask is checked, and then ignored.
 func sysSchedSetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	p, e := a.Bytes(2, a.Int(1))
 	if e != 0 {
@@ -172,7 +171,7 @@ func sysGetcpu(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// Operations of prctl(2).
+// These are operations of prctl(2).
 const (
 	prSetPdeathsig   = 1
 	prGetPdeathsig   = 2
@@ -198,7 +197,7 @@ const (
 	defaultTimeSlack = 50000
 )
 
-// sysPrctl is prctl(2). PR_SET_VMA and what is not listed here are EINVAL.
+// sysPrctl is prctl(2). PR_SET_VMA and operations that are not listed here are EINVAL.
 func sysPrctl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	switch a.Int(0) {
 	case prSetName:
@@ -269,11 +268,16 @@ type capHeader struct {
 	pid     int32
 }
 
-// capData is struct __user_cap_data_struct. The inheritable set, its last word, stays
-// empty: nothing is executed that could inherit it.
+// capData is struct __user_cap_data_struct. The inheritable set, its last word, is empty: no program
+// is executed that could inherit it.
 type capData struct{ effective, permitted, _ uint32 }
 
-const capVersion3 = 0x20080522
+// These are the versions of capHeader: _LINUX_CAPABILITY_VERSION_*.
+const (
+	capVersion1 = 0x19980330
+	capVersion2 = 0x20071026
+	capVersion3 = 0x20080522
+)
 
 // sysCapget is capget(2): all capabilities.
 func sysCapget(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -283,9 +287,9 @@ func sysCapget(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	words := 2
 	switch h.version {
-	case 0x19980330:
+	case capVersion1:
 		words = 1
-	case 0x20071026, capVersion3:
+	case capVersion2, capVersion3:
 	default:
 		h.version = capVersion3
 		if a.Pointer(1) == nil {
@@ -314,7 +318,7 @@ func sysCapget(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // sysGetpriority is getpriority(2); the system call returns 20 minus the nice
 // value.
 func sysGetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.Int(0) < 0 || a.Int(0) > 2 {
+	if a.Int(0) < syscall.PRIO_PROCESS || a.Int(0) > syscall.PRIO_USER {
 		return 0, syscall.EINVAL
 	}
 	if id := a.Int(1); id != 0 && id != pid {
@@ -325,9 +329,9 @@ func sysGetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(20 - k.proc.nice), 0
 }
 
-// sysSetpriority is setpriority(2); the value is kept and means nothing.
+// sysSetpriority is setpriority(2); the value is recorded and has no effect.
 func sysSetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.Int(0) < 0 || a.Int(0) > 2 {
+	if a.Int(0) < syscall.PRIO_PROCESS || a.Int(0) > syscall.PRIO_USER {
 		return 0, syscall.EINVAL
 	}
 	if id := a.Int(1); id != 0 && id != pid {
@@ -339,7 +343,7 @@ func sysSetpriority(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// noProcess is a handler for what would make or follow another process.
+// noProcess is a handler for calls that would start another process.
 func noProcess(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !k.noProcessLogged.Swap(true) {
 		k.Log("this machine runs one process: starting another is not possible (ENOSYS)")
@@ -358,9 +362,9 @@ func sysReboot(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	switch uint32(a.N[2]) {
-	case 0, 0x89abcdef: // CAD on and off
+	case syscall.LINUX_REBOOT_CMD_CAD_OFF, syscall.LINUX_REBOOT_CMD_CAD_ON:
 		return 0, 0
-	case 0x01234567, 0xcdef0123, 0x4321fedc: // restart, halt, power off
+	case syscall.LINUX_REBOOT_CMD_RESTART, syscall.LINUX_REBOOT_CMD_HALT, syscall.LINUX_REBOOT_CMD_POWER_OFF:
 		sysSync(k, a)
 		k.m.Exit(0)
 	}

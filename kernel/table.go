@@ -23,11 +23,11 @@ func (l level) String() string {
 // call is one system call.
 type call struct {
 	name    string
-	handler handler // nil: the machine half, or nobody
+	handler handler // nil: served by the machine half, or not at all
 	level   level
 }
 
-// tableSize is one more than the highest number known.
+// tableSize is one more than the highest number of a call.
 const tableSize = 472
 
 // table is indexed by system call number (linux/amd64,

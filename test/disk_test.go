@@ -193,8 +193,8 @@ func TestDiskEnds(t *testing.T) {
 	}
 }
 
-// The same when the VMM is killed: a program finds the data that was synced, and the journal's replay
-// leaves the disk consistent.
+// After the VMM was killed a program finds the data that was synced, and the journal's replay leaves
+// the disk consistent.
 func TestDiskKilled(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M")

@@ -171,7 +171,7 @@ func TestFolderFails(t *testing.T) {
 	}
 }
 
-// The same for a word of the command line without a device.
+// A word of the command line for a folder without a device ends the program, with the reason.
 func TestFolderWithoutDevice(t *testing.T) {
 	t.Parallel()
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-v", t.TempDir() + ":/mnt"}, Target: folder, Args: []string{"show", "/mnt"}}).Stdout

@@ -52,7 +52,8 @@ func lengthenQueues(pid, pidfd int) error {
 	return nil
 }
 
-// lengthenQueue does so for one descriptor of the process, if it is a listening TCP socket.
+// lengthenQueue lengthens the backlog of one descriptor of the process, if it is a listening TCP
+// socket.
 func lengthenQueue(pidfd, number int) error {
 	fd, err := unix.PidfdGetfd(pidfd, number, 0)
 	if err != nil {
