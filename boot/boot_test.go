@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// ram is physical memory for the tests, from address 0.
+// ram is physical memory for the tests, from address 0 on.
 type ram []byte
 
 func (r ram) read(addr uint64, n int) []byte {

@@ -1,12 +1,12 @@
 package boot
 
-// The command line is a list of words between spaces. A part of a word may
-// stand in double quotes, where spaces count as they are and a backslash
-// escapes: \" \\ \n \t and \xHH. What each word means is in docs/boot.md.
+// The command line is a list of words separated by spaces. A part of a word may be in double
+// quotes, where spaces belong to the word and a backslash escapes: \" \\ \n \t and \xHH. The
+// words are documented in docs/boot.md.
 
-// NextWord decodes the first word of line into dst, which must be as long as
-// line, and returns the word and what follows it; more is false at the end.
-// An unclosed quote ends with the line.
+// NextWord decodes the first word of line into dst, which must be as long as line, and returns
+// the word and the rest of the line; more is false at the end. An unclosed quote ends with the
+// line.
 func NextWord(line, dst []byte) (word, rest []byte, more bool) {
 	i := 0
 	for i < len(line) && isSpace(line[i]) {
@@ -65,7 +65,7 @@ func hexDigit(c byte) (byte, bool) {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
 
-// CutPrefix returns what follows prefix in word.
+// CutPrefix returns the part of word after prefix.
 func CutPrefix(word []byte, prefix string) (rest []byte, ok bool) {
 	if len(word) < len(prefix) || string(word[:len(prefix)]) != prefix {
 		return nil, false

@@ -1,15 +1,15 @@
 package boot
 
-// MaxCPUs is how many CPUs are used; a machine's further ones stay off.
+// MaxCPUs is the most CPUs that are used; a machine's other CPUs stay off.
 const MaxCPUs = 64
 
 // CPUs are the processors that the firmware's tables list as usable.
 type CPUs struct {
-	// APIC holds their local APIC IDs, in the order of the tables; the boot
-	// processor is one of them, not always the first.
+	// APIC are their local APIC IDs, in the order of the tables. One of them is the boot
+	// processor, not always the first.
 	APIC [MaxCPUs]uint32
 	N    int
-	// Left is how many more the tables have than fit in APIC.
+	// Left is the number of CPUs in the tables that do not fit in APIC.
 	Left int
 }
 
@@ -27,9 +27,9 @@ func (c *CPUs) add(apic uint32) {
 	c.N++
 }
 
-// FindCPUs reads the ACPI tables if rsdp is not 0, else the tables of the
-// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and
-// Firecracker have. c.N is 0 if there are neither, or bad ones.
+// FindCPUs reads the ACPI tables if rsdp is not 0. Otherwise it reads the tables of the
+// MultiProcessor Specification 1.4, which QEMU's microvm without ACPI and Firecracker have.
+// c.N is 0 if there are neither, or bad ones.
 func FindCPUs(c *CPUs, rsdp uint64, mem Memory) {
 	*c = CPUs{}
 	if rsdp != 0 {
@@ -54,8 +54,8 @@ func cpusFromACPI(c *CPUs, rsdp uint64, mem Memory) {
 	}
 }
 
-// cpusFromMADT adds what §5.2.12.2 and §5.2.12.12 describe, if it is enabled. A VMM
-// lists places for CPUs to come, which are not.
+// cpusFromMADT adds the CPUs of §5.2.12.2 and §5.2.12.12 that are enabled. A VMM also lists CPUs
+// that may be hot-plugged, which are not.
 func cpusFromMADT(c *CPUs, entries []byte) {
 	const enabled = 1
 	for e, rest, ok := CutEntry(entries); ok; e, rest, ok = CutEntry(rest) {
@@ -68,9 +68,9 @@ func cpusFromMADT(c *CPUs, entries []byte) {
 	}
 }
 
-// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended
-// BIOS data area, else in the last of base memory, else in the BIOS ROM) and
-// reads the processor entries of the configuration table (§4.2, §4.3.1).
+// cpusFromMP finds the floating pointer (§4.1: in the first KiB of the extended BIOS data area,
+// or else in the last KiB of base memory, or else in the BIOS ROM) and reads the processor
+// entries of the configuration table (§4.2, §4.3.1).
 func cpusFromMP(c *CPUs, mem Memory) {
 	if segment := mem(0x40e, 2); segment != nil {
 		if mpSearch(c, uint64(segment[0])<<4|uint64(segment[1])<<12, 1<<10, mem) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// fix makes the bytes of b sum up to 0 through the one at index i.
+// fix sets the byte at index i so that the bytes of b sum up to 0.
 func fix(b []byte, i int) { b[i] -= checksum(b) }
 
 // acpiMachine has an RSDP at 0xf0000, a root table and a MADT with the given
@@ -51,8 +51,8 @@ func localX2APIC(id uint32) []byte {
 	return e
 }
 
-// mpMachine has the tables of the MultiProcessor Specification for CPUs with
-// the IDs, and one that is not enabled.
+// mpMachine has the tables of the MultiProcessor Specification for CPUs with the IDs, and for
+// one that is not enabled.
 func mpMachine(at int, ids ...byte) ram {
 	r := make(ram, 1<<20)
 	le := binary.LittleEndian
@@ -119,7 +119,7 @@ func TestFindCPUs(t *testing.T) {
 	}
 }
 
-// A damaged table is not believed.
+// A table with a wrong checksum is not used.
 func TestFindCPUsChecksums(t *testing.T) {
 	for _, at := range []int{0xf0009, 0x1001, 0x3030} {
 		m := acpiMachine(true, localAPIC(0, 1))

@@ -1,13 +1,13 @@
-// Package boot turns what a VMM hands to a guest at its first instruction into
-// one neutral description, Info: RAM, command line, initial files, ACPI. It is
-// pure functions over bytes: PVH (the x86/HVM direct boot ABI of Xen,
-// xen/include/public/arch-x86/hvm/start_info.h) in pvh.go, the words of the
-// command line in cmdline.go. package runtime calls it before there is a heap,
-// so nothing here allocates. The subpackage acpi reads the ACPI tables later.
+// Package boot translates what a VMM passes to a guest at its first instruction into a common
+// description, Info: RAM, command line, initial files, ACPI. It consists of pure functions over
+// bytes: PVH (the x86/HVM direct boot ABI of Xen,
+// xen/include/public/arch-x86/hvm/start_info.h) in pvh.go, the words of the command line in
+// cmdline.go. Package runtime calls it before there is a heap, so it does not allocate. Package
+// acpi, which reads the ACPI tables, runs later.
 package boot
 
-// Limits of what Info keeps; a VMM that offers more is refused (regions) or
-// cut (modules).
+// These are the limits of Info. A VMM with more regions is refused; further modules are
+// ignored.
 const (
 	MaxRegions = 64
 	MaxModules = 4
@@ -18,25 +18,24 @@ type Region struct {
 	Start, End uint64
 }
 
-// Info describes the machine as the VMM gave it. Addresses are physical.
+// Info describes the machine as the VMM reports it. Addresses are physical.
 type Info struct {
 	// RAM is usable memory, in the order of the VMM's map.
 	RAM  [MaxRegions]Region
 	NRAM int
-	// Modules are files that the VMM loaded; the first is the initial file
-	// system.
+	// Modules are files that the VMM has loaded; the first is the archive of initial files.
 	Modules  [MaxModules]Region
 	NModules int
-	// CommandLine ends with a NUL; 0 if there is none.
+	// CommandLine is the address of a string that ends with a NUL; 0 if there is none.
 	CommandLine uint64
 	// RSDP is the ACPI root pointer, or 0.
 	RSDP uint64
 }
 
-// Memory reads physical memory: n bytes at addr, or nil if they are not there.
+// Memory returns n bytes of physical memory at addr, or nil if they do not exist.
 type Memory func(addr uint64, n int) []byte
 
-// Of each, the compiler makes one check of the length and one load.
+// The compiler turns each of these functions into one length check and one load.
 
 func le32(b []byte) uint32 {
 	_ = b[3]

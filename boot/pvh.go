@@ -1,6 +1,6 @@
 package boot
 
-// Sizes and values of struct hvm_start_info, hvm_modlist_entry and
+// These are sizes and values of struct hvm_start_info, hvm_modlist_entry and
 // hvm_memmap_table_entry.
 const (
 	pvhMagic      = 0x336ec578
@@ -10,8 +10,7 @@ const (
 	pvhRAM        = 1 // XEN_HVM_MEMMAP_TYPE_RAM
 )
 
-// ParsePVH fills info from the start info at addr. It returns what is wrong,
-// or "".
+// ParsePVH fills info from the start info at addr. It returns an error message, or "".
 func ParsePVH(info *Info, addr uint64, mem Memory) string {
 	*info = Info{}
 	s := mem(addr, pvhInfoSize)
@@ -67,9 +66,8 @@ func parsePVHModules(info *Info, addr uint64, n uint32, mem Memory) {
 	}
 }
 
-// Subtract removes r from the n free regions in list and returns how many
-// there are then. A region that would be cut in two keeps its larger part if
-// the list is full.
+// Subtract removes r from the n free regions in list and returns the new number of regions. If
+// the list is full, a region that would be cut in two keeps only its larger part.
 func Subtract(list *[MaxRegions]Region, n int, r Region) int {
 	for i := 0; i < n; i++ {
 		f := list[i]

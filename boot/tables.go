@@ -1,19 +1,18 @@
 package boot
 
-// The way to a table of ACPI (Advanced Configuration and Power Interface
-// Specification 6.5, §5.2): root pointer, root table, table, and the entries of
-// the one that lists interrupt controllers. Package acpi goes it too, when there
-// is a heap.
+// This file finds tables of ACPI (Advanced Configuration and Power Interface Specification 6.5,
+// §5.2): root pointer, root table, table, and the entries of the MADT. Package acpi uses it,
+// too, once there is a heap.
 
-// headerSize is the size of a table's header (§5.2.6); maxTable bounds what is
-// read of a table, the largest of which, a big server's DSDT, has some 100 KiB.
+// headerSize is the size of a table's header (§5.2.6). maxTable bounds the size of a table; the
+// largest, a big server's DSDT, has about 100 KiB.
 const (
 	headerSize = 36
 	maxTable   = 1 << 20
 )
 
-// RootPointer returns the addresses that the root pointer at rsdp has (§5.2.5.3):
-// of the RSDT, and of the XSDT or 0. It reports false if there is no root pointer.
+// RootPointer returns the addresses in the root pointer at rsdp (§5.2.5.3): of the RSDT, and of
+// the XSDT or 0. ok is false if there is no root pointer.
 func RootPointer(rsdp uint64, mem Memory) (rsdt, xsdt uint64, ok bool) {
 	const size1, size2 = 20, 36 // of ACPI 1.0 and since ACPI 2.0, each with a checksum
 	b := mem(rsdp, size1)
@@ -35,11 +34,11 @@ func RootPointer(rsdp uint64, mem Memory) (rsdt, xsdt uint64, ok bool) {
 // Tables are the addresses of the machine's tables.
 type Tables struct {
 	list  []byte
-	width int // of an address
+	width int // size of an address
 }
 
-// FindTables reads the XSDT, or else the RSDT (§5.2.7, §5.2.8). It reports false
-// if neither can be read.
+// FindTables reads the XSDT, or else the RSDT (§5.2.7, §5.2.8). ok is false if neither can be
+// read.
 func FindTables(rsdt, xsdt uint64, mem Memory) (t Tables, ok bool) {
 	if x := Table(xsdt, mem); x != nil && string(x[:4]) == "XSDT" {
 		return Tables{x[headerSize:], 8}, true
@@ -50,7 +49,7 @@ func FindTables(rsdt, xsdt uint64, mem Memory) (t Tables, ok bool) {
 	return Tables{}, false
 }
 
-// Cut returns the first address and the others; false if there is none.
+// Cut returns the first address and the rest; ok is false if there is none.
 func (t Tables) Cut() (at uint64, rest Tables, ok bool) {
 	switch {
 	case t.width == 0 || len(t.list) < t.width:
@@ -63,8 +62,8 @@ func (t Tables) Cut() (at uint64, rest Tables, ok bool) {
 	return at, Tables{t.list[t.width:], t.width}, true
 }
 
-// Table returns the table at an address, header included; nil if its length or
-// checksum is wrong.
+// Table returns the table at an address, including its header; nil if its length or checksum is
+// wrong.
 func Table(at uint64, mem Memory) []byte {
 	h := mem(at, headerSize)
 	if at == 0 || h == nil {
@@ -81,8 +80,8 @@ func Table(at uint64, mem Memory) []byte {
 	return t
 }
 
-// Signature returns the four letters that name the table at an address; zeros if
-// there is no memory. They do not mean that Table returns it.
+// Signature returns the four letters that name the table at an address; zeroes if there is no
+// memory. It does not check the table's checksum, as Table does.
 func Signature(at uint64, mem Memory) (sig [4]byte) {
 	if h := mem(at, headerSize); at != 0 && h != nil {
 		sig = [4]byte(h)
@@ -90,8 +89,8 @@ func Signature(at uint64, mem Memory) (sig [4]byte) {
 	return sig
 }
 
-// MADT returns the entries of the multiple APIC description table (§5.2.12), nil
-// if it is too short.
+// MADT returns the entries of the multiple APIC description table (§5.2.12), nil if it is too
+// short.
 func MADT(table []byte) []byte {
 	const flagsEnd = headerSize + 8
 	if len(table) < flagsEnd {
@@ -100,8 +99,8 @@ func MADT(table []byte) []byte {
 	return table[flagsEnd:]
 }
 
-// CutEntry returns the first entry of a MADT, whose type is its first byte, and
-// those behind it. It reports false if there is none, or one of a bad length.
+// CutEntry returns the first entry of a MADT, whose type is its first byte, and the rest. ok is
+// false if there is no entry, or one of a bad length.
 func CutEntry(entries []byte) (e, rest []byte, ok bool) {
 	if len(entries) < 2 || entries[1] < 2 || int(entries[1]) > len(entries) {
 		return nil, entries, false

@@ -1,7 +1,7 @@
 package kernel
 
-// Representations of linux/amd64 that several calls and files share: integers in
-// memory, device numbers, times, results.
+// This file has representations of linux/amd64 that several calls and files share: integers
+// in memory, device numbers, times, results.
 
 import (
 	"strconv"
@@ -57,7 +57,7 @@ func count(n int, e syscall.Errno) (uintptr, syscall.Errno) {
 	return uintptr(n), e
 }
 
-// errnoUnless hides an error behind bytes that were copied before it.
+// errnoUnless hides an error after bytes that were transferred before it.
 func errnoUnless(done int64, e syscall.Errno) syscall.Errno {
 	if done > 0 {
 		return 0
@@ -70,8 +70,8 @@ func utoa(v uint64) string { return strconv.FormatUint(v, 10) }
 // succeed is a handler for calls that have nothing to do.
 func succeed(*Kernel, Args) (uintptr, syscall.Errno) { return 0, 0 }
 
-// Handlers that only fail. They say so without a line in the log, because
-// programs probe for them and have an alternative.
+// The handlers below only fail. They do not log a line, because programs probe for these
+// calls and have an alternative.
 func noSys(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ENOSYS }
 
 func inval(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.EINVAL }

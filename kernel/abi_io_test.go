@@ -67,7 +67,7 @@ var ioScripts = []script{
 		s.note("%q %q", a, b)
 		s.value("many", syscall.SYS_WRITEV, fd, vec(a), 1025)
 		s.value("none", syscall.SYS_WRITEV, fd, 0, 0)
-		s.value("preadv2", 327, fd, vec(a, b), 2, 1, 0, 0)
+		s.value("preadv2", nrPreadv2, fd, vec(a, b), 2, 1, 0, 0)
 		s.value("negative", syscall.SYS_PREADV, fd, vec(a, b), 2, -5)
 		r, w := s.pipe(0)
 		s.value("pipe", syscall.SYS_WRITEV, w, vec([]byte("ab"), []byte("cd")), 2)
@@ -93,10 +93,10 @@ var ioScripts = []script{
 		s.value("dup3", syscall.SYS_DUP3, 600, 602, syscall.O_CLOEXEC)
 		s.value("dup3 flags", syscall.SYS_DUP3, 600, 602, syscall.O_APPEND)
 		s.value("dup2 negative", syscall.SYS_DUP2, 600, -1)
-		s.value("close_range", 436, 500, 700, 0)
+		s.value("close_range", nrCloseRange, 500, 700, 0)
 		s.value("closed", syscall.SYS_FCNTL, 501, syscall.F_GETFD, 0)
 		s.value("close again", syscall.SYS_CLOSE, 501)
-		s.value("range", 436, 5, 4, 0)
+		s.value("range", nrCloseRange, 5, 4, 0)
 		s.value("open still", syscall.SYS_LSEEK, fd, 0, 1)
 	}},
 	{"status flags", func(s *system) {
@@ -512,9 +512,9 @@ var processScripts = []script{
 	}},
 	{"random", func(s *system) {
 		b := make([]byte, 32)
-		s.value("getrandom", 318, b, 32, 0)
+		s.value("getrandom", nrGetrandom, b, 32, 0)
 		s.note("%v", string(b) != string(make([]byte, 32)))
-		s.value("flags", 318, b, 32, 64)
+		s.value("flags", nrGetrandom, b, 32, 64)
 	}},
 	{"capabilities", func(s *system) {
 		h := &capHeader{version: capVersion3}

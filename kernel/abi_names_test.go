@@ -67,14 +67,14 @@ var nameScripts = []script{
 		s.writeFile(s.p("a"), "a")
 		s.must(syscall.SYS_MKDIR, s.p("d"), 0o755)
 		s.writeFile(s.p("d/b"), "b")
-		s.try("noreplace", 316, atFdCwd, s.p("a"), atFdCwd, s.p("d/b"), renameNoReplace)
-		s.try("exchange", 316, atFdCwd, s.p("a"), atFdCwd, s.p("d/b"), renameExchange)
+		s.try("noreplace", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("d/b"), renameNoReplace)
+		s.try("exchange", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("d/b"), renameExchange)
 		s.note("%q %q", s.readFile(s.p("a")), s.readFile(s.p("d/b")))
-		s.try("exchange types", 316, atFdCwd, s.p("a"), atFdCwd, s.p("d"), renameExchange)
+		s.try("exchange types", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("d"), renameExchange)
 		s.note("%s", s.names(s.dir))
-		s.try("exchange missing", 316, atFdCwd, s.p("a"), atFdCwd, s.p("zz"), renameExchange)
-		s.try("both", 316, atFdCwd, s.p("a"), atFdCwd, s.p("d"), 3)
-		s.try("free", 316, atFdCwd, s.p("a"), atFdCwd, s.p("new"), renameNoReplace)
+		s.try("exchange missing", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("zz"), renameExchange)
+		s.try("both", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("d"), 3)
+		s.try("free", nrRenameat2, atFdCwd, s.p("a"), atFdCwd, s.p("new"), renameNoReplace)
 		s.noteStat("parent", s.dir)
 	}},
 	{"links", func(s *system) {
@@ -157,7 +157,7 @@ var nameScripts = []script{
 		s.value("seek", syscall.SYS_LSEEK, fd, 0, 0)
 		s.value("file", syscall.SYS_GETDENTS64, s.open(s.p("file00"), 0), make([]byte, 1000), 1000)
 		s.value("write", syscall.SYS_WRITE, fd, []byte("x"), 1)
-		// Remove while reading: nothing is missed.
+		// Removing names while reading: no name is missed.
 		removed := 0
 		buf := make([]byte, 200)
 		for {

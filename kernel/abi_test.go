@@ -11,15 +11,15 @@ import (
 	"unsafe"
 )
 
-// Each case is a script of system calls that notes what it sees. It runs on the
-// host's Linux and on a Kernel, and both must note the same.
+// Each case is a script of system calls that logs their results. It runs on the host's Linux
+// and on a Kernel, and both logs must be the same.
 
 func (s *system) note(format string, args ...any) {
 	s.log = append(s.log, fmt.Sprintf(format, args...))
 }
 
-// try makes a call and notes its error; its result too if that is not an
-// address or a descriptor.
+// try makes a call and logs its error, and its result unless that is an address or a
+// descriptor.
 func (s *system) try(what string, nr uintptr, args ...any) int {
 	r, e := s.call(nr, args...)
 	if e != 0 {
@@ -30,7 +30,7 @@ func (s *system) try(what string, nr uintptr, args ...any) int {
 	return r
 }
 
-// value is try that notes the result.
+// value is try, but always logs the result.
 func (s *system) value(what string, nr uintptr, args ...any) int {
 	r, e := s.call(nr, args...)
 	if e != 0 {
@@ -221,7 +221,7 @@ var fileScripts = []script{
 		s.try("empty without flag", syscall.SYS_NEWFSTATAT, atFdCwd, "", unsafe.Pointer(st), 0)
 		s.try("fault", syscall.SYS_STAT, s.p("f"), 8)
 		x := new(statxBuf)
-		s.try("statx", 332, atFdCwd, s.p("l"), atSymlinkNofollow, 0x7ff, unsafe.Pointer(x))
+		s.try("statx", nrStatx, atFdCwd, s.p("l"), atSymlinkNofollow, 0x7ff, unsafe.Pointer(x))
 		s.note("%o %d %d", x.mode, x.size, x.nlink)
 	}},
 	{"access", func(s *system) {
@@ -234,7 +234,7 @@ var fileScripts = []script{
 		s.try("bad", syscall.SYS_ACCESS, s.p("f"), 8)
 		s.try("missing", syscall.SYS_ACCESS, s.p("g"), 0)
 		s.try("faccessat", syscall.SYS_FACCESSAT, atFdCwd, s.p("f"), 0)
-		s.try("faccessat2", 439, atFdCwd, s.p("f"), 0, atEaccess)
+		s.try("faccessat2", nrFaccessat2, atFdCwd, s.p("f"), 0, atEaccess)
 	}},
 	{"modes and owners", func(s *system) {
 		s.writeFile(s.p("f"), "")
@@ -329,11 +329,11 @@ var fileScripts = []script{
 		fd := s.open(s.p("f"), syscall.O_CREAT|syscall.O_RDWR)
 		s.must(syscall.SYS_FTRUNCATE, fd, 1<<20)
 		s.must(syscall.SYS_PWRITE64, fd, []byte("x"), 1, 512<<10)
-		s.value("data", syscall.SYS_LSEEK, fd, 0, seekData)
-		s.value("hole", syscall.SYS_LSEEK, fd, 512<<10, seekHole)
-		s.value("after", syscall.SYS_LSEEK, fd, 800<<10, seekData)
-		s.value("beyond", syscall.SYS_LSEEK, fd, 2<<20, seekHole)
-		s.value("end hole", syscall.SYS_LSEEK, fd, 1<<20-1, seekHole)
+		s.value("data", syscall.SYS_LSEEK, fd, 0, SeekData)
+		s.value("hole", syscall.SYS_LSEEK, fd, 512<<10, SeekHole)
+		s.value("after", syscall.SYS_LSEEK, fd, 800<<10, SeekData)
+		s.value("beyond", syscall.SYS_LSEEK, fd, 2<<20, SeekHole)
+		s.value("end hole", syscall.SYS_LSEEK, fd, 1<<20-1, SeekHole)
 	}},
 	{"copy", func(s *system) {
 		s.writeFile(s.p("a"), strings.Repeat("0123456789", 10000))
@@ -344,19 +344,19 @@ var fileScripts = []script{
 		s.note("%d", *off)
 		s.value("position", syscall.SYS_LSEEK, a, 0, 1)
 		s.value("sendfile rest", syscall.SYS_SENDFILE, b, a, 0, 1<<20)
-		s.value("copy_file_range", 326, a, unsafe.Pointer(off), b, 0, 100, 0)
+		s.value("copy_file_range", nrCopyFileRange, a, unsafe.Pointer(off), b, 0, 100, 0)
 		s.note("%d", *off)
-		s.value("flags", 326, a, unsafe.Pointer(off), b, 0, 100, 1)
-		s.value("overlap", 326, b, unsafe.Pointer(new(int64)), b, unsafe.Pointer(new(int64)), 100, 0)
+		s.value("flags", nrCopyFileRange, a, unsafe.Pointer(off), b, 0, 100, 1)
+		s.value("overlap", nrCopyFileRange, b, unsafe.Pointer(new(int64)), b, unsafe.Pointer(new(int64)), 100, 0)
 		s.noteStat("b", s.p("b"))
-		s.value("to directory", 326, a, 0, s.open(s.dir, 0), 0, 100, 0)
+		s.value("to directory", nrCopyFileRange, a, 0, s.open(s.dir, 0), 0, 100, 0)
 	}},
 	{"memfd", func(s *system) {
-		fd := s.try("create", 319, "name", 1)
+		fd := s.try("create", nrMemfdCreate, "name", 1)
 		s.write(fd, "abc")
 		s.value("seek", syscall.SYS_LSEEK, fd, 0, 0)
 		s.note("%q", s.read(fd, 5))
-		s.try("flags", 319, "name", 1<<20)
+		s.try("flags", nrMemfdCreate, "name", 1<<20)
 		b := make([]byte, 100)
 		n := s.must(syscall.SYS_READLINK, fmt.Sprintf("/proc/self/fd/%d", fd), b, 100)
 		s.note("%s", b[:n])

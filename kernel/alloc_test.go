@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// The calls that programs make most allocate nothing.
+// The most frequent calls do not allocate.
 func TestHotCallsDoNotAllocate(t *testing.T) {
 	s := newSystem(t)
 	fd := s.open("/tmp/f", syscall.O_CREAT|syscall.O_RDWR)

@@ -5,12 +5,11 @@ import (
 	"unsafe"
 )
 
-// Args are the six arguments of one system call, each in two forms. N holds
-// them as they were passed. P holds the same value as a pointer where it lies
-// inside the calling goroutine's stack, and nil elsewhere: a goroutine's stack
-// moves when a handler makes it grow, and only a slot of pointer type is
-// adjusted then. Memory outside the stack (heap, data, mappings) does not
-// move, so there N is enough.
+// Args are the six arguments of one system call, each in two forms. N has the arguments as
+// they were passed. P has the same value as a pointer if it points into the calling
+// goroutine's stack, and nil otherwise: a goroutine's stack moves when a handler makes it
+// grow, and then only a slot of pointer type is adjusted. Memory outside the stack (heap,
+// data, mappings) does not move, so N is enough for it.
 //
 // A handler runs on the caller's goroutine. It must not keep a pointer or a
 // slice made from Args after it returns, store one in the heap, or hand one to

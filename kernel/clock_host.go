@@ -4,7 +4,7 @@ package kernel
 
 import "time"
 
-// The clocks of a host, where only tests run.
+// These are the clocks of a host, where only tests run.
 
 func wallTime() int64 { return time.Now().UnixNano() }
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestNoPackageTime: what the kernel imports initialises before the kernel, and
-// the tests of package time open files then.
+// The kernel's imports initialise before the kernel, and package time's tests open files when
+// they initialise: so the kernel does not import it.
 func TestNoPackageTime(t *testing.T) {
 	ctx := build.Default
 	ctx.GOOS, ctx.BuildTags = "linux", []string{"tamago"}

@@ -4,9 +4,9 @@ package kernel
 
 import "unsafe"
 
-// What package runtime offers to package time, as time/sleep.go declares it. The
-// kernel does not import package time: it would initialise before the kernel,
-// and its tests open files in an init function.
+// These are the functions that package runtime offers to package time, as time/sleep.go
+// declares them. The kernel does not import package time: it would then initialise before
+// the kernel, and its tests open files in an init function.
 
 //go:linkname timeNow time.now
 func timeNow() (sec int64, nsec int32, mono int64)
@@ -41,5 +41,5 @@ func afterFunc(ns int64, f func()) alarm {
 	return alarm{func() bool { return stopTimer(t) }}
 }
 
-// ring runs on a system stack, where f cannot.
+// ring runs on a system stack, where f cannot run.
 func ring(f any, _ uintptr, _ int64) { go f.(func())() }

@@ -2,7 +2,7 @@ package kernel
 
 import "syscall"
 
-// Control messages (cmsg(3)). They come from the program: lengths are checked.
+// Control messages (cmsg(3)) come from the program: all lengths are checked.
 
 const (
 	cmsgHeader = 16  // sizeof(struct cmsghdr)
@@ -11,8 +11,8 @@ const (
 
 func cmsgAlign(n int) int { return (n + 7) &^ 7 }
 
-// nextControl splits the first control message off c: its level and type, its
-// data, itself whole, and the rest. ok is false if it is malformed.
+// nextControl splits the first control message off c: its level, type and data, the whole
+// message, and the rest of c. ok is false if it is malformed.
 func nextControl(c []byte) (level, typ int32, data, whole, rest []byte, ok bool) {
 	if len(c) < cmsgHeader {
 		return 0, 0, nil, nil, nil, false
@@ -26,8 +26,8 @@ func nextControl(c []byte) (level, typ int32, data, whole, rest []byte, ok bool)
 	return int32(lt), int32(lt >> 32), c[cmsgHeader:n], c[:end], c[end:], true
 }
 
-// takeRights separates descriptors that are sent (SCM_RIGHTS) from other
-// control messages and turns them into references.
+// takeRights separates descriptors that are to be sent (SCM_RIGHTS) from other control
+// messages and turns them into references.
 func (k *Kernel) takeRights(c []byte) (other []byte, rights []*Description, e syscall.Errno) {
 	drop := func(e syscall.Errno) ([]byte, []*Description, syscall.Errno) {
 		for _, r := range rights {
@@ -60,8 +60,8 @@ func (k *Kernel) takeRights(c []byte) (other []byte, rights []*Description, e sy
 	return other, rights, 0
 }
 
-// giveRights installs received descriptions and appends their numbers to the
-// control messages of m. What finds no room is closed, and MSG_CTRUNC says so.
+// giveRights installs received descriptions and appends their numbers to the control
+// messages of m. Those for which there is no room are closed, and MSG_CTRUNC is set.
 func (k *Kernel) giveRights(m *Message, cloexec bool) {
 	start := cmsgAlign(m.ControlLen)
 	fits := min((len(m.Control)-start-cmsgHeader)/4, len(m.Rights))

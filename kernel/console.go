@@ -6,23 +6,23 @@ import (
 	"syscall"
 )
 
-// console is the file behind descriptors 0, 1 and 2. With a person at it it is
-// a terminal (termios(3), canonical mode first); else a plain stream of bytes.
+// console is the file of descriptors 0, 1 and 2: a terminal (termios(3), canonical mode
+// first) if Options.Terminal is set, otherwise a plain stream of bytes.
 type console struct {
 	k     *Kernel
 	queue WaitQueue
 
-	outMu sync.Mutex // keeps one write in one piece
+	outMu sync.Mutex // makes writes atomic
 
 	mu   sync.Mutex
 	tio  termios
 	win  winsize
-	line []byte // being edited, not yet readable
-	// ready holds what can be read: one element per line in canonical mode;
-	// an empty one is an end of file.
+	line []byte // being edited, not readable yet
+	// ready has the input that can be read: one element per line in canonical mode; an
+	// empty one is an end of file.
 	ready  []inputChunk
 	hangup bool
-	// drained is signalled when a read has taken something of ready.
+	// drained is signalled when a read has removed something from ready.
 	drained sync.Cond
 }
 
@@ -67,8 +67,7 @@ func (k *Kernel) ConsoleInput(p []byte) {
 	}
 }
 
-// ConsoleHangup says that no more input will come: readers see the end of the
-// file.
+// ConsoleHangup says that no more input will come: reads return the end of the file.
 func (k *Kernel) ConsoleHangup() {
 	k.console.mu.Lock()
 	k.console.hangup = true
@@ -76,8 +75,8 @@ func (k *Kernel) ConsoleHangup() {
 	k.console.queue.Notify(EventIn | EventHup)
 }
 
-// ConsoleDrain waits until half of the room for input is free. Who feeds
-// ConsoleInput calls it after each call; what comes beyond the room is lost.
+// ConsoleDrain waits until half of the input buffer is free. It is to be called after each
+// ConsoleInput, which drops what does not fit.
 func (k *Kernel) ConsoleDrain() {
 	c := &k.console
 	c.mu.Lock()
@@ -96,7 +95,7 @@ func (c *console) unread() int {
 	return total
 }
 
-// deliver makes p readable; raw bytes join those before them. mu is held.
+// deliver makes p readable; raw bytes are appended to those before them. mu is held.
 func (c *console) deliver(p []byte, raw bool) {
 	p = p[:min(len(p), max(inputMax-c.unread(), 0))]
 	if n := len(c.ready); raw && n > 0 && c.ready[n-1].raw {
@@ -138,7 +137,7 @@ func (c *console) typed(b byte) syscall.Signal {
 	return 0
 }
 
-// edit is canonical mode: lines, erase, kill, end of file. mu is held.
+// edit handles a byte in canonical mode: lines, erase, kill, end of file. mu is held.
 func (c *console) edit(b byte) {
 	t := &c.tio
 	switch b {
@@ -153,7 +152,7 @@ func (c *console) edit(b byte) {
 		c.erase(1)
 	case t.cc[vkill]:
 		c.erase(len(c.line))
-	case t.cc[vwerse]:
+	case t.cc[vwerase]:
 		n := len(bytes.TrimRight(c.line, " "))
 		n = bytes.LastIndexByte(c.line[:n], ' ') + 1
 		c.erase(len(c.line) - n)
@@ -179,7 +178,7 @@ func (c *console) erase(n int) {
 	}
 }
 
-// echoByte shows b; control characters as ^X. mu is held.
+// echoByte echoes b; control characters as ^X. mu is held.
 func (c *console) echoByte(b byte) {
 	switch {
 	case c.tio.lflag&echo == 0:
@@ -227,7 +226,7 @@ func (c *console) Write(p []byte, _ int64) (int, syscall.Errno) {
 	return len(p), 0
 }
 
-// emit writes p, with a CR before each LF on a terminal that asks for it.
+// emit writes p; on a terminal with ONLCR, with a CR before each LF.
 func (c *console) emit(p []byte) {
 	c.outMu.Lock()
 	defer c.outMu.Unlock()

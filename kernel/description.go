@@ -6,21 +6,21 @@ import (
 	"syscall"
 )
 
-// Flags of open(2) that package syscall lacks on amd64.
+// These are flags of open(2) that package syscall lacks on amd64.
 const (
 	oPath      = 0x200000
 	oTmpfile   = 0x410000 // with O_DIRECTORY
 	oLargefile = 0x8000   // F_GETFL shows it on 64-bit systems; syscall.O_LARGEFILE is 0
 )
 
-// Optional interfaces of a File.
+// These are optional interfaces of a File.
 type (
-	// Seeker is a File with a position. SeekTo returns the new position for
-	// lseek(2); cur is the present one.
+	// Seeker is a File with a position. SeekTo returns the new position for lseek(2);
+	// cur is the current one.
 	Seeker interface {
 		SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno)
 	}
-	// Appender is a File that can write at its end in one step (O_APPEND).
+	// Appender is a File that can write at its end atomically (O_APPEND).
 	Appender interface {
 		// Append returns how much it wrote and the position after it.
 		Append(p []byte) (n int, end int64, e syscall.Errno)
@@ -31,7 +31,7 @@ type (
 		Truncate(size int64) syscall.Errno
 		Allocate(mode int, off, n int64) syscall.Errno
 	}
-	// Syncer is a File whose data can be behind: fsync(2). Without it fsync
+	// Syncer is a File whose data may not be durable yet: fsync(2). For other files fsync
 	// is EINVAL, as for pipes and sockets.
 	Syncer interface {
 		Sync(dataOnly bool) syscall.Errno
@@ -43,14 +43,14 @@ type (
 	}
 )
 
-// Description is an open file description (open(2), NOTES): what dup(2)
-// shares.
+// Description is an open file description (open(2), NOTES), which descriptors share after
+// dup(2).
 type Description struct {
 	k    *Kernel
 	file File
-	// where is the name under which it was opened; nil for what has none.
+	// where is the name under which it was opened; nil if it has none.
 	where *dentry
-	// positioned says that the file is a Seeker.
+	// positioned reports whether the file is a Seeker.
 	positioned bool
 	refs       atomic.Int64
 	// flags are the O_ flags; F_SETFL changes some of them.
@@ -68,7 +68,7 @@ type Description struct {
 	// watchMu guards watchers: the epoll registrations of this description.
 	watchMu  sync.Mutex
 	watchers []*epollItem
-	locked   atomic.Bool // holds or held a lock that Release must drop
+	locked   atomic.Bool // has or had a file lock that Release must drop
 }
 
 // newDescription makes a description with one reference.
@@ -80,7 +80,7 @@ func newDescription(k *Kernel, f File, flags int) *Description {
 	return d
 }
 
-// at notes the name under which the file was opened.
+// at records the name under which the file was opened.
 func (d *Description) at(where *dentry) {
 	where.users.Add(1)
 	d.where = where
@@ -121,7 +121,7 @@ func (d *Description) release() {
 
 func (d *Description) nonblocking() bool { return d.flags.Load()&syscall.O_NONBLOCK != 0 }
 
-// readable and writable say whether the access mode allows it.
+// readable reports whether the access mode allows reads.
 func (d *Description) readable() bool {
 	f := d.flags.Load()
 	return f&syscall.O_ACCMODE != syscall.O_WRONLY && f&oPath == 0
@@ -204,7 +204,7 @@ func (d *Description) writePositioned(p []byte) (int, syscall.Errno) {
 	return n, e
 }
 
-// wrote does what follows a write of n bytes to a regular file.
+// wrote completes a write of n bytes to a regular file.
 func (d *Description) wrote(n int, flags int32) {
 	if n == 0 {
 		return
@@ -219,26 +219,26 @@ func (d *Description) wrote(n int, flags int32) {
 	}
 }
 
-// A sleeper lets a goroutine wait for queues. It is pooled, so that blocking
-// allocates nothing.
+// A sleeper lets a goroutine wait on queues. Sleepers are pooled, so that blocking allocates
+// nothing.
 type sleeper struct {
-	k      *Kernel       // nil: nothing from outside can end the wait
-	woken  chan struct{} // capacity 1: a wake-up is never lost
+	k      *Kernel       // nil: no event from outside the program can end the wait
+	woken  chan struct{} // capacity 1, so that a wake-up is never lost
 	waiter Waiter
 	queue  *WaitQueue
 	// extra are further waiters, for poll(2).
 	extra  []Waiter
 	queues []*WaitQueue
-	// A wait with a timeout: which setting of the alarm has rung. (An old
-	// alarm may still ring after done.)
+	// A wait with a timeout compares rung with setting, because an alarm of an earlier
+	// wait may still fire.
 	timed   bool
 	setting uint64
 	rung    atomic.Uint64
 	timer   alarm
 }
 
-// sleepers are those without work. (A sync.Pool would hold them as interface
-// values; with a timer in them, that links all of package time.)
+// sleepers are the unused ones. (A sync.Pool would keep them as interface values; since they
+// contain a timer, that would link all of package time.)
 var sleepers struct {
 	sync.Mutex
 	free []*sleeper
@@ -265,9 +265,9 @@ func (s *sleeper) wake(Events) {
 	}
 }
 
-// newSleeper returns a sleeper on q (which may be nil) that gives up after
-// timeout nanoseconds if that is positive. The caller must look at the file
-// again before it sleeps.
+// newSleeper returns a sleeper on q (which may be nil) whose sleep ends after timeout
+// nanoseconds if that is positive. The caller must check the file once more before it
+// sleeps.
 func newSleeper(k *Kernel, q *WaitQueue, timeout int64) *sleeper {
 	s := getSleeper()
 	s.k, s.queue = k, q
@@ -291,7 +291,7 @@ func (s *sleeper) setTimeout(ns int64) {
 	})
 }
 
-// watch adds a queue.
+// watch adds queues.
 func (s *sleeper) watch(queues []*WaitQueue) {
 	s.queues = append(s.queues[:0], queues...)
 	for len(s.extra) < len(queues) {
@@ -302,7 +302,7 @@ func (s *sleeper) watch(queues []*WaitQueue) {
 	}
 }
 
-// sleep waits for a wake-up; false means that the time is over.
+// sleep waits for a wake-up; it returns false if the timeout has passed.
 func (s *sleeper) sleep() bool {
 	if !s.timed {
 		if s.k == nil {

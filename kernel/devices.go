@@ -7,7 +7,7 @@ type device struct {
 	Always
 	k    *Kernel
 	kind deviceKind
-	node Inode // what was opened
+	node Inode // the inode that was opened
 }
 
 type deviceKind uint8
@@ -39,7 +39,7 @@ type DeviceNode struct {
 	Name         string
 	Mode         uint32 // type and permissions
 	Major, Minor uint64
-	// Open opens it; node is the name under which that happens.
+	// Open opens the device; node is the inode through which it is opened.
 	Open func(node Inode, flags int) (File, syscall.Errno)
 }
 
@@ -49,7 +49,7 @@ func (n *DeviceNode) is(kind uint32, rdev uint64) bool {
 
 // AddDevice adds a device to /dev.
 func (k *Kernel) AddDevice(n DeviceNode) {
-	k.later(func() {
+	k.withTree(func() {
 		v := &k.vfs
 		v.mu.Lock()
 		v.devices = append(v.devices, n)
@@ -58,7 +58,7 @@ func (k *Kernel) AddDevice(n DeviceNode) {
 	})
 }
 
-// addedDevice returns what AddDevice has added, nil if there is no such device.
+// addedDevice returns a device of AddDevice, or nil.
 func (k *Kernel) addedDevice(kind uint32, rdev uint64) *DeviceNode {
 	v := &k.vfs
 	v.mu.Lock()

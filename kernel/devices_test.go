@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// A device that the wiring adds is in /dev, before and after the first look
-// there, and opens as what it is.
+// A device that the wiring adds is in /dev, whether it is added before or after /dev is first
+// used, and opening it calls its Open.
 func TestAddDevice(t *testing.T) {
 	s := newSystem(t)
 	opened := 0

@@ -5,13 +5,13 @@ import (
 	"syscall"
 )
 
-// anonFile is the common part of files without a place in the tree.
+// anonFile is the common part of files without a name in the tree.
 type anonFile struct {
 	queue WaitQueue
 	id    uint64
 }
 
-// anonDev is st_dev of pipes, sockets and the like.
+// anonDev is st_dev of pipes, sockets and other files without a name.
 const anonDev = 0xd
 
 func (f *anonFile) Queue() *WaitQueue { return &f.queue }
@@ -30,7 +30,7 @@ type eventFD struct {
 	count uint64
 }
 
-const eventMax = 1<<64 - 2 // eventfd(2): the largest count
+const eventMax = 1<<64 - 2 // the largest count (eventfd(2))
 
 func (f *eventFD) Read(p []byte, _ int64) (int, syscall.Errno) {
 	if len(p) < 8 {
@@ -103,7 +103,7 @@ func (k *Kernel) eventfd(count uint32, flags int) (uintptr, syscall.Errno) {
 	return k.installNew(f, syscall.O_RDWR|flags&syscall.O_NONBLOCK, flags)
 }
 
-// installNew installs a new file; O_CLOEXEC of flags counts.
+// installNew installs a new file. Of flags, it uses O_CLOEXEC.
 func (k *Kernel) installNew(f File, mode, flags int) (uintptr, syscall.Errno) {
 	return count(k.fds.install(newDescription(k, f, mode), 0, flags&syscall.O_CLOEXEC != 0))
 }

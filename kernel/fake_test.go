@@ -100,12 +100,25 @@ func (m *fakeMachine) state(fd int) (on bool, ev Events) {
 	return m.pollable[fd], m.ready[fd]
 }
 
+// These are numbers of system calls that package syscall lacks on amd64.
+const (
+	nrSendmmsg      = 307
+	nrRenameat2     = 316
+	nrGetrandom     = 318
+	nrMemfdCreate   = 319
+	nrCopyFileRange = 326
+	nrPreadv2       = 327
+	nrStatx         = 332
+	nrCloseRange    = 436
+	nrFaccessat2    = 439
+)
+
 // system makes system calls: those of a Kernel or, for comparison, the host's.
 type system struct {
 	testing.TB
 	k    *Kernel
 	fake *fakeMachine
-	dir  string // where tests put files
+	dir  string // directory for files of the test
 	log  []string
 }
 
@@ -115,8 +128,8 @@ func newSystemWith(t testing.TB, m *fakeMachine, opt Options) *system {
 	return &system{TB: t, k: New(m, opt), fake: m, dir: "/tmp"}
 }
 
-// call makes a system call. Pointers must be to the heap, which they are:
-// passing one here moves it there.
+// call makes a system call. Pointers must be to the heap, where a pointer that is passed here
+// points in any case: it escapes.
 func (s *system) call(nr uintptr, args ...any) (int, syscall.Errno) {
 	var n [6]uintptr
 	var p [6]unsafe.Pointer
@@ -150,8 +163,8 @@ func (s *system) call(nr uintptr, args ...any) (int, syscall.Errno) {
 	return int(r), syscall.Errno(e)
 }
 
-// unpreempted keeps the runtime's SIGURG from a thread of the host whose call can wait:
-// it would end poll(2) with EINTR, and a write(2) half-way.
+// unpreempted keeps the runtime's SIGURG from a thread of the host whose call can block: the
+// signal would end poll(2) with EINTR, and a write(2) half-way.
 func unpreempted(nr uintptr) (end func()) {
 	switch nr {
 	case syscall.SYS_READ, syscall.SYS_WRITE, syscall.SYS_POLL, syscall.SYS_PPOLL, syscall.SYS_SELECT, syscall.SYS_PSELECT6,
@@ -176,7 +189,7 @@ func ptr(n uintptr, p unsafe.Pointer) unsafe.Pointer {
 	return *(*unsafe.Pointer)(unsafe.Pointer(&n))
 }
 
-// must is call that may not fail.
+// must is call, and fails the test on an error.
 func (s *system) must(nr uintptr, args ...any) int {
 	s.Helper()
 	r, e := s.call(nr, args...)

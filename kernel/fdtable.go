@@ -14,15 +14,15 @@ type fdTable struct {
 	mu sync.RWMutex
 	// entries[n].desc is nil if n is free.
 	entries []fdEntry
-	// lowest is a number below which none is free.
+	// lowest is the smallest number that may be free.
 	lowest int
 }
 
 type fdEntry struct {
 	desc    *Description
 	cloexec bool
-	// waiter passes readiness on to the Go netpoller; nil for files that are
-	// always ready.
+	// waiter passes readiness on to the Go netpoller; nil for files that are always
+	// ready.
 	waiter *Waiter
 }
 
@@ -60,8 +60,8 @@ func (t *fdTable) install(d *Description, min int, cloexec bool) (int, syscall.E
 	return fd, 0
 }
 
-// put stores d under fd, which is free. The netpoller hears of it before the
-// caller can know the number. The lock is held.
+// put stores d under fd, which is free. The netpoller is told before the caller can know the
+// number. The lock is held.
 func (t *fdTable) put(fd int, d *Description, cloexec bool) {
 	for fd >= len(t.entries) {
 		t.entries = append(t.entries, fdEntry{})
@@ -72,13 +72,13 @@ func (t *fdTable) put(fd int, d *Description, cloexec bool) {
 		m.SetPollable(fd, true)
 		e.waiter = &Waiter{Notify: func(ev Events) { m.Ready(fd, ev) }}
 		q.Add(e.waiter)
-		// What became ready before the waiter was there.
+		// The file may have become ready before the waiter was added.
 		m.Ready(fd, d.file.Readiness())
 	}
 	t.entries[fd] = e
 }
 
-// take frees fd and returns what it held, nil if it was free. The lock is held.
+// take frees fd and returns its description, nil if it was free. The lock is held.
 func (t *fdTable) take(fd int) *Description {
 	e := t.entries[fd]
 	if e.desc == nil {
@@ -109,7 +109,7 @@ func (t *fdTable) close(fd int) syscall.Errno {
 	return 0
 }
 
-// replace makes fd a name of d (dup2(2)), taking over the caller's reference.
+// replace makes fd refer to d (dup2(2)). It takes over the caller's reference.
 func (t *fdTable) replace(fd int, d *Description, cloexec bool) syscall.Errno {
 	if fd < 0 || uint64(fd) >= d.k.proc.limit(rlimitNoFile) {
 		d.DecRef()
@@ -128,7 +128,7 @@ func (t *fdTable) replace(fd int, d *Description, cloexec bool) syscall.Errno {
 	return 0
 }
 
-// cloexec returns and, if set is not nil, changes the close-on-exec flag.
+// cloexec returns the close-on-exec flag, after changing it if set is not nil.
 func (t *fdTable) cloexec(fd int, set *bool) (bool, syscall.Errno) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -2,23 +2,23 @@ package kernel
 
 import "syscall"
 
-// File is what an open file description does: a regular file, a directory, a
-// device, one end of a pipe, a socket. Its methods never block; what would
-// block returns EAGAIN, and the descriptor layer waits on the Queue and tries
-// again (or returns EAGAIN to the program if O_NONBLOCK is set).
+// File is the object of an open file description: a regular file, a directory, a device, one
+// end of a pipe, a socket. Its methods never block. A call that would block returns EAGAIN,
+// and the descriptor layer waits on the Queue and tries again (or returns EAGAIN to the
+// program if O_NONBLOCK is set).
 //
 // A method must not keep p, or anything that p points to, after it returns: p
 // may lie on the caller's stack.
 type File interface {
-	// Read fills p from offset off and returns how much it read; 0 with no
-	// error is the end of file. Files without a position ignore off.
+	// Read fills p from offset off and returns how much it read; 0 without an error is the
+	// end of the file. Files without a position ignore off.
 	Read(p []byte, off int64) (int, syscall.Errno)
-	// Write takes bytes from p at offset off and returns how many.
+	// Write writes bytes from p at offset off and returns how many.
 	Write(p []byte, off int64) (int, syscall.Errno)
-	// Readiness returns the events that hold now.
+	// Readiness returns the events that are true now.
 	Readiness() Events
-	// Queue returns the queue that is told when Readiness may have gained
-	// bits; nil means always ready, and epoll_ctl(2) then returns EPERM.
+	// Queue returns the queue that is notified when Readiness may have gained bits; nil
+	// means that the file is always ready, and epoll_ctl(2) then returns EPERM.
 	Queue() *WaitQueue
 	// Stat fills st as fstat(2) does.
 	Stat(st *syscall.Stat_t) syscall.Errno
@@ -46,30 +46,30 @@ type Socket interface {
 	PeerAddr(dst []byte) (int, syscall.Errno)
 	SetOption(level, name int, val []byte) syscall.Errno
 	GetOption(level, name int, dst []byte) (int, syscall.Errno)
-	// Send takes one message (or bytes of a stream) from m.
+	// Send sends one message (or bytes of a stream) from m.
 	Send(m *Message, flags int) (int, syscall.Errno)
 	// Receive fills m and returns how many bytes it placed in m.Buffers (the
 	// real length of a datagram with MSG_TRUNC).
 	Receive(m *Message, flags int) (int, syscall.Errno)
 }
 
-// Message is what sendmsg(2) and recvmsg(2) carry. None of its slices may be
-// kept by the socket.
+// Message is a message of sendmsg(2) and recvmsg(2). The socket must not keep any of its
+// slices.
 type Message struct {
 	Buffers [][]byte
-	// Addr is the destination on Send (nil: connected). On Receive it is at
-	// least 128 bytes (or nil), and AddrLen is what the socket used of it.
+	// Addr is the destination on Send (nil if the socket is connected). On Receive it is a
+	// buffer of at least 128 bytes (or nil), of which the socket uses AddrLen bytes.
 	Addr    []byte
 	AddrLen int
-	// Control holds control messages (cmsg(3)): given on Send; on Receive
-	// room that the socket fills, ControlLen bytes of it.
+	// Control has control messages (cmsg(3)): those to send or, on Receive, a buffer of
+	// which the socket fills ControlLen bytes.
 	Control    []byte
 	ControlLen int
 	// Flags are the msg_flags of a receive (MSG_TRUNC, MSG_CTRUNC, MSG_EOR).
 	Flags int
-	// Rights are open files passed with SCM_RIGHTS. The descriptor layer
-	// turns them from and into numbers; sockets other than unix ones leave
-	// them alone. A sent right is referenced; who drops it calls DecRef.
+	// Rights are open files passed with SCM_RIGHTS. The descriptor layer translates them
+	// from and to numbers; only unix sockets use them. Each is a reference: a socket that
+	// drops one calls DecRef.
 	Rights []*Description
 }
 

@@ -2,22 +2,22 @@ package kernel
 
 import "syscall"
 
-// Building blocks for files.
+// This file has building blocks for files.
 
-// Always is embedded by files that never block and have nothing to do at their end.
+// Always is embedded by files that never block and need no cleanup.
 type Always struct{}
 
-// Readiness is for reading and writing.
+// Readiness: always ready to read and write.
 func (Always) Readiness() Events { return EventIn | EventOut }
 
-// Queue is nil: never waited for.
+// Queue is nil: always ready.
 func (Always) Queue() *WaitQueue { return nil }
 
 // Release does nothing.
 func (Always) Release() {}
 
-// OpenDir is the common part of an open directory in all file systems; the
-// embedding type adds ReadDir.
+// OpenDir is the common part of an open directory in all file systems; the embedding type adds
+// ReadDir.
 type OpenDir struct {
 	Always
 	Dir Directory
@@ -26,7 +26,7 @@ type OpenDir struct {
 // Read is read(2).
 func (f *OpenDir) Read([]byte, int64) (int, syscall.Errno) { return 0, syscall.EISDIR }
 
-// Write is write(2): a directory is open for reading alone.
+// Write is write(2): a directory is only open for reading.
 func (f *OpenDir) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 
 // Stat is fstat(2).
@@ -37,7 +37,7 @@ func (f *OpenDir) Sync(bool) syscall.Errno { return 0 }
 
 // SeekTo sets the position for getdents64(2).
 func (f *OpenDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence == seekData || whence == seekHole {
+	if whence == SeekData || whence == SeekHole {
 		return 0, syscall.EINVAL
 	}
 	return Seek(off, whence, cur, 0)
@@ -53,13 +53,13 @@ func (f *pathFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall
 func (f *pathFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.Stat(st) }
 
-// bytesFile is an open read-only file whose content was made when it was
-// opened, as most of /proc.
+// bytesFile is an open read-only file whose content was generated when it was opened, as
+// most files in /proc.
 type bytesFile struct {
 	Always
 	inode Inode
 	data  []byte
-	// write takes what is written; nil: EACCES. (Only root's own settings.)
+	// write handles writes; nil: EACCES. (Only some settings can be written.)
 	write func(p []byte) syscall.Errno
 }
 

@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// inotify(7): the tree tells of changes at the points where calls make them.
+// inotify(7): the calls that change files notify watches of it.
 
-// Event bits of inotify(7).
+// These are the event bits of inotify(7).
 const (
 	inAccess     = 0x1
 	inModify     = 0x2
@@ -40,7 +40,7 @@ const inotifyMaxQueue = 16384
 
 type inodeKey struct{ dev, ino uint64 }
 
-// inotifyState knows all watches.
+// inotifyState has all watches.
 type inotifyState struct {
 	count   atomic.Int32
 	mu      sync.Mutex
@@ -48,7 +48,7 @@ type inotifyState struct {
 	cookie  uint32
 }
 
-// active says whether anyone watches: if not, the hooks cost one load.
+// active reports whether there are watches: if not, the hooks cost one load.
 func (s *inotifyState) active() bool { return s.count.Load() != 0 }
 
 // inotify is an instance.
@@ -60,7 +60,7 @@ type inotify struct {
 	watches map[int32]*inotifyWatch
 	nextWD  int32
 
-	mu     sync.Mutex // guards the queue; after inotifyState.mu
+	mu     sync.Mutex // guards the queue; taken after inotifyState.mu
 	events []inotifyEvent
 }
 
@@ -77,8 +77,8 @@ type inotifyEvent struct {
 	name         string
 }
 
-// size is the length of the event as struct inotify_event, its name padded to
-// a multiple of the header.
+// size is the length of the event as struct inotify_event, with its name padded to a
+// multiple of the header.
 func (e *inotifyEvent) size() int {
 	if e.name == "" {
 		return 16
@@ -152,7 +152,7 @@ func (in *inotify) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// put queues an event; one equal to the last is merged.
+// put queues an event, unless it is equal to the last one.
 func (in *inotify) put(e inotifyEvent) {
 	in.mu.Lock()
 	n := len(in.events)
@@ -201,7 +201,7 @@ func (s *inotifyState) tell(key inodeKey, mask, cookie uint32, name string) {
 	}
 }
 
-// remove ends a watch and says so. mu is held.
+// remove ends a watch and queues IN_IGNORED. mu is held.
 func (s *inotifyState) remove(w *inotifyWatch) {
 	s.unlink(w)
 	delete(w.in.watches, w.wd)
@@ -214,14 +214,14 @@ func keyOf(n Inode) inodeKey {
 	return inodeKey{st.Dev, st.Ino}
 }
 
-// names returns the directory and name of d.
+// nameOf returns the directory and name of d.
 func (k *Kernel) nameOf(d *dentry) (*dentry, string) {
 	k.vfs.mu.Lock()
 	defer k.vfs.mu.Unlock()
 	return d.parent, d.name
 }
 
-// notifyEntry tells the directory of d of an event about a name.
+// notifyEntry notifies the directory of d of an event about a name.
 func (k *Kernel) notifyEntry(d *dentry, mask uint32) {
 	if !k.inotify.active() {
 		return
@@ -231,7 +231,7 @@ func (k *Kernel) notifyEntry(d *dentry, mask uint32) {
 	}
 }
 
-// notifyObject tells d and its directory of an event on the object.
+// notifyObject notifies d and its directory of an event on the object.
 func (k *Kernel) notifyObject(d *dentry, mask uint32) {
 	if d == nil || !k.inotify.active() {
 		return
@@ -245,7 +245,7 @@ func (k *Kernel) notifyObject(d *dentry, mask uint32) {
 
 func (k *Kernel) notifyModify(d *dentry) { k.notifyObject(d, inModify) }
 
-// notifyClose tells of the last close of a description.
+// notifyClose notifies watches of the last close of a description.
 func (k *Kernel) notifyClose(d *Description) {
 	if d.where == nil || !k.inotify.active() {
 		return
@@ -257,9 +257,9 @@ func (k *Kernel) notifyClose(d *Description) {
 	k.notifyObject(d.where, mask)
 }
 
-// notifyGone tells d itself that its name is gone, and ends its watches if that
-// was the last.
-func (k *Kernel) notifyGone(d *dentry) {
+// notifyUnlink notifies d itself that its name was removed, and ends its watches if that was
+// the last name.
+func (k *Kernel) notifyUnlink(d *dentry) {
 	if !k.inotify.active() {
 		return
 	}
@@ -280,7 +280,7 @@ func (k *Kernel) notifyGone(d *dentry) {
 	s.mu.Unlock()
 }
 
-// notifyRename tells of a rename.
+// notifyRename notifies watches of a rename.
 func (k *Kernel) notifyRename(r *rename) {
 	s := &k.inotify
 	if !s.active() {
@@ -299,7 +299,7 @@ func (k *Kernel) notifyRename(r *rename) {
 	s.tell(to, inMovedTo|dir, cookie, r.toName)
 	s.tell(keyOf(r.old.inode), inMoveSelf, 0, "")
 	if r.target != nil && !r.exchange {
-		k.notifyGone(r.target)
+		k.notifyUnlink(r.target)
 	}
 }
 

@@ -1,10 +1,10 @@
-// Package kernel is the Linux half of yolk: the Linux system calls that a Go
-// program makes, for one process, in ordinary Go. Every call is a function call
-// on the caller's goroutine, so a handler may block
-// on a channel, allocate and grow the stack. Behaviour follows the man pages of
-// section 2; system call numbers and structures are those of linux/amd64.
+// Package kernel is the Linux half of yolk: the Linux system calls that a Go program makes,
+// for one process, in ordinary Go. Every call is a function call on the caller's goroutine,
+// so a handler may block on a channel, allocate and grow the stack. Behaviour follows the man
+// pages of section 2; system call numbers and structures are those of linux/amd64.
 //
-// Start reading at table.go (which call is served by what, and how well), then
+// Start reading at table.go (the handler of each call, and how well it is served), then
+// description.go (open files and blocking) and vfs.go (names).
 // description.go (open files and blocking) and vfs.go (names).
 package kernel
 
@@ -14,27 +14,26 @@ import (
 	"syscall"
 )
 
-// Options are what an image knows about itself when it starts.
+// Options describe the image that the kernel starts in.
 type Options struct {
 	Args     []string // the program's arguments, for /proc/self/cmdline
-	Env      []string // its environment, for /proc/self/environ
-	Path     string   // what /proc/self/exe names; default /init
+	Env      []string // the program's environment, for /proc/self/environ
+	Path     string   // target of /proc/self/exe; default /init
 	Hostname string   // default "yolk"
-	// Executable returns the running ELF for readers of /proc/self/exe; nil
-	// leaves only its name.
+	// Executable returns the running ELF file for readers of /proc/self/exe; nil: it cannot
+	// be read.
 	Executable func() []byte
-	// Terminal says whether a person sits at the console: isatty(3), line
-	// editing, echo and CR LF.
+	// Terminal says that the console is a terminal: isatty(3), line editing, echo and CR LF.
 	Terminal bool
 	// Rows and Columns are the terminal's size; 24 by 80 if 0.
 	Rows, Columns uint16
-	// Interrupt is called (from ConsoleInput) when ^C or ^\ is typed.
+	// Interrupt is called by ConsoleInput when ^C or ^\ is typed.
 	Interrupt func(sig syscall.Signal)
 }
 
-// Kernel is one instance of the Linux half. It holds what Linux keeps for a
-// process (descriptors, working directory, limits) and for a machine (file
-// systems, host name, sockets).
+// Kernel is one instance of the Linux half. It has what Linux keeps for a process
+// (descriptors, working directory, limits) and for a machine (file systems, host name,
+// sockets).
 type Kernel struct {
 	m   Machine
 	opt Options
@@ -61,12 +60,12 @@ type Kernel struct {
 	noProcessLogged atomic.Bool
 	// logged has one bit per system call number whose absence was logged.
 	logged [(tableSize + 31) / 32]atomic.Uint32
-	// loggedOther covers numbers beyond the table.
+	// loggedOther is the same for all numbers beyond the table.
 	loggedOther atomic.Bool
 }
 
-// New makes a kernel on m. It does little: trees of files are built when they
-// are first used.
+// New makes a kernel on m. It does little: the file system trees are built when they are
+// first used.
 func New(m Machine, opt Options) *Kernel {
 	if opt.Path == "" {
 		opt.Path = "/init"
@@ -87,12 +86,12 @@ func New(m Machine, opt Options) *Kernel {
 	return k
 }
 
-// Owner returns who owns what the program makes: its file system user and group.
+// Owner returns the owner of new files: the program's file system user and group.
 func (k *Kernel) Owner() (uid, gid uint32) { return k.proc.owner() }
 
-// Dispatch serves system call nr. The results are those of syscall.Syscall6: r1 is
-// ^0 if errno is not 0; r2 is the third argument, because Linux leaves RDX alone
-// and there are programs that look (ristretto's mremap).
+// Dispatch serves system call nr. The results are those of syscall.Syscall6: r1 is ^0 if
+// errno is not 0; r2 is the third argument, because Linux preserves RDX and there are
+// programs that use it (ristretto's mremap).
 func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 	if nr < uintptr(len(table)) {
 		c := &table[nr]
@@ -115,8 +114,8 @@ func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 	return ^uintptr(0), 0, uintptr(syscall.ENOSYS)
 }
 
-// logMissing tells the console, once per call, that nr has no handler: a
-// program that fails for want of it must not fail silently.
+// logMissing logs, once per call, that nr has no handler: a program that fails for want of a
+// call must not fail silently.
 func (k *Kernel) logMissing(nr uintptr) {
 	name := "unknown"
 	if nr < uintptr(len(table)) {

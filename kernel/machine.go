@@ -2,18 +2,18 @@ package kernel
 
 import "syscall"
 
-// Machine is what the kernel needs of the layer below: on the real machine the
-// functions that package runtime offers, in host tests a fake.
+// Machine is what the kernel needs of the layer below: on the real machine the functions
+// that package runtime offers, in host tests a fake.
 type Machine interface {
-	// SetPollable tells whether the Go netpoller may watch fd; false also
-	// forgets what it knew. It is called when fd is installed and closed.
+	// SetPollable sets whether the Go netpoller may watch fd; false also drops its state
+	// for fd. It is called when fd is installed and closed.
 	SetPollable(fd int, pollable bool)
 	// Ready wakes goroutines that the Go netpoller has parked on fd. It is
 	// cheap, does not block and may be called with locks held.
 	Ready(fd int, ev Events)
-	// Waiting counts goroutines that wait in a system call for something
-	// from outside (a connection, a key): the program is no deadlock then,
-	// even if all its goroutines wait.
+	// Waiting counts goroutines that wait in a system call for an event from outside (a
+	// connection, a key): while there are any, the program is not deadlocked, even if all
+	// its goroutines wait.
 	Waiting(delta int)
 	// Syscall passes a system call to the machine half (memory, threads,
 	// signals, futexes, clocks, exit).
@@ -24,14 +24,14 @@ type Machine interface {
 	Random(p []byte)
 	// Memory returns the RAM and its free part, in bytes.
 	Memory() (total, free uint64)
-	// CPUs returns how many CPUs are online, and the model as cpuid names it.
+	// CPUs returns the number of CPUs that are online, and the model name from cpuid.
 	CPUs() (n int, model string)
 	// CPU returns the index of the CPU that the caller runs on.
 	CPU() int
 	// Busy returns how long a CPU has run the program, in nanoseconds.
 	Busy(cpu int) int64
-	// Stolen returns how long a CPU had something to run and the host ran
-	// something else, in nanoseconds.
+	// Stolen returns how long a CPU had something to run while the host ran something else,
+	// in nanoseconds (steal time).
 	Stolen(cpu int) int64
 	// LargePages returns the part of the program's memory in pages of 2 MiB,
 	// in bytes.
@@ -39,10 +39,10 @@ type Machine interface {
 	// Area returns the first mapped range of addresses that ends above addr,
 	// with its PROT_ bits; end is 0 if there is none.
 	Area(addr uintptr) (start, end, prot uintptr)
-	// CommandLine returns the command line as the VMM gave it.
+	// CommandLine returns the command line from the VMM.
 	CommandLine() string
-	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or
-	// nil. The memory is mapped for good and must not be written.
+	// InitialFiles returns the cpio archive (newc) that the VMM loaded, or nil. The memory
+	// stays mapped and must not be written.
 	InitialFiles() []byte
 	// Nanotime returns the monotonic clock: nanoseconds since boot.
 	Nanotime() int64

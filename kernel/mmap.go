@@ -18,10 +18,10 @@ import (
 //     msync(2), fsync(2) and munmap(2). write(2) is not seen through it.
 //   - MAP_PRIVATE: a copy.
 //
-// What differs from Linux, but for files of disks: the memory of a shared mapping is writable even if
-// PROT_WRITE was not asked for, access beyond the end of the file reads zeros
-// instead of raising SIGBUS, and later changes of a file are not seen through
-// a private mapping (mmap(2) leaves that open).
+// There are differences from Linux, except for files of disks. The memory of a shared mapping
+// is writable even if PROT_WRITE was not asked for. Access beyond the end of the file reads
+// zeroes instead of raising SIGBUS. Later changes of a file are not visible through a private
+// mapping (mmap(2) leaves that open).
 
 const (
 	mapShared    = 0x01
@@ -34,7 +34,7 @@ const (
 	mapNoReplace = 0x100000
 )
 
-// mapTable knows the mappings of files.
+// mapTable has the mappings of files.
 type mapTable struct {
 	mu   sync.Mutex
 	list []fileMapping
@@ -42,11 +42,11 @@ type mapTable struct {
 
 type fileMapping struct {
 	addr, size uintptr
-	desc       *Description // with a reference
+	desc       *Description // a reference
 	off        int64
-	shows      Mapper  // not nil: the pages of a disk's file
+	mapper     Mapper  // not nil: the pages of a disk's file are mapped
 	flags      uintptr // of mmap(2), for mremap(2)
-	// arena: the memory belongs to the file; else it is a copy, which is
+	// arena says that the memory belongs to the file; otherwise it is a copy, which is
 	// written back if dirty.
 	arena, dirty bool
 }
@@ -91,28 +91,28 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.mapCopy(d, &a, size, off, shared)
 }
 
-// mapAnonymous maps the machine's memory.
+// mapAnonymous maps anonymous memory of the machine.
 func (k *Kernel) mapAnonymous(a Args) (uintptr, syscall.Errno) {
 	return k.replacing(&a, func() (uintptr, syscall.Errno) { return k.m.Syscall(syscall.SYS_MMAP, a) })
 }
 
-// replacing makes a mapping by do, over what MAP_FIXED replaces. Copies are written back
-// first. What is of disks' files counts as mapped until it is replaced: the machine shows
-// its pages. If do fails it has replaced nothing, since the machine makes room last.
-// (Linux may have unmapped what was there.)
+// replacing makes a mapping with do, over what MAP_FIXED replaces. Copies are written back
+// first. Mappings of disks' files count as mapped until they are replaced, because the
+// machine shows their pages. If do fails it has replaced nothing, since the machine unmaps
+// last. (Linux may have unmapped the old mapping.)
 func (k *Kernel) replacing(a *Args, do func() (uintptr, syscall.Errno)) (uintptr, syscall.Errno) {
 	if a.N[3]&mapFixed == 0 {
 		return do()
 	}
 	addr, size := a.N[0], (a.N[1]+pageSize-1)&^(pageSize-1)
 	k.maps.store(k, addr, size)
-	var gone []fileMapping
+	var detached []fileMapping
 	if c := k.mapCalls; c != nil {
-		gone = c.detach(k, addr, size)
+		detached = c.detach(k, addr, size)
 	}
 	at, e := do()
-	if gone != nil {
-		k.mapCalls.ended(k, gone, e)
+	if detached != nil {
+		k.mapCalls.ended(k, detached, e)
 	}
 	if e == 0 {
 		k.maps.replaced(addr, size)
@@ -139,9 +139,9 @@ func (t *mapTable) names(k *Kernel) map[uintptr]string {
 	return m
 }
 
-// overlaps returns the newest mapping that has a byte in the range, -1 if none:
-// with MAP_FIXED it lies over older ones, and programs that map much unmap in
-// reverse. mu is held.
+// overlaps returns the newest mapping that has a byte in the range, -1 if none: with
+// MAP_FIXED it lies over older ones, and programs with many mappings unmap them in reverse.
+// mu is held.
 func (t *mapTable) overlaps(addr, size uintptr) int {
 	for i := len(t.list) - 1; i >= 0; i-- {
 		m := &t.list[i]
@@ -159,9 +159,9 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if addr%pageSize != 0 || size == 0 || addr+size < addr {
 		return 0, syscall.EINVAL
 	}
-	var gone []fileMapping
+	var detached []fileMapping
 	if k.mapCalls != nil {
-		gone = k.mapCalls.detach(k, addr, size)
+		detached = k.mapCalls.detach(k, addr, size)
 	}
 	var e syscall.Errno
 	arena := false
@@ -171,29 +171,29 @@ func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !arena {
 		_, e = k.m.Syscall(syscall.SYS_MUNMAP, a)
 	} else {
-		for _, m := range gone { // beside an arena, which stays
+		for _, m := range detached { // beside an arena, which stays
 			k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{m.addr, m.size}})
 		}
 	}
-	if gone != nil {
-		k.mapCalls.ended(k, gone, e)
+	if detached != nil {
+		k.mapCalls.ended(k, detached, e)
 	}
 	return 0, e
 }
 
 // remove takes one mapping off the list, if it finds one. The memory of an arena stays,
-// because it is the file's; that of a copy is the caller's to unmap.
+// because it belongs to the file; that of a copy must be unmapped by the caller.
 func (t *mapTable) remove(k *Kernel, addr, size uintptr) (found, arena bool) {
-	m, found, gone := t.take(k, addr, size)
-	if gone {
+	m, found, last := t.take(k, addr, size)
+	if last {
 		m.drop()
 	}
 	return found, m.arena
 }
 
-// take is remove that leaves it to the caller to uncount m if nothing of it is left. A
-// part of an arena mapping keeps the rest counted.
-func (t *mapTable) take(k *Kernel, addr, size uintptr) (m fileMapping, found, gone bool) {
+// take is remove without uncounting m: if last is set, nothing of it is left, and the caller
+// does. A part of an arena mapping keeps the rest counted.
+func (t *mapTable) take(k *Kernel, addr, size uintptr) (m fileMapping, found, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.match(addr, size)
@@ -204,18 +204,18 @@ func (t *mapTable) take(k *Kernel, addr, size uintptr) (m fileMapping, found, go
 	m.flush(k, addr, size)
 	start, end := max(addr, m.addr), min(addr+size, m.addr+m.size)
 	t.list = append(t.list[:i], t.list[i+1:]...)
-	gone = true
+	last = true
 	for _, part := range [2][2]uintptr{{m.addr, start}, {end, m.addr + m.size}} {
 		if part[0] < part[1] {
 			rest := m
 			rest.addr, rest.size = part[0], part[1]-part[0]
 			rest.off += int64(part[0] - m.addr)
-			rest.retain(!gone)
+			rest.retain(!last)
 			t.list = append(t.list, rest)
-			gone = false
+			last = false
 		}
 	}
-	return m, true, gone
+	return m, true, last
 }
 
 // retain counts one more part of a mapping that was split, if more is set.
@@ -241,8 +241,8 @@ func (m *fileMapping) drop() {
 	m.desc.DecRef()
 }
 
-// match finds the mapping that a range means: the one that is exactly it, the newest,
-// since mappings of one file share addresses, else any that it touches. mu is held.
+// match finds the mapping for a range: the newest one with exactly that range, since mappings
+// of one file share addresses, otherwise any mapping that it touches. mu is held.
 func (t *mapTable) match(addr, size uintptr) int {
 	for i := len(t.list) - 1; i >= 0; i-- {
 		if t.list[i].addr == addr && (t.list[i].size+pageSize-1)&^(pageSize-1) == size {
@@ -289,8 +289,8 @@ func sysMadvise(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.m.Syscall(syscall.SYS_MADVISE, a)
 }
 
-// sysMprotect is mprotect(2). A shared mapping stays writable for the kernel's
-// sake.
+// sysMprotect is mprotect(2). A shared mapping stays writable, because the kernel writes to
+// it.
 func sysMprotect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if k.maps.inArena(a.N[0], a.N[1]) && a.N[2]&syscall.PROT_EXEC == 0 {
 		return 0, 0

@@ -2,12 +2,11 @@ package kernel
 
 import "syscall"
 
-// Shared mappings of tmpfs: the file's first bytes move to memory of the machine, and
-// that is what is mapped.
+// A shared mapping of a tmpfs file moves the file's first bytes to memory of the machine,
+// which is then mapped.
 
-// arenaMinimum is the least address space set aside for a file that is mapped
-// shared, so that it can grow and be mapped again in place. It costs no memory
-// until it is used.
+// arenaMinimum is the least address space reserved for a file that is mapped shared, so that
+// it can grow and be mapped again in place. It costs no memory until it is used.
 const arenaMinimum = 1 << 30
 
 // mapArena maps part of a tmpfs file.
@@ -29,14 +28,13 @@ func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (
 	return addr, 0
 }
 
-// needArena moves the first n bytes of the file, and room to grow, into
-// machine memory.
+// needArena moves the first n bytes of the file to memory of the machine, with room to grow.
 func (d *pages) needArena(n int64) syscall.Errno {
 	if int64(len(d.arena)) >= n {
 		return 0
 	}
 	if d.mapped > 0 {
-		return syscall.ENOMEM // it cannot move while it is mapped
+		return syscall.ENOMEM // the arena cannot move while it is mapped
 	}
 	room := max(arenaMinimum, 4*n)
 	arena, e := d.fs.k.anonymous(uintptr(room))
@@ -54,8 +52,8 @@ func (d *pages) needArena(n int64) syscall.Errno {
 	return 0
 }
 
-// copyTo moves what is stored in the first len(arena) bytes there and frees
-// its pages. Holes are not touched, so that they cost nothing.
+// copyTo moves the first len(arena) bytes of the file to arena and frees their pages. It does
+// not touch holes, so that they cost nothing.
 func (d *pages) copyTo(arena []byte) {
 	copy(arena, d.arena[:min(int64(len(d.arena)), max(d.size, 0))])
 	if start := len(d.arena); start < len(d.base) {
@@ -81,7 +79,7 @@ func (d *pages) copyTo(arena []byte) {
 	}
 }
 
-// freeArena gives the machine memory back.
+// freeArena unmaps the arena.
 func (d *pages) freeArena() {
 	if d.arena != nil {
 		d.fs.k.unmap(d.arena)
@@ -105,7 +103,7 @@ func (k *Kernel) unmap(b []byte) {
 	k.m.Syscall(syscall.SYS_MUNMAP, Args{N: [6]uintptr{addressOf(b), uintptr(len(b))}})
 }
 
-// zeroMemory clears b, part of an arena; large parts go back to the machine.
+// zeroMemory clears b, part of an arena; the pages of large parts are freed.
 func (k *Kernel) zeroMemory(b []byte) {
 	const large = 256 << 10
 	if len(b) < large {
@@ -124,7 +122,7 @@ func (k *Kernel) zeroMemory(b []byte) {
 	clear(b[last-addr:])
 }
 
-// inArena says whether a range touches a file's own memory.
+// inArena reports whether a range touches an arena.
 func (t *mapTable) inArena(addr, size uintptr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Mappings that are copies of a file, and how shared ones go back to it.
+// Mappings that are copies of a file, and the writeback of shared ones.
 
 // mapCopy maps a copy of part of a file.
 func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, shared bool) (uintptr, syscall.Errno) {
@@ -32,8 +32,8 @@ func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, share
 	return addr, 0
 }
 
-// fillCopy fills b, fresh memory, from a file. Pages of zeroes stay untouched, so that
-// holes cost nothing.
+// fillCopy fills b, new memory, from a file. It does not touch pages of zeroes, so that holes
+// cost nothing.
 func fillCopy(b []byte, f File, off int64) syscall.Errno {
 	part := make([]byte, min(len(b), 256<<10))
 	for n := 0; n < len(b); {
@@ -56,7 +56,7 @@ func allZero(p []byte) bool {
 	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
 }
 
-// flush writes a copy back to its file, as far as the file reaches.
+// flush writes a copy back to its file, up to the file's end.
 func (m *fileMapping) flush(k *Kernel, addr, size uintptr) {
 	if !m.dirty {
 		return
@@ -95,7 +95,7 @@ func sameFile(a, b File) bool {
 	return a.Stat(&x) == 0 && b.Stat(&y) == 0 && x.Dev == y.Dev && x.Ino == y.Ino
 }
 
-// store writes what a range has of copies back.
+// store writes back the copies in a range.
 func (t *mapTable) store(k *Kernel, addr, size uintptr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,7 +106,7 @@ func (t *mapTable) store(k *Kernel, addr, size uintptr) {
 
 // replaced takes the copies in a range off the list.
 func (t *mapTable) replaced(addr, size uintptr) {
-	var gone []*Description
+	var detached []*Description
 	t.mu.Lock()
 	for i := len(t.list) - 1; i >= 0; i-- {
 		m := t.list[i]
@@ -114,7 +114,7 @@ func (t *mapTable) replaced(addr, size uintptr) {
 			continue
 		}
 		t.list = append(t.list[:i], t.list[i+1:]...)
-		gone = append(gone, m.desc)
+		detached = append(detached, m.desc)
 		for _, rest := range [2]fileMapping{m.part(m.addr, addr), m.part(addr+size, m.addr+m.size)} {
 			if rest.size > 0 {
 				rest.desc.IncRef()
@@ -123,7 +123,7 @@ func (t *mapTable) replaced(addr, size uintptr) {
 		}
 	}
 	t.mu.Unlock()
-	for _, d := range gone {
+	for _, d := range detached {
 		d.DecRef()
 	}
 }

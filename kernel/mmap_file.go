@@ -2,43 +2,43 @@ package kernel
 
 import "syscall"
 
-// Mappings of disks' files: the calls of mmap.go for them. They are in images that
-// can have disks.
+// Mappings of files on disks: the parts of mmap.go that are only linked into images that can
+// have disks.
 
-// mapCalls are what the system calls do for mappings that show a file's pages.
+// mapCalls are the operations of the system calls on mappings of page cache pages.
 type mapCalls struct {
 	mmap   func(k *Kernel, d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno)
 	detach func(k *Kernel, addr, size uintptr) []fileMapping
-	ended  func(k *Kernel, gone []fileMapping, e syscall.Errno)
+	ended  func(k *Kernel, detached []fileMapping, e syscall.Errno)
 	msync  func(k *Kernel, addr, size uintptr, wait bool) syscall.Errno
 	mremap func(k *Kernel, a *Args) (uintptr, syscall.Errno)
 	sealed func(k *Kernel, addr, size uintptr) bool
 }
 
-// EnableMappers makes mmap(2) of a Mapper show its pages. A file system that has
-// such files calls it when it is mounted.
+// EnableMappers makes mmap(2) of a Mapper map its pages. A file system with such files calls
+// it when it is mounted.
 func (k *Kernel) EnableMappers() {
 	k.mapCalls = &mapCalls{
 		mmap:   (*Kernel).mapPages,
 		detach: func(k *Kernel, addr, size uintptr) []fileMapping { return k.maps.detach(addr, size) },
-		ended:  func(k *Kernel, gone []fileMapping, e syscall.Errno) { k.maps.ended(gone, e) },
+		ended:  func(k *Kernel, detached []fileMapping, e syscall.Errno) { k.maps.ended(detached, e) },
 		msync:  (*Kernel).syncMapped,
 		mremap: (*Kernel).remapPages,
 		sealed: func(k *Kernel, addr, size uintptr) bool { return k.maps.sealed(addr, size) },
 	}
 }
 
-// Mapper is a File of which the machine can show the pages.
+// Mapper is a File whose pages the machine can map.
 type Mapper interface {
-	// Map is mmap(2) of the file: n is a multiple of the page size, off too.
+	// Map is mmap(2) of the file: n and off are multiples of the page size.
 	Map(addr, n uintptr, off int64, prot, flags uintptr) (uintptr, syscall.Errno)
-	// Retain counts one more mapping, part of one that was split.
+	// Retain counts a second mapping after one was split in two.
 	Retain()
-	// Unmap uncounts a mapping, whose addresses are unmapped already.
+	// Unmap uncounts a mapping whose addresses have been unmapped.
 	Unmap()
 }
 
-// mapPages maps part of a disk's file.
+// mapPages maps part of a file on a disk.
 func (k *Kernel) mapPages(d *Description, m Mapper, a *Args, size uintptr, off int64) (uintptr, syscall.Errno) {
 	size = (size + pageSize - 1) &^ (pageSize - 1)
 	flags := a.N[3]
@@ -47,14 +47,15 @@ func (k *Kernel) mapPages(d *Description, m Mapper, a *Args, size uintptr, off i
 		return 0, e
 	}
 	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, shows: m, flags: flags})
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, mapper: m, flags: flags})
 	return addr, 0
 }
 
-// detach takes the range off the list of mappings that show pages, before their
-// addresses are unmapped: another mapping may have them the moment they are. What it
-// returns still counts as mapped, for the machine shows it until then; ended ends it.
-func (t *mapTable) detach(addr, size uintptr) (gone []fileMapping) {
+// detach takes a range off the list of mappings of pages before its addresses are unmapped:
+// once they are, another mapping may get them. The mappings it returns still count as
+// mapped, because the machine shows their pages until then. The caller must pass them to
+// ended.
+func (t *mapTable) detach(addr, size uintptr) (detached []fileMapping) {
 	size = (size + pageSize - 1) &^ (pageSize - 1)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -66,10 +67,10 @@ func (t *mapTable) detach(addr, size uintptr) (gone []fileMapping) {
 			continue
 		}
 		cut := m.part(addr, addr+size)
-		gone = append(gone, cut)
+		detached = append(detached, cut)
 		for _, r := range [2]fileMapping{m.part(m.addr, cut.addr), m.part(cut.addr+cut.size, m.addr+m.size)} {
 			if r.size > 0 {
-				r.shows.Retain()
+				r.mapper.Retain()
 				r.desc.IncRef()
 				rest = append(rest, r)
 			}
@@ -77,7 +78,7 @@ func (t *mapTable) detach(addr, size uintptr) (gone []fileMapping) {
 	}
 	clear(t.list[len(keep):])
 	t.list = append(keep, rest...)
-	return gone
+	return detached
 }
 
 // part returns the part of m that lies in a range; its size may be 0.
@@ -88,20 +89,20 @@ func (m fileMapping) part(start, end uintptr) fileMapping {
 	return m
 }
 
-// ended uncounts mappings of detach whose addresses are unmapped; after an error
-// they are not, and come back.
-func (t *mapTable) ended(gone []fileMapping, e syscall.Errno) {
-	for _, m := range gone {
+// ended uncounts mappings from detach once their addresses are unmapped; after an error they
+// are still mapped, and return to the list.
+func (t *mapTable) ended(detached []fileMapping, e syscall.Errno) {
+	for _, m := range detached {
 		if e != 0 {
 			t.add(m)
 			continue
 		}
-		m.shows.Unmap()
+		m.mapper.Unmap()
 		m.desc.DecRef()
 	}
 }
 
-// showsPages tells whether a range touches a mapping of a disk's file.
+// showsPages reports whether a range touches a mapping of a disk's file.
 func (t *mapTable) showsPages(addr, size uintptr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -113,12 +114,12 @@ func (t *mapTable) showsPages(addr, size uintptr) bool {
 	return false
 }
 
-// showsIn tells whether m is of a disk's file and has a byte in the range.
+// showsIn reports whether m is of a disk's file and has a byte in the range.
 func (m *fileMapping) showsIn(addr, size uintptr) bool {
-	return m.shows != nil && m.addr < addr+size && addr < m.addr+m.size
+	return m.mapper != nil && m.addr < addr+size && addr < m.addr+m.size
 }
 
-// touched returns what is mapped of disks' files in a range, with references.
+// touched returns the descriptions of disks' files mapped in a range, with references.
 func (t *mapTable) touched(addr, size uintptr) []*Description {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -133,8 +134,8 @@ func (t *mapTable) touched(addr, size uintptr) []*Description {
 	return list
 }
 
-// syncMapped is msync(2) of files; without wait there is nothing to do, as on
-// Linux: stores are seen by the write-back as they are.
+// syncMapped is msync(2) of files. Without wait there is nothing to do, as on Linux:
+// writeback finds stores by itself.
 func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno) {
 	if !wait {
 		return 0
@@ -150,10 +151,10 @@ func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno)
 	return first
 }
 
-// remapPages is mremap(2) of one mapping of a disk's file: it shrinks in place, and
-// grows elsewhere. A private mapping does not grow (ENOMEM): the pages that were
-// stored to are its own, and the machine cannot move them. Programs remap shared
-// mappings and anonymous memory. MREMAP_FIXED and MREMAP_DONTUNMAP are not served.
+// remapPages is mremap(2) of one mapping of a disk's file: it shrinks in place and grows
+// elsewhere. A private mapping does not grow (ENOMEM): it has its own copies of pages that
+// were stored to, and the machine cannot move them. Programs remap shared mappings and
+// anonymous memory. MREMAP_FIXED and MREMAP_DONTUNMAP are not supported.
 func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 	const mayMove = 1
 	addr, flags := a.N[0], a.N[3]
@@ -184,14 +185,14 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EFAULT
 	}
 	args := Args{N: [6]uintptr{0, newSize, prot, m.flags &^ (mapFixed | mapNoReplace)}}
-	to, e := k.mapPages(m.desc, m.shows, &args, newSize, m.off+int64(addr-m.addr))
+	to, e := k.mapPages(m.desc, m.mapper, &args, newSize, m.off+int64(addr-m.addr))
 	if e == 0 {
 		unmap(addr, oldSize)
 	}
 	return to, e
 }
 
-// covering returns the mapping of a disk's file that has all of a range, with a
+// covering returns the mapping of a disk's file that contains a whole range, with a
 // reference.
 func (t *mapTable) covering(addr, size uintptr) (m fileMapping, ok bool) {
 	t.mu.Lock()
@@ -205,7 +206,7 @@ func (t *mapTable) covering(addr, size uintptr) (m fileMapping, ok bool) {
 	return m, false
 }
 
-// protection returns the PROT_ bits of a range, if they are the same everywhere.
+// protection returns the PROT_ bits of a range; ok is false if they differ within it.
 func (k *Kernel) protection(addr, size uintptr) (prot uintptr, ok bool) {
 	for at := addr; at < addr+size; {
 		start, end, p := k.m.Area(at)
@@ -217,8 +218,8 @@ func (k *Kernel) protection(addr, size uintptr) (prot uintptr, ok bool) {
 	return prot, true
 }
 
-// sealed tells whether a range has a shared mapping of a disk's file that was not
-// opened for writing.
+// sealed reports whether a range has a shared mapping of a disk's file that was not opened
+// for writing.
 func (t *mapTable) sealed(addr, size uintptr) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

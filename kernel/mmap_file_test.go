@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// mapMachine is a fakeMachine that tells of its calls, before and after them.
+// mapMachine is a fakeMachine that calls the test before and after its calls.
 type mapMachine struct {
 	*fakeMachine
 	before, after func(nr uintptr, a Args)
@@ -46,14 +46,14 @@ func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) {
 	return 0, 0, 0
 }
 
-// mapped is a file whose pages mappings show: a memfd of the host. It has no
-// length that can be set, as a file of a sealed image.
+// mapped is a file whose pages can be mapped: a memfd of the host. Like a file of a sealed
+// image, it cannot be truncated.
 type mapped struct {
 	Always
 	fd     int
 	uses   int
 	synced int
-	fail   syscall.Errno // of Map
+	fail   syscall.Errno // result of Map
 	onMap  func()
 }
 
@@ -65,7 +65,7 @@ var (
 func newMapped(t *testing.T, pages int) *mapped {
 	t.Helper()
 	name := []byte("mapped\x00")
-	fd, _, e := syscall.Syscall(319, uintptr(unsafe.Pointer(&name[0])), 0, 0) // memfd_create
+	fd, _, e := syscall.Syscall(nrMemfdCreate, uintptr(unsafe.Pointer(&name[0])), 0, 0)
 	if e != 0 {
 		t.Fatal("memfd_create:", e)
 	}
@@ -110,7 +110,7 @@ func (f *mapped) Stat(st *syscall.Stat_t) syscall.Errno {
 	return 0
 }
 
-// mapSystem is a system whose disks' files are fakes.
+// mapSystem is a system with fake files of a disk.
 func mapSystem(t *testing.T) (*system, *mapMachine) {
 	m := &mapMachine{fakeMachine: newFake()}
 	s := &system{TB: t, k: New(m, Options{}), fake: m.fakeMachine, dir: "/tmp"}
@@ -135,14 +135,14 @@ func (s *system) mmap(at, pages, flags, fd int) uintptr {
 	return uintptr(s.must(syscall.SYS_MMAP, at, pages*pageSize, rw, mapShared|flags, fd, 0))
 }
 
-// reserve returns free addresses.
+// reserve returns unused addresses.
 func (s *system) reserve(pages int) int {
 	s.Helper()
 	return s.must(syscall.SYS_MMAP, 0, pages*pageSize, syscall.PROT_NONE, mapPrivate|mapAnonymous|mapNoReserve, -1, 0)
 }
 
-// Addresses that munmap frees may be another mapping's before it returns: that
-// one stays.
+// Another mapping may get the addresses that munmap frees before munmap returns: that mapping
+// stays.
 func TestUnmapBesideMap(t *testing.T) {
 	s, m := mapSystem(t)
 	a, b := newMapped(t, 4), newMapped(t, 4)
@@ -168,7 +168,7 @@ func TestUnmapBesideMap(t *testing.T) {
 	}
 }
 
-// What MAP_FIXED replaces counts as mapped until its addresses are another's.
+// A mapping that MAP_FIXED replaces counts as mapped until the new one is made.
 func TestMapFixedOverPages(t *testing.T) {
 	s, m := mapSystem(t)
 	a, b := newMapped(t, 4), newMapped(t, 4)
@@ -262,7 +262,8 @@ func TestRangeOfMappings(t *testing.T) {
 	}
 }
 
-// A mapping that moves to grow keeps its protection and all its stores, or stays.
+// A mapping that moves to grow keeps its protection and all stores to it; otherwise it does
+// not move.
 func TestRemapPages(t *testing.T) {
 	s, m := mapSystem(t)
 	a := newMapped(t, 4)

@@ -2,13 +2,12 @@ package kernel
 
 import "syscall"
 
-// mostAsked is how many pages the machine is asked about at once: it does nothing else
-// meanwhile.
-const mostAsked = 1024
+// maxAsked is how many pages the machine is asked about at once: other calls wait meanwhile.
+const maxAsked = 1024
 
-// resident asks the machine which pages from addr on have memory: in is 1 for these.
+// resident sets in to 1 for each page from addr on that has memory.
 func (k *Kernel) resident(addr uintptr, in []byte) syscall.Errno {
-	clear(in) // the machine should not have to find memory for it
+	clear(in) // makes its pages resident: the machine cannot allocate during the call
 	_, e := k.m.Syscall(syscall.SYS_MINCORE, pointerArgs(2, startOf(in), addr, uintptr(len(in))*pageSize))
 	return e
 }
@@ -28,9 +27,9 @@ func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	in := make([]byte, min(len(p), mostAsked))
-	for addr := a.N[0]; len(p) > 0; addr += mostAsked * pageSize {
-		n := min(len(p), mostAsked)
+	in := make([]byte, min(len(p), maxAsked))
+	for addr := a.N[0]; len(p) > 0; addr += maxAsked * pageSize {
+		n := min(len(p), maxAsked)
 		if e := k.resident(addr, in[:n]); e != 0 {
 			return 0, e
 		}
@@ -39,14 +38,14 @@ func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// eachResident calls do for the parts of b, which begins with a page, that have memory:
-// the others were never used, and a look at them would give them some.
+// eachResident calls do for the parts of b, which begins with a page, that have memory.
+// Reading the other parts, which were never used, would allocate some.
 func (k *Kernel) eachResident(b []byte, do func(from, to int)) {
-	in := make([]byte, mostAsked)
-	for n := 0; n < len(b); n += mostAsked * pageSize {
-		pages := min((len(b)-n+pageSize-1)/pageSize, mostAsked)
+	in := make([]byte, maxAsked)
+	for n := 0; n < len(b); n += maxAsked * pageSize {
+		pages := min((len(b)-n+pageSize-1)/pageSize, maxAsked)
 		if k.resident(addressOf(b[n:]), in[:pages]) != 0 {
-			for i := range pages { // some are not mapped any more
+			for i := range pages { // some pages may have been unmapped
 				if k.resident(addressOf(b[n+i*pageSize:]), in[i:i+1]) != 0 {
 					in[i] = 0
 				}

@@ -7,7 +7,7 @@ import (
 	"unsafe"
 )
 
-// A private mapping of a sparse file is a copy that is sparse, too.
+// A private mapping of a sparse file is a sparse copy.
 func TestMapSparseCopy(t *testing.T) {
 	s := newSystem(t)
 	s.writeFile("/tmp/sparse", "begin")
@@ -29,7 +29,7 @@ func TestMapSparseCopy(t *testing.T) {
 	}
 }
 
-// sparseFile is a file of another system, as 9P's: bytes by offset, else zeroes.
+// sparseFile is a file of another file system, such as 9P: bytes by offset; holes are zeroes.
 type sparseFile struct {
 	size    int64
 	data    map[int64]byte
@@ -69,7 +69,7 @@ func (f *sparseFile) Release()          {}
 func (f *sparseFile) Truncate(int64) syscall.Errno             { return syscall.EINVAL }
 func (f *sparseFile) Allocate(int, int64, int64) syscall.Errno { return syscall.EOPNOTSUPP }
 
-// A shared mapping that is a copy goes back to the file without its holes.
+// A shared mapping that is a copy is written back without the file's holes.
 func TestMapSparseWriteBack(t *testing.T) {
 	s := newSystem(t)
 	f := &sparseFile{size: 64 << 20, data: map[int64]byte{0: 'a'}}
@@ -86,7 +86,7 @@ func TestMapSparseWriteBack(t *testing.T) {
 	}
 }
 
-// The same from a goroutine whose stack is about to grow, wherever that happens.
+// The same from a goroutine whose stack grows during the call, at any depth.
 func TestWriteBackAtAnyDepth(t *testing.T) {
 	s := newSystem(t)
 	f := &sparseFile{size: pageSize, data: map[int64]byte{}}
@@ -117,7 +117,7 @@ func descend(n int, f func()) {
 	descend(n-1, f)
 }
 
-// One munmap of two copies stores both.
+// One munmap of two copies writes back both.
 func TestUnmapTwoCopies(t *testing.T) {
 	s := newSystem(t)
 	const size, prot = 2 * pageSize, syscall.PROT_READ | syscall.PROT_WRITE
@@ -153,7 +153,7 @@ func TestMincore(t *testing.T) {
 	}
 }
 
-// What is stored in a mapping goes to the file that was mapped there last.
+// A store to a mapping goes to the file that was mapped there last.
 func TestMapFixedOverMapping(t *testing.T) {
 	s := newSystem(t)
 	const size, prot = 4096, syscall.PROT_READ | syscall.PROT_WRITE
@@ -174,7 +174,7 @@ func TestMapFixedOverMapping(t *testing.T) {
 	}
 }
 
-// Linux leaves the third argument in RDX, which syscall.Syscall returns as r2.
+// Linux preserves the third argument in RDX, which syscall.Syscall returns as r2.
 func TestSecondResult(t *testing.T) {
 	s := newSystem(t)
 	for _, nr := range []uintptr{syscall.SYS_GETPID, syscall.SYS_SCHED_YIELD} {

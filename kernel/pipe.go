@@ -13,27 +13,27 @@ const (
 
 // pipe is a pipe or the object behind a FIFO (pipe(7), fifo(7)).
 type pipe struct {
-	queue WaitQueue // both ends wait here
+	queue WaitQueue // both ends wait on it
 
 	mu               sync.Mutex
-	buf              []byte // a ring; grows up to limit
+	buf              []byte // a ring buffer; grows up to limit
 	start, used      int
 	limit            int
 	readers, writers int
-	// opens count all that ever opened an end, so that an open that waits for
-	// a peer sees one that came and went.
+	// readOpens and writeOpens count all opens of each end, so that an open that waits for
+	// a peer does not miss one that has closed it already.
 	readOpens, writeOpens uint64
 }
 
 func newPipe() *pipe { return &pipe{limit: pipeDefault} }
 
-// pipeEnd is a descriptor's view of a pipe.
+// pipeEnd is one open end of a pipe, or both.
 type pipeEnd struct {
 	pipe        *pipe
 	read, write bool
 	inode       Inode // of a FIFO; nil for pipe(2)
 	id          uint64
-	peerOpens   uint64 // how many had opened the other end before this one
+	peerOpens   uint64 // opens of the other end before this end was opened
 }
 
 // open makes an end for the access mode in flags.
@@ -42,6 +42,9 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 	end := &pipeEnd{pipe: p, read: acc != syscall.O_WRONLY, write: acc != syscall.O_RDONLY, inode: inode}
 	p.mu.Lock()
 	end.peerOpens = p.peerOpens(end)
+	if end.read && p.writers > 0 || end.write && p.readers > 0 {
+		end.peerOpens-- // the peer is here, and may have closed its end when waitForPeer looks
+	}
 	if end.read {
 		p.readers++
 		p.readOpens++
@@ -83,8 +86,7 @@ func (p *pipe) peerOpens(end *pipeEnd) uint64 {
 	return p.readOpens
 }
 
-// peerThere says whether the other end is open, or was for a moment since end
-// was opened.
+// peerThere reports whether the other end is open, or was when end was opened or since.
 func (p *pipe) peerThere(end *pipeEnd) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -121,7 +123,7 @@ func (p *pipe) setCapacity(n int) (int, syscall.Errno) {
 	return size, 0
 }
 
-// resize moves the bytes to a ring of n bytes. mu is held.
+// resize moves the bytes to a ring buffer of n bytes. mu is held.
 func (p *pipe) resize(n int) {
 	buf := make([]byte, n)
 	m := copy(buf, p.buf[p.start:min(p.start+p.used, len(p.buf))])
@@ -281,7 +283,7 @@ func (k *Kernel) pipe(a *Args, flags int) (uintptr, syscall.Errno) {
 		newDescription(k, w, syscall.O_WRONLY|nonblock))
 }
 
-// installPair gives two descriptions numbers and stores these in argument i.
+// installPair installs two descriptions and stores their numbers in argument i.
 func (k *Kernel) installPair(a *Args, i, flags int, x, y *Description) syscall.Errno {
 	fds, e := userSlice[int32](a, i, 2)
 	if e != 0 {

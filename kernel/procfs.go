@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// /proc as in proc(5), for one process.
+// This file is /proc as in proc(5), for one process.
 
 const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
 
@@ -41,8 +41,8 @@ func procSystem() genTable {
 	}
 }
 
-// addProcTexts adds what does not change. Writes are accepted where programs make
-// them at start; they have no effect.
+// addProcTexts adds the files that do not change. Writes are accepted for settings that programs
+// write at start; they have no effect.
 func (fs *genFS) addProcTexts() {
 	fs.addTexts("", nil,
 		"loadavg", "0.00 0.00 0.00 1/1 1\n",
@@ -130,7 +130,7 @@ func procMeminfo(k *Kernel, b []byte) []byte {
 // userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
 const userHZ = 100
 
-// cpuTimes are the columns of /proc/stat that are counted, in units of 1/userHZ.
+// cpuTimes are the nonzero columns of /proc/stat, in units of 1/userHZ.
 type cpuTimes struct{ busy, idle, stolen int64 }
 
 func (k *Kernel) cpuTimes(cpu int) (t cpuTimes) {
@@ -179,7 +179,7 @@ func procVmstat(k *Kernel, b []byte) []byte {
 	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
 }
 
-// procSettings lists what changes in /proc/sys.
+// procSettings lists the files in /proc/sys that change.
 func procSettings() genTable {
 	return genTable{
 		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },
@@ -214,7 +214,7 @@ func (k *Kernel) newUUID() string {
 	return uuid(r)
 }
 
-// bootID is chosen once.
+// bootID returns the boot's random UUID, which is made at the first call.
 func (k *Kernel) bootID() string {
 	k.hostMu.Lock()
 	defer k.hostMu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// genFS is a file system whose files are made when they are read: /proc and
-// /sys. Names come from tables (procfs.go, sysfs.go) and from SetFile.
+// genFS is a file system whose files are generated when they are read: /proc and /sys. Names
+// come from tables (procfs.go, procfs_sysfs.go) and from SetFile.
 type genFS struct {
 	k     *Kernel
 	kind  string
@@ -20,7 +20,7 @@ type genFS struct {
 
 	mu   sync.RWMutex // guards all directories
 	next atomic.Uint64
-	born int64 // all times
+	born int64 // all timestamps
 }
 
 func newGenFS(k *Kernel, kind string, magic int64, dev uint64) *genFS {
@@ -73,7 +73,7 @@ func (n *genNode) SetAttr(c AttrChange) syscall.Errno {
 	return syscall.EPERM
 }
 
-// genFile is a made file.
+// genFile is a generated file.
 type genFile struct {
 	genNode
 	read  func(k *Kernel, b []byte) []byte
@@ -98,14 +98,14 @@ func (f *genFile) Open(flags int) (File, syscall.Errno) {
 type genLink struct {
 	genNode
 	to func(k *Kernel) string
-	// object, if not nil, is what opening the link leads to.
+	// object, if not nil, returns what is opened through the link.
 	object func(k *Kernel) (*dentry, syscall.Errno)
 }
 
 func (l *genLink) Open(int) (File, syscall.Errno)    { return nil, syscall.ELOOP }
 func (l *genLink) Readlink() (string, syscall.Errno) { return l.to(l.fs.k), 0 }
 
-// genMagic is a genLink that leads to an object.
+// genMagic is a genLink to an object without a path.
 type genMagic struct{ genLink }
 
 func (l *genMagic) target() (*dentry, syscall.Errno) { return l.object(l.fs.k) }
@@ -114,7 +114,7 @@ func (l *genMagic) target() (*dentry, syscall.Errno) { return l.object(l.fs.k) }
 type genDir struct {
 	genNode
 	names map[string]Inode
-	// dynamic, if not nil, finds what names does not have; list names it.
+	// dynamic, if not nil, finds names that are not in names; list lists them.
 	dynamic func(name string) (Inode, syscall.Errno)
 	list    func() []string
 }
@@ -172,7 +172,7 @@ func (f *genDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno 
 	return 0
 }
 
-// dir returns the directory of that path, made if it is missing. mu is held.
+// dir returns the directory at a path, which is made if it is missing. mu is held.
 func (fs *genFS) dir(path string) *genDir {
 	d := fs.root
 	for _, name := range strings.Split(path, "/") {
@@ -189,7 +189,7 @@ func (fs *genFS) dir(path string) *genDir {
 	return d
 }
 
-// add puts an inode at path.
+// add puts an inode at a path.
 func (fs *genFS) add(path string, n Inode) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
@@ -197,7 +197,7 @@ func (fs *genFS) add(path string, n Inode) {
 	fs.dir(path[:max(i, 0)]).names[path[i+1:]] = n
 }
 
-// file adds a made file.
+// file adds a generated file.
 func (fs *genFS) file(path string, mode uint32, read func(*Kernel, []byte) []byte, write func(*Kernel, []byte) syscall.Errno) {
 	fs.add(path, &genFile{genNode: fs.node(syscall.S_IFREG | mode), read: read, write: write})
 }
@@ -219,12 +219,12 @@ func (fs *genFS) link(path string, to func(*Kernel) string) {
 	fs.add(path, &genLink{genNode: fs.node(syscall.S_IFLNK | 0o777), to: to})
 }
 
-// magic adds a link that leads to an object.
+// magicLink adds a link to an object.
 func (fs *genFS) magicLink(path string, to func(*Kernel) string, object func(*Kernel) (*dentry, syscall.Errno)) {
 	fs.add(path, &genMagic{genLink{genNode: fs.node(syscall.S_IFLNK | 0o777), to: to, object: object}})
 }
 
-// genTable is a list of made files.
+// genTable is a list of generated files.
 type genTable []struct {
 	path  string
 	read  func(k *Kernel, b []byte) []byte

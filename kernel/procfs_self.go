@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// /proc/1, which /proc/self names, as in proc_pid(5).
+// This file is /proc/1, which /proc/self points to, as in proc_pid(5).
 
 // addProcess adds the process's files under dir.
 func (fs *genFS) addProcess(dir string) {
@@ -83,7 +83,7 @@ func nulTerminated(b []byte, list []string) []byte {
 	return b
 }
 
-// usedMemory is what the process is said to occupy, in bytes.
+// usedMemory is the memory that is reported as the process's, in bytes.
 func (k *Kernel) usedMemory() uint64 {
 	total, free := k.m.Memory()
 	return total - min(free, total)
@@ -95,7 +95,7 @@ func selfStat(k *Kernel, b []byte) []byte {
 	for i := range f {
 		f[i] = "0"
 	}
-	set := func(field int, v string) { f[field-1] = v } // numbers as in proc_pid_stat(5)
+	set := func(field int, v string) { f[field-1] = v } // field numbers as in proc_pid_stat(5)
 	set(1, strconv.Itoa(pid))
 	set(2, "("+k.proc.name(k)+")")
 	set(3, "R")
@@ -126,7 +126,7 @@ func selfStatus(k *Kernel, b []byte) []byte {
 		}
 		return s + "\t" + utoa(uint64(v[1]))
 	}
-	groups := "" // each is followed by a space
+	groups := "" // each group is followed by a space
 	for _, g := range k.proc.groupList() {
 		groups += utoa(uint64(g)) + " "
 	}
@@ -149,8 +149,8 @@ func cpuList(n int) string {
 	return "0-" + strconv.Itoa(n-1)
 }
 
-// selfMaps lists the mapped memory, with the names of files mapped and of the
-// program, whose text may be executed.
+// selfMaps lists the mapped memory, with the names of mapped files and of the program, whose
+// text is executable.
 func selfMaps(k *Kernel, b []byte) []byte {
 	named := k.maps.names(k)
 	var addr uintptr
@@ -205,8 +205,7 @@ func selfLimits(k *Kernel, b []byte) []byte {
 	return b
 }
 
-// mangle writes a path as in /proc/mounts: what would end a field or a line is
-// octal.
+// mangle writes a path as in /proc/mounts: bytes that would end a field or a line are octal.
 func mangle(path string) string {
 	if !strings.ContainsAny(path, " \t\n\\") {
 		return path
@@ -244,8 +243,8 @@ func selfMountinfo(k *Kernel, b []byte) []byte {
 	return b
 }
 
-// openExecutable leads to the running program: the file of that name if there
-// is one, else the image that Options gives.
+// openExecutable opens the running program: the file of that name if there is one, otherwise
+// the image from Options.
 func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
 	links := 0
 	if d, e := k.vfs.resolve(k.vfs.root, k.opt.Path, true, &links); e == 0 {
@@ -254,7 +253,7 @@ func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
 	if k.opt.Executable == nil {
 		return nil, syscall.ENOENT
 	}
-	f := &tmpFile{made: k.opt.Executable}
+	f := &tmpFile{generate: k.opt.Executable}
 	f.data.fs = k.vfs.rootFS
 	f.init(k.vfs.rootFS, syscall.S_IFREG|0o555)
 	return newDentry(f, k.vfs.initial, nil, k.opt.Path), 0
@@ -293,7 +292,7 @@ func (fs *genFS) fdLink(fd int) Inode {
 	}}
 }
 
-// fdName is what readlink(2) of /proc/self/fd/N shows.
+// fdName is the target of the link /proc/self/fd/N.
 func (k *Kernel) fdName(fd int) string {
 	d, e := k.fds.get(fd)
 	if e != 0 {
@@ -328,7 +327,7 @@ func (k *Kernel) fdName(fd int) string {
 	return "anon_inode" + id
 }
 
-// fdObject is where opening /proc/self/fd/N leads.
+// fdObject is the object that is opened through /proc/self/fd/N.
 func (k *Kernel) fdObject(fd int) (*dentry, syscall.Errno) {
 	d, e := k.fds.get(fd)
 	if e != 0 {
@@ -341,7 +340,7 @@ func (k *Kernel) fdObject(fd int) (*dentry, syscall.Errno) {
 	return newDentry(&anonInode{k: k, fd: fd, file: d.file}, k.vfs.initial, nil, k.fdName(fd)), 0
 }
 
-// anonInode stands for the object of a descriptor that has no name.
+// anonInode stands for the object of a descriptor without a name.
 type anonInode struct {
 	k    *Kernel
 	fd   int
@@ -357,8 +356,8 @@ func (n *anonInode) Stat(st *syscall.Stat_t) syscall.Errno { return n.file.Stat(
 func (n *anonInode) SetAttr(AttrChange) syscall.Errno      { return 0 }
 func (n *anonInode) Open(int) (File, syscall.Errno)        { return nil, syscall.ENXIO }
 
-// reopen returns the same open file once more. On Linux a pipe would get a new
-// description; here it shares the old one, and a socket is ENXIO as there.
+// reopen returns the same open file once more. On Linux a pipe would get a new description;
+// here it shares the old one. A socket is ENXIO, as on Linux.
 func (n *anonInode) reopen() (*Description, syscall.Errno) {
 	if _, ok := n.file.(Socket); ok {
 		return nil, syscall.ENXIO

@@ -1,6 +1,6 @@
 package kernel
 
-// /sys as in sysfs(5): the few files that programs and the Go runtime read.
+// This file is /sys as in sysfs(5): the few files that programs and the Go runtime read.
 
 const sysfsMagic = 0x62656572 // SYSFS_MAGIC
 

@@ -2,8 +2,8 @@ package kernel
 
 import "syscall"
 
-// treeFS is a read-only tree whose files a function finds by name
-// (Kernel.SetTree), for example the time zones of a Go program.
+// treeFS is a read-only tree whose files a function finds by name (Kernel.SetTree), for
+// example the time zones of a Go program.
 type treeFS struct {
 	k    *Kernel
 	open func(name string) ([]byte, bool)
@@ -32,7 +32,7 @@ func (fs *treeFS) stat(st *syscall.Stat_t, name string, mode uint32, size int64)
 	}
 }
 
-// hashName makes an inode number of a name (FNV-1a).
+// hashName computes an inode number from a name (FNV-1a).
 func hashName(s string) uint64 {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(s) {
@@ -41,8 +41,8 @@ func hashName(s string) uint64 {
 	return h
 }
 
-// treeDir is the root, or a name that is no file: perhaps a directory on the
-// way to one. Only the root admits to existing.
+// treeDir is the root, or a name that is not a file: it may be a directory above one. Only
+// the root can be examined.
 type treeDir struct {
 	fs   *treeFS
 	name string

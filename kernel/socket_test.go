@@ -11,8 +11,8 @@ import (
 	"unsafe"
 )
 
-// loopSocket sends to itself, or to its peer if it has one. Streams keep bytes,
-// datagrams messages.
+// loopSocket sends to itself, or to its peer if it has one. Streams keep bytes, datagrams
+// messages.
 type loopSocket struct {
 	queue  WaitQueue
 	typ    int
@@ -22,13 +22,13 @@ type loopSocket struct {
 	sizes  []int
 	rights []*Description
 	limit  int
-	state  int // of a connection: 0 none, 1 under way, 2 made
+	state  int // connection: 0 none, 1 in progress, 2 established
 	addr   []byte
 	opt    map[int][]byte
 	closed bool
 	accept []*loopSocket
 	grow   bool
-	// leaveRights: as sockets other than unix ones
+	// leaveRights is set for a socket that passes no descriptors, as any but a unix socket
 	leaveRights bool
 }
 
@@ -166,7 +166,7 @@ func (l *loopSocket) Stat(st *syscall.Stat_t) syscall.Errno { st.Mode = syscall.
 func (l *loopSocket) Release()                              { l.mu.Lock(); l.closed = true; l.mu.Unlock() }
 func (l *loopSocket) Bind(addr []byte) syscall.Errno        { l.addr = bytes.Clone(addr); return 0 }
 
-// Connect takes 20 ms; address 9 refuses.
+// Connect takes 20 ms; address 9 is refused.
 func (l *loopSocket) Connect(addr []byte) syscall.Errno {
 	refused := addr[2] == 9
 	l.mu.Lock()
@@ -298,7 +298,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("sendmsg = %d; want 7", n)
 	}
 	var parts [][]byte
-	for range 12 { // more buffers than are held in place
+	for range 12 { // more buffers than fit into a Message
 		parts = append(parts, make([]byte, 1))
 	}
 	r := &msghdr{iov: (*iovec)(vec(parts...)), iovLen: 12}
@@ -320,7 +320,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("recvfrom = %d %q, address length %d", n, b, *size)
 	}
 	list := []mmsghdr{{hdr: *h}, {hdr: *h}}
-	if n := s.must(307, fd, unsafe.Pointer(&list[0]), 2, 0); n != 2 || list[1].len != 12 {
+	if n := s.must(nrSendmmsg, fd, unsafe.Pointer(&list[0]), 2, 0); n != 2 || list[1].len != 12 {
 		t.Errorf("sendmmsg = %d, %d bytes", n, list[1].len)
 	}
 	got := []mmsghdr{{hdr: *r}, {hdr: *r}, {hdr: *r}}
@@ -329,7 +329,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A blocking send to a full stream goes on as room comes.
+// A blocking send to a full stream continues when there is room.
 func TestSendBlocks(t *testing.T) {
 	s := newSystem(t)
 	fd := s.socket(syscall.SOCK_STREAM)
@@ -381,7 +381,7 @@ func rightsMessage(fds ...int32) []byte {
 	return c
 }
 
-// Descriptors travel in messages; what finds no room is closed.
+// Descriptors are passed in messages; those without room are closed.
 func TestRights(t *testing.T) {
 	s := newSystem(t)
 	s.socket(1)
@@ -411,7 +411,7 @@ func TestRights(t *testing.T) {
 		t.Error("MSG_CMSG_CLOEXEC had no effect")
 	}
 	s.close(int(got[1]))
-	// Room for one only.
+	// Room for one descriptor only.
 	c = rightsMessage(int32(r), int32(r))
 	h.control = unsafe.Pointer(&c[0])
 	s.must(syscall.SYS_SENDMSG, send, unsafe.Pointer(h), 0)
@@ -427,7 +427,7 @@ func TestRights(t *testing.T) {
 	}
 }
 
-// A socket that passes no descriptors drops them.
+// A socket that does not pass descriptors closes them.
 func TestRightsOfOtherSockets(t *testing.T) {
 	s := newSystem(t)
 	fd := s.socket(syscall.SOCK_STREAM)
@@ -444,7 +444,7 @@ func TestRightsOfOtherSockets(t *testing.T) {
 	}
 }
 
-// One buffer many times over in a writev takes no memory of that size.
+// A writev of one buffer many times does not allocate the sum of the lengths.
 func TestWritevOfMuch(t *testing.T) {
 	s := newSystem(t)
 	fd := s.socket(syscall.SOCK_STREAM)
@@ -501,8 +501,8 @@ func TestMessageOnMovingStack(t *testing.T) {
 	}
 }
 
-// echoOnStack sends and receives through buffers in its own frame, passed as
-// package runtime passes them.
+// echoOnStack sends and receives through buffers in its own frame, passed as package runtime
+// passes them.
 //
 //go:noinline
 func echoOnStack(k *Kernel, fd int) string {

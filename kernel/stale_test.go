@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A file that O_PATH found and that is gone cannot be opened through its
-// descriptor any more.
+// A file that was opened with O_PATH and then removed cannot be opened through its descriptor
+// any more.
 func TestOpenRemovedPath(t *testing.T) {
 	s := newSystem(t)
 	s.writeFile("/tmp/f", "content")
@@ -21,7 +21,7 @@ func TestOpenRemovedPath(t *testing.T) {
 	}
 }
 
-// A reader beside a rename over the name finds the old or the new file.
+// An open concurrent with a rename over the name finds the old or the new file.
 func TestOpenBesideRename(t *testing.T) {
 	s := newSystem(t)
 	s.writeFile("/tmp/f", "0")
@@ -54,7 +54,7 @@ func TestOpenBesideRename(t *testing.T) {
 	wg.Wait()
 }
 
-// A directory that is removed has no names, whatever its inode is used for by then.
+// A removed directory has no names, even if its inode is in use again.
 func TestLookupInRemovedDirectory(t *testing.T) {
 	s := newSystem(t)
 	s.must(syscall.SYS_MKDIR, "/tmp/d", 0o755)

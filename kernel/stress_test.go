@@ -11,8 +11,8 @@ import (
 	"unsafe"
 )
 
-// Many goroutines change one directory; afterwards names, links and pages add
-// up.
+// Many goroutines change one directory; afterwards the counts of names, links and pages are
+// right.
 func TestConcurrentNames(t *testing.T) {
 	s := newSystem(t)
 	s.must(syscall.SYS_MKDIR, "/tmp/d", 0o755)
@@ -73,8 +73,8 @@ func TestConcurrentNames(t *testing.T) {
 	}
 }
 
-// Two epoll instances that are added to each other at the same time do not make a
-// loop: one of the calls fails.
+// Two epoll instances that are added to each other concurrently do not make a loop: one of the
+// calls fails.
 func TestConcurrentNesting(t *testing.T) {
 	s := newSystem(t)
 	for round := range 2000 {
@@ -100,7 +100,7 @@ func TestConcurrentNesting(t *testing.T) {
 	}
 }
 
-// File systems that are mounted at the same time are told apart.
+// File systems that are mounted concurrently have different device numbers.
 func TestConcurrentMounts(t *testing.T) {
 	s := newSystem(t)
 	start := make(chan bool)
@@ -125,7 +125,28 @@ func TestConcurrentMounts(t *testing.T) {
 	}
 }
 
-// Closing a descriptor neither loses nor breaks those who wait on it.
+// An open of a FIFO that finds a waiting peer does not wait, even if that peer has closed its end
+// before the open returns.
+func TestFIFOPeerLeavesAtOnce(t *testing.T) {
+	for _, mode := range [2]int{syscall.O_RDONLY, syscall.O_WRONLY} {
+		p := newPipe()
+		first := p.open(syscall.O_WRONLY-mode, nil)
+		second := p.open(mode, nil)
+		first.Release()
+		done := make(chan bool)
+		go func() {
+			second.waitForPeer(mode)
+			close(done)
+		}()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Errorf("open with mode %d waits for a peer that has come and gone", mode)
+		}
+	}
+}
+
+// A read that waits on a descriptor still ends after the descriptor is closed.
 func TestCloseWhileWaiting(t *testing.T) {
 	s := newSystem(t)
 	for range 50 {
@@ -147,7 +168,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 	}
 }
 
-// Descriptors are the lowest free numbers, and RLIMIT_NOFILE holds.
+// A new descriptor is the lowest free number, and RLIMIT_NOFILE is enforced.
 func TestDescriptorNumbers(t *testing.T) {
 	s := newSystem(t)
 	for want := 3; want < 8; want++ {
@@ -196,7 +217,7 @@ func TestPollable(t *testing.T) {
 	}
 }
 
-// Locks that wait are given when the holder goes.
+// A lock that is waited for is granted when its owner releases it.
 func TestLockWaits(t *testing.T) {
 	s := newSystem(t)
 	a := s.open("/tmp/f", syscall.O_CREAT|syscall.O_RDWR)
@@ -220,7 +241,7 @@ func TestLockWaits(t *testing.T) {
 	}
 }
 
-// A file that is replaced by rename(2) is there with its whole content at every
+// A file that is replaced with rename(2) exists with its whole content at every moment.
 // moment.
 func TestReplaceIsAtomic(t *testing.T) {
 	s := newSystem(t)

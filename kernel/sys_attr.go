@@ -4,9 +4,9 @@ import (
 	"syscall"
 )
 
-// Calls that change attributes and data of files.
+// This file has the calls that change attributes and data of files.
 
-// setAttrAt changes the object of a path.
+// setAttrAt changes the object at a path.
 func (k *Kernel) setAttrAt(fd int, a *Args, i, flags int, c AttrChange) syscall.Errno {
 	d, desc, e := k.objectAt(fd, a, i, flags)
 	if desc != nil {
@@ -27,14 +27,13 @@ func (k *Kernel) setAttr(d *dentry, c AttrChange) syscall.Errno {
 	return e
 }
 
-// attrSetter is a File that changes its own attributes, whatever its name leads
-// to by now.
+// attrSetter is a File that changes its own attributes, whatever its name now refers to.
 type attrSetter interface {
 	SetAttr(AttrChange) syscall.Errno
 }
 
-// setAttrFile changes an open file. One that has no attributes of its own, a pipe
-// or a socket without a name, keeps neither mode nor owner, and that is no error.
+// setAttrFile changes an open file. A pipe or a socket without a name has no attributes: it
+// ignores the change without an error.
 func setAttrFile(d *Description, c AttrChange) syscall.Errno {
 	if s, ok := d.file.(attrSetter); ok {
 		return s.SetAttr(c)
@@ -96,7 +95,7 @@ func sysFchmodat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.setAttr(d, modeChange(a.N[2]))
 }
 
-// ownerChange leaves alone what is -1 (chown(2)).
+// ownerChange ignores ids of -1 (chown(2)).
 func ownerChange(uid, gid uintptr) AttrChange {
 	c := AttrChange{UID: uint32(uid), GID: uint32(gid)}
 	if c.UID != ^uint32(0) {
@@ -128,13 +127,13 @@ func sysFchownat(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.setAttrAt(a.Int(0), &a, 1, flags, ownerChange(a.N[2], a.N[3]))
 }
 
-// Special values of tv_nsec in utimensat(2).
+// These are special values of tv_nsec in utimensat(2).
 const (
 	utimeNow  = 1<<30 - 1
 	utimeOmit = 1<<30 - 2
 )
 
-// timesChange makes the change that two timespecs ask for; nil means now.
+// timesChange makes the change for two timespecs; nil means now.
 func timesChange(ts []syscall.Timespec) (AttrChange, syscall.Errno) {
 	now := wallTime()
 	c := AttrChange{Mask: AttrAtime | AttrMtime, Atime: now, Mtime: now}
@@ -212,7 +211,7 @@ func (k *Kernel) utimesAt(fd int, a *Args, i int) syscall.Errno {
 	return k.setAttrAt(fd, a, i, 0, c)
 }
 
-// sysUtime is utime(2): struct utimbuf holds whole seconds.
+// sysUtime is utime(2): struct utimbuf has whole seconds.
 func sysUtime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	var ts []syscall.Timespec
 	if a.Pointer(1) != nil {
@@ -292,7 +291,7 @@ func sysFallocate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.ESPIPE
 }
 
-// sysFadvise64 is posix_fadvise(2): advice is checked and not taken.
+// sysFadvise64 is posix_fadvise(2): the arguments are checked, and the advice is ignored.
 func sysFadvise64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.get(&a, 0)
 	if e != 0 {
@@ -302,7 +301,8 @@ func sysFadvise64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if !d.positioned {
 		return 0, syscall.ESPIPE
 	}
-	if a.Int(3) < 0 || a.Int(3) > 5 {
+	const normal, noReuse = 0, 5 // POSIX_FADV_NORMAL to POSIX_FADV_NOREUSE
+	if a.Int(3) < normal || a.Int(3) > noReuse {
 		return 0, syscall.EINVAL
 	}
 	return 0, 0

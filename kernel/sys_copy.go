@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// Copies between descriptors inside the kernel.
+// This file copies between descriptors inside the kernel.
 
-// copyBuffers holds buffers for copies. They lie on the heap, so the files'
-// methods may be handed them freely.
+// copyBuffers are buffers for copies. They lie on the heap, so they can be passed to any
+// method of a file.
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // sysSendfile is sendfile(2). The input must be a regular file.
@@ -41,8 +41,8 @@ func sysSendfile(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(done), e
 }
 
-// copyFile copies up to n bytes from in at *inOff, which it advances, to out:
-// at *outOff if that is not nil, else as write(2) does.
+// copyFile copies up to n bytes to out from position *inOff of in, which it advances. It
+// writes at *outOff if outOff is not nil, otherwise like write(2).
 func copyFile(in *Description, inOff *int64, out *Description, outOff *int64, n int64) (int64, syscall.Errno) {
 	buf := copyBuffers.Get().(*[64 << 10]byte)
 	defer copyBuffers.Put(buf)
@@ -101,7 +101,7 @@ func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.copyRange(in, out, inOff, outOff, int64(min(a.N[4], maxRW)))
 }
 
-// copyRangeTypes says why two files cannot be copied.
+// copyRangeTypes returns the error if the files' types do not allow a copy.
 func copyRangeTypes(in, out *Description) syscall.Errno {
 	if out.flags.Load()&syscall.O_APPEND != 0 {
 		return syscall.EBADF
@@ -126,8 +126,8 @@ func fileType(f File) uint32 {
 }
 
 func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) (uintptr, syscall.Errno) {
-	// Positions are copied out and in again rather than both locks held: the
-	// two may be one description.
+	// The positions are copied out and in again, instead of holding both locks, because
+	// both descriptors may be of the same description.
 	inPos, outPos := in.position(), out.position()
 	if inOff != nil {
 		inPos = *inOff

@@ -76,8 +76,8 @@ func sysGetdents64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.Pointer(1) == nil {
 		return 0, syscall.EFAULT
 	}
-	// Entries are collected aside, because ReadDir is handed a closure and
-	// the caller's buffer may lie on its stack.
+	// Entries are collected in a buffer, because ReadDir gets a closure and the caller's
+	// memory may lie on its stack.
 	w := direntWriter{room: n}
 	d.posMu.Lock()
 	defer d.posMu.Unlock()

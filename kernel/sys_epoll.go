@@ -77,8 +77,8 @@ func sysEpollCtl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.EINVAL
 }
 
-// nest is EPOLL_CTL_ADD of another instance. One at a time: two that look for a
-// loop before either has been added would make one (epnested_mutex in Linux).
+// nest is EPOLL_CTL_ADD of another instance. It is serialized: two calls that both look for a
+// loop before either has added its instance could make one (Linux: epnested_mutex).
 func (k *Kernel) nest(ep, inner *epoll, key epollKey, ev epollEvent) syscall.Errno {
 	k.epollNested.Lock()
 	defer k.epollNested.Unlock()
@@ -88,10 +88,13 @@ func (k *Kernel) nest(ep, inner *epoll, key epollKey, ev epollEvent) syscall.Err
 	return ep.add(key, ev)
 }
 
-// reaches says whether ep watches other, directly or through nested instances
-// (at most five deep, epoll_ctl(2)).
+// epollMaxNests is how deep instances may watch instances (EP_MAX_NESTS, epoll_ctl(2)).
+const epollMaxNests = 4
+
+// reaches reports whether ep watches other, directly or through nested instances; it is also true
+// if those are nested too deep.
 func (ep *epoll) reaches(other *epoll, depth int) bool {
-	if ep == other || depth > 4 {
+	if ep == other || depth > epollMaxNests {
 		return true
 	}
 	ep.mu.Lock()

@@ -180,11 +180,11 @@ func (k *Kernel) fcntlFile(d *Description, a *Args) (uintptr, syscall.Errno) {
 	return 0, syscall.EINVAL
 }
 
-// sealer is a file that keeps seals (memfd_create(2)). They are remembered,
-// not enforced: there is no other process to guard against.
+// sealer is a file that keeps seals (memfd_create(2)). They are recorded but not enforced:
+// there is no other process.
 type sealer interface{ seals(add uint32) uint32 }
 
-// Requests of ioctl(2) that every file knows.
+// These are requests of ioctl(2) for files of any type.
 const (
 	fionbio  = 0x5421
 	fioasync = 0x5452
@@ -233,7 +233,7 @@ func sysIoctl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.ENOTTY
 }
 
-// fionreadFile is FIONREAD on a regular file: what lies after the position.
+// fionreadFile is FIONREAD on a regular file: the number of bytes after the position.
 func fionreadFile(d *Description, a *Args) syscall.Errno {
 	var st syscall.Stat_t
 	if e := d.file.Stat(&st); e != 0 {

@@ -4,20 +4,20 @@ import (
 	"syscall"
 )
 
-// sendmsg(2), recvmsg(2) and their kin.
+// This file has sendmsg(2), recvmsg(2) and the calls like them.
 //
-// A Message and its list of buffers are local variables here, hidden from
-// escape analysis: the buffers may lie on the caller's stack, so that nothing
-// on the heap may point to them.
+// A Message and its list of buffers are local variables here, hidden from escape analysis:
+// the buffers may lie on the caller's stack, so nothing on the heap may point to them.
 
 const (
-	// inlineBuffers is how many buffers a Message holds in place. More are
-	// gathered into one on the heap.
+	// inlineBuffers is how many buffers fit into a Message's own array. A longer list is
+	// copied into one buffer on the heap.
 	inlineBuffers = 8
-	// maxGather bounds that one for a stream, in bytes: a program may pass
-	// the same megabyte 1024 times, so that the whole is more than the RAM.
+	// maxGather bounds the buffer for a long list on a stream, in bytes: a program may pass
+	// the same megabyte 1024 times, and the sum may be more than the RAM.
 	maxGather = 256 << 10
-	// maxDatagram bounds it for a message: more than any socket's buffer.
+	// maxDatagram bounds the buffer for a long list in a message, in bytes: it is more than
+	// any socket's buffer.
 	maxDatagram = 16 << 20
 )
 
@@ -26,8 +26,8 @@ const (
 	msgCmsgCloexec = 0x40000000
 )
 
-// gather sets bufs from the buffers of h and returns their number; more than
-// fit are an n beyond len(bufs), and total is their length in any case.
+// gather sets bufs from the buffers of h and returns their number, which is more than
+// len(bufs) if they do not fit. total is their length in any case.
 func gather(h *msghdr, bufs *[inlineBuffers][]byte) (n int, total uint64, e syscall.Errno) {
 	if h.iovLen > iovMax {
 		return 0, 0, syscall.EMSGSIZE
@@ -122,12 +122,12 @@ type vectorReader struct {
 	off uint64 // in v[0]
 }
 
-// read fills p as far as there is something.
+// read fills p, as far as there are bytes left.
 func (r *vectorReader) read(p []byte) int {
 	done := 0
 	for len(r.v) > 0 && done < len(p) {
 		b, e := bytesAt(r.v[0].base, r.v[0].len)
-		if e != 0 { // gather has checked: the program changes it meanwhile
+		if e != 0 { // gather has checked: the program has changed it meanwhile
 			r.v = nil
 			break
 		}
@@ -140,8 +140,8 @@ func (r *vectorReader) read(p []byte) int {
 	return done
 }
 
-// gather returns the bytes for the first message to s: of a stream a part, of
-// anything else all.
+// gather returns the bytes for the first message to s: a part for a stream, everything for
+// any other socket.
 func (r *vectorReader) gather(s Socket, total uint64) ([]byte, syscall.Errno) {
 	if isStream(s) {
 		total = min(total, maxGather)
@@ -152,8 +152,8 @@ func (r *vectorReader) gather(s Socket, total uint64) ([]byte, syscall.Errno) {
 	return p[:r.read(p)], 0
 }
 
-// sendAll sends m, blocking until all of it is sent unless told not to. It
-// closes descriptors that the socket does not pass on.
+// sendAll sends m and, unless it must not block, waits until all of it is sent. It closes
+// descriptors that the socket does not pass on.
 func sendAll(d *Description, s Socket, m *Message, total, flags int) (uintptr, syscall.Errno) {
 	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
 	n, e := s.Send(m, flags)
@@ -195,8 +195,8 @@ func sendRest(d *Description, s Socket, m *Message, done, total, flags int) (int
 	}
 }
 
-// advance drops the n bytes that were transferred; control messages went with
-// the first.
+// advance drops the n bytes that were transferred, and the control messages, which were sent
+// with the first byte.
 func advance(m *Message, n int) {
 	if n > 0 {
 		m.Control = nil
@@ -260,13 +260,13 @@ func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) 
 	}
 	h.nameLen = uint32(m.AddrLen)
 	h.controlLen = uint64(m.ControlLen)
-	// The flag is reported back, as ____sys_recvmsg in Linux's net/socket.c does.
+	// The flag is returned, as by ____sys_recvmsg in Linux's net/socket.c.
 	h.flags = int32(m.Flags | flags&msgCmsgCloexec)
 	return uintptr(got), 0
 }
 
-// receive blocks for a message unless told not to; MSG_WAITALL on a stream
-// means all of it.
+// receive waits for a message unless it must not block; with MSG_WAITALL on a stream, until
+// the buffers are full.
 func receive(d *Description, s Socket, m *Message, total, flags int) (int, syscall.Errno) {
 	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
 	n, e := s.Receive(m, flags)
@@ -374,8 +374,8 @@ func sysSendmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	})
 }
 
-// sysRecvmmsg is recvmmsg(2). The timeout is ignored, and a message is waited
-// for only if there is none yet, as with MSG_WAITFORONE.
+// sysRecvmmsg is recvmmsg(2). The timeout is ignored, and only the first message is waited
+// for, as with MSG_WAITFORONE.
 func sysRecvmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	flags := a.Int(3) &^ msgWaitForOne
 	return k.manyMessages(&a, func(d *Description, s Socket, h *msghdr, i int) (uintptr, syscall.Errno) {

@@ -2,10 +2,10 @@ package kernel
 
 import "syscall"
 
-// Calls that change names.
+// This file has the calls that change names.
 
-// addName makes a new name in the path at argument i; slashOK allows a trailing
-// slash (mkdir).
+// addName makes a new name at the path in argument i; slashOK allows a trailing slash
+// (mkdir).
 func (k *Kernel) addName(fd int, a *Args, i int, slashOK bool, op func(Directory, string) (Inode, syscall.Errno)) syscall.Errno {
 	dir, name, slash, e := k.parentAt(fd, a, i)
 	if e != 0 {
@@ -178,7 +178,7 @@ func (k *Kernel) unlinkAt(fd int, a *Args, i int, isDir bool) syscall.Errno {
 		mask |= inIsDir
 	}
 	k.notifyEntry(d, mask)
-	k.notifyGone(d)
+	k.notifyUnlink(d)
 	return 0
 }
 
@@ -216,7 +216,7 @@ func (k *Kernel) removeName(dir *dentry, name string, slash, isDir bool) (*dentr
 	case !isDir && d.isDir():
 		return nil, syscall.EISDIR
 	}
-	defer v.lockBelow(d, dir)() // nothing is made in it meanwhile
+	defer v.lockBelow(d, dir)() // no file is made in it meanwhile
 	if e := dir.inode.(Directory).Remove(name, isDir); e != 0 {
 		return nil, e
 	}

@@ -34,17 +34,16 @@ func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, sy
 	return count(k.fds.install(d, 0, flags&syscall.O_CLOEXEC != 0))
 }
 
-// opening is one try to open a path.
+// opening is one attempt to open a path.
 type opening struct {
-	links int     // followed so far
-	found *dentry // what the path led to, if it was to be opened
+	links int     // number of links followed
+	found *dentry // the object at the path, if it was to be opened
 }
 
-// openPath opens p as open(2) does. A file that is removed or replaced between
-// its being found and opened is ESTALE: then the name is looked up again, so
-// that a reader beside a rename(2) finds the old or the new file. If that leads to
-// the same file, it was not its name that did: /proc/self/fd/N of an O_PATH
-// descriptor does so.
+// openPath opens p as open(2) does. A file that is removed or replaced between its lookup and
+// its open is ESTALE: then the name is looked up again, so that an open concurrent with a
+// rename(2) finds the old or the new file. If that leads to the same file, the name was not
+// the reason, as with /proc/self/fd/N of an O_PATH descriptor, and ESTALE is returned.
 func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
 	var last Inode
 	for {
@@ -57,7 +56,7 @@ func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Des
 			return nil, syscall.ENOENT
 		}
 		last = o.found.inode
-		k.vfs.settle(o.found)
+		k.vfs.waitForNames(o.found)
 	}
 }
 
@@ -81,8 +80,8 @@ func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32, o *op
 	return k.openDentry(d, flags, o)
 }
 
-// openCreate opens p with O_CREAT. A dangling symbolic link at its end is
-// followed and its target made (unless O_EXCL).
+// openCreate opens p with O_CREAT. If p is a dangling symbolic link, it creates the link's
+// target (unless O_EXCL).
 func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
 	for {
 		dir, name, slash, e := k.vfs.resolveParent(start, p, &o.links)
@@ -129,13 +128,13 @@ func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, o *
 	}
 }
 
-// openCreator is a Directory that makes a regular file and opens it in one step.
+// openCreator is a Directory that can make and open a regular file atomically.
 type openCreator interface {
 	OpenCreate(name string, flags int, mode uint32) (Inode, File, syscall.Errno)
 }
 
-// lookupOrCreate finds name in dir or makes a regular file of that name; file is
-// not nil if it was opened at once.
+// lookupOrCreate finds name in dir or makes a regular file of that name; file is not nil if
+// the file was opened in the same step.
 func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32) (d *dentry, made bool, file File, e syscall.Errno) {
 	if d, e = k.vfs.child(dir, name); e != syscall.ENOENT {
 		return d, false, nil, e
@@ -155,7 +154,7 @@ func (k *Kernel) lookupOrCreate(dir *dentry, name string, flags int, mode uint32
 	return d, e == 0, file, e
 }
 
-// create makes a new name with op and its dentry. The names of dir are locked.
+// create makes a new name with op, and its dentry. The names of dir are locked.
 func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, syscall.Errno)) (*dentry, syscall.Errno) {
 	parent, ok := dir.inode.(Directory)
 	if !ok {
@@ -172,12 +171,12 @@ func (k *Kernel) create(dir *dentry, name string, op func(Directory) (Inode, sys
 	d := newDentry(inode, dir.mnt, dir, name)
 	v.mu.Lock()
 	v.generation.Add(1)
-	v.keep(dir, d)
+	v.cacheChild(dir, d)
 	v.mu.Unlock()
 	return d, 0
 }
 
-// openNew opens a file just made: its mode does not restrict the opener.
+// openNew opens a new file: its mode does not restrict this open.
 func (k *Kernel) openNew(d *dentry, flags int) (*Description, syscall.Errno) {
 	f, e := d.inode.Open(flags)
 	if e != 0 {
@@ -236,8 +235,8 @@ func (k *Kernel) openDentry(d *dentry, flags int, o *opening) (*Description, sys
 	return k.describe(d, f, flags), 0
 }
 
-// unnamer is a file system that can make regular files without a name, in or near
-// a directory (O_TMPFILE).
+// unnamer is a file system that can make regular files without a name, in or near a
+// directory (O_TMPFILE).
 type unnamer interface {
 	Unnamed(near Inode, mode uint32) (Inode, syscall.Errno)
 }
@@ -268,7 +267,7 @@ func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, o 
 	return k.openAnonymous(fs, dir.inode, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
 }
 
-// openAnonymous opens a new file that has no name but shows one.
+// openAnonymous opens a new file without a name, with the name shown in /proc.
 func (k *Kernel) openAnonymous(fs unnamer, near Inode, shown string, mnt *mount, mode uint32, flags int) (*Description, syscall.Errno) {
 	inode, e := fs.Unnamed(near, mode)
 	if e != 0 {
@@ -283,8 +282,8 @@ func (k *Kernel) openAnonymous(fs unnamer, near Inode, shown string, mnt *mount,
 	return k.describe(d, f, flags&^oTmpfile), 0
 }
 
-// sysMemfdCreate is memfd_create(2). Huge pages are ignored; seals are kept
-// but not enforced.
+// sysMemfdCreate is memfd_create(2). Huge pages are ignored; seals are recorded but not
+// enforced.
 func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const cloexec, allowSealing, hugetlb, noexec, exec = 1, 2, 4, 8, 16
 	name, e := a.cString(0, 250)
@@ -294,8 +293,9 @@ func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 		return 0, e
 	}
+	const hugeSizes = 0x3f << 26 // MFD_HUGE_MASK << MFD_HUGE_SHIFT: the size of huge pages
 	flags := uint32(a.N[1])
-	if flags&0x3ffffff&^(cloexec|allowSealing|hugetlb|noexec|exec) != 0 {
+	if flags&^(cloexec|allowSealing|hugetlb|noexec|exec|hugeSizes) != 0 {
 		return 0, syscall.EINVAL
 	}
 	k.tree()

@@ -67,14 +67,14 @@ func (k *Kernel) poll(fds []pollFD, timeout int64) uintptr {
 			break
 		}
 	}
-	s.done() // leave the queues before the files may go
+	s.done() // leave the queues while the files are still referenced
 	for _, d := range held {
 		d.DecRef()
 	}
 	return n
 }
 
-// pollOnce sets revents and counts.
+// pollOnce sets revents and returns the number of ready descriptors.
 func (k *Kernel) pollOnce(fds []pollFD) (n uintptr) {
 	for i := range fds {
 		p := &fds[i]
@@ -139,7 +139,7 @@ func sysPselect6(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.selectFDs(&a, timeout)
 }
 
-// selectFDs turns fd_sets into pollfds and back.
+// selectFDs implements select with poll: it converts fd_sets to pollfds and back.
 func (k *Kernel) selectFDs(a *Args, timeout int64) (uintptr, syscall.Errno) {
 	n := a.Int(0)
 	if n < 0 {

@@ -2,7 +2,7 @@ package kernel
 
 import "syscall"
 
-// Flags of renameat2(2).
+// These are flags of renameat2(2).
 const (
 	renameNoReplace = 1
 	renameExchange  = 2
@@ -25,7 +25,7 @@ func sysRenameat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.renameAt(&a, a.Int(0), 1, a.Int(2), 3, flags)
 }
 
-// rename is one rename(2): two places, and what was found there.
+// rename is one rename(2): two names, and the objects found there.
 type rename struct {
 	from, to           *dentry // directories
 	fromName, toName   string
@@ -110,7 +110,7 @@ func (k *Kernel) findRename(r *rename) syscall.Errno {
 	if r.to.deleted {
 		return syscall.ENOENT
 	}
-	// A directory cannot move below itself, nor replace what holds it.
+	// A directory cannot move below itself, nor replace a directory that contains it.
 	for d := r.to; d != nil; d = d.parent {
 		if d == r.old {
 			return syscall.EINVAL
@@ -147,7 +147,7 @@ func (k *Kernel) checkRename(r *rename) syscall.Errno {
 	return 0
 }
 
-// moved brings the dentries in line with what the file system did.
+// moved updates the dentries after the file system's rename.
 func (v *vfs) moved(r *rename) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -156,12 +156,12 @@ func (v *vfs) moved(r *rename) {
 	if r.target != nil {
 		if r.exchange {
 			r.target.parent, r.target.name = r.from, r.fromName
-			v.keep(r.from, r.target)
+			v.cacheChild(r.from, r.target)
 		} else {
 			r.target.deleted = true
 			v.uncache(r.target)
 		}
 	}
 	r.old.parent, r.old.name = r.to, r.toName
-	v.keep(r.to, r.old)
+	v.cacheChild(r.to, r.old)
 }

@@ -34,8 +34,8 @@ func (k *Kernel) getWritable(a *Args, i int) (*Description, syscall.Errno) {
 	return d, 0
 }
 
-// get returns the description of descriptor argument i with a reference;
-// EBADF for one opened with O_PATH.
+// get returns the description of descriptor argument i with a reference; EBADF if it was
+// opened with O_PATH.
 func (k *Kernel) get(a *Args, i int) (*Description, syscall.Errno) {
 	d, e := k.fds.get(a.Int(i))
 	if e == 0 && d.flags.Load()&oPath != 0 {
@@ -45,8 +45,8 @@ func (k *Kernel) get(a *Args, i int) (*Description, syscall.Errno) {
 	return d, e
 }
 
-// buffer returns the descriptor of argument 0, open for reading or writing and
-// with a reference, and the memory that arguments 1 and 2 give.
+// buffer returns the description of descriptor argument 0, open for reading or writing and
+// with a reference, and the memory of arguments 1 and 2.
 func (k *Kernel) buffer(a *Args, write bool) (d *Description, p []byte, e syscall.Errno) {
 	if write {
 		d, e = k.getWritable(a, 0)
@@ -145,8 +145,8 @@ func iovecs(a *Args, i int) ([]iovec, syscall.Errno) {
 	return userSlice[iovec](a, i, n)
 }
 
-// vector applies op to each buffer until one is not filled. op gets the
-// offset of the buffer in the whole.
+// vector applies op to each buffer until one is not filled. op gets the buffer's offset in
+// the whole.
 func vector(v []iovec, op func(p []byte, at int64) (int, syscall.Errno)) (uintptr, syscall.Errno) {
 	total := 0
 	for i := range v {
@@ -194,7 +194,7 @@ func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	})
 }
 
-// sysWritev is writev(2). A socket gets all buffers as one message.
+// sysWritev is writev(2). All buffers form one message to a socket.
 func sysWritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.getWritable(&a, 0)
 	if e != 0 {
@@ -227,8 +227,7 @@ func (k *Kernel) messageIO(d *Description, s Socket, a *Args, send bool) (uintpt
 	return k.receiveMessage(d, s, &h, 0)
 }
 
-// sysPreadv is preadv(2) and preadv2(2), whose flags are ignored except that
-// unknown ones are EOPNOTSUPP.
+// sysPreadv is preadv(2) and preadv2(2). Flags have no effect; unknown ones are EOPNOTSUPP.
 func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.getReadable(&a, 0)
 	if e != 0 {
@@ -258,9 +257,12 @@ func sysPwritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.writeAt(p, off+at) })
 }
 
+// rwfFlags are the flags of preadv2(2): RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT and RWF_APPEND.
+const rwfFlags = 0x1f
+
 // sysPreadv2 is preadv2(2): offset -1 means the file position.
 func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^0x1f != 0 {
+	if a.N[5]&^rwfFlags != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if int64(a.N[3]) == -1 {
@@ -271,7 +273,7 @@ func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysPwritev2 is pwritev2(2).
 func sysPwritev2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^0x1f != 0 {
+	if a.N[5]&^rwfFlags != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if int64(a.N[3]) == -1 {
@@ -301,28 +303,28 @@ func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(pos), 0
 }
 
-// Values of whence beyond package syscall's.
+// These are the values of whence (lseek(2)).
 const (
-	seekSet  = 0
-	seekCur  = 1
-	seekEnd  = 2
-	seekData = 3
-	seekHole = 4
+	SeekSet  = 0
+	SeekCur  = 1
+	SeekEnd  = 2
+	SeekData = 3
+	SeekHole = 4
 )
 
-// Seek computes lseek(2) on a file of size bytes without holes, at position cur.
+// Seek computes lseek(2) for a file of size bytes without holes, at position cur.
 func Seek(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
 	switch whence {
-	case seekSet:
-	case seekCur:
+	case SeekSet:
+	case SeekCur:
 		off += cur
-	case seekEnd:
+	case SeekEnd:
 		off += size
-	case seekData, seekHole:
+	case SeekData, SeekHole:
 		if off < 0 || off >= size {
 			return 0, syscall.ENXIO
 		}
-		if whence == seekHole {
+		if whence == SeekHole {
 			off = size
 		}
 	default:
@@ -334,7 +336,7 @@ func Seek(off int64, whence int, cur, size int64) (int64, syscall.Errno) {
 	return off, 0
 }
 
-// fileOffset reads the 64-bit offset that optional argument i points to.
+// fileOffset reads the 64-bit offset that argument i points to, nil if that is 0.
 func fileOffset(a *Args, i int) (*int64, syscall.Errno) {
 	if a.N[i] == 0 && a.P[i] == nil {
 		return nil, 0

@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// Socket calls over the Socket interface: this layer blocks, translates
-// descriptors and keeps timeouts; what a socket does is its family's business.
+// This file has the socket calls. It blocks, translates descriptors and handles timeouts; an
+// address family implements everything else (Socket).
 
-// socketRegistry knows who makes sockets of which family.
+// socketRegistry has the factories of sockets by address family.
 type socketRegistry struct {
 	mu    sync.RWMutex
 	kinds []socketKind
@@ -20,7 +20,7 @@ type socketKind struct {
 	pair   PairFactory
 }
 
-// kind returns the entry of a family, made if add is set. mu is held.
+// kind returns the entry of a family, which is made if add is set. mu is held.
 func (r *socketRegistry) kind(family int, add bool) *socketKind {
 	for i := range r.kinds {
 		if r.kinds[i].family == family {
@@ -34,21 +34,21 @@ func (r *socketRegistry) kind(family int, add bool) *socketKind {
 	return &r.kinds[len(r.kinds)-1]
 }
 
-// RegisterSocketFamily makes f the maker of sockets of an address family.
+// RegisterSocketFamily makes f the factory of sockets of an address family.
 func (k *Kernel) RegisterSocketFamily(family int, f SocketFactory) {
 	k.sockets.mu.Lock()
 	k.sockets.kind(family, true).make = f
 	k.sockets.mu.Unlock()
 }
 
-// RegisterSocketPair makes f the maker of socket pairs of an address family.
+// RegisterSocketPair makes f the factory of socket pairs of an address family.
 func (k *Kernel) RegisterSocketPair(family int, f PairFactory) {
 	k.sockets.mu.Lock()
 	k.sockets.kind(family, true).pair = f
 	k.sockets.mu.Unlock()
 }
 
-// Flags in socket(2)'s type.
+// These are flags in socket(2)'s type.
 const (
 	sockTypeMask  = 0xf
 	sockFlagsMask = syscall.SOCK_CLOEXEC | syscall.SOCK_NONBLOCK
@@ -102,7 +102,7 @@ func sysSocketpair(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.installPair(&a, 3, typ, newDescription(k, x, mode), newDescription(k, y, mode))
 }
 
-// getSocket returns the socket of descriptor argument 0; d holds a reference.
+// getSocket returns the socket of descriptor argument 0; d is a reference.
 func (k *Kernel) getSocket(a *Args) (*Description, Socket, syscall.Errno) {
 	d, e := k.get(a, 0)
 	if e != 0 {
@@ -151,7 +151,7 @@ func sysConnect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	e = s.Connect(addr)
-	if e == syscall.EAGAIN && !d.nonblocking() { // a unix socket's backlog is full
+	if e == syscall.EAGAIN && !d.nonblocking() { // the backlog of a unix socket is full
 		w := newSleeper(d.k, s.Queue(), d.sendTimeout.Load())
 		defer w.done()
 		for e = s.Connect(addr); e == syscall.EAGAIN && w.sleep(); {
@@ -227,8 +227,8 @@ func (k *Kernel) accept(a *Args, flags int) (uintptr, syscall.Errno) {
 	return k.installNew(c, syscall.O_RDWR|flags&syscall.SOCK_NONBLOCK, flags)
 }
 
-// storePeer stores where c comes from; a peer that is gone already has no
-// address.
+// storePeer stores the address of c's peer; a peer that has closed its socket already has
+// none.
 func storePeer(a *Args, c Socket) syscall.Errno {
 	var buf [maxSockaddr]byte
 	n, e := c.PeerAddr(noescape(&buf)[:])
@@ -240,8 +240,8 @@ func storePeer(a *Args, c Socket) syscall.Errno {
 	return storeAddr(a, 1, buf[:n])
 }
 
-// storeAddr copies addr to argument i and its full length to where argument i+1
-// points, which holds the room (accept(2)).
+// storeAddr copies addr to argument i and its full length to where argument i+1 points, which
+// contained the buffer's size (accept(2)).
 func storeAddr(a *Args, i int, addr []byte) syscall.Errno {
 	size, e := user[int32](a, i+1)
 	if e != 0 {
@@ -290,19 +290,19 @@ func sysShutdown(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer d.DecRef()
-	if a.Int(1) < 0 || a.Int(1) > 2 {
+	if a.Int(1) < syscall.SHUT_RD || a.Int(1) > syscall.SHUT_RDWR {
 		return 0, syscall.EINVAL
 	}
 	return 0, s.Shutdown(a.Int(1))
 }
 
-// Timeout options: the old ones and those with 64-bit time.
+// These are the timeout options, with old time values and with 64-bit ones.
 const (
 	soRcvtimeoNew = 66
 	soSndtimeoNew = 67
 )
 
-// timeoutOption returns where a timeout is kept, nil for other options.
+// timeoutOption returns the field of a timeout, nil for other options.
 func (d *Description) timeoutOption(level, name int) interface {
 	Load() int64
 	Store(int64)

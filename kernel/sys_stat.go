@@ -32,7 +32,7 @@ func (k *Kernel) statAt(fd int, a *Args, pathArg, statArg, flags int) syscall.Er
 	return e
 }
 
-// statObject fills st, and returns the birth time (ns since 1970) if it is known.
+// statObject fills st, and returns the birth time (ns since 1970), 0 if there is none.
 func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) (born int64, e syscall.Errno) {
 	d, desc, e := k.objectAt(fd, a, pathArg, flags)
 	if e != 0 {
@@ -85,11 +85,10 @@ type statxTime struct {
 	_    int32
 }
 
-// birthTimer is an Inode that knows when it was made, in ns since 1970.
+// birthTimer is an Inode with a birth time, in ns since 1970.
 type birthTimer interface{ BirthTime() int64 }
 
-// sysStatx is statx(2) with the basic fields, and the birth time where the file
-// system keeps it.
+// sysStatx is statx(2) with the basic fields, and the birth time if the file system has it.
 func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const basic, syncFlags = 0x7ff, 0x6000
 	flags := a.Int(2)
@@ -141,8 +140,8 @@ func sysFaccessat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.accessAt(a.Int(0), &a, 1, a.Int(2), a.Int(3)&^atEaccess)
 }
 
-// accessAt checks as root: everything may be read and written, and executed if
-// anyone may execute it.
+// accessAt checks as root: every file may be read and written, and executed if any x bit is
+// set.
 func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
 	const execute, write, all = 1, 2, 7
 	if mode&^all != 0 {
@@ -227,7 +226,7 @@ func statfs(d *dentry, a *Args) syscall.Errno {
 	return d.mnt.fs.StatFS(st)
 }
 
-// sysFstatfs is fstatfs(2). Objects without a name are told as pipefs.
+// sysFstatfs is fstatfs(2). Objects without a name are reported as pipefs.
 func sysFstatfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	d, e := k.fds.get(a.Int(0))
 	if e != 0 {

@@ -44,9 +44,10 @@ func sysSyncfs(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, d.where.mnt.fs.Sync()
 }
 
-// sysSyncFileRange is sync_file_range(2): all of the file is synced.
+// sysSyncFileRange is sync_file_range(2): it syncs the whole file.
 func sysSyncFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if uint32(a.N[3])&^7 != 0 || int64(a.N[1]) < 0 || int64(a.N[2]) < 0 {
+	const waitBefore, write, waitAfter = 1, 2, 4 // SYNC_FILE_RANGE_*
+	if uint32(a.N[3])&^(waitBefore|write|waitAfter) != 0 || int64(a.N[1]) < 0 || int64(a.N[2]) < 0 {
 		return 0, syscall.EINVAL
 	}
 	e := k.syncFD(&a, true)

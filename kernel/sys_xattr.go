@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// Extended attributes (xattr(7)), where the file system has them.
+// This file has extended attributes (xattr(7)), for file systems that have them.
 
 // Limits of xattr(7), in bytes.
 const (
@@ -14,7 +14,7 @@ const (
 	xattrListMax = 64 << 10
 )
 
-// xattrCalls are the calls, in images that can have disks.
+// xattrCalls are the implementations of the calls; they are in images that can have disks.
 type xattrCalls [4]func(k *Kernel, a *Args, how xattrPath) (uintptr, syscall.Errno)
 
 // Indexes of xattrCalls.
@@ -25,8 +25,8 @@ const (
 	xattrRemove
 )
 
-// EnableXattrs serves extended attributes of inodes that are Xattrs. A file system
-// that has them calls it when it is mounted.
+// EnableXattrs enables extended attributes of inodes that are Xattrs. A file system with such
+// inodes calls it when it is mounted.
 func (k *Kernel) EnableXattrs() {
 	k.xattrs = &xattrCalls{(*Kernel).getXattr, (*Kernel).setXattr, (*Kernel).listXattr, (*Kernel).removeXattr}
 }
@@ -39,7 +39,7 @@ func (k *Kernel) xattr(a *Args, call int, how xattrPath) (uintptr, syscall.Errno
 	return k.xattrs[call](k, a, how)
 }
 
-// Xattrs is an Inode with extended attributes. Names have their prefix ("user.x").
+// Xattrs is an Inode with extended attributes. Names include their prefix ("user.x").
 type Xattrs interface {
 	// GetXattr returns a value: ENODATA if there is none.
 	GetXattr(name string) ([]byte, syscall.Errno)
@@ -49,8 +49,8 @@ type Xattrs interface {
 	RemoveXattr(name string) syscall.Errno
 }
 
-// xattrsAt returns the attributes of the object that argument 0 means: a
-// descriptor, or a path, of which a link at the end is followed or not.
+// xattrsAt returns the attributes of the object of argument 0: a descriptor, or a path, whose
+// last component is followed or not if it is a symbolic link.
 func (k *Kernel) xattrsAt(a *Args, how xattrPath) (Inode, Xattrs, syscall.Errno) {
 	var inode Inode
 	if how == xattrFD {
@@ -95,15 +95,15 @@ func xattrName(a *Args) (string, syscall.Errno) {
 	return name, e
 }
 
-// userXattrHere tells whether name is for programs to use; those are for files and
-// directories only.
+// userXattrHere reports whether an inode may have the attribute name: those of programs
+// ("user.") are for files and directories only.
 func userXattrHere(inode Inode, name string) bool {
 	t := inode.Type()
 	return !strings.HasPrefix(name, "user.") || t == syscall.S_IFREG || t == syscall.S_IFDIR
 }
 
-// copyXattr copies what a call returns to argument i, of size a.N[i+1]: 0 asks
-// for the length.
+// copyXattr copies the result of a call to argument i, a buffer of size a.N[i+1]: 0 asks for
+// the length.
 func copyXattr(a *Args, i int, v []byte) (uintptr, syscall.Errno) {
 	size := a.N[i+1]
 	if size == 0 {
@@ -171,7 +171,7 @@ func (k *Kernel) setXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 func (k *Kernel) listXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	_, x, e := k.xattrsAt(a, how)
 	if e == syscall.EOPNOTSUPP {
-		return 0, 0 // a file system without them has none to list
+		return 0, 0 // a file system without attributes lists none
 	}
 	if e != 0 {
 		return 0, e

@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "write docs/syscalls.md")
 
 const tableDoc = "../docs/syscalls.md"
 
-// docs/syscalls.md is the table.
+// docs/syscalls.md is generated from the table.
 func TestTableDoc(t *testing.T) {
 	want := tableMarkdown(tableNotes(t))
 	if *update {
@@ -36,7 +36,7 @@ func TestTableDoc(t *testing.T) {
 	}
 }
 
-// tableNotes returns the comments behind the entries of the table.
+// tableNotes returns the comments after the entries of the table.
 func tableNotes(t *testing.T) map[int]string {
 	text, err := os.ReadFile("table.go")
 	if err != nil {
@@ -81,7 +81,7 @@ func tableMarkdown(notes map[int]string) string {
 	return b.String() + rows.String()
 }
 
-// A level and a handler say the same, and numbers are where they belong.
+// Levels match handlers, and numbers match positions.
 func TestTable(t *testing.T) {
 	notes := tableNotes(t)
 	for nr, c := range table {
@@ -103,8 +103,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// The kernel is part of every image and comes up before everything: it stands
-// on little.
+// The kernel is part of every image and initialises before everything else, so it imports few
+// packages.
 func TestImports(t *testing.T) {
 	allowed := strings.Fields("bytes math/bits path runtime slices sort strconv strings sync sync/atomic syscall time unsafe")
 	files, err := filepath.Glob("*.go")

@@ -11,41 +11,62 @@ type termios struct {
 	ispeed, ospeed             uint32
 }
 
-const termiosSize = 36 // without the speeds
+const termiosSize = 36 // size of struct termios, which has no speeds
 
-// Flags and indices of termios(3) that the console heeds.
+// These are the flags and indices of termios(3) that the console implements.
 const (
 	icrnl = 0x100
 	inlcr = 0x40
 	igncr = 0x80
+	ixon  = 0x400
 	opost = 0x1
 	onlcr = 0x4
 
-	isig   = 0x1
-	icanon = 0x2
-	echo   = 0x8
-	echoe  = 0x10
-	echok  = 0x20
-	iexten = 0x8000
+	b38400 = 0xf
+	cs8    = 0x30
+	cread  = 0x80
 
-	vintr  = 0
-	vquit  = 1
-	verase = 2
-	vkill  = 3
-	veof   = 4
-	vmin   = 6
-	vwerse = 14
+	isig    = 0x1
+	icanon  = 0x2
+	echo    = 0x8
+	echoe   = 0x10
+	echok   = 0x20
+	echoctl = 0x200
+	echoke  = 0x800
+	iexten  = 0x8000
+
+	vintr    = 0
+	vquit    = 1
+	verase   = 2
+	vkill    = 3
+	veof     = 4
+	vmin     = 6
+	vstart   = 8
+	vstop    = 9
+	vsusp    = 10
+	vreprint = 12
+	vdiscard = 13
+	vwerase  = 14
+	vlnext   = 15
 )
 
-// defaultTermios is what a fresh Linux terminal has.
+// del is the DEL character.
+const del = 0x7f
+
+// ctrl returns the control character of a letter.
+func ctrl(letter byte) uint8 { return letter & 0x1f }
+
+// defaultTermios is the initial state of a Linux terminal.
 func defaultTermios() termios {
 	return termios{
-		iflag: icrnl | 0x400, // IXON, shown and not acted upon
+		iflag: icrnl | ixon, // ixon has no effect
 		oflag: opost | onlcr,
-		cflag: 0xbf, // 38400 baud, 8 bits, CREAD
-		lflag: isig | icanon | echo | echoe | echok | 0x200 | 0x800 | iexten,
+		cflag: b38400 | cs8 | cread,
+		lflag: isig | icanon | echo | echoe | echok | echoctl | echoke | iexten,
 		cc: [19]uint8{
-			vintr: 3, vquit: 28, verase: 0x7f, vkill: 21, veof: 4, vmin: 1, 8: 17, 9: 19, 10: 26, 12: 18, 13: 15, vwerse: 23, 15: 22,
+			vintr: ctrl('C'), vquit: ctrl('\\'), verase: del, vkill: ctrl('U'), veof: ctrl('D'), vmin: 1,
+			vstart: ctrl('Q'), vstop: ctrl('S'), vsusp: ctrl('Z'), vreprint: ctrl('R'), vdiscard: ctrl('O'),
+			vwerase: ctrl('W'), vlnext: ctrl('V'),
 		},
 		ispeed: 38400, ospeed: 38400,
 	}
@@ -83,7 +104,7 @@ func (c *console) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
 	case tcsbrk, tcsbrkp, tcxonc, tiocsctty, tiocspgrp, tiocnotty:
 		return 0, 0
 	case tcflsh:
-		if a.N[2] != 1 { // not only the output
+		if a.N[2] != 1 { // not only the output queue
 			c.flush()
 		}
 		return 0, 0
@@ -125,7 +146,7 @@ func (c *console) setTermios(n int, flush bool, a *Args) syscall.Errno {
 	wasCanonical := c.tio.lflag&icanon != 0
 	copy(structBytes(&c.tio), p)
 	if wasCanonical && c.tio.lflag&icanon == 0 && len(c.line) > 0 {
-		c.deliver(c.line, true) // what was typed becomes readable
+		c.deliver(c.line, true) // the unfinished line becomes readable
 		c.line = nil
 	}
 	c.mu.Unlock()

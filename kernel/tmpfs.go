@@ -6,16 +6,16 @@ import (
 	"syscall"
 )
 
-// tmpfs is the file system in memory that holds the root, /tmp and /dev
-// (tmpfs(5)). File data lives in 4 KiB pages (pages.go); names in one map and
-// one ordered list per directory (tmpfs_dir.go).
+// tmpfs is the file system in memory of the root, /tmp and /dev (tmpfs(5)). File data is in
+// pages of 4 KiB (tmpfs_pages.go); each directory has a map and an ordered list of its names
+// (tmpfs_dir.go).
 type tmpfs struct {
 	k    *Kernel
 	kind string // "tmpfs" or "devtmpfs"
 	dev  uint64
 	ino  atomic.Uint64
 	root *tmpDir
-	used *atomic.Int64 // data pages
+	used *atomic.Int64 // number of data pages
 	// limit is half of the machine's RAM, as on Linux.
 	limit int64
 	nodes atomic.Int64
@@ -54,7 +54,7 @@ func (fs *tmpfs) StatFS(st *syscall.Statfs_t) syscall.Errno {
 	return 0
 }
 
-// charge takes n pages from the limit: ENOSPC if they are not there.
+// charge takes n pages from the limit: false if they are not left (ENOSPC).
 func (fs *tmpfs) charge(n int64) bool {
 	if fs.used.Add(n) > fs.limit {
 		fs.used.Add(-n)
@@ -63,8 +63,8 @@ func (fs *tmpfs) charge(n int64) bool {
 	return true
 }
 
-// tmpNode is what all inodes of tmpfs share. mu guards the fields below it and
-// the contents of the embedding type.
+// tmpNode is the common part of all inodes of tmpfs. mu guards the fields below it and the
+// contents of the embedding type.
 type tmpNode struct {
 	fs   *tmpfs
 	ino  uint64
@@ -74,21 +74,23 @@ type tmpNode struct {
 	mode                uint32 // type and permissions
 	uid, gid            uint32
 	nlink               uint32
-	unnamed             bool // made by O_TMPFILE and not yet linked
+	unnamed             bool // made by O_TMPFILE and not linked yet
 	rdev                uint64
 	atime, mtime, ctime int64
+	born                int64 // never changes
 }
 
 func (n *tmpNode) init(fs *tmpfs, mode uint32) {
 	n.fs, n.ino, n.mode, n.nlink = fs, fs.ino.Add(1), mode, 1
 	n.kind = mode & syscall.S_IFMT
 	n.atime = wallTime()
-	n.mtime, n.ctime = n.atime, n.atime
+	n.mtime, n.ctime, n.born = n.atime, n.atime, n.atime
 	fs.nodes.Add(1)
 }
 
-func (n *tmpNode) Type() uint32   { return n.kind }
-func (n *tmpNode) node() *tmpNode { return n }
+func (n *tmpNode) Type() uint32     { return n.kind }
+func (n *tmpNode) BirthTime() int64 { return n.born }
+func (n *tmpNode) node() *tmpNode   { return n }
 
 // tmpInode is any inode of tmpfs.
 type tmpInode interface {
@@ -96,7 +98,7 @@ type tmpInode interface {
 	node() *tmpNode
 }
 
-// stat fills what does not depend on the type. mu is held.
+// stat fills the fields that do not depend on the type. mu is held.
 func (n *tmpNode) stat(st *syscall.Stat_t, size, blocks int64) {
 	*st = syscall.Stat_t{
 		Dev: n.fs.dev, Ino: n.ino, Nlink: uint64(n.nlink), Mode: n.mode,
@@ -123,7 +125,7 @@ func (n *tmpNode) SetAttr(c AttrChange) syscall.Errno {
 	return 0
 }
 
-// setAttr changes all but the size. mu is held.
+// setAttr changes all attributes but the size. mu is held.
 func (n *tmpNode) setAttr(c AttrChange) {
 	if c.Mask&AttrMode != 0 {
 		n.mode = n.mode&syscall.S_IFMT | c.Mode&0o7777
@@ -143,8 +145,8 @@ func (n *tmpNode) setAttr(c AttrChange) {
 	n.ctime = wallTime()
 }
 
-// linked counts one more name. False means that the last name is gone, so that
-// there can be no other (link(2): ENOENT), unless the file never had one.
+// linked counts one more name. It returns false if the last name was removed, so that there
+// can be no new one (link(2): ENOENT), unless the file never had one.
 func (n *tmpNode) linked() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -157,7 +159,7 @@ func (n *tmpNode) linked() bool {
 	return true
 }
 
-// unlinked notes that a name is gone.
+// unlinked uncounts a name.
 func (n *tmpNode) unlinked() {
 	n.mu.Lock()
 	n.nlink--

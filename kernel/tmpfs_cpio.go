@@ -6,9 +6,9 @@ import (
 	"syscall"
 )
 
-// The initial files: a cpio archive in the "newc" format, as Linux's initramfs
-// (Documentation/driver-api/early-userspace/buffer-format.rst). The archive
-// comes from outside: every length is checked against what is left.
+// This file unpacks the initial files: a cpio archive in the "newc" format, as Linux's
+// initramfs (Documentation/driver-api/early-userspace/buffer-format.rst). The archive comes
+// from outside: every length is checked against the number of bytes left.
 
 const (
 	cpioHeader  = 110 // magic and 13 fields of 8 hexadecimal digits
@@ -32,8 +32,8 @@ type cpioEntry struct {
 	rdevMajor, rdevMinor, nameSize uint32
 }
 
-// readCPIO calls emit for each entry up to the trailer. Several archives may
-// follow each other, with zeros between them.
+// readCPIO calls emit for each entry up to the trailer. There may be several archives one
+// after the other, with zeroes between them.
 func readCPIO(archive []byte, emit func(*cpioEntry)) error {
 	at := 0
 	for {
@@ -160,7 +160,7 @@ func (fs *tmpfs) unpackEntry(e *cpioEntry) tmpInode {
 		}
 	case syscall.S_IFREG, syscall.S_IFIFO, syscall.S_IFCHR, syscall.S_IFBLK, syscall.S_IFSOCK:
 		if n = fs.place(name, e.mode); n == nil {
-			return nil // named twice: the first one stays
+			return nil // a duplicate: the first entry stays
 		}
 	}
 	if n == nil {
@@ -182,7 +182,7 @@ func (fs *tmpfs) unpackLink(name, target string) tmpInode {
 	if target == "" || len(target) >= pathMax {
 		return nil
 	}
-	// place makes the directories; the file it makes is replaced.
+	// place makes the directories, and a file that is replaced here.
 	if fs.place(name, syscall.S_IFREG) == nil {
 		return nil
 	}

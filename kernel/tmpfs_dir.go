@@ -10,10 +10,9 @@ type tmpDir struct {
 	tmpNode
 	NameLock
 	names map[string]*tmpEntry
-	// order lists the entries by rising position; removed ones stay as nil
-	// inodes until they are many. So a reader that removes what it reads
-	// misses nothing (readdir(3) leaves that open, but os.RemoveAll and
-	// every other program count on it).
+	// order lists the entries by rising position. Removed ones stay as nil inodes until
+	// there are many. So a reader that removes the entries it has read misses none
+	// (readdir(3) leaves that open, but os.RemoveAll and every other program rely on it).
 	order []*tmpEntry
 	dead  int
 	next  int64
@@ -44,7 +43,7 @@ func (d *tmpDir) Lookup(name string) (Inode, syscall.Errno) {
 
 func (d *tmpDir) Open(flags int) (File, syscall.Errno) { return &tmpDirFile{OpenDir{Dir: d}}, 0 }
 
-// insert adds a name or replaces what it means. mu is held.
+// insert adds a name or changes its inode. mu is held.
 func (d *tmpDir) insert(name string, n tmpInode) {
 	if e := d.names[name]; e != nil {
 		e.inode = n
@@ -60,7 +59,7 @@ func (d *tmpDir) insert(name string, n tmpInode) {
 	d.touch()
 }
 
-// delete drops a name. mu is held.
+// delete removes a name. mu is held.
 func (d *tmpDir) delete(name string) {
 	d.names[name].inode = nil
 	delete(d.names, name)
@@ -111,7 +110,7 @@ func (d *tmpDir) Create(name string, mode uint32, dev uint64) (Inode, syscall.Er
 	return n, 0
 }
 
-// newInode makes an inode that has no name yet.
+// newInode makes an inode without a name.
 func (fs *tmpfs) newInode(mode uint32, dev uint64) tmpInode {
 	var n tmpInode
 	switch mode & syscall.S_IFMT {
@@ -152,7 +151,7 @@ func (d *tmpDir) Link(name string, target Inode) syscall.Errno {
 		return syscall.ENOENT
 	}
 	if e := d.add(name, n); e != 0 {
-		d.dropped(n)
+		d.nameRemoved(n)
 		return e
 	}
 	return 0
@@ -182,7 +181,7 @@ func (d *tmpDir) Remove(name string, dir bool) syscall.Errno {
 		d.nlink--
 	}
 	d.mu.Unlock()
-	d.dropped(n)
+	d.nameRemoved(n)
 	return 0
 }
 
@@ -192,8 +191,8 @@ func (d *tmpDir) empty() bool {
 	return len(d.names) == 0
 }
 
-// dropped notes that n lost a name, and frees it if that was all.
-func (d *tmpDir) dropped(n tmpInode) {
+// nameRemoved uncounts a name of n, and frees n if that was the last.
+func (d *tmpDir) nameRemoved(n tmpInode) {
 	n.node().unlinked()
 	switch n := n.(type) {
 	case *tmpDir:
@@ -223,7 +222,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	if sub, ok := old.(*tmpDir); ok && !exchange && !sub.empty() {
 		return syscall.ENOTEMPTY
 	}
-	// The new name is set before the old one goes: a reader always finds one.
+	// The new name is set before the old one is removed: a lookup always finds one.
 	t.mu.Lock()
 	t.insert(newName, from)
 	t.mu.Unlock()
@@ -236,7 +235,7 @@ func (d *tmpDir) Rename(name string, to Directory, newName string, exchange bool
 	d.mu.Unlock()
 	d.moveLinks(t, from, old, exchange)
 	if old != nil && !exchange {
-		t.dropped(old)
+		t.nameRemoved(old)
 	}
 	n := from.node()
 	n.mu.Lock()

@@ -9,10 +9,10 @@ type tmpFile struct {
 	tmpNode
 	data  pages
 	opens int
-	// made, if not nil, makes the content anew for each reader, until the
-	// file is opened for writing (Kernel.SetFile).
-	made func() []byte
-	// standard says that the content is the kernel's own and not yet changed.
+	// generate, if not nil, makes the content anew for each reader, until the file is opened
+	// for writing (Kernel.SetFile).
+	generate func() []byte
+	// standard says that the content is one of defaultFiles and has not been changed.
 	standard bool
 	freed    bool
 	seal     uint32
@@ -21,21 +21,21 @@ type tmpFile struct {
 func (f *tmpFile) Stat(st *syscall.Stat_t) syscall.Errno {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if f.made != nil {
-		f.stat(st, int64(len(f.made())), 0)
+	if f.generate != nil {
+		f.stat(st, int64(len(f.generate())), 0)
 		return 0
 	}
 	f.stat(st, f.data.size, f.data.blocks())
 	return 0
 }
 
-// settle turns a file with made content into an ordinary one. mu is held.
-func (f *tmpFile) settle() {
+// materialize turns a file with generated content into an ordinary one. mu is held.
+func (f *tmpFile) materialize() {
 	f.standard = false
-	if f.made != nil {
-		f.data.base = f.made()
+	if f.generate != nil {
+		f.data.base = f.generate()
 		f.data.size = int64(len(f.data.base))
-		f.made = nil
+		f.generate = nil
 	}
 }
 
@@ -43,7 +43,7 @@ func (f *tmpFile) SetAttr(c AttrChange) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.Mask&AttrSize != 0 {
-		f.settle()
+		f.materialize()
 		if e := f.data.truncate(c.Size); e != 0 {
 			return e
 		}
@@ -60,10 +60,10 @@ func (f *tmpFile) Open(flags int) (File, syscall.Errno) {
 		return nil, syscall.ESTALE
 	}
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY {
-		f.settle()
+		f.materialize()
 	}
-	if f.made != nil {
-		return &bytesFile{inode: f, data: f.made()}, 0
+	if f.generate != nil {
+		return &bytesFile{inode: f, data: f.generate()}, 0
 	}
 	f.opens++
 	return &tmpOpen{f: f}, 0
@@ -144,11 +144,11 @@ func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 	f := o.f
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	if whence == seekData || whence == seekHole {
+	if whence == SeekData || whence == SeekHole {
 		if off < 0 || off >= f.data.size {
 			return 0, syscall.ENXIO
 		}
-		return f.data.seek(off, whence == seekData)
+		return f.data.seek(off, whence == SeekData)
 	}
 	return Seek(off, whence, cur, f.data.size)
 }
@@ -164,7 +164,7 @@ const (
 	fallocZeroRange = 0x10
 )
 
-// Allocate is fallocate(2). Room is checked, not set aside.
+// Allocate is fallocate(2). It checks that there is space, but does not reserve it.
 func (o *tmpOpen) Allocate(mode int, off, n int64) syscall.Errno {
 	if off < 0 || n <= 0 {
 		return syscall.EINVAL

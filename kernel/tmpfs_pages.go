@@ -5,9 +5,8 @@ import "syscall"
 // pageSize is the unit in which tmpfs stores data.
 const pageSize = 4096
 
-// chunkPages is how many pages hang off one entry of the page map: few enough
-// that a small file costs little, many enough that the map of a large one stays
-// small.
+// chunkPages is how many pages an entry of the page map has: few enough that a small file
+// costs little, many enough that the map of a large one stays small.
 const chunkPages = 64
 
 type (
@@ -15,19 +14,18 @@ type (
 	chunk [chunkPages]*page
 )
 
-// pages is the content of a regular file: a sparse array of pages over an
-// optional read-only base, which is how files of the initial archive are used
-// in place until they are written. A file that was mapped shared has its first
-// bytes in an arena instead (mmap_arena.go). The zero value is an empty file. The
-// owner locks.
+// pages is the content of a regular file: a sparse array of pages over an optional read-only
+// base, which is how files of the initial archive are used in place until they are written.
+// If the file was mapped shared, its first bytes are in an arena instead (mmap_arena.go). The
+// zero value is an empty file. The owner locks.
 type pages struct {
 	fs     *tmpfs
 	size   int64
 	base   []byte
 	chunks map[int64]*chunk
-	count  int64  // pages in chunks
-	arena  []byte // bytes [0, len(arena)) of the file live here if not empty
-	mapped int    // live shared mappings of the arena
+	count  int64  // number of pages in chunks
+	arena  []byte // if not empty, bytes [0, len(arena)) of the file are here
+	mapped int    // number of shared mappings of the arena
 }
 
 func (d *pages) page(i int64) *page {
@@ -37,7 +35,7 @@ func (d *pages) page(i int64) *page {
 	return nil
 }
 
-// readAt copies from offset off; what lies in holes is zero.
+// readAt copies from offset off; holes read as zeroes.
 func (d *pages) readAt(p []byte, off int64) int {
 	if off >= d.size {
 		return 0
@@ -71,7 +69,7 @@ func (d *pages) readPart(p []byte, off int64) int {
 	return len(p)
 }
 
-// writeAt stores p at off and returns how much found room.
+// writeAt stores p at off and returns how many bytes fit.
 func (d *pages) writeAt(p []byte, off int64) (int, syscall.Errno) {
 	if off < 0 || off > maxFileSize-int64(len(p)) {
 		return 0, syscall.EFBIG
@@ -105,9 +103,9 @@ func (d *pages) writePart(p []byte, off int64) (int, syscall.Errno) {
 	return copy(pg[off%pageSize:], p), 0
 }
 
-// writeArena writes to the arena. Its pages appear when they are touched, and
-// the machine ends when there is none: so a file that grows there must leave
-// some memory free.
+// writeArena writes to the arena. Its pages are allocated when they are touched, and the
+// machine stops if it is out of memory: so a file that grows in its arena must leave some
+// memory free.
 func (d *pages) writeArena(p []byte, off int64) (int, syscall.Errno) {
 	const reserve = 1 << 20
 	p = p[:min(int64(len(p)), int64(len(d.arena))-off)]
@@ -144,7 +142,7 @@ func (d *pages) own(i int64) (*page, syscall.Errno) {
 	return pg, 0
 }
 
-// truncate sets the size; what is cut off reads as zero if it grows again.
+// truncate sets the size. Bytes after a smaller size read as zero if the file grows again.
 func (d *pages) truncate(size int64) syscall.Errno {
 	if size < 0 {
 		return syscall.EINVAL
@@ -163,7 +161,7 @@ func (d *pages) truncate(size int64) syscall.Errno {
 func (d *pages) zero(off, n int64) syscall.Errno {
 	end := off + n
 	if off < int64(len(d.base)) {
-		// The base cannot be written: what lies behind the hole is copied.
+		// The base cannot be written: the part of it after the hole is copied.
 		for at := end; at < int64(len(d.base)); at = (at/pageSize + 1) * pageSize {
 			if _, e := d.own(at / pageSize); e != 0 {
 				return e
@@ -207,7 +205,7 @@ func (d *pages) zeroChunk(key int64, c *chunk, off, end int64) {
 	}
 }
 
-// isData says whether page i may hold data (SEEK_DATA).
+// isData reports whether page i may contain data (SEEK_DATA).
 func (d *pages) isData(i int64) bool {
 	return i*pageSize < int64(len(d.arena)) || i*pageSize < int64(len(d.base)) || d.page(i) != nil
 }
@@ -230,7 +228,7 @@ func (d *pages) seek(off int64, data bool) (int64, syscall.Errno) {
 	return d.size, 0
 }
 
-// blocks is st_blocks: what is stored, in units of 512 bytes.
+// blocks is st_blocks: the stored pages, in units of 512 bytes.
 func (d *pages) blocks() int64 {
 	n := d.count * (pageSize / 512)
 	n += (int64(len(d.base)) + 511) / 512

@@ -5,27 +5,25 @@ import (
 	"unsafe"
 )
 
-// This file reads the caller's memory. A pointer stays an unsafe.Pointer or a
-// slice in a local variable all the way: the caller's buffers may lie on the
-// goroutine's stack, which moves when it grows, and only pointers in stack
-// slots are adjusted then.
+// This file accesses the caller's memory. A pointer stays an unsafe.Pointer or a slice in a
+// local variable all the way: the caller's buffers may lie on the goroutine's stack, which
+// moves when it grows, and only pointers in stack slots are adjusted then.
 
 const (
 	pathMax = 4096 // PATH_MAX, with the NUL
 	nameMax = 255  // NAME_MAX
 )
 
-// noescape hides p from escape analysis, so that a local variable can be passed
-// to an interface method without moving to the heap. This is not only about
-// allocation: a heap object may not point into a stack, and a Message does.
-// It is sound because File and Socket methods keep nothing that they are given.
+// noescape hides p from escape analysis, so that a local variable can be passed to an
+// interface method without moving to the heap. This is needed not only to save allocations: a
+// heap object may not point into a stack, and a Message does. It is sound because methods of
+// File and Socket keep none of their arguments.
 func noescape[T any](p *T) *T {
 	x := uintptr(unsafe.Pointer(p))
 	return *(**T)(unsafe.Pointer(&x))
 }
 
-// user returns argument i as a pointer to a T; EFAULT if nothing can be mapped
-// there.
+// user returns argument i as a pointer to a T; EFAULT if no memory can be mapped there.
 func user[T any](a *Args, i int) (*T, syscall.Errno) {
 	p := a.Pointer(i)
 	if uintptr(p) < minUserAddress {
@@ -58,7 +56,7 @@ func userSlice[T any](a *Args, i, n int) ([]T, syscall.Errno) {
 	return unsafe.Slice(p, n), 0
 }
 
-// bytesAt is the n bytes at p.
+// bytesAt returns the n bytes at p.
 func bytesAt(p unsafe.Pointer, n uint64) ([]byte, syscall.Errno) {
 	if n == 0 {
 		return nil, 0
@@ -72,8 +70,8 @@ func bytesAt(p unsafe.Pointer, n uint64) ([]byte, syscall.Errno) {
 	return unsafe.Slice((*byte)(p), int(n)), 0
 }
 
-// cString copies the string that argument i points to, up to max bytes with its
-// NUL; a longer one is ENAMETOOLONG.
+// cString copies the string that argument i points to, up to max bytes with its NUL; a longer
+// one is ENAMETOOLONG.
 func (a *Args) cString(i, max int) (string, syscall.Errno) {
 	p := a.Pointer(i)
 	if uintptr(p) < minUserAddress {
@@ -124,12 +122,12 @@ type mmsghdr struct {
 	_   uint32
 }
 
-// structBytes is the memory of v.
+// structBytes returns the memory of v.
 func structBytes[T any](v *T) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v))
 }
 
-// sliceAt makes a slice of memory that the machine mapped at addr.
+// sliceAt makes a slice of memory that the machine has mapped at addr.
 func sliceAt(addr uintptr, n int) []byte {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&addr))), n)
 }
@@ -145,5 +143,5 @@ func pointerArgs(i int, p unsafe.Pointer, n ...uintptr) Args {
 // startOf is addressOf as a pointer, for slices that may lie on a stack.
 func startOf(b []byte) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(b)) }
 
-// addressOf is where a slice of machine memory begins.
+// addressOf returns the address of a slice of machine memory.
 func addressOf(b []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(b))) }

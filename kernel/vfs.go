@@ -12,7 +12,7 @@ type Inode interface {
 	Type() uint32
 	// Stat fills st as stat(2) does.
 	Stat(st *syscall.Stat_t) syscall.Errno
-	// SetAttr changes what c names.
+	// SetAttr changes the attributes in c.Mask.
 	SetAttr(c AttrChange) syscall.Errno
 	// Open makes a file for the O_ flags of open(2).
 	Open(flags int) (File, syscall.Errno)
@@ -40,62 +40,60 @@ const (
 	AttrMtime
 )
 
-// DirEntry is one name in a directory.
+// DirEntry is an entry of a directory.
 type DirEntry struct {
 	Name string
 	Ino  uint64
 	Type uint32 // S_IFMT bits
-	// Next is the position of the entry after this one. Positions 0 and 1
-	// are "." and "..", which the layer above adds.
+	// Next is the position of the entry after this one. Positions 0 and 1 are "." and "..",
+	// which the caller adds.
 	Next int64
 }
 
 // FirstEntry is the position of a directory's first own entry.
 const FirstEntry = 2
 
-// Directory is an Inode that holds names. The caller makes one change in a
-// directory at a time, with the locks of NameLock held for all directories that
-// it is about; Lookup and ReadDir may run at any time.
+// Directory is an Inode with names. The caller makes one change in a directory at a time,
+// with the NameLock of all directories involved; Lookup and ReadDir may run at any time.
 type Directory interface {
 	Inode
 	// Lookup returns the inode of name: ENOENT if there is none.
 	Lookup(name string) (Inode, syscall.Errno)
-	// Create makes an object; mode has type and permissions, dev is for
-	// device nodes. EEXIST if name is taken.
+	// Create makes an object; mode has type and permissions, dev is the number of a device
+	// node. EEXIST if name is taken.
 	Create(name string, mode uint32, dev uint64) (Inode, syscall.Errno)
 	// Symlink makes a symbolic link.
 	Symlink(name, target string) (Inode, syscall.Errno)
 	// Link gives target, of the same file system, another name.
 	Link(name string, target Inode) syscall.Errno
-	// Remove drops a name: of an empty directory if dir, else of anything
-	// else.
+	// Remove removes a name: of an empty directory if dir is true, else of another object.
 	Remove(name string, dir bool) syscall.Errno
-	// Rename moves name to newName in to, replacing what is there; with
-	// exchange the two swap. The caller has checked types.
+	// Rename moves name to newName in to, replacing an object there; with exchange, the two
+	// names are exchanged. The caller has checked types.
 	Rename(name string, to Directory, newName string, exchange bool) syscall.Errno
 }
 
-// Symlink is an Inode that names another.
+// Symlink is a symbolic link.
 type Symlink interface {
 	Inode
 	Readlink() (string, syscall.Errno)
 }
 
-// magicLink is a link of procfs that leads to an object, not to a name.
+// magicLink is a link of procfs that leads to an object instead of a path.
 type magicLink interface {
 	target() (*dentry, syscall.Errno)
 }
 
 // FileSystem is a tree of inodes.
 type FileSystem interface {
-	// Type is the name for /proc/mounts.
+	// Type is the name in /proc/mounts.
 	Type() string
 	Root() Directory
 	StatFS(st *syscall.Statfs_t) syscall.Errno
-	// Volatile says that names may change without the kernel's doing, so
-	// that none is remembered.
+	// Volatile reports whether names may change without the kernel, so that dentries must
+	// not be cached.
 	Volatile() bool
-	// Sync writes everything back.
+	// Sync writes back everything.
 	Sync() syscall.Errno
 }
 
@@ -124,8 +122,8 @@ func (m *mount) options() string {
 	return "rw,relatime"
 }
 
-// dentry is a name in the tree with what it names. The zero fields of a dentry
-// outside of any directory (a deleted or anonymous file) are its parent.
+// dentry is a name in the tree, with its inode. The parent of a dentry outside of any
+// directory (a deleted or anonymous file) is nil.
 type dentry struct {
 	inode Inode
 	mnt   *mount
@@ -133,14 +131,14 @@ type dentry struct {
 	// users counts open files and working directories.
 	users atomic.Int32
 
-	// Guarded by vfs.mu:
+	// vfs.mu guards the fields below.
 	parent   *dentry
 	name     string
 	children map[string]*dentry
 	mounted  *mount
 	deleted  bool
-	recent   bool // looked up since the clock came by
-	cached   bool // in vfs.cached, at place
+	recent   bool // looked up since the clock's last visit
+	cached   bool // in vfs.cached, at index place
 	place    int
 }
 
@@ -149,29 +147,29 @@ type vfs struct {
 	k    *Kernel
 	once sync.Once
 
-	// renames is held by rename(2) from one directory to another, so that none moves
-	// while it compares places. It comes before the directories' locks (vfs_locks.go), which come
-	// before mu.
+	// renames is held by rename(2) from one directory to another, so that no directory moves
+	// while it compares their ancestors. It is taken before the directories' locks
+	// (vfs_locks.go), which are taken before mu.
 	renames sync.Mutex
 	// otherNames is the lock of directories without a NameLock.
 	otherNames NameLock
-	// mu guards the fields of dentries. Nothing blocks while it is held.
+	// mu guards the fields of dentries. No call that blocks is made while it is held.
 	mu sync.Mutex
-	// cached are the dentries that directories hold, for the clock of
+	// cached are the dentries that are children of another one, for the clock of
 	// vfs_cache.go.
 	cached []*dentry
 	hand   int
 	most   int
-	// generation counts changes: a lookup that ran beside one is not
-	// remembered.
+	// generation counts changes: the result of a lookup that was concurrent with a change is
+	// not cached.
 	generation atomic.Uint64
 
 	root   *dentry
 	mounts []*mount
-	// devices are those that the wiring has added; mu guards them.
+	// devices are added by the wiring; mu guards them.
 	devices []DeviceNode
-	rootFS  *tmpfs // the initial one, which MountRoot may put out of sight
-	initial *mount // of rootFS
+	rootFS  *tmpfs // initial root file system, which MountRoot may hide
+	initial *mount // mount of rootFS
 	procFS  *genFS
 	sysFS   *genFS
 	devFS   *tmpfs
@@ -181,13 +179,13 @@ type vfs struct {
 	pending   []func()
 }
 
-// newDentry makes a dentry that no directory holds.
+// newDentry makes a dentry that is no directory's child.
 func newDentry(inode Inode, mnt *mount, parent *dentry, name string) *dentry {
 	return &dentry{inode: inode, mnt: mnt, parent: parent, name: name}
 }
 
-// child returns the dentry of name in d, across a mount. A directory that is removed
-// has none: its inode may be free, or another's.
+// child returns the dentry of name in d, across a mount. A directory that was removed has no
+// children: its inode may be free, or in use again.
 func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
 	v.mu.Lock()
 	if d.deleted {
@@ -224,7 +222,7 @@ func (v *vfs) child(d *dentry, name string) (*dentry, syscall.Errno) {
 		return old.top(), 0
 	}
 	if v.generation.Load() == gen && !d.deleted {
-		v.keep(d, c)
+		v.cacheChild(d, c)
 	}
 	return c, 0
 }
@@ -237,16 +235,16 @@ func (d *dentry) top() *dentry {
 	return d
 }
 
-// keep remembers c as a child of d. vfs.mu is held.
-func (v *vfs) keep(d, c *dentry) {
+// cacheChild caches c as a child of d. vfs.mu is held.
+func (v *vfs) cacheChild(d, c *dentry) {
 	if !d.mnt.fs.Volatile() {
-		d.hold(c)
+		d.addChild(c)
 		v.cache(c)
 	}
 }
 
-// hold remembers c as a child of d for good. vfs.mu is held.
-func (d *dentry) hold(c *dentry) {
+// addChild makes c a child of d, which the clock does not evict. vfs.mu is held.
+func (d *dentry) addChild(c *dentry) {
 	if d.children == nil {
 		d.children = make(map[string]*dentry)
 	}
@@ -266,8 +264,8 @@ func (v *vfs) up(d *dentry) *dentry {
 	return d.parent.top()
 }
 
-// path returns the absolute name of d; deleted files carry the suffix that
-// Linux shows in /proc.
+// path returns the absolute path of d; deleted files have the suffix that Linux shows in
+// /proc.
 func (v *vfs) path(d *dentry) string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -295,7 +293,7 @@ func (v *vfs) path(d *dentry) string {
 	return p + suffix
 }
 
-// isDeleted says whether the name of d is gone.
+// isDeleted reports whether the name of d was removed.
 func (v *vfs) isDeleted(d *dentry) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -319,18 +317,18 @@ func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
 	return m
 }
 
-// cover puts m on d, which must stay findable, whatever the file system. mu is
+// cover mounts m on d, which must stay in the tree, even on a Volatile file system. mu is
 // held.
 func (v *vfs) cover(d *dentry, m *mount) {
 	m.point = d
 	for c := d; c.parent != nil; c = c.parent {
-		c.parent.hold(c)
+		c.parent.addChild(c)
 	}
 	d.mounted = m
 }
 
-// Mount mounts a file system on the directory dir, which is made if it is
-// missing. source is what /proc/mounts shows.
+// Mount mounts a file system on the directory dir, which is made if it is missing. source is
+// the device name in /proc/mounts.
 func (k *Kernel) Mount(dir string, fs FileSystem, source string) syscall.Errno {
 	k.tree()
 	if e := k.mkdirAll(dir); e != 0 {

@@ -1,14 +1,13 @@
 package kernel
 
-// The tree of dentries is a cache of what file systems know. It is bounded: names
-// that nobody has looked up lately are forgotten, by a clock.
+// The tree of dentries is a cache of names in file systems. Its size is bounded: names that
+// were not looked up lately are evicted, by a clock.
 
-// dentryMemory is how much RAM there is for each dentry that may be cached. One
-// costs about 1 KiB with the inode behind it.
+// dentryMemory is the amount of RAM per dentry that may be cached. A dentry costs about 1 KiB
+// with its inode.
 const dentryMemory = 64 << 10
 
-// cache enters c, which its parent holds, into the clock, and makes room. mu is
-// held.
+// cache adds c, its parent's child, to the clock, and makes room. mu is held.
 func (v *vfs) cache(c *dentry) {
 	if c.cached {
 		return
@@ -24,7 +23,7 @@ func (v *vfs) cache(c *dentry) {
 	}
 }
 
-// sweep looks at one dentry and forgets it if nobody needs it. mu is held.
+// sweep looks at one dentry and evicts it if it is not needed. mu is held.
 func (v *vfs) sweep() {
 	if v.hand++; v.hand >= len(v.cached) {
 		v.hand = 0
@@ -41,8 +40,7 @@ func (v *vfs) sweep() {
 	v.uncache(c)
 }
 
-// uncache takes c, whose name its parent does not hold any more, from the clock. mu
-// is held.
+// uncache removes c, which is its parent's child no more, from the clock. mu is held.
 func (v *vfs) uncache(c *dentry) {
 	if !c.cached {
 		return

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// However many names are used, those that nobody uses are forgotten, and those of
-// open files and working directories are not.
+// However many names are used, dentries that are not in use are evicted, and those of open files
+// and working directories are not.
 func TestNamesAreForgotten(t *testing.T) {
 	m := newFake()
 	m.memory = 32 << 20

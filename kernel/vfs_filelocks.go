@@ -5,15 +5,15 @@ import (
 	"syscall"
 )
 
-// File locks. POSIX locks (F_SETLK) belong to a process, so the one process
-// never conflicts with itself: they always succeed and nothing is kept. Locks
-// of flock(2) and open file description locks (F_OFD_SETLK, fcntl(2)) belong to
-// a description and do conflict.
+// This file has file locks. POSIX locks (F_SETLK) belong to a process, so the one process
+// never conflicts with itself: they always succeed and are not recorded. Locks of flock(2)
+// and open file description locks (F_OFD_SETLK, fcntl(2)) belong to a description and do
+// conflict.
 
-// lockKey names a file.
+// lockKey identifies a file.
 type lockKey struct {
 	dev, ino uint64
-	flock    bool // flock(2) and fcntl(2) locks ignore each other
+	flock    bool // locks of flock(2) and of fcntl(2) ignore each other
 }
 
 // rangeLock is a lock on bytes [start, end); end is lockEOF for "to the end of
@@ -27,12 +27,12 @@ type rangeLock struct {
 const lockEOF = 1<<63 - 1
 
 type lockTable struct {
-	queue WaitQueue // told when any lock goes
+	queue WaitQueue // notified when any lock is released
 	mu    sync.Mutex
 	files map[lockKey][]rangeLock
 }
 
-// conflict returns a lock of someone else that l cannot be beside. mu is held.
+// conflict returns another owner's lock that conflicts with l. mu is held.
 func (t *lockTable) conflict(key lockKey, l *rangeLock) *rangeLock {
 	list := t.files[key]
 	for i := range list {
@@ -77,7 +77,7 @@ func (t *lockTable) store(key lockKey, list []rangeLock) {
 	t.files[key] = list
 }
 
-// set takes a lock, EAGAIN if it conflicts.
+// set takes a lock; EAGAIN if it conflicts.
 func (t *lockTable) set(key lockKey, l *rangeLock) syscall.Errno {
 	t.mu.Lock()
 	if t.conflict(key, l) != nil {
@@ -92,7 +92,7 @@ func (t *lockTable) set(key lockKey, l *rangeLock) syscall.Errno {
 	return 0
 }
 
-// wait is set that blocks.
+// wait is set, but blocks while there is a conflict.
 func (t *lockTable) wait(key lockKey, l *rangeLock) syscall.Errno {
 	e := t.set(key, l)
 	if e != syscall.EAGAIN {
@@ -165,7 +165,7 @@ func sysFlock(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.locks.wait(key, &l)
 }
 
-// fcntlLock is F_GETLK and its kin.
+// fcntlLock is F_GETLK and the other lock commands.
 func (k *Kernel) fcntlLock(d *Description, cmd int, a *Args) syscall.Errno {
 	fl, e := user[syscall.Flock_t](a, 2)
 	if e != 0 {
@@ -207,7 +207,7 @@ func (k *Kernel) fcntlLock(d *Description, cmd int, a *Args) syscall.Errno {
 	return k.locks.set(key, &l)
 }
 
-// getLock says whether l could be taken, and if not who is in the way.
+// getLock reports whether l could be taken, and if not, a lock that conflicts.
 func (k *Kernel) getLock(key lockKey, l *rangeLock, fl *syscall.Flock_t, ofd bool) {
 	k.locks.mu.Lock()
 	defer k.locks.mu.Unlock()
@@ -220,7 +220,7 @@ func (k *Kernel) getLock(key lockKey, l *rangeLock, fl *syscall.Flock_t, ofd boo
 	if o.exclusive {
 		fl.Type = syscall.F_WRLCK
 	}
-	fl.Whence, fl.Start, fl.Len, fl.Pid = seekSet, o.start, 0, -1
+	fl.Whence, fl.Start, fl.Len, fl.Pid = SeekSet, o.start, 0, -1
 	if o.end != lockEOF {
 		fl.Len = o.end - o.start
 	}
@@ -230,12 +230,12 @@ func (k *Kernel) getLock(key lockKey, l *rangeLock, fl *syscall.Flock_t, ofd boo
 func lockRange(d *Description, fl *syscall.Flock_t, size int64) (start, end int64, e syscall.Errno) {
 	start = fl.Start
 	switch fl.Whence {
-	case seekSet:
-	case seekCur:
+	case SeekSet:
+	case SeekCur:
 		d.posMu.Lock()
 		start += d.pos
 		d.posMu.Unlock()
-	case seekEnd:
+	case SeekEnd:
 		start += size
 	default:
 		return 0, 0, syscall.EINVAL

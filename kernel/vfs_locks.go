@@ -2,16 +2,16 @@ package kernel
 
 import "sync"
 
-// NameLock is the lock of a directory's names. A Directory embeds it; one that
-// does not shares a lock with all others of that kind.
+// NameLock is the lock of a directory's names. A Directory embeds it; those that do not share
+// one lock.
 type NameLock struct{ names sync.Mutex }
 
 func (l *NameLock) nameLock() *sync.Mutex { return &l.names }
 
 type nameLocker interface{ nameLock() *sync.Mutex }
 
-// Order of locks: vfs.renames, then directories: those above before those below.
-// Two that are not above each other are locked by renames only.
+// Locks are taken in this order: vfs.renames, then directories, ancestors before descendants.
+// Only renames lock two directories neither of which is an ancestor of the other.
 
 func (v *vfs) namesOf(d *dentry) *sync.Mutex {
 	if l, ok := d.inode.(nameLocker); ok {
@@ -20,16 +20,16 @@ func (v *vfs) namesOf(d *dentry) *sync.Mutex {
 	return v.otherNames.nameLock()
 }
 
-// lockNames keeps others from changing names in d, and returns how to let them.
+// lockNames locks the names in d, and returns the function that unlocks them.
 func (v *vfs) lockNames(d *dentry) (unlock func()) {
 	mu := v.namesOf(d)
 	mu.Lock()
 	return mu.Unlock
 }
 
-// settle waits for those who change the name of d, or what it means, just now: a
-// file system does so before the dentries do.
-func (v *vfs) settle(d *dentry) {
+// waitForNames waits for a concurrent change of the name of d, or of its target: a file system
+// is changed before the dentries.
+func (v *vfs) waitForNames(d *dentry) {
 	v.mu.Lock()
 	dir := d.parent
 	v.mu.Unlock()
@@ -38,8 +38,8 @@ func (v *vfs) settle(d *dentry) {
 	}
 }
 
-// lockBelow is lockNames of a directory in a locked one, if it is a directory and
-// has a lock of its own.
+// lockBelow is lockNames of an object in a locked directory, if it is a directory and has a
+// lock of its own.
 func (v *vfs) lockBelow(d *dentry, locked ...*dentry) (unlock func()) {
 	if d == nil || !d.isDir() {
 		return func() {}
@@ -54,8 +54,8 @@ func (v *vfs) lockBelow(d *dentry, locked ...*dentry) (unlock func()) {
 	return mu.Unlock
 }
 
-// lockRename locks the directories of a rename. In one directory nothing gets another
-// parent.
+// lockRename locks the directories of a rename. A rename within one directory does not need
+// vfs.renames, because no object gets another parent.
 func (v *vfs) lockRename(a, b *dentry) (unlock func()) {
 	if a == b {
 		return v.lockNames(a)
@@ -73,7 +73,7 @@ func (v *vfs) lockRename(a, b *dentry) (unlock func()) {
 	}
 }
 
-// above says whether a lies above b.
+// above reports whether a is an ancestor of b.
 func (v *vfs) above(a, b *dentry) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -2,26 +2,25 @@ package kernel
 
 import "syscall"
 
-// This file puts a file system in the place of the initial one: root=.
+// This file replaces the initial root file system by another: root=.
 
-// rootPlaces are the directories that a root must have: for the kernel's own
-// file systems, and for files that do not outlive the machine.
+// rootPlaces are the directories that a root must have: for the kernel's own file systems, and
+// for files that do not outlive the machine.
 var rootPlaces = [...]struct {
 	name string
 	mode uint32
 	own  bool // gets a tmpfs of its own
-	must bool // even a file system that cannot be changed must have it
+	must bool // even a read-only file system must have it
 }{
 	{"dev", 0o755, false, true}, {"proc", 0o555, false, true}, {"sys", 0o555, false, true},
 	{"tmp", syscall.S_ISVTX | 0o777, true, true}, {"run", 0o755, true, false}, {"etc", 0o755, false, false},
 }
 
-// MountRoot makes fs the root, as the kernel does at boot: /dev, /proc and /sys
-// move there, /tmp and /run are new and empty, and where fs has none of the
-// defaultFiles, an empty one or a link to nowhere, that of the initial file system
-// is still seen. All else of that one is out of reach. Directories that are missing
-// for this are made; ENOENT if they cannot be. It must be called before the program
-// runs.
+// MountRoot makes fs the root, as the kernel does at boot. /dev, /proc and /sys move there;
+// /tmp and /run are new and empty. Where fs lacks one of the defaultFiles, or has an empty one
+// or a dangling link, that of the initial file system is mounted over it. The rest of the
+// initial file system cannot be reached any more. Directories that are missing for this are
+// made; ENOENT if they cannot be. It must be called before the program runs.
 func (k *Kernel) MountRoot(fs FileSystem, source string) syscall.Errno {
 	k.tree()
 	v := &k.vfs
@@ -39,7 +38,7 @@ func (k *Kernel) MountRoot(fs FileSystem, source string) syscall.Errno {
 	for _, p := range rootPlaces {
 		d, e := v.child(m.root, p.name)
 		if e != 0 || !d.isDir() {
-			continue // something else has the name
+			continue // another object has the name
 		}
 		if p.own {
 			v.mountAt(d, k.newMemoryFS(p.mode), "tmpfs")
@@ -54,7 +53,7 @@ func (k *Kernel) MountRoot(fs FileSystem, source string) syscall.Errno {
 	return 0
 }
 
-// ensureDir makes the directory name in d unless the name is there.
+// ensureDir makes the directory name in d unless the name exists.
 func (k *Kernel) ensureDir(d *dentry, name string, mode uint32) syscall.Errno {
 	if _, e := k.vfs.child(d, name); e != syscall.ENOENT {
 		return e
@@ -76,7 +75,7 @@ func (k *Kernel) newMemoryFS(mode uint32) FileSystem {
 	return fs
 }
 
-// dropMount forgets the mount that was made last.
+// dropMount removes the newest mount from the list.
 func (v *vfs) dropMount(m *mount) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -91,8 +90,8 @@ func (v *vfs) moveMount(m *mount, d *dentry) {
 	v.cover(d, m)
 }
 
-// bindInitial shows the initial file system's file at a path of the root, unless
-// the root has one that is not empty, or nothing to hold the name.
+// bindInitial mounts the initial file system's file at a path of the root, unless the root has
+// one that is not empty, or no directory for it.
 func (k *Kernel) bindInitial(old *dentry, path string) {
 	v := &k.vfs
 	links := 0
@@ -109,9 +108,9 @@ func (k *Kernel) bindInitial(old *dentry, path string) {
 	if e == 0 && (d.inode.Type() != syscall.S_IFREG || d.inode.Stat(&st) != 0 || st.Size != 0) || e != 0 && e != syscall.ENOENT {
 		return
 	}
-	at, e := v.child(dir, name) // empty, or a link to nowhere
+	at, e := v.child(dir, name) // empty, or a dangling link
 	if e != 0 {
-		at = newDentry(from.inode, dir.mnt, dir, name) // never seen: it is covered
+		at = newDentry(from.inode, dir.mnt, dir, name) // not visible: the mount covers it
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// readOnlyTmpfs refuses what the kernel asks file systems about.
+// readOnlyTmpfs reports that it is read-only and refuses changes.
 type readOnlyTmpfs struct{ *tmpfs }
 
 func (readOnlyTmpfs) ReadOnly() bool { return true }
@@ -62,11 +62,11 @@ func TestMountRoot(t *testing.T) {
 			t.Errorf("/proc/mounts lacks %q:\n%s", line, mounts)
 		}
 	}
-	fd := s.must(319, "m", 0)
+	fd := s.must(nrMemfdCreate, "m", 0)
 	s.write(fd, "memory")
 }
 
-// A read-only root must have the places that the kernel needs.
+// A read-only root must have the directories that the kernel needs.
 func TestMountRootReadOnly(t *testing.T) {
 	s := newSystem(t)
 	fs := rootDisk(s)

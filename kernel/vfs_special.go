@@ -5,15 +5,15 @@ import (
 	"syscall"
 )
 
-// Special is what FIFOs, sockets and device nodes have beside their attributes,
-// on any file system; an Inode of such a type embeds it. The zero value is ready.
+// Special is the state of FIFOs, sockets and device nodes besides their attributes, on any
+// file system; an Inode of such a type embeds it. The zero value is ready to use.
 type Special struct {
 	mu    sync.Mutex
 	fifo  *pipe // of a FIFO, made at its first open
-	owner any   // of a socket: what the unix socket layer bound here
+	owner any   // of a socket: its owner in the unix socket layer
 }
 
-// OpenSpecial opens the FIFO or device that inode is; a socket is ENXIO (open(2)).
+// OpenSpecial opens the FIFO or device of an inode; a socket is ENXIO (open(2)).
 func (s *Special) OpenSpecial(k *Kernel, inode Inode, kind uint32, rdev uint64, flags int) (File, syscall.Errno) {
 	switch kind {
 	case syscall.S_IFIFO:

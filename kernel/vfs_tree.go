@@ -5,10 +5,10 @@ import (
 	"syscall"
 )
 
-// This file builds the initial tree of files and lets the wiring add to it.
+// This file builds the initial tree of files and lets the wiring add files to it.
 
-// buildTree makes the root from the machine's archive, adds what every Linux
-// system has where the archive has none, and mounts /dev, /proc and /sys.
+// buildTree makes the root from the machine's archive, adds the files that every Linux system
+// has unless the archive has them, and mounts /dev, /proc and /sys.
 func (k *Kernel) buildTree() {
 	v := &k.vfs
 	v.k = k
@@ -46,9 +46,9 @@ func (k *Kernel) mountNew(name string, fs FileSystem, source string) {
 	}
 }
 
-// later runs f now if the tree exists, else when it is built: what the wiring
-// adds at start must cost nothing until files are used.
-func (k *Kernel) later(f func()) {
+// withTree runs f now if the tree exists, else when it is built: files that the wiring adds at
+// start must cost nothing until files are used.
+func (k *Kernel) withTree(f func()) {
 	v := &k.vfs
 	v.pendingMu.Lock()
 	if !v.built {
@@ -60,10 +60,10 @@ func (k *Kernel) later(f func()) {
 	f()
 }
 
-// SetFile makes path a read-only file whose content read makes for each open.
-// A file of that name in the initial archive wins.
+// SetFile makes path a read-only file whose content read generates at each open. A file of
+// that name in the initial archive takes precedence.
 func (k *Kernel) SetFile(path string, read func() []byte) {
-	k.later(func() {
+	k.withTree(func() {
 		path := strings.Trim(path, "/")
 		made := func(_ *Kernel, b []byte) []byte { return append(b, read()...) }
 		switch dir, rest, _ := strings.Cut(path, "/"); dir {
@@ -78,14 +78,13 @@ func (k *Kernel) SetFile(path string, read func() []byte) {
 		case "sys":
 			k.vfs.sysFS.file(rest, 0o444, made, nil)
 		default:
-			k.vfs.rootFS.setMade(path, read)
+			k.vfs.rootFS.setGenerated(path, read)
 		}
 	})
 }
 
-// setMade makes path a file with made content, unless someone else's file is
-// there.
-func (fs *tmpfs) setMade(path string, read func() []byte) {
+// setGenerated makes path a file with generated content, unless it exists already.
+func (fs *tmpfs) setGenerated(path string, read func() []byte) {
 	var n tmpInode = fs.place(path, syscall.S_IFREG|0o644)
 	if n == nil {
 		n, _ = fs.find(path)
@@ -95,16 +94,16 @@ func (fs *tmpfs) setMade(path string, read func() []byte) {
 	if f, ok := n.(*tmpFile); ok {
 		f.mu.Lock()
 		if f.standard {
-			f.made = read
+			f.generate = read
 		}
 		f.mu.Unlock()
 	}
 }
 
-// WriteFile makes path an ordinary file with that content, replacing what is
-// there. data is used in place until the file is written.
+// WriteFile makes path an ordinary file with that content, replacing an existing one. data is
+// used in place until the file is written.
 func (k *Kernel) WriteFile(path string, data []byte, mode uint32) {
-	k.later(func() {
+	k.withTree(func() {
 		path := strings.Trim(path, "/")
 		fs := k.vfs.rootFS
 		n := fs.place(path, syscall.S_IFREG|mode&0o7777)
@@ -113,7 +112,7 @@ func (k *Kernel) WriteFile(path string, data []byte, mode uint32) {
 		}
 		if f, ok := n.(*tmpFile); ok {
 			f.mu.Lock()
-			f.made, f.standard = nil, false
+			f.generate, f.standard = nil, false
 			f.data.truncate(0)
 			f.data.base, f.data.size = data, int64(len(data))
 			f.mode = syscall.S_IFREG | mode&0o7777
@@ -122,13 +121,13 @@ func (k *Kernel) WriteFile(path string, data []byte, mode uint32) {
 	})
 }
 
-// SetTree mounts on dir a read-only tree whose files open finds by their path
-// below dir. It cannot be listed.
+// SetTree mounts on dir a read-only tree whose files open finds by their path below dir. It
+// cannot be listed.
 func (k *Kernel) SetTree(dir string, open func(name string) ([]byte, bool)) {
-	k.later(func() {
+	k.withTree(func() {
 		dir := strings.Trim(dir, "/")
 		if n, _ := k.vfs.rootFS.find(dir); n != nil {
-			return // the archive brought its own
+			return // the archive has its own
 		}
 		k.vfs.rootFS.place(dir, syscall.S_IFDIR|0o755)
 		links := 0
@@ -138,7 +137,7 @@ func (k *Kernel) SetTree(dir string, open func(name string) ([]byte, bool)) {
 	})
 }
 
-// mkdirAll makes a directory and those above it, in whatever is mounted there.
+// mkdirAll makes a directory and its ancestors, in the file system that is mounted there.
 func (k *Kernel) mkdirAll(path string) syscall.Errno {
 	d := k.tree()
 	for _, name := range strings.Split(path, "/") {
@@ -154,7 +153,7 @@ func (k *Kernel) mkdirAll(path string) syscall.Errno {
 	return 0
 }
 
-// mkdirIn returns what name in d leads to, a new directory if it is free.
+// mkdirIn returns the object of name in d, a new directory if the name is free.
 func (k *Kernel) mkdirIn(d *dentry, name string) (*dentry, syscall.Errno) {
 	defer k.vfs.lockNames(d)()
 	links := 0
@@ -167,8 +166,8 @@ func (k *Kernel) mkdirIn(d *dentry, name string) (*dentry, syscall.Errno) {
 	})
 }
 
-// find returns the inode at a clean path of the file system, not crossing
-// mounts or links.
+// find returns the inode at a clean path of the file system; it does not cross mounts or
+// links.
 func (fs *tmpfs) find(path string) (tmpInode, syscall.Errno) {
 	var n tmpInode = fs.root
 	for _, name := range strings.Split(path, "/") {
@@ -186,8 +185,8 @@ func (fs *tmpfs) find(path string) (tmpInode, syscall.Errno) {
 	return n, 0
 }
 
-// place makes an inode at a clean path, with the directories above it; nil if
-// the name is taken or the path leads through something else.
+// place makes an inode at a clean path, and its directories; nil if the name is taken or the
+// path leads through something other than directories.
 func (fs *tmpfs) place(path string, mode uint32) tmpInode {
 	d := fs.root
 	names := strings.Split(path, "/")
@@ -219,7 +218,7 @@ func (fs *tmpfs) place(path string, mode uint32) tmpInode {
 	return nil
 }
 
-// defaultFiles are the files that libraries look for on a Linux system.
+// defaultFiles are the files that libraries expect on a Linux system.
 var defaultFiles = [...]struct{ path, content string }{
 	{"etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"},
 	{"etc/passwd", "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"},
@@ -229,7 +228,7 @@ var defaultFiles = [...]struct{ path, content string }{
 	{"etc/resolv.conf", ""},
 }
 
-// addDefaults adds what the archive did not bring.
+// addDefaults adds the files that the archive does not have.
 func (fs *tmpfs) addDefaults() {
 	fs.place("tmp", syscall.S_IFDIR|syscall.S_ISVTX|0o777)
 	fs.place("root", syscall.S_IFDIR|0o700)
@@ -248,12 +247,12 @@ func (fs *tmpfs) addDefaults() {
 	}
 	k := fs.k
 	if n, ok := fs.place("etc/hostname", syscall.S_IFREG|0o644).(*tmpFile); ok {
-		n.made, n.standard = func() []byte { return []byte(k.nodeName() + "\n") }, true
+		n.generate, n.standard = func() []byte { return []byte(k.nodeName() + "\n") }, true
 	}
 }
 
-// MakeSocketNode makes the file that a unix socket binds to (unix(7)): owner is
-// what LookupSocketNode returns for it. EADDRINUSE if the name is taken.
+// MakeSocketNode makes the file that a unix socket binds to (unix(7)). LookupSocketNode
+// returns owner for it. EADDRINUSE if the name is taken.
 func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Errno {
 	start, e := k.startAt(atFdCwd, path)
 	if e != 0 {
@@ -286,7 +285,7 @@ func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Err
 	return 0
 }
 
-// LookupSocketNode returns what is bound to path: ECONNREFUSED if that is not a
+// LookupSocketNode returns the owner of the socket at path: ECONNREFUSED if it is not a
 // socket of this kernel.
 func (k *Kernel) LookupSocketNode(path string) (any, syscall.Errno) {
 	d, e := k.lookupPath(atFdCwd, path, true)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -138,8 +139,7 @@ func FuzzCPIO(f *testing.F) {
 	})
 }
 
-// Whatever the path, a walk ends with an error number or an object, and with
-// no links left counted wrong.
+// Whatever the path, a walk ends with an error or an object, and the count of links is right.
 func FuzzPath(f *testing.F) {
 	for _, p := range []string{"/", "..", "/tmp/../tmp/./l/x", "/proc/self/fd/0/../1", "//dev//null/", "/tmp/loop/x", "/usr/share/zone/a/b", "/tmp/l/", "/proc/self/cwd/tmp"} {
 		f.Add(p)
@@ -203,7 +203,7 @@ func TestPagesModel(t *testing.T) {
 			grow(off + n + 1)
 			clear(model[off : off+n+1])
 		case 5:
-			if i == 1000 { // from here on in an arena
+			if i == 1000 { // in an arena from here on
 				at := s.must(syscall.SYS_MMAP, 0, 1<<17, syscall.PROT_READ, mapShared, fd, 0)
 				s.must(syscall.SYS_MUNMAP, at, 1<<17)
 			}
@@ -385,7 +385,7 @@ func TestProcFiles(t *testing.T) {
 	}
 }
 
-// Every made file can be read and examined.
+// Every generated file can be read and examined.
 func TestAllMadeFiles(t *testing.T) {
 	s := newSystem(t)
 	n := 0
@@ -399,12 +399,12 @@ func TestAllMadeFiles(t *testing.T) {
 			case typ == "4" && depth < 12:
 				visit(path, depth+1)
 			case typ == "8":
-				if fd, e := s.call(syscall.SYS_OPEN, path, 0, 0); e == 0 { // fdinfo of the listing's descriptor is gone
+				if fd, e := s.call(syscall.SYS_OPEN, path, 0, 0); e == 0 { // fdinfo of the listing's descriptor no longer exists
 					s.close(fd)
 					n++
 				}
 			case typ == "10":
-				s.call(syscall.SYS_READLINK, path, make([]byte, 200), 200) // the listing descriptor may be gone
+				s.call(syscall.SYS_READLINK, path, make([]byte, 200), 200) // the listing's descriptor may be closed
 			}
 		}
 	}
@@ -426,5 +426,25 @@ func TestGroups(t *testing.T) {
 	got := make([]uint32, 3)
 	if n := s.must(syscall.SYS_GETGROUPS, 3, unsafe.Pointer(&got[0])); n != 3 || !slices.Equal(got, []uint32{1, 2, 3}) {
 		t.Errorf("getgroups = %d, %v", n, got)
+	}
+}
+
+// statx(2) reports the birth time of a file in memory, and none for a file without one.
+func TestBirthTime(t *testing.T) {
+	const btime = 0x800 // STATX_BTIME
+	s := newSystem(t)
+	before := time.Now().UnixNano()
+	s.writeFile("/tmp/f", "x")
+	after := time.Now().UnixNano()
+	s.must(syscall.SYS_UTIMES, "/tmp/f", unsafe.Pointer(&[2]syscall.Timeval{{Sec: 5}, {Sec: 6}}))
+	for path, has := range map[string]bool{"/tmp/f": true, "/tmp": true, "/proc/version": false, "/sys": false} {
+		x := new(statxBuf)
+		s.must(332, atFdCwd, path, 0, 0xfff, unsafe.Pointer(x))
+		if x.mask&btime != 0 != has || has != (x.btime.sec != 0) {
+			t.Errorf("statx %s: mask %#x, birth time %v; want one: %v", path, x.mask, x.btime, has)
+		}
+		if ns := x.btime.sec*1e9 + int64(x.btime.nsec); path == "/tmp/f" && (ns < before || ns > after) {
+			t.Errorf("born at %d, which is not between %d and %d", ns, before, after)
+		}
 	}
 }

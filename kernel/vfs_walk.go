@@ -5,17 +5,17 @@ import (
 	"syscall"
 )
 
-// Path resolution as in path_resolution(7). There are no permission checks:
-// the one process is root.
+// This file resolves paths as in path_resolution(7). There are no permission checks: the one
+// process is root.
 
 const (
 	maxLinks = 40 // as Linux's MAXSYMLINKS
 	atFdCwd  = -100
 )
 
-// resolveParent walks to the directory that holds the last component of p. name
-// is empty if that is "/", "." or "..": dir is then the object itself. slash
-// says that p ended in a slash, so that the object must be a directory.
+// resolveParent walks to the directory of the last component of p. name is empty if that
+// component is "/", "." or "..": dir is then the object itself. slash says that p ended in a
+// slash, so that the object must be a directory.
 func (v *vfs) resolveParent(start *dentry, p string, links *int) (dir *dentry, name string, slash bool, e syscall.Errno) {
 	if p == "" {
 		return nil, "", false, syscall.ENOENT
@@ -72,7 +72,7 @@ func (v *vfs) step(cur *dentry, comp string, links *int) (*dentry, syscall.Errno
 	return next, 0
 }
 
-// follow returns what the symbolic link in dir leads to.
+// follow returns the target of the symbolic link in dir.
 func (v *vfs) follow(dir, link *dentry, links *int) (*dentry, syscall.Errno) {
 	if *links++; *links > maxLinks {
 		return nil, syscall.ELOOP
@@ -91,8 +91,8 @@ func (v *vfs) follow(dir, link *dentry, links *int) (*dentry, syscall.Errno) {
 	return v.resolve(dir, t, true, links)
 }
 
-// resolve walks to the object that p names; follow says whether a symbolic link
-// at its end is followed.
+// resolve walks to the object at p; follow says whether a symbolic link at its end is
+// followed.
 func (v *vfs) resolve(start *dentry, p string, follow bool, links *int) (*dentry, syscall.Errno) {
 	dir, name, slash, e := v.resolveParent(start, p, links)
 	if e != 0 {
@@ -116,7 +116,7 @@ func (v *vfs) resolve(start *dentry, p string, follow bool, links *int) (*dentry
 	return d, 0
 }
 
-// tree builds the tree of names at its first use and returns the root.
+// tree returns the root of the tree of names, which is built at the first call.
 func (k *Kernel) tree() *dentry {
 	k.vfs.once.Do(k.buildTree)
 	return k.vfs.root
@@ -160,7 +160,7 @@ func (k *Kernel) lookupPath(fd int, p string, follow bool) (*dentry, syscall.Err
 	return k.vfs.resolve(start, p, follow, &links)
 }
 
-// Flags of the *at calls.
+// These are flags of the *at calls.
 const (
 	atSymlinkNofollow = 0x100
 	atRemovedir       = 0x200
@@ -170,9 +170,9 @@ const (
 	atEaccess         = 0x200
 )
 
-// objectAt is lookupAt for calls with AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW:
-// with an empty path it is the object of fd itself. d is set, with a
-// reference, only if fd has no name (a pipe, a socket).
+// objectAt is lookupAt for calls with AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW: with an empty
+// path it is the object of fd itself. d is set, with a reference, only if fd has no name (a
+// pipe, a socket).
 func (k *Kernel) objectAt(fd int, a *Args, i, flags int) (*dentry, *Description, syscall.Errno) {
 	p, e := a.path(i)
 	if e == syscall.EFAULT && flags&atEmptyPath != 0 && a.Pointer(i) == nil {

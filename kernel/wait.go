@@ -10,29 +10,27 @@ const (
 	EventPri   Events = 0x002  // POLLPRI
 	EventOut   Events = 0x004  // POLLOUT: a write will not block
 	EventErr   Events = 0x008  // POLLERR
-	EventHup   Events = 0x010  // POLLHUP: both directions closed
+	EventHup   Events = 0x010  // POLLHUP: both directions are closed
 	EventRdHup Events = 0x2000 // POLLRDHUP: the peer will send no more
 )
 
-// A Waiter asks to be told of events on a WaitQueue.
+// A Waiter is notified of events on a WaitQueue.
 type Waiter struct {
-	// Notify is called with the events that may have begun, possibly from
-	// another goroutine and with locks of the file held: it must not block
-	// and must not call the file.
+	// Notify is called with the events that may have begun, possibly from another goroutine
+	// and with locks of the file held: it must not block and must not call the file.
 	Notify func(Events)
 
 	queue      *WaitQueue
 	next, prev *Waiter
 }
 
-// WaitQueue is the list of those who wait for a file to become ready. The zero
-// value is ready to use.
+// WaitQueue has the Waiters of a file. The zero value is ready to use.
 type WaitQueue struct {
 	mu    sync.Mutex
 	first *Waiter
 }
 
-// Add begins to tell w. A Waiter is on at most one queue.
+// Add adds w. A Waiter is on at most one queue.
 func (q *WaitQueue) Add(w *Waiter) {
 	q.mu.Lock()
 	w.queue, w.prev, w.next = q, nil, q.first
@@ -43,7 +41,7 @@ func (q *WaitQueue) Add(w *Waiter) {
 	q.mu.Unlock()
 }
 
-// Remove stops telling w. It may be called twice.
+// Remove removes w. It may be called twice.
 func (q *WaitQueue) Remove(w *Waiter) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -61,7 +59,7 @@ func (q *WaitQueue) Remove(w *Waiter) {
 	w.queue, w.next, w.prev = nil, nil, nil
 }
 
-// Notify tells every waiter that ev may have begun.
+// Notify notifies every waiter that ev may have begun.
 func (q *WaitQueue) Notify(ev Events) {
 	q.mu.Lock()
 	for w := q.first; w != nil; w = w.next {

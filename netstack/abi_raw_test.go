@@ -27,7 +27,7 @@ var abiRawTests = []abiTest{
 		a.log("poll %#x", k.Readiness())
 		n, e := k.Send(&kernel.Message{Buffers: [][]byte{echoRequest(8, 77)}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
 		a.result("echo request", n, e)
-		for range 2 { // on loopback a raw socket sees its own request too
+		for range 2 { // on loopback a raw socket gets its own request, too
 			a.until(k, readable)
 			m := kernel.Message{Buffers: [][]byte{make([]byte, 64)}, Addr: make([]byte, 128)}
 			n, e = k.Receive(&m, 0)
@@ -126,7 +126,7 @@ var abiRawTests = []abiTest{
 		a.until(c, writable)
 		a.errno("SO_ERROR", soError(a.t, c))
 		a.until(l, readable)
-		n, e := c.Write([]byte("early"), -1) // before accept
+		n, e := c.Write([]byte("early"), -1) // before the accept
 		a.result("write", n, e)
 		s, e := l.Accept()
 		a.errno("accept", e)

@@ -13,8 +13,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// The tests of this file run the same calls on Linux and on our sockets and
-// compare what a program sees: results, errno, bytes, poll bits.
+// The tests of this file make the same calls on Linux and on this package's sockets and compare
+// the results that a program sees: results, errno, bytes, poll bits.
 
 type abi struct {
 	t      *testing.T
@@ -35,7 +35,7 @@ func (a *abi) open(family, typ, protocol int) kernel.Socket {
 	return k
 }
 
-// until waits for readiness without blocking anything.
+// until waits for readiness by polling.
 func (a *abi) until(k kernel.Socket, ev kernel.Events) {
 	a.t.Helper()
 	deadline := time.Now().Add(3 * time.Second)
@@ -106,7 +106,7 @@ func (a *abi) connected(family int, addr string) (c, s kernel.Socket) {
 	return c, s
 }
 
-// progress: a local connect may complete at once on Linux.
+// progress replaces EINPROGRESS by success: a local connect may complete at once on Linux.
 func progress(e syscall.Errno) syscall.Errno {
 	if e == syscall.EINPROGRESS {
 		return 0
@@ -135,7 +135,7 @@ var abiTests = []abiTest{
 		for _, c := range [][3]int{{in4, stream, 0}, {in4, stream, 6}, {in4, stream, 17}, {in4, stream, 262}, {in4, dgram, 17},
 			{in4, dgram, 6}, {in4, 9, 0}, {in4, 4, 0}, {in6, stream, 0}, {in6, dgram, 0}, {in6, dgram, 1}, {in4, 3, 0}} {
 			if c[2] == 262 {
-				continue // depends on how the host's kernel was built
+				continue // depends on the configuration of the host's kernel
 			}
 			k, e := a.socket(c[0], c[1], c[2])
 			if e == 0 {
@@ -511,8 +511,9 @@ var abiTests = []abiTest{
 	}},
 }
 
-// closeNow closes early; the later Release of the test's cleanup is harmless
-// on ours and on Linux at worst closes a number nobody uses again.
+// closeNow closes a socket during a test. The test's cleanup releases it once more, which is
+// harmless for this package's sockets, and on Linux at worst closes a number that is not used
+// again.
 func closeNow(k kernel.Socket) {
 	k.Release()
 	if l, ok := k.(*linuxSocket); ok {

@@ -8,8 +8,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// Sizes of the socket addresses of ip(7) and ipv6(7). Linux accepts a
-// sockaddr_in6 without its scope id (RFC 2133).
+// These are sizes of the socket addresses of ip(7) and ipv6(7). Linux accepts a sockaddr_in6
+// without its scope id (RFC 2133).
 const (
 	sockaddrInLen     = 16
 	sockaddrIn6Len    = 28
@@ -24,8 +24,8 @@ func sockaddrFamily(b []byte) (family int, ok bool) {
 	return int(binary.NativeEndian.Uint16(b)), true
 }
 
-// decodeSockaddr reads a socket address given to a socket of the family. The
-// wildcard address comes out as the empty one, which is what gVisor expects.
+// decodeSockaddr reads a socket address for a socket of the family. The wildcard address
+// becomes the empty one, which is what gVisor expects.
 func decodeSockaddr(family int, b []byte) (tcpip.FullAddress, syscall.Errno) {
 	got, ok := sockaddrFamily(b)
 	if !ok {
@@ -68,14 +68,14 @@ func decodeInet6(got int, b []byte) (tcpip.FullAddress, syscall.Errno) {
 	return a, 0
 }
 
-// hasScope reports whether an address means something only on one link
-// (RFC 4007 §6), so that its scope id counts.
+// hasScope reports whether an address is only unique on one link (RFC 4007 §6), so that its
+// scope id matters.
 func hasScope(a tcpip.Address) bool {
 	return header.IsV6LinkLocalUnicastAddress(a) || header.IsV6LinkLocalMulticastAddress(a)
 }
 
-// encodeSockaddr writes a as a socket of the family sees it and returns the
-// length. dst must hold sockaddrIn6Len bytes.
+// encodeSockaddr writes a as a socket of the family sees it and returns the length. dst must
+// have at least sockaddrIn6Len bytes.
 func encodeSockaddr(family int, a tcpip.FullAddress, dst []byte) int {
 	if family == syscall.AF_INET {
 		clear(dst[:sockaddrInLen])
@@ -94,7 +94,7 @@ func encodeSockaddr(family int, a tcpip.FullAddress, dst []byte) int {
 	return sockaddrIn6Len
 }
 
-// putAddr16 writes an address in 16 bytes, IPv4 as ::ffff:a.b.c.d.
+// putAddr16 writes an address in 16 bytes; an IPv4 address as ::ffff:a.b.c.d.
 func putAddr16(dst []byte, a tcpip.Address) {
 	if a.Len() == header.IPv4AddressSize {
 		dst[10], dst[11] = 0xff, 0xff

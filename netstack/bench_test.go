@@ -7,8 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// BenchmarkNew is the share of the network in the boot of a machine. Count
-// instructions with
+// BenchmarkNew is the network's part of a machine's boot. Count instructions with
 //
 //	go test -c -o /tmp/ns.test . && perf stat -e instructions:u /tmp/ns.test -test.run - -test.bench New -test.benchtime 1000x
 func BenchmarkNew(b *testing.B) {
@@ -17,7 +16,7 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// idleNIC swallows frames.
+// idleNIC drops frames.
 type idleNIC struct{}
 
 func (idleNIC) Info() NICInfo      { return NICInfo{MAC: [6]byte{0x52, 0x54, 0, 0, 0, 1}} }
@@ -35,8 +34,7 @@ func BenchmarkNewWithNIC(b *testing.B) {
 	}
 }
 
-// BenchmarkRequest is one small request and its answer over a wire, both
-// stacks counted.
+// BenchmarkRequest is one small request and its answer over a wire; both stacks are measured.
 func BenchmarkRequest(b *testing.B) {
 	x, y, _, _ := wiredPair(b, 256, NICInfo{})
 	c, s := across(b, x, y, syscall.AF_INET, "10.0.0.2:80")

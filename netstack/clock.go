@@ -7,8 +7,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// clock is tcpip.Clock over the machine's monotonic counter. Timers are those
-// of package time: the runtime keeps them without a periodic tick.
+// clock is a tcpip.Clock over the machine's monotonic counter. Timers are those of package
+// time, which needs no periodic tick.
 type clock struct {
 	tcpip.Clock
 	nanotime func() int64

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// netConfig is what the kernel command line says about the network.
+// netConfig is the network configuration of the kernel command line.
 type netConfig struct {
 	cards []cardConfig
 	dns   []netip.Addr // nameserver=
 }
 
-// cardConfig configures one card; an empty device means the first.
+// cardConfig configures one card; an empty device is the first card.
 type cardConfig struct {
 	device   string
 	method   method
@@ -37,9 +37,9 @@ const (
 	ip6Usage = "expected ip6=ADDRESS/LENGTH, ip6=ADDRESS/LENGTH:[GATEWAY], ip6=auto or ip6=off"
 )
 
-// ConfigError is a word of the command line that makes no sense.
+// ConfigError is a word of the command line that cannot be parsed.
 type ConfigError struct {
-	Word    string // as given, "ip=…"
+	Word    string // the whole word, "ip=…"
 	Problem string
 	Usage   string
 }
@@ -47,10 +47,9 @@ type ConfigError struct {
 // Error implements error.
 func (e *ConfigError) Error() string { return e.Word + ": " + e.Problem + "; " + e.Usage }
 
-// parseWords reads ip=, ip6= and nameserver= and passes over all other words.
-// The syntax of ip= is the Linux kernel's
-// (Documentation/admin-guide/nfs/nfsroot.rst); in addition the address may
-// carry its prefix length.
+// parseWords reads ip=, ip6= and nameserver= and ignores all other words. The syntax of ip= is
+// that of the Linux kernel (Documentation/admin-guide/nfs/nfsroot.rst); in addition, the
+// address may have a prefix length.
 func parseWords(words []string) (netConfig, error) {
 	var c netConfig
 	for _, w := range words {
@@ -85,7 +84,7 @@ func parseWords(words []string) (netConfig, error) {
 	return c, nil
 }
 
-// Positions of the fields of ip=, counted by colons.
+// These are the positions of the fields of ip=, between colons.
 const (
 	ipClient = iota
 	ipServer
@@ -139,7 +138,7 @@ func parseIP(val string) (cardConfig, error) {
 	return c, c.setGateway(f[ipGateway])
 }
 
-// autoconf reads the short forms; "bootp" and "rarp" mean DHCP here too.
+// autoconf reads the short forms; "bootp" and "rarp" mean DHCP here.
 func autoconf(s string) (method, bool) {
 	switch s {
 	case "dhcp", "on", "any", "both", "bootp", "rarp", "auto":
@@ -186,7 +185,7 @@ func prefixLength(s string, most int) (int, error) {
 	return n, nil
 }
 
-// parseMask takes 255.255.255.0 or 24.
+// parseMask reads 255.255.255.0 or 24.
 func parseMask(s string) (int, error) {
 	if !strings.Contains(s, ".") {
 		return prefixLength(s, 32)

@@ -36,7 +36,7 @@ func putCmsg(m *kernel.Message, level, typ int, data []byte) {
 	m.ControlLen += min(cmsgAlign(size), len(free))
 }
 
-// putControl writes what the socket asked to know of a datagram.
+// putControl writes the control messages that the socket's options ask for.
 func (k *datagramSocket) putControl(m *kernel.Message, cm *tcpip.ReceivableControlMessages) {
 	k.putTimestamp(m, cm)
 	var b [28]byte
@@ -96,8 +96,8 @@ func (k *datagramSocket) putTimestamp(m *kernel.Message, cm *tcpip.ReceivableCon
 	putCmsg(m, syscall.SOL_SOCKET, form, b[:])
 }
 
-// parseControl reads the control messages of sendmsg(2). Unknown ones of a
-// known level are EINVAL, other levels are skipped, as on Linux.
+// parseControl reads the control messages of sendmsg(2). As on Linux, an unknown type of a
+// supported level is EINVAL, and other levels are skipped.
 func (k *datagramSocket) parseControl(b []byte, out *tcpip.SendableControlMessages) syscall.Errno {
 	for len(b) >= cmsgHeader {
 		size := binary.NativeEndian.Uint64(b)
@@ -138,10 +138,10 @@ func parseCmsg4(typ int, data []byte, out *tcpip.SendableControlMessages) syscal
 		}
 		out.HasTTL, out.TTL = true, uint8(v)
 	case syscall.IP_TOS:
-		// gVisor has no type of service per datagram; the socket's holds.
+		// gVisor has no type of service per datagram; the socket's option applies.
 	case syscall.IP_PKTINFO:
-		// The source address is chosen by the route: a machine has one
-		// address per card and family nearly always.
+		// The route chooses the source address: a machine nearly always has one address
+		// per card and family.
 		if len(data) < 12 {
 			return syscall.EINVAL
 		}
@@ -180,8 +180,8 @@ func parseCmsg6(typ int, data []byte, out *tcpip.SendableControlMessages) syscal
 	return 0
 }
 
-// receiveError is recvmsg(2) with MSG_ERRQUEUE: the packet that failed, and a
-// struct sock_extended_err that says why (ip(7), IP_RECVERR).
+// receiveError is recvmsg(2) with MSG_ERRQUEUE: it returns the packet that failed, and a
+// struct sock_extended_err with the reason (ip(7), IP_RECVERR).
 func (k *datagramSocket) receiveError(m *kernel.Message) (int, syscall.Errno) {
 	e := k.ep.SocketOptions().DequeueErr()
 	if e == nil {

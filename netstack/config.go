@@ -15,14 +15,14 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// netState is what configuration found out; guarded by Stack.mu.
+// netState is the result of the configuration; guarded by Stack.mu.
 type netState struct {
 	dns        []netip.Addr // from ip= and nameserver=, then DHCP
 	leased     []netip.Addr // from DHCP
 	advertised []netip.Addr // from router advertisements
 	search     []string     // from DHCP
 	raSearch   []string     // from router advertisements
-	// The cards over which they came.
+	// the cards over which the servers were learned
 	leasedOver, advertisedOver, raSearchOver tcpip.NICID
 
 	hostname string
@@ -30,19 +30,19 @@ type netState struct {
 	changed  func()
 }
 
-// ErrNoAddress is returned by Configure when time ran out before a DHCP
-// server answered. The client goes on asking.
+// ErrNoAddress is returned by Configure when the timeout ends before a DHCP server has
+// answered. The client keeps asking.
 var ErrNoAddress = errors.New("no DHCP server has answered yet; the machine goes on without an address and keeps asking (ip=off turns this off, ip=ADDRESS/LENGTH::GATEWAY sets one)")
 
-// Configure gives the cards their addresses as the words of the kernel command
-// line say: ip=, ip6= and nameserver=; a machine without an ip= word uses DHCP
-// on every card. It returns when all have one, after at most timeout (0: do
-// not wait). What is left then goes on in the background.
+// Configure gives the cards their addresses as the words of the kernel command line say: ip=,
+// ip6= and nameserver=. Without an ip= word it uses DHCP on every card. It returns when all
+// cards have an address, or after timeout (0: at once); the configuration then continues in
+// the background.
 func (s *Stack) Configure(words []string, timeout time.Duration) error {
 	s.mu.Lock()
 	links := slices.Clone(s.links)
 	s.mu.Unlock()
-	defer s.enableIPv6Later(links)
+	defer s.enableIPv6AfterDelay(links)
 	c, err := parseWords(words)
 	if err != nil {
 		return err
@@ -94,7 +94,7 @@ func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
 	}
 	s.mu.Unlock()
 	if l != nil && c.v6 != (c.method == methodOff) {
-		s.enableIPv6(l) // asked for, or all there is
+		s.enableIPv6(l) // asked for, or the only family
 	}
 	switch {
 	case l == nil || c.method == methodOff:
@@ -109,7 +109,7 @@ func (s *Stack) configureCard(l *Link, c *cardConfig, leases *sync.WaitGroup) {
 	s.notifyChanged()
 }
 
-// waitFor waits for the first leases.
+// waitFor waits for the first lease of each card.
 func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
 	if timeout <= 0 {
 		return nil
@@ -155,7 +155,7 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 			s.applyLease(l, got, nil)
 			first()
 			if c.keep(ctx, got, server) == nil {
-				return // it lasts for ever
+				return // the lease does not expire
 			}
 			s.log(l.name, ": the lease of ", got.addr.String(), " is lost")
 			s.dropLease(l, got)
@@ -163,7 +163,7 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	}()
 }
 
-// applyLease configures the card; old is what it had, or nil.
+// applyLease configures the card; old is its previous lease, or nil.
 func (s *Stack) applyLease(l *Link, got, old *lease) {
 	if old != nil && old.addr == got.addr && slices.Equal(old.routers, got.routers) && slices.Equal(old.routes, got.routes) {
 		s.setLeased(l, got)
@@ -195,7 +195,7 @@ func (s *Stack) setLeased(l *Link, got *lease) {
 	s.notifyChanged()
 }
 
-// dropLease takes the address and its IPv4 routes from the card.
+// dropLease removes the address and its IPv4 routes from the card.
 func (s *Stack) dropLease(l *Link, old *lease) {
 	s.stack.RemoveAddress(l.id, tcpipAddr(old.addr.Addr()))
 	s.stack.RemoveRoutes(func(r tcpip.Route) bool {
@@ -261,8 +261,8 @@ func (s *Stack) setAdvertisedSearch(over tcpip.NICID, d []string) {
 	s.notifyChanged()
 }
 
-// OnChange installs f to be called after addresses, routes or DNS servers
-// changed, on any goroutine.
+// OnChange sets a function to be called after addresses, routes or DNS servers have changed,
+// on any goroutine.
 func (s *Stack) OnChange(f func()) {
 	s.mu.Lock()
 	s.net.changed = f
@@ -281,8 +281,8 @@ func (s *Stack) notifyChanged() {
 // maxNameservers is MAXNS of resolv.conf(5).
 const maxNameservers = 3
 
-// ResolvConf returns the contents of /etc/resolv.conf: what the command line
-// says, else the DHCP server, then the routers. Empty if nobody does.
+// ResolvConf returns the contents of /etc/resolv.conf: from the command line, or else from the
+// DHCP server, or else from router advertisements. It is empty without any of them.
 func (s *Stack) ResolvConf() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -302,14 +302,14 @@ func (s *Stack) ResolvConf() []byte {
 	return b
 }
 
-// Hostname returns the name that ip= or the DHCP server gave, or "".
+// Hostname returns the name from ip= or the DHCP server, or "".
 func (s *Stack) Hostname() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.net.hostname
 }
 
-// stopConfig ends the clients that keep leases alive.
+// stopConfig stops the clients that renew leases.
 func (s *Stack) stopConfig() {
 	s.mu.Lock()
 	stop := s.net.stop

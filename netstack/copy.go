@@ -8,14 +8,12 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// gVisor takes bytes from an io.Reader and gives bytes to an io.Writer, and
-// holds either in heap objects while it does. The program's buffer may lie on
-// its goroutine's stack, which moves without telling the heap: such a buffer
-// is therefore copied through scratch memory, every other one is used as it
-// is. The objects are pooled; a Read or a Write allocates nothing here.
+// gVisor reads bytes from an io.Reader and writes bytes to an io.Writer, and meanwhile keeps
+// either in heap objects. The program's buffer may lie on its goroutine's stack, which moves
+// without updating the heap: such a buffer is copied through scratch memory, every other one
+// is used directly. The objects are pooled; a Read or a Write does not allocate here.
 
-// maxBounce bounds scratch memory. A stream transfers less, as it may; no
-// datagram is larger.
+// maxBounce bounds scratch memory. A stream may transfer less; no datagram is larger.
 const maxBounce = 64 << 10
 
 func (s *Stack) onStack(b []byte) bool {
@@ -25,16 +23,16 @@ func (s *Stack) onStack(b []byte) bool {
 // source is a tcpip.Payloader over the program's buffers.
 type source struct {
 	parts   [][]byte
-	part    int // parts before it are used up
+	part    int // index of the first part with bytes left
 	left    int
 	scratch []byte
-	closed  bool // scratch memory ran out: what follows must wait
+	closed  bool // scratch memory is full: the rest is left for the next call
 	to      tcpip.FullAddress
 }
 
 var sourcePool = sync.Pool{New: func() any { return new(source) }}
 
-// newSource collects up to limit bytes of b and more. Release it.
+// newSource collects up to limit bytes of b and more. The caller must Release it.
 func (s *Stack) newSource(b []byte, more [][]byte, limit int) *source {
 	src := sourcePool.Get().(*source)
 	src.add(s, b, limit)
@@ -50,7 +48,7 @@ func (src *source) add(s *Stack, b []byte, limit int) {
 		return
 	}
 	if s.onStack(b) {
-		// Parts already in scratch keep their memory if append moves it.
+		// Parts that are in scratch stay valid if append moves it.
 		start := len(src.scratch)
 		src.closed = len(b) > maxBounce-start
 		src.scratch = append(src.scratch, b[:min(len(b), maxBounce-start)]...)
@@ -89,21 +87,21 @@ func (src *source) release() {
 
 // sink is an io.Writer into the program's buffers.
 type sink struct {
-	// parts are the buffers, or scratch memory in place of one on the stack.
+	// parts are the buffers, or scratch memory for a buffer on the stack.
 	parts   [][]byte
 	part    int // index into parts
-	off     int // bytes used of parts[part]
+	off     int // number of bytes used of parts[part]
 	done    int
-	discard bool // datagram: what has no room is dropped, not refused
+	discard bool // datagram: bytes without room are dropped instead of refused
 	bounced bool
-	closed  bool // scratch memory ran out: later buffers stay empty
+	closed  bool // scratch memory is full: later buffers stay empty
 	scratch []byte
 }
 
 var sinkPool = sync.Pool{New: func() any { return new(sink) }}
 
-// newSink prepares to fill b and then more. After the transfer call finish
-// with the same buffers.
+// newSink prepares to fill b and then more. After the transfer, finish must be called with the
+// same buffers.
 func (s *Stack) newSink(b []byte, more [][]byte, discard bool) *sink {
 	k := sinkPool.Get().(*sink)
 	k.discard = discard
@@ -145,8 +143,8 @@ func (k *sink) Write(p []byte) (int, error) {
 	return taken, io.ErrShortWrite
 }
 
-// finish copies scratch memory to the stack buffers it stood for, frees k and
-// returns how many bytes arrived.
+// finish copies scratch memory to the buffers on the stack, frees k and returns the number of
+// bytes transferred.
 func (k *sink) finish(b []byte, more [][]byte) int {
 	done := k.done
 	if k.bounced {

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// movingStack pretends that the buffers it was told about lie on a stack, and
-// checks that they are only touched by their owner's goroutine, in place.
+// movingStack makes a Stack for which the given buffers lie on a stack. It checks that they are
+// only accessed by their owner's goroutine, in place.
 func movingStack(bufs ...[]byte) *Stack {
 	return &Stack{cfg: Config{OnStack: func(p []byte) bool {
 		return slices.ContainsFunc(bufs, func(b []byte) bool { return unsafe.SliceData(b) == unsafe.SliceData(p) })
@@ -23,7 +23,7 @@ func TestSourceBouncesStackMemory(t *testing.T) {
 		t.Fatalf("Len = %d", src.Len())
 	}
 	want := string(stack) + string(heap) + string(stack)
-	stack[0] = 'X' // the stack moved and something else is there now
+	stack[0] = 'X' // the stack has moved, and other data is there now
 	var got []byte
 	buf := make([]byte, 5)
 	for src.Len() > 0 {
@@ -81,7 +81,7 @@ func TestSinkBouncesStackMemory(t *testing.T) {
 	k.finish(big, [][]byte{heap})
 }
 
-// nearStackBelow asks from n frames further down.
+// nearStackBelow calls nearStack n frames deeper.
 //
 //go:noinline
 func nearStackBelow(p []byte, n int) bool {
@@ -93,8 +93,8 @@ func nearStackBelow(p []byte, n int) bool {
 
 var notOnAnyStack [64]byte
 
-// A buffer of any caller's frame is near, also when the stack has grown by
-// megabytes since; the image's data is not.
+// A buffer in any caller's frame is near, even if the stack has grown by megabytes since; the
+// image's data is not.
 func TestNearStack(t *testing.T) {
 	var b [64]byte
 	for _, depth := range []int{0, 1, 100_000} {

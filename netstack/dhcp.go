@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// dhcpClient keeps one card's lease: RFC 2131 §4.4. It differs from the letter
-// in what only costs boot time: no random delay of 1 to 10 s before the first
-// message (§4.4.1) and no ARP probe of the offered address (§4.4.1, a SHOULD);
-// the hypervisor that starts a machine waits for neither.
+// dhcpClient keeps one card's lease: RFC 2131 §4.4. It omits what only costs boot time: the
+// random delay of 1 to 10 s before the first message (§4.4.1) and the ARP probe of the offered
+// address (§4.4.1, a SHOULD).
 type dhcpClient struct {
 	s    *Stack
 	link *Link
@@ -26,14 +25,13 @@ type dhcpReply struct {
 	from peerAddr
 }
 
-// Retransmission, RFC 2131 §4.1: doubling, randomised by a second either way.
-// The first interval is shorter than the 4 s of the RFC, because the first
-// message is the one that a bridge still learning, or a guest interface not
-// yet up, drops.
+// Retransmission (RFC 2131 §4.1) doubles the interval, randomised by a second either way. The
+// first interval is shorter than the RFC's 4 s, because the first message is often lost, by a
+// bridge that is still learning or an interface that is not up yet.
 const (
 	dhcpFirstRetry = 500 * time.Millisecond
 	dhcpMaxRetry   = 64 * time.Second
-	dhcpOfferWait  = 4 // transmissions of a request before starting anew
+	dhcpOfferWait  = 4 // transmissions of a request before the client starts again
 	dhcpMinLease   = 10 * time.Second
 	dhcpMinRenew   = 60 * time.Second // §4.4.5
 )
@@ -44,7 +42,7 @@ func newDHCPClient(s *Stack, l *Link) *dhcpClient {
 	return &dhcpClient{s: s, link: l, replies: make(chan dhcpReply, 4)}
 }
 
-// acquire runs INIT to BOUND; ctx ends it.
+// acquire gets a lease (INIT to BOUND); ctx ends it.
 func (c *dhcpClient) acquire(ctx context.Context) (*lease, peerAddr, error) {
 	c.started = time.Now()
 	c.listen()
@@ -67,7 +65,7 @@ func (c *dhcpClient) acquire(ctx context.Context) (*lease, peerAddr, error) {
 	}
 }
 
-// query begins a message with a new transaction id.
+// query makes a message with a new transaction id.
 func (c *dhcpClient) query(typ byte) *dhcpQuery {
 	secs := time.Since(c.started) / time.Second
 	return &dhcpQuery{
@@ -86,8 +84,7 @@ func (c *dhcpClient) random() uint32 {
 	return rand.Uint32()
 }
 
-// listen taps the card for answers. The tap runs on the card's goroutine and
-// only parses.
+// listen taps the card for answers. The tap runs on the card's goroutine and only parses.
 func (c *dhcpClient) listen() {
 	c.link.setTap(func(frame []byte) bool {
 		from, b, ok := dhcpPayload(frame)
@@ -104,8 +101,8 @@ func (c *dhcpClient) listen() {
 	})
 }
 
-// exchange sends q until an answer of one of the types comes, at most tries
-// times (0: for ever). A zero to broadcasts.
+// exchange sends q until an answer of one of the types arrives, at most tries times (0: no
+// limit). If to is zero, it broadcasts.
 func (c *dhcpClient) exchange(ctx context.Context, q *dhcpQuery, to peerAddr, tries int, types ...byte) (dhcpReply, error) {
 	if !to.ip.IsValid() {
 		to = broadcastPeer
@@ -133,7 +130,7 @@ func (c *dhcpClient) exchange(ctx context.Context, q *dhcpQuery, to peerAddr, tr
 	}
 }
 
-// answers checks that a message is a usable answer to q.
+// answers reports whether a message is a usable answer to q.
 func (r *dhcpReply) answers(q *dhcpQuery, types []byte) bool {
 	m := r.msg
 	if m.xid != q.xid {
@@ -159,8 +156,8 @@ func (c *dhcpClient) send(q *dhcpQuery, to peerAddr) {
 	}
 }
 
-// keep renews the lease until ctx ends or it is lost; §4.4.5. Between the
-// exchanges it holds one timer and nothing else.
+// keep renews the lease until ctx ends or the lease is lost (§4.4.5). Between exchanges it only
+// has a timer.
 func (c *dhcpClient) keep(ctx context.Context, l *lease, server peerAddr) error {
 	for {
 		if l.duration == infiniteLease {
@@ -182,7 +179,7 @@ func (c *dhcpClient) keep(ctx context.Context, l *lease, server peerAddr) error 
 	}
 }
 
-// extend asks the server, from rebind on any server, for more time.
+// extend renews the lease with the server, from rebind on with any server.
 func (c *dhcpClient) extend(ctx context.Context, l *lease, server peerAddr, rebind, end time.Time) (*lease, peerAddr, error) {
 	c.started = time.Now()
 	c.listen()
@@ -198,7 +195,7 @@ func (c *dhcpClient) extend(ctx context.Context, l *lease, server peerAddr, rebi
 		}
 		q := c.query(dhcpRequest)
 		q.clientIP = l.addr.Addr()
-		// One try per half of what is left, not below a minute.
+		// One request per half of the time left, but not more than one a minute.
 		wait := max(deadline.Sub(now)/2, min(dhcpMinRenew, deadline.Sub(now)))
 		sub, cancel := context.WithTimeout(ctx, wait)
 		r, err := c.exchange(sub, q, to, dhcpOfferWait, dhcpAck, dhcpNak)

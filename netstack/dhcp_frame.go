@@ -9,16 +9,16 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// The client talks to the link itself: before there is an address no socket
-// can send, and a server may answer to the address it is about to give. That
-// is also why a lease costs nothing between its renewals: the tap is removed.
+// The client sends and receives frames on the link: without an address no socket can send, and
+// a server may answer to the address that it is about to assign. The tap is removed between
+// renewals, so that a lease costs nothing.
 
 const (
 	dhcpServerPort = 67
 	dhcpClientPort = 68
 )
 
-// peerAddr is where a DHCP server is reached, on the wire and above it.
+// peerAddr is the link and IP address of a DHCP server.
 type peerAddr struct {
 	mac [6]byte
 	ip  netip.Addr

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// The message of RFC 2131 §2: a fixed part of 236 bytes, a magic cookie and
-// options. docs/network.md says why the codec is our own.
+// The message of RFC 2131 §2 has a fixed part of 236 bytes, a magic cookie and options.
+// docs/network.md explains why the codec is our own.
 const (
 	dhcpFixed   = 236
 	dhcpCookie  = 0x63825363
-	dhcpMinimum = 300 // RFC 1542 §2.1: some relays drop shorter ones
+	dhcpMinimum = 300 // RFC 1542 §2.1: some relays drop shorter messages
 
 	dhcpRequestOp = 1
 	dhcpReplyOp   = 2
@@ -59,7 +59,7 @@ var wantedOptions = []byte{
 	optSearch, optLeaseTime, optServerID, optRenewal, optRebinding,
 }
 
-// dhcpMessage is a received message, reduced to what a client uses.
+// dhcpMessage has the fields of a received message that a client uses.
 type dhcpMessage struct {
 	xid    uint32
 	mac    [6]byte
@@ -69,7 +69,7 @@ type dhcpMessage struct {
 	lease  lease
 }
 
-// lease is a configuration with an end.
+// lease is a configuration that expires.
 type lease struct {
 	addr     netip.Prefix
 	routers  []netip.Addr
@@ -98,7 +98,7 @@ var (
 	errDHCPOptions = errors.New("dhcp: malformed options")
 )
 
-// parseDHCP reads a server's message. Every byte of it may be hostile.
+// parseDHCP parses a server's message. Any byte of it may be wrong.
 func parseDHCP(b []byte) (*dhcpMessage, error) {
 	if len(b) < dhcpFixed+4 {
 		return nil, errDHCPShort
@@ -122,9 +122,9 @@ func parseDHCP(b []byte) (*dhcpMessage, error) {
 	return m, nil
 }
 
-// dhcpOptions collects the options by code. One that comes several times is
-// concatenated (RFC 3396 §5); option 52 says whether the file and sname fields
-// hold options too.
+// dhcpOptions collects the options by code. The parts of one that occurs several times are
+// concatenated (RFC 3396 §5); option 52 says whether the fields file and sname contain
+// options, too.
 func dhcpOptions(b []byte) (map[byte][]byte, error) {
 	opts := make(map[byte][]byte)
 	if err := collectOptions(opts, b[dhcpFixed+4:]); err != nil {
@@ -163,7 +163,7 @@ func collectOptions(opts map[byte][]byte, b []byte) error {
 		opts[code] = append(opts[code], b[2:2+n]...)
 		b = b[2+n:]
 	}
-	return nil // a missing end option is forgiven
+	return nil // a missing end option is accepted
 }
 
 func (m *dhcpMessage) readLease(opts map[byte][]byte) {
@@ -195,7 +195,7 @@ func (m *dhcpMessage) readLease(opts map[byte][]byte) {
 	l.rebind = dhcpTime(opts[optRebinding], l.duration/8*7)
 }
 
-// dhcpTime reads seconds; def serves where they are missing or infinite.
+// dhcpTime reads seconds; the result is def if they are missing or infinite.
 func dhcpTime(b []byte, def time.Duration) time.Duration {
 	if len(b) != 4 {
 		return def
@@ -220,8 +220,8 @@ func addrList(b []byte) []netip.Addr {
 	return out
 }
 
-// classlessRoutes reads option 121: a prefix length, as many bytes of the
-// destination as it needs, and a router, over and over.
+// classlessRoutes reads option 121, a list of: a prefix length, the bytes of the destination
+// that the prefix covers, and a router.
 func classlessRoutes(b []byte) []dhcpRoute {
 	var out []dhcpRoute
 	for len(b) > 0 {
@@ -240,7 +240,7 @@ func classlessRoutes(b []byte) []dhcpRoute {
 	return out
 }
 
-// maskBits gives the length of a contiguous mask.
+// maskBits returns the length of a contiguous mask.
 func maskBits(m [4]byte) (int, bool) {
 	v := binary.BigEndian.Uint32(m[:])
 	n := 0
@@ -251,7 +251,7 @@ func maskBits(m [4]byte) (int, bool) {
 	return n, v == 0
 }
 
-// classfulBits is the prefix length when nobody says one (RFC 1122 §3.2.1.3).
+// classfulBits is the default prefix length of an address (RFC 1122 §3.2.1.3).
 func classfulBits(a netip.Addr) int {
 	switch b := a.As4(); {
 	case b[0] < 128:
@@ -262,8 +262,8 @@ func classfulBits(a netip.Addr) int {
 	return 24
 }
 
-// hostLabel takes a host name without what could break a file it is written
-// to; a server may send a trailing NUL.
+// hostLabel returns a host name without characters that would break a file with it; a server
+// may send a trailing NUL.
 func hostLabel(b []byte) string {
 	s := domainText(b)
 	for i := range len(s) {
@@ -289,8 +289,8 @@ func domainText(b []byte) string {
 	return string(b)
 }
 
-// searchList reads option 119, names in DNS wire format with compression
-// pointers into the option itself (RFC 3397).
+// searchList reads option 119: names in DNS wire format, with compression pointers into the
+// option itself (RFC 3397).
 func searchList(b []byte) []string {
 	var out []string
 	for at := 0; at < len(b); {
@@ -306,7 +306,7 @@ func searchList(b []byte) []string {
 	return out
 }
 
-// wireName reads one name. A pointer must go backwards, so the walk ends.
+// wireName reads one name. A pointer must point backwards, so the walk ends.
 func wireName(b []byte, at int) (name string, next int, ok bool) {
 	limit := at
 	for {
@@ -347,13 +347,13 @@ type dhcpQuery struct {
 	xid       uint32
 	secs      uint16
 	mac       [6]byte
-	clientIP  netip.Addr // ciaddr: only while it is ours
+	clientIP  netip.Addr // ciaddr: only while the client has the address
 	requested netip.Addr
 	server    netip.Addr
 	hostname  string
 }
 
-// encode writes the message, padded to the size that old relays expect.
+// encode writes the message, padded to the minimum size for old relays.
 func (q *dhcpQuery) encode() []byte {
 	b := make([]byte, dhcpFixed+4, dhcpMinimum)
 	b[0], b[1], b[2] = dhcpRequestOp, 1, 6

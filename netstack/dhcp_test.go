@@ -14,17 +14,17 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// dhcpServerNIC is a card with nothing but a DHCP server behind it.
+// dhcpServerNIC is a card that is connected only to a DHCP server.
 type dhcpServerNIC struct {
 	info NICInfo
 	link *Link
 
 	mu    sync.Mutex
 	seen  []dhcpSeen
-	reply func(q dhcpSeen) []byte // nil: silence
+	reply func(q dhcpSeen) []byte // nil: no answer
 }
 
-// dhcpSeen is a message that a client sent.
+// dhcpSeen is a message from a client.
 type dhcpSeen struct {
 	typ       byte
 	xid       [4]byte
@@ -116,7 +116,7 @@ func serverReply(q dhcpSeen, typ byte, addr [4]byte, opts ...byte) []byte {
 	return append(append(b, opts...), optEnd)
 }
 
-// serverFrame wraps a reply as QEMU's user network does: broadcast.
+// serverFrame wraps a reply as QEMU's user network does: as a broadcast.
 func serverFrame(mac [6]byte, msg []byte) []byte {
 	view := dhcpFrame([6]byte{0x52, 0x55, 10, 0, 2, 2}, netip.MustParseAddr("10.0.2.2"), broadcastPeer, msg)
 	b := view.Flatten()
@@ -240,7 +240,7 @@ func TestDHCPIgnoresForeignAnswers(t *testing.T) {
 	n := newDHCPServer(func(q dhcpSeen) []byte {
 		switch q.typ {
 		case dhcpDiscover:
-			q.xid[0]++ // not our transaction
+			q.xid[0]++ // another client's transaction
 			return serverReply(q, dhcpOffer, [4]byte{10, 0, 2, 99}, usualOptions...)
 		}
 		return nil
@@ -260,9 +260,9 @@ func TestParseDHCPOptions(t *testing.T) {
 		optSubnetMask, 4, 255, 255, 254, 0,
 		optMTU, 2, 5, 0xb4,
 		optHostname, 6, 'n', '1', '.', 'l', 'a', 'n',
-		// 10.1.0.0/16 via 192.168.6.2, and the default route.
+		// The routes are 10.1.0.0/16 via 192.168.6.2, and the default route.
 		optClasslessRoutes, 7, 16, 10, 1, 192, 168, 6, 2,
-		optClasslessRoutes, 5, 0, 192, 168, 6, 1, // RFC 3396: in two pieces
+		optClasslessRoutes, 5, 0, 192, 168, 6, 1, // RFC 3396: in two parts
 		optSearch, 13, 3, 'l', 'a', 'n', 0, 4, 'h', 'o', 'm', 'e', 0xc0, 0, 0,
 		optRenewal, 4, 0, 0, 0, 30, optLeaseTime, 4, 0, 0, 0, 60,
 	))

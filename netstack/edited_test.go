@@ -12,8 +12,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
-// onEdited skips a test of what the images' copy of gVisor does and the module
-// does not. TestEditedStack of tools/internal/toolchain runs these tests.
+// onEdited skips a test of a feature that only the images' copy of gVisor has. TestEditedStack
+// of tools/internal/toolchain runs these tests.
 func onEdited(t *testing.T, s *Stack) {
 	t.Helper()
 	if !isEdited(s) {
@@ -31,9 +31,8 @@ func isEdited(s *Stack) bool {
 	return ok
 }
 
-// TestRFC9438HyStart: when HyStart has ended slow start, because acknowledgements come
-// for longer than half a round trip, the congestion window does not shrink without a
-// loss.
+// TestRFC9438HyStart: when HyStart has ended slow start, because acknowledgements take longer
+// than half a round trip to arrive, the congestion window does not shrink without a loss.
 func TestRFC9438HyStart(t *testing.T) {
 	for range 20 {
 		if endSlowStart(t) {
@@ -43,7 +42,7 @@ func TestRFC9438HyStart(t *testing.T) {
 	t.Error("segments were sent again each time, or HyStart has not ended slow start")
 }
 
-// endSlowStart is one try; false if nothing came of it.
+// endSlowStart is one attempt; false if HyStart did not end slow start.
 func endSlowStart(t *testing.T) (done bool) {
 	a, b, na, _ := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)
@@ -91,8 +90,8 @@ func tcpPayload(frame []byte) int {
 	return total - ip - int(frame[eth+ip+12]>>4)*4
 }
 
-// TestRFC1122DelayedAck: an answer carries the acknowledgement, what is not
-// answered is acknowledged after 40 ms, and then, at once.
+// TestRFC1122DelayedAck: an answer carries the acknowledgement. Data without an answer is
+// acknowledged after 40 ms, and after that at once.
 func TestRFC1122DelayedAck(t *testing.T) {
 	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)
@@ -118,7 +117,7 @@ func TestRFC1122DelayedAck(t *testing.T) {
 		}
 	}
 	exchange()
-	time.Sleep(100 * time.Millisecond) // what belongs to the start
+	time.Sleep(100 * time.Millisecond) // the segments of the connection's start
 	for len(ack) > 0 {
 		<-ack
 	}
@@ -156,8 +155,8 @@ func TestRFC1122DelayedAck(t *testing.T) {
 	}
 }
 
-// TestRFC1122SecondSegment: two full segments are acknowledged at once, also in
-// a conversation.
+// TestRFC1122SecondSegment: two full segments are acknowledged at once, also on a connection
+// with delayed acknowledgements.
 func TestRFC1122SecondSegment(t *testing.T) {
 	a, b, _, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	onEdited(t, a.s)

@@ -6,8 +6,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
-// errnoOf gives the Linux errno of a gVisor error. The cases follow what the
-// calls of ip(7), tcp(7), udp(7) and socket(7) return in that situation.
+// errnoOf returns the Linux errno of a gVisor error. The cases follow ip(7), tcp(7), udp(7)
+// and socket(7).
 func errnoOf(err tcpip.Error) syscall.Errno {
 	switch err.(type) {
 	case nil:

@@ -11,10 +11,10 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// Multicast groups in /proc/net: igmp and igmp6.
+// This file has the multicast groups in /proc/net: igmp and igmp6.
 
-// noteGroup remembers a group that a socket has joined: gVisor answers whether
-// a card is in a group, but lists none.
+// noteGroup records a group that a socket has joined: gVisor reports whether a card is in a
+// group, but has no list.
 func (s *Stack) noteGroup(group tcpip.Address) {
 	a, ok := addrOf(group)
 	if !ok {
@@ -26,7 +26,7 @@ func (s *Stack) noteGroup(group tcpip.Address) {
 		return
 	}
 	s.groups = append(s.groups, a)
-	if len(s.groups) >= 2*s.groupsLive+16 { // sockets leave by closing, too
+	if len(s.groups) >= 2*s.groupsLive+16 { // sockets also leave groups by closing
 		s.groups = slices.DeleteFunc(s.groups, func(a netip.Addr) bool { return !s.anyInGroup(a) })
 		s.groupsLive = len(s.groups)
 	}
@@ -46,8 +46,8 @@ func (s *Stack) inGroup(id tcpip.NICID, group netip.Addr) bool {
 	return err == nil && in
 }
 
-// joinedGroups returns the groups of one address family that interface i is in:
-// all nodes, those of its addresses (RFC 4291 §2.7.1), and the sockets'.
+// joinedGroups returns the groups of one address family that interface i is in: all nodes,
+// those of its addresses (RFC 4291 §2.7.1), and those that sockets have joined.
 func (s *Stack) joinedGroups(i InterfaceInfo, v6 bool) []netip.Addr {
 	var groups []netip.Addr
 	add := func(a netip.Addr) {
@@ -75,8 +75,8 @@ func (s *Stack) joinedGroups(i InterfaceInfo, v6 bool) []netip.Addr {
 	return groups
 }
 
-// procIgmp is /proc/net/igmp; its columns are those of igmp_mc_seq_show in
-// Linux's net/ipv4/igmp.c. Users and timers are not known and are 1 and none.
+// procIgmp is /proc/net/igmp; its columns are those of igmp_mc_seq_show in Linux's
+// net/ipv4/igmp.c. gVisor does not report users and timers: they are 1 and none.
 func (s *Stack) procIgmp() []byte {
 	b := []byte("Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n")
 	for _, i := range s.Interfaces() {

@@ -35,7 +35,7 @@ func TestProcGroups(t *testing.T) {
 	if got, _ := a.s.ProcNet("igmp"); strings.Contains(string(got), "030201E0") {
 		t.Errorf("/proc/net/igmp after leaving:\n%s", got)
 	}
-	// What is left is forgotten.
+	// Groups that were left are removed from the list.
 	for i := range 200 {
 		join[2], join[3] = byte(i), 77
 		a.ok("join", k.SetOption(ipLevel, syscall.IP_ADD_MEMBERSHIP, join))

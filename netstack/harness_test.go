@@ -10,7 +10,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// newStack makes a stack for a test; buffers of a hosted test never move.
+// newStack makes a stack for a test; no buffer is on a stack that moves.
 func newStack(t testing.TB) *Stack {
 	t.Helper()
 	s := New(Config{OnStack: func([]byte) bool { return false }})
@@ -75,12 +75,12 @@ func (h tester) localAddr(k kernel.Socket) netip.AddrPort {
 	return parseSockaddr(b[:n])
 }
 
-// hang is how long a test waits for what must come: TCP's retransmissions, which
-// double their delay, may be in between on a busy host.
+// hang is how long a test waits for an event: on a busy host, TCP's retransmissions, which
+// double their delay, may come first.
 const hang = time.Minute
 
-// wait blocks until k has one of the events; a waiter that is not told in
-// time is what these tests are for.
+// wait blocks until k has one of the events. It fails the test if the waiter is not notified in
+// time.
 func wait(t testing.TB, k kernel.File, want kernel.Events) {
 	t.Helper()
 	if !waited(k, want) {
@@ -109,7 +109,7 @@ func waited(k kernel.File, want kernel.Events) bool {
 	return true
 }
 
-// read blocks for data.
+// read blocks until there is data.
 func read(t testing.TB, k kernel.File, p []byte) (int, syscall.Errno) {
 	t.Helper()
 	for {
@@ -141,7 +141,7 @@ func writeAll(t testing.TB, k kernel.File, p []byte) {
 	}
 }
 
-// accept blocks for a connection.
+// accept blocks until there is a connection.
 func accept(t testing.TB, l kernel.Socket) kernel.Socket {
 	t.Helper()
 	for {

@@ -12,8 +12,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// TestIdle holds the promise that an idle machine does nothing: with an
-// address, a listener and an idle connection no frame leaves.
+// TestIdle checks that an idle machine does nothing: with an address, a listener and an idle
+// connection it sends no frame.
 func TestIdle(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits 4 s")
@@ -22,7 +22,7 @@ func TestIdle(t *testing.T) {
 	a, b, na, nb := wiredPairWith(t, 64, NICInfo{}, Config{DisableIPv6: true})
 	x, y := across(t, a, b, syscall.AF_INET, "10.0.0.2:80")
 	bulk(t, x, y, 10000)
-	time.Sleep(time.Second) // the last acknowledgements, the listener reports
+	time.Sleep(time.Second) // for the last acknowledgements and the listener reports
 	var frames atomic.Int64
 	count := func(*Frame, []byte) bool { frames.Add(1); return true }
 	na.watch(count)

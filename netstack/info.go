@@ -25,9 +25,9 @@ type InterfaceInfo struct {
 type InterfaceAddr struct {
 	Addr netip.Addr
 	Bits int
-	// Permanent tells that the address was configured, not leased or learnt.
+	// Permanent reports that the address was configured, not leased or advertised.
 	Permanent bool
-	// Tentative tells that duplicate address detection is under way.
+	// Tentative reports that duplicate address detection is running.
 	Tentative bool
 }
 
@@ -40,7 +40,7 @@ type InterfaceStats struct {
 // RouteInfo is one row of the routing table.
 type RouteInfo struct {
 	Destination netip.Prefix
-	Gateway     netip.Addr // invalid: directly connected
+	Gateway     netip.Addr // invalid: the destination is on the link
 	Source      netip.Addr // preferred source; invalid: none
 	Interface   int        // index
 }
@@ -86,7 +86,7 @@ func (s *Stack) interfaceInfo(id tcpip.NICID, info *stack.NICInfo) InterfaceInfo
 	return i
 }
 
-// interfaceStats takes the counters of the link, or gVisor's for "lo".
+// interfaceStats returns the counters of the link, or gVisor's for "lo".
 func (s *Stack) interfaceStats(id tcpip.NICID, info *stack.NICInfo) InterfaceStats {
 	if l := s.linkByID(id); l != nil {
 		c := &l.stats
@@ -152,8 +152,8 @@ func (s *Stack) interfaceByName(name string) (tcpip.NICID, bool) {
 	return 0, false
 }
 
-// multicastNIC chooses the interface for a group without one: where the
-// group's packets would leave, else the first card, else "lo".
+// multicastNIC chooses the interface for a group without one: that of the group's route, or
+// else the first card, or else "lo".
 func (s *Stack) multicastNIC(group tcpip.Address) tcpip.NICID {
 	net := header.IPv4ProtocolNumber
 	if group.Len() == header.IPv6AddressSize {

@@ -12,8 +12,8 @@ import (
 
 var _ kernel.Ioctler = (*socket)(nil)
 
-// Ioctl implements kernel.Ioctler: the requests of socket ioctls that Go
-// programs make (netdevice(7), tcp(7)).
+// Ioctl implements kernel.Ioctler: the requests of socket ioctls that Go programs make
+// (netdevice(7), tcp(7)).
 func (k *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	switch req {
 	case syscall.TIOCINQ: // also FIONREAD and SIOCINQ
@@ -39,7 +39,7 @@ func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, sysca
 	}
 	v, err := k.ep.GetSockOptInt(o)
 	if err != nil && o == tcpip.SendQueueSizeOption {
-		v, err = 0, nil // gVisor does not tell
+		v, err = 0, nil // gVisor does not report it
 	}
 	if err != nil {
 		return 0, errnoOf(err)
@@ -48,8 +48,8 @@ func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, sysca
 	return 0, 0
 }
 
-// ioctlInterface serves requests with a struct ifreq: a name of 16 bytes and
-// 24 bytes of union.
+// ioctlInterface serves requests with a struct ifreq: a name of 16 bytes and a union of 24
+// bytes.
 func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.Errno) {
 	r, e := a.Bytes(2, ifreqSize)
 	if e != 0 {
@@ -102,8 +102,8 @@ func fillIfreq(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 	return 0
 }
 
-// fillIfreqAddr writes the first IPv4 address of the interface, its mask or
-// its broadcast address as a sockaddr_in.
+// fillIfreqAddr writes the first IPv4 address of the interface, its mask or its broadcast
+// address as a sockaddr_in.
 func fillIfreqAddr(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 	for _, a := range i.Addrs {
 		if !a.Addr.Is4() {
@@ -125,8 +125,8 @@ func fillIfreqAddr(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 	return syscall.EADDRNOTAVAIL
 }
 
-// ioctlConf is SIOCGIFCONF: struct ifconf holds a length and a pointer to an
-// array of struct ifreq, one per IPv4 address.
+// ioctlConf is SIOCGIFCONF: struct ifconf has a length and a pointer to an array of struct
+// ifreq, one per IPv4 address.
 func (k *socket) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
 	conf, e := a.Bytes(2, 16)
 	if e != 0 {

@@ -11,9 +11,9 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// ipv6Options turns on what RFC 4861 and RFC 4862 ask of a host: a link-local
-// address, router solicitation without delay (the machine boots now), routes,
-// addresses and DNS servers from router advertisements.
+// ipv6Options enables what RFC 4861 and RFC 4862 require of a host: a link-local address,
+// router solicitation without delay (the machine has just booted), and routes, addresses and
+// DNS servers from router advertisements.
 func (s *Stack) ipv6Options() ipv6.Options {
 	ndp := ipv6.DefaultNDPConfigurations()
 	ndp.MaxRtrSolicitationDelay = 0
@@ -26,24 +26,22 @@ func (s *Stack) ipv6Options() ipv6.Options {
 		AutoGenLinkLocal: !s.cfg.DisableIPv6,
 		NDPDisp:          &ndpEvents{s: s},
 		MLD:              ipv6.MLDOptions{Enabled: !s.cfg.DisableIPv6},
-		// DADConfigs stays zero: DupAddrDetectTransmits = 0, which RFC 4862
-		// §5.1 provides for. With it an address would be unusable for the
-		// first second of the machine's life, and hypervisors hand out
-		// unique MAC addresses.
+		// DADConfigs stays zero: DupAddrDetectTransmits = 0, which RFC 4862 §5.1 allows. With
+		// duplicate address detection an address could not be used for the first second after
+		// boot, and hypervisors assign unique MAC addresses.
 	}
 }
 
-// IPv6Off tells whether the kernel command line turns IPv6 off, which is
-// Config.DisableIPv6: ip6=off, or Linux's ipv6.disable=1.
+// IPv6Off reports whether the kernel command line disables IPv6 (Config.DisableIPv6): ip6=off,
+// or Linux's ipv6.disable=1.
 func IPv6Off(words []string) bool {
 	return slices.ContainsFunc(words, func(w string) bool {
 		return w == "ip6=off" || w == "ip6=none" || w == "ipv6.disable=1"
 	})
 }
 
-// postponeIPv6 keeps IPv6 of a card that is not yet enabled down until
-// enableIPv6. The stack of the images can do that (netstack/gvisor); gVisor
-// itself starts IPv6 with the card.
+// postponeIPv6 keeps IPv6 of a card that is not enabled yet down until enableIPv6. Only the
+// images' copy of gVisor can do that (netstack/gvisor); otherwise IPv6 starts with the card.
 func (s *Stack) postponeIPv6(l *Link) {
 	ep, err := s.stack.GetNetworkEndpoint(l.id, ipv6.ProtocolNumber)
 	if err != nil {
@@ -54,8 +52,8 @@ func (s *Stack) postponeIPv6(l *Link) {
 	}
 }
 
-// enableIPv6 brings IPv6 of a card up, with the routes that exist as long as
-// it is: a multicast packet without a better route leaves here.
+// enableIPv6 brings up IPv6 of a card, with the routes that it needs: multicast packets
+// without a more specific route leave through the card.
 func (s *Stack) enableIPv6(l *Link) {
 	l.ipv6.Do(func() {
 		ep, err := s.stack.GetNetworkEndpoint(l.id, ipv6.ProtocolNumber)
@@ -74,8 +72,8 @@ func (s *Stack) enableIPv6(l *Link) {
 	})
 }
 
-// enableIPv6Later lets IPv6 of the cards come up after Config.IPv6Delay.
-func (s *Stack) enableIPv6Later(links []*Link) {
+// enableIPv6AfterDelay brings up IPv6 of the cards after Config.IPv6Delay.
+func (s *Stack) enableIPv6AfterDelay(links []*Link) {
 	if s.cfg.IPv6Delay == 0 || s.cfg.DisableIPv6 {
 		return
 	}
@@ -90,7 +88,7 @@ func (s *Stack) enableIPv6Later(links []*Link) {
 	s.mu.Unlock()
 }
 
-// configureNDP sets how a card that is not yet enabled treats routers.
+// configureNDP sets how a card that is not enabled yet uses router advertisements.
 func (s *Stack) configureNDP(id tcpip.NICID, c ipv6.NDPConfigurations) {
 	ep, err := s.stack.GetNetworkEndpoint(id, ipv6.ProtocolNumber)
 	if err != nil {
@@ -101,9 +99,8 @@ func (s *Stack) configureNDP(id tcpip.NICID, c ipv6.NDPConfigurations) {
 	}
 }
 
-// ndpEvents carries what router advertisements say to the routing table and
-// to resolv.conf. gVisor forbids calls into the stack from here, hence the
-// goroutines; an advertisement is rare.
+// ndpEvents applies router advertisements to the routing table and resolv.conf. gVisor does
+// not allow calls into the stack here, so each starts a goroutine; advertisements are rare.
 type ndpEvents struct{ s *Stack }
 
 // OnDuplicateAddressDetectionResult implements ipv6.NDPDispatcher.
@@ -118,7 +115,7 @@ func (e *ndpEvents) OnOffLinkRouteUpdated(id tcpip.NICID, dst tcpip.Subnet, rout
 	go e.s.learn(e.s.stack.ReplaceRoute, tcpip.Route{Destination: dst, Gateway: router, NIC: id})
 }
 
-// learn adds a route, unless its card has been removed meanwhile.
+// learn adds a route unless its card has been removed.
 func (s *Stack) learn(add func(tcpip.Route), r tcpip.Route) {
 	add(r)
 	if !s.stack.HasNIC(r.NIC) {
@@ -156,8 +153,8 @@ func (*ndpEvents) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefi
 // OnAutoGenAddressInvalidated implements ipv6.NDPDispatcher.
 func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {}
 
-// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A
-// lifetime of zero withdraws the servers.
+// OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A lifetime of zero
+// withdraws the servers.
 func (e *ndpEvents) OnRecursiveDNSServerOption(id tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
 	var servers []netip.Addr
 	for _, a := range addrs {
@@ -173,6 +170,6 @@ func (e *ndpEvents) OnDNSSearchListOption(id tcpip.NICID, domains []string, _ ti
 	e.s.setAdvertisedSearch(id, domains)
 }
 
-// OnDHCPv6Configuration implements ipv6.NDPDispatcher: there is no DHCPv6
-// client; SLAAC serves.
+// OnDHCPv6Configuration implements ipv6.NDPDispatcher. It does nothing: there is no DHCPv6
+// client, only SLAAC.
 func (*ndpEvents) OnDHCPv6Configuration(tcpip.NICID, ipv6.DHCPv6ConfigurationFromNDPRA) {}

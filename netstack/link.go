@@ -10,22 +10,21 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// NIC is a network card as the stack needs it: frames out, frames in, both
-// without a copy. The wiring implements it with a driver.
+// NIC is a network card as the stack needs it: it sends and receives frames without copying
+// them. The wiring implements it with a driver.
 //
 // Calls to Send and Kick are serialised by the Link.
 type NIC interface {
-	// Info tells what the card is and can do. It never changes.
+	// Info returns the card's properties. They never change.
 	Info() NICInfo
-	// Start is called once, before anything else but Info. From then on the
-	// card may call l.Receive and l.TxReady.
+	// Start is called once, before every method but Info. From then on the card may call
+	// l.Receive and l.TxReady.
 	Start(l *Link)
-	// Send queues one frame and reports true, or reports false if the ring
-	// is full; then the card calls l.TxReady when there is space again. A
-	// queued frame belongs to the card until it calls f.Done; it must not be
-	// looked at after that.
+	// Send queues one frame and returns true, or returns false if the ring is full; then the
+	// card calls l.TxReady when there is space again. A queued frame belongs to the card
+	// until it calls f.Done, and must not be used after that.
 	Send(f *Frame) bool
-	// Kick tells the device of what was queued since the last Kick.
+	// Kick notifies the device of the frames queued since the last Kick.
 	Kick()
 }
 
@@ -34,12 +33,11 @@ type NICInfo struct {
 	MAC [6]byte
 	// MTU is the largest IP packet in bytes; 0 means 1500.
 	MTU int
-	// Headroom is how many bytes the card wants before each frame for a
-	// header of its own (virtio-net: 12). The first part of a Frame begins
-	// with that many zero bytes.
+	// Headroom is how many bytes the card needs before each frame for a header of its own
+	// (virtio-net: 12). The first part of a Frame begins with that many zero bytes.
 	Headroom int
-	// TSO4 and TSO6: the card cuts TCP segments (and so also completes
-	// their checksums). MaxTSO is the largest it takes; 0 means 65535.
+	// TSO4 and TSO6 say that the card segments TCP (and so also completes checksums). MaxTSO
+	// is the largest packet it segments; 0 means 65535.
 	TSO4, TSO6 bool
 	MaxTSO     int
 }
@@ -51,19 +49,19 @@ const (
 	GSOTCPv6 = 4
 )
 
-// Offload says what the card still has to do to a frame. Offsets count from
-// the Ethernet header, as in virtio 1.2 §5.1.6.
+// Offload is what the card has to do to a frame. Offsets count from the Ethernet header, as in
+// virtio 1.2 §5.1.6.
 type Offload struct {
 	NeedsChecksum  bool
 	ChecksumStart  uint16
 	ChecksumOffset uint16
 	GSOType        uint8
 	GSOSize        uint16 // payload bytes per segment
-	HeaderLen      uint16 // Ethernet, IP and TCP headers
+	HeaderLen      uint16 // size of the Ethernet, IP and TCP headers
 }
 
-// Link is one Ethernet card's end of the stack: a stack.LinkEndpoint and, to
-// spare a list per packet, the stack.QueueingDiscipline in front of it.
+// Link is the stack's side of one Ethernet card: a stack.LinkEndpoint and, to avoid a list per
+// packet, also the stack.QueueingDiscipline before it.
 type Link struct {
 	nic  NIC
 	info NICInfo
@@ -74,12 +72,12 @@ type Link struct {
 	mtu        atomic.Uint32
 	mac        atomic.Pointer[tcpip.LinkAddress]
 
-	// rxChecked holds for the packet being received: the card vouches for
-	// its checksum. gVisor asks by card, not by packet, from within
-	// DeliverNetworkPacket, and Receive is not called concurrently.
+	// rxChecked says that the card has verified the checksum of the packet being received.
+	// gVisor asks by card, not by packet, from within DeliverNetworkPacket, and Receive is
+	// not called concurrently.
 	rxChecked atomic.Bool
-	// tap sees received frames before the stack and says whether it took
-	// them; DHCP runs before there is an address to receive on.
+	// tap gets received frames before the stack and reports whether it took them; DHCP runs
+	// before there is an address to receive on.
 	tap atomic.Pointer[func(frame []byte) bool]
 
 	tx txQueue
@@ -100,9 +98,9 @@ type linkCounters struct {
 const (
 	defaultMTU = 1500
 	defaultTSO = 65535
-	// rxBufferSize holds an Ethernet frame and a virtio header. Being a
-	// power of two that divides a page, no buffer crosses a page, so each is
-	// one physical range whatever the page tables say.
+	// rxBufferSize is enough for an Ethernet frame and a virtio header. As it is a power of
+	// two that divides a page, no buffer crosses a page, so each is contiguous in physical
+	// memory whatever the page tables.
 	rxBufferSize = 2048
 )
 
@@ -136,10 +134,10 @@ func (l *Link) LinkAddress() tcpip.LinkAddress { return *l.mac.Load() }
 // SetLinkAddress implements stack.LinkEndpoint.
 func (l *Link) SetLinkAddress(a tcpip.LinkAddress) { l.mac.Store(&a) }
 
-// Capabilities implements stack.LinkEndpoint. CapabilityTXChecksumOffload is
-// left out on purpose: with it gVisor leaves the checksum of every packet,
-// also of an IPv6 fragment, at zero. TCP data uses the partial checksum of
-// GSO; what remains (acknowledgements, UDP) is cheap to sum.
+// Capabilities implements stack.LinkEndpoint. It leaves out CapabilityTXChecksumOffload: with
+// it gVisor would leave the checksum of every packet, also of an IPv6 fragment, at zero. TCP
+// data uses the partial checksum of GSO; for other packets (acknowledgements, UDP) the
+// checksum is cheap.
 func (l *Link) Capabilities() stack.LinkEndpointCapabilities {
 	c := stack.CapabilityResolutionRequired
 	if l.rxChecked.Load() {
@@ -172,9 +170,9 @@ func (*Link) SetOnCloseAction(func()) {}
 // ARPHardwareType implements stack.LinkEndpoint.
 func (*Link) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareEther }
 
-// SupportedGSO implements stack.GSOEndpoint. Without a card that segments,
-// gVisor still carries up to 64 KiB through TCP in one piece and cuts it last,
-// which costs small segments nothing.
+// SupportedGSO implements stack.GSOEndpoint. If the card does not segment, gVisor still passes
+// up to 64 KiB through TCP in one packet and segments it at the end, which costs small
+// segments nothing.
 func (l *Link) SupportedGSO() stack.SupportedGSO {
 	if l.info.TSO4 && l.info.TSO6 {
 		return stack.HostGSOSupported
@@ -205,18 +203,18 @@ func (*Link) ParseHeader(pkt *stack.PacketBuffer) bool {
 	return ok
 }
 
-// An RxBuffer is memory that a card receives into. It is the storage of a
-// gVisor view, so that what arrives there becomes a packet as it is.
+// An RxBuffer is memory that a card receives into. It is the storage of a gVisor view, so that
+// received bytes become a packet without a copy.
 type RxBuffer struct{ view *buffer.View }
 
-// NewRxBuffer returns a buffer of 2048 bytes. A card makes one per receive
-// descriptor and keeps it for good.
+// NewRxBuffer returns a buffer of 2048 bytes. A card makes one per receive descriptor and
+// reuses it.
 func NewRxBuffer() *RxBuffer { return &RxBuffer{buffer.NewViewSize(rxBufferSize)} }
 
-// Bytes returns the memory; after Receive took the buffer it is another one.
+// Bytes returns the memory, which is new memory after each Receive.
 func (b *RxBuffer) Bytes() []byte { return b.view.AsSlice() }
 
-// take hands out bytes [off, off+n) as a view and puts fresh memory in place.
+// take returns bytes [off, off+n) as a view and replaces the memory.
 func (b *RxBuffer) take(off, n int) *buffer.View {
 	v := b.view
 	b.view = buffer.NewViewSize(rxBufferSize)

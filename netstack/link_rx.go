@@ -7,14 +7,14 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// Receive passes one frame up, on the caller's goroutine. The frame lies in
-// bufs: n bytes from offset off of the first buffer on, continued at the start
-// of the next ones (mergeable receive buffers, virtio 1.2 §5.1.6.4). checked
-// says that the card vouches for the TCP or UDP checksum. When Receive
-// returns, every buffer has fresh memory and can be posted again.
+// Receive passes one frame to the stack, on the caller's goroutine. The frame lies in bufs: n
+// bytes from offset off of the first buffer on, continued at the start of the next ones
+// (mergeable receive buffers, virtio 1.2 §5.1.6.4). checked says that the card has verified the
+// TCP or UDP checksum. When Receive returns, every buffer has new memory and can be posted
+// again.
 //
-// The numbers are the device's and may be anything; a frame that they do not
-// describe is dropped. Receive must not be called concurrently.
+// The numbers come from the device and are not trusted: a frame that does not fit them is
+// dropped. Receive must not be called concurrently.
 func (l *Link) Receive(bufs []*RxBuffer, off, n int, checked bool) {
 	if len(bufs) == 0 || off < 0 || n < header.EthernetMinimumSize || off > rxBufferSize ||
 		n > rxBufferSize*len(bufs)-off {
@@ -45,8 +45,8 @@ func (l *Link) Receive(bufs []*RxBuffer, off, n int, checked bool) {
 	pkt.DecRef()
 }
 
-// packetType classifies a frame by its destination; ok is false if it is for
-// another station. A card without a filter of its own passes those too.
+// packetType classifies a frame by its destination; ok is false if it is for another station,
+// whose frames a card without a filter passes, too.
 func (l *Link) packetType(frame []byte) (kind tcpip.PacketType, ok bool) {
 	mac := l.LinkAddress()
 	dst := frame[:header.EthernetAddressSize]
@@ -61,7 +61,7 @@ func (l *Link) packetType(frame []byte) (kind tcpip.PacketType, ok bool) {
 	return tcpip.PacketMulticast, true
 }
 
-// takeAll strings the filled buffers together.
+// takeAll concatenates the filled buffers.
 func takeAll(bufs []*RxBuffer, off, n int) buffer.Buffer {
 	var b buffer.Buffer
 	for _, rx := range bufs {
@@ -72,7 +72,7 @@ func takeAll(bufs []*RxBuffer, off, n int) buffer.Buffer {
 		if b.Size() == 0 {
 			b = buffer.MakeWithView(rx.take(off, part))
 		} else {
-			_ = b.Append(rx.take(off, part)) // fails only on our own misuse
+			_ = b.Append(rx.take(off, part)) // fails only if this code is wrong
 		}
 		off, n = 0, n-part
 	}
@@ -92,7 +92,7 @@ func (l *Link) deliver(d *dispatcherBox, pkt *stack.PacketBuffer, kind tcpip.Pac
 	d.DeliverNetworkPacket(header.Ethernet(h).Type(), pkt)
 }
 
-// setTap installs f to see received frames first, or removes it (nil).
+// setTap makes f get received frames first, or removes it (nil).
 func (l *Link) setTap(f func(frame []byte) bool) {
 	if f == nil {
 		l.tap.Store(nil)

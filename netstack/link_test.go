@@ -9,7 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// bulk sends n bytes each way's worth over a connection and compares.
+// bulk sends n bytes over a connection and compares them.
 func bulk(t *testing.T, from, to kernel.Socket, n int) {
 	t.Helper()
 	want := make([]byte, n)
@@ -96,7 +96,7 @@ func TestReceiveRejectsLies(t *testing.T) {
 		}
 	}
 	l.Receive(nil, 0, 60, false)
-	// A frame of junk to us, of every type that the stack parses.
+	// Frames of junk to this station, of every type that the stack parses.
 	for _, typ := range [][2]byte{{8, 0}, {8, 6}, {0x86, 0xdd}, {0xff, 0xff}} {
 		for n := 14; n < 120; n++ {
 			p := bufs[0].Bytes()

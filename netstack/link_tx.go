@@ -10,8 +10,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// A Frame is one outgoing Ethernet frame. Its parts are the packet's own
-// memory, which stays as it is until Done.
+// A Frame is one outgoing Ethernet frame. Its parts are the packet's own memory, which must not
+// change until Done.
 type Frame struct {
 	// Parts are the bytes in order, NICInfo.Headroom zero bytes first.
 	Parts   [][]byte
@@ -25,8 +25,8 @@ type Frame struct {
 // Len returns the number of bytes in Parts.
 func (f *Frame) Len() int { return f.size }
 
-// Done gives the frame back: the device has read it. It must not be called
-// from an interrupt handler.
+// Done returns the frame after the device has read it. It must not be called from an interrupt
+// handler.
 func (f *Frame) Done() {
 	pkt := f.pkt
 	clear(f.Parts)
@@ -37,21 +37,21 @@ func (f *Frame) Done() {
 	}
 }
 
-// txQueue holds frames while the card's ring is full, as the default queueing
-// discipline of Linux does, and drops beyond its bounds.
+// txQueue has the frames that wait for space in the card's ring, like Linux's default queueing
+// discipline. It drops frames beyond its bounds.
 type txQueue struct {
 	mu          sync.Mutex
 	first, last *Frame
 	packets     int
 	bytes       int
 
-	shut bool // the card is another's: see Stack.RemoveNIC
+	shut bool // the card no longer belongs to the stack: see Stack.RemoveNIC
 
-	ready atomic.Bool // the card has space: see TxReady
+	ready atomic.Bool // the card has space again: see TxReady
 }
 
-// Bounds of the queue: Linux's default txqueuelen, and a sixteenth of the
-// smallest machine, because 1,000 segments of 64 KiB would not fit.
+// maxQueuedPackets is Linux's default txqueuelen. maxQueuedBytes is a sixteenth of the smallest
+// machine, because 1,000 segments of 64 KiB would not fit.
 const (
 	maxQueuedPackets = 1000
 	maxQueuedBytes   = 2 << 20
@@ -72,8 +72,8 @@ func (q *txQueue) push(f *Frame) bool {
 	return true
 }
 
-// pop removes the first frame, whose successor and size the caller noted
-// before the card got it.
+// pop removes the first frame. The caller passes its successor and size, read before the card
+// got it.
 func (q *txQueue) pop(next *Frame, size int) {
 	q.first = next
 	if next == nil {
@@ -83,8 +83,7 @@ func (q *txQueue) pop(next *Frame, size int) {
 	q.bytes -= size
 }
 
-// WritePacket implements stack.QueueingDiscipline: the way of every packet
-// that leaves.
+// WritePacket implements stack.QueueingDiscipline. Every packet that leaves passes here.
 func (l *Link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
 	f := l.frame(pkt)
 	l.tx.mu.Lock()
@@ -119,10 +118,9 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	return n, nil
 }
 
-// send passes f to the card or to the queue; false means that it was dropped.
-// l.tx.mu is held.
+// send passes f to the card or the queue; false means that it was dropped. l.tx.mu is held.
 func (l *Link) send(f *Frame) bool {
-	size := f.size - l.info.Headroom // f may be gone once sent
+	size := f.size - l.info.Headroom // f may be freed once it is sent
 	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
 		f.Done()
 		l.stats.txDropped.Add(1)
@@ -133,15 +131,15 @@ func (l *Link) send(f *Frame) bool {
 	return true
 }
 
-// TxReady is called by the card when its ring has space again; also from
-// within Send or Kick, where it only leaves a note for the caller of those.
+// TxReady is called by the card when its ring has space again. From within Send or Kick it only
+// sets a flag for their caller.
 func (l *Link) TxReady() {
 	l.tx.ready.Store(true)
 	l.drain()
 }
 
-// drain sends what is queued if the card said that there is space. Whoever
-// holds the lock meanwhile calls drain after unlocking, so no note is lost.
+// drain sends queued frames if the card has reported space. A holder of the lock calls drain
+// after unlocking, so that no report is lost.
 func (l *Link) drain() {
 	for l.tx.ready.Load() && l.tx.mu.TryLock() {
 		l.tx.ready.Store(false)
@@ -182,8 +180,8 @@ func (l *Link) frame(pkt *stack.PacketBuffer) *Frame {
 	return f
 }
 
-// reserveHeadroom makes room for the card's own header in front of the
-// packet's headers, or beside them if the packet was made without it.
+// reserveHeadroom makes room for the card's own header before the packet's headers, or in a
+// part of its own if the packet has none.
 func (l *Link) reserveHeadroom(f *Frame, pkt *stack.PacketBuffer) {
 	n := l.info.Headroom
 	if n == 0 || len(pkt.VirtioNetHeader().Slice()) == n {
@@ -197,8 +195,7 @@ func (l *Link) reserveHeadroom(f *Frame, pkt *stack.PacketBuffer) {
 	f.size += n
 }
 
-// appendPart adds what v holds after skip bytes, and returns the skip for the
-// next view.
+// appendPart adds the bytes of v after skip bytes, and returns the skip for the next view.
 func appendPart(parts [][]byte, v *buffer.View, skip int) ([][]byte, int) {
 	b := v.AsSlice()
 	if skip >= len(b) {
@@ -207,8 +204,8 @@ func appendPart(parts [][]byte, v *buffer.View, skip int) ([][]byte, int) {
 	return append(parts, b[skip:]), 0
 }
 
-// offloadOf translates gVisor's GSO options, whose TCP header carries the
-// checksum of the pseudo-header already.
+// offloadOf translates gVisor's GSO options, whose TCP header already has the checksum of the
+// pseudo-header.
 func offloadOf(pkt *stack.PacketBuffer) Offload {
 	gso := &pkt.GSOOptions
 	if !gso.NeedsCsum || (gso.Type != stack.GSOTCPv4 && gso.Type != stack.GSOTCPv6) {

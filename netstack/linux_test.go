@@ -7,10 +7,10 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// linuxSocket is the host's socket behind the same interface as ours, so that
-// one test can run on both and compare.
+// linuxSocket is a socket of the host with the interface of this package's sockets, so that one
+// test can run on both and compare.
 type linuxSocket struct {
-	kernel.Socket // nil: methods not listed are not used
+	kernel.Socket // nil: methods that are not defined below are not used
 	fd            int
 }
 

@@ -1,12 +1,12 @@
-// Package netstack joins gVisor's TCP/IP stack (gvisor.dev/gvisor/pkg/tcpip)
-// to the rest of yolk: below it a network card (NIC, link.go), above it the
-// sockets of the system call layer (kernel.Socket, socket.go), beside it the
-// configuration that a Linux system would get from its init scripts (DHCPv4
-// per RFC 2131, the ip= words of the kernel command line, IPv6 SLAAC).
+// Package netstack joins gVisor's TCP/IP stack (gvisor.dev/gvisor/pkg/tcpip) to the rest of
+// yolk: below it a network card (NIC, link.go), above it the sockets of the system call layer
+// (kernel.Socket, socket.go), beside it the configuration that a Linux system would get from
+// its init scripts (DHCPv4 per RFC 2131, the ip= words of the kernel command line, IPv6
+// SLAAC).
 //
-// It adds no goroutine between a packet and gVisor, keeps no timer while the
-// system is idle, and copies no packet. docs/packet.md follows one packet
-// through it; docs/network.md tells how an address is found.
+// It adds no goroutine between a packet and gVisor, has no running timer while the system is
+// idle, and copies no packet. docs/packet.md follows one packet through it; docs/network.md
+// describes how a machine gets its address.
 //
 // Start reading at New, then Link.Receive and Link.WritePacket, then
 // streamSocket.Read.
@@ -42,28 +42,28 @@ const loopbackNIC tcpip.NICID = 1
 // Config is what a Stack needs of the machine. The zero value works on a
 // hosted Go program.
 type Config struct {
-	// Random is a cryptographically secure source: initial sequence numbers,
-	// ports and DHCP transaction ids come from it. nil: getrandom(2).
+	// Random is a cryptographically secure source for initial sequence numbers, ports and
+	// DHCP transaction ids. If nil, it is getrandom(2).
 	Random io.Reader
-	// Nanotime is the monotonic clock in nanoseconds. nil: package time.
+	// Nanotime is the monotonic clock in nanoseconds. If nil, package time is used.
 	Nanotime func() int64
-	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: a lot.
+	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: no bound.
 	Memory uint64
-	// OnStack tells whether b, which is not empty, lies in the calling goroutine's stack. Such
-	// memory moves when the stack grows, so the socket layer passes it to
-	// gVisor, which keeps it in the heap for a moment, through a bounce
-	// buffer. nil: a conservative guess, correct but slower.
+	// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
+	// Such memory moves when the stack grows, so the socket layer passes it through a bounce
+	// buffer to gVisor, which keeps it in the heap during the call. If nil, a conservative
+	// guess is used, which is correct but slower.
 	OnStack func(b []byte) bool
 	// Hostname is sent to the DHCP server (option 12). May be empty.
 	Hostname string
-	// DisableIPv6 leaves IPv6 out of every card but "lo".
+	// DisableIPv6 disables IPv6 on every card but "lo".
 	DisableIPv6 bool
-	// IPv6Delay lets cards start IPv6 so long after Configure, unless an ip6=
-	// word asks for it: a link-local address, group memberships and router
-	// solicitations are not what a program's start should wait for. RFC 4861
-	// §6.3.7 has hosts wait up to a second. 0: with the card.
+	// IPv6Delay is how long after Configure cards start IPv6, unless an ip6= word asks for
+	// it: a program's start should not wait for a link-local address, group memberships and
+	// router solicitations. RFC 4861 §6.3.7 has hosts wait up to a second. If 0, IPv6 starts
+	// with the card.
 	IPv6Delay time.Duration
-	// Log receives one line per event that a person should see. nil: silence.
+	// Log receives one line per event that a person should see; may be nil.
 	Log func(line string)
 }
 
@@ -73,16 +73,16 @@ type Stack struct {
 	stack *stack.Stack
 
 	mu      sync.Mutex
-	links   []*Link     // guarded by mu, as the next
-	lastNIC tcpip.NICID // of the cards that there have been
-	// groups are multicast groups that sockets may be in, see noteGroup;
-	// groupsLive is how many there were when it was last cleared. mu.
+	links   []*Link     // guarded by mu
+	lastNIC tcpip.NICID // highest index of a card so far; guarded by mu
+	// groups are the multicast groups that sockets may be in, and groupsLive is their number
+	// after the last cleanup (noteGroup). mu guards both.
 	groups     []netip.Addr
 	groupsLive int
 	net        netState
 	inode      atomic.Uint64
 
-	// socks lists the open sockets for /proc/net.
+	// socks has the open sockets for /proc/net.
 	socks socketList
 }
 
@@ -108,7 +108,7 @@ func New(cfg Config) *Stack {
 		RandSource:  fastRandom{},
 		HandleLocal: true,
 		RawFactory:  raw.EndpointFactory{},
-		// Empty tables: never modified, so never consulted, and not built.
+		// Empty tables are never modified, so never consulted, and not built.
 		IPTables: new(stack.IPTables),
 	})
 	s.tune()
@@ -116,7 +116,7 @@ func New(cfg Config) *Stack {
 	return s
 }
 
-// addLoopback brings "lo" up. Its errors could only be our own mistakes.
+// addLoopback brings "lo" up. It can only fail if this code is wrong.
 func (s *Stack) addLoopback() {
 	must(s.stack.CreateNICWithOptions(loopbackNIC, loopback.New(), stack.NICOptions{Name: "lo", Disabled: true}))
 	s.configureNDP(loopbackNIC, ipv6.NDPConfigurations{}) // no routers to ask for
@@ -132,8 +132,8 @@ func (s *Stack) addLoopback() {
 	}
 }
 
-// Linux's net.ipv4.tcp_rmem, tcp_wmem and net.core.rmem_default, which
-// programs and their tests know; see docs/network.md for what they mean here.
+// These are Linux's net.ipv4.tcp_rmem, tcp_wmem and net.core.rmem_default, which programs and
+// their tests expect; docs/network.md explains their meaning here.
 const (
 	tcpMinBuffer     = 4 << 10
 	tcpDefaultBuffer = 128 << 10
@@ -141,10 +141,10 @@ const (
 	tcpMaxSend       = 4 << 20
 	udpDefaultBuffer = 212992
 	udpMaxBuffer     = 4 << 20
-	// ephemeral ports: net.ipv4.ip_local_port_range.
+	// firstEphemeral and lastEphemeral are net.ipv4.ip_local_port_range.
 	firstEphemeral, lastEphemeral = 32768, 60999
-	// smallMemory is where TIME_WAIT is cut short: 60 s of it at 1,000
-	// connections per second would hold more than such a machine has.
+	// smallMemory is the size of memory up to which TIME_WAIT is shorter: 60 s of it at 1,000
+	// connections per second would need more memory than such a machine has.
 	smallMemory   = 64 << 20
 	shortTimeWait = 5 * time.Second
 )
@@ -200,7 +200,7 @@ func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	return l, 0
 }
 
-// RegisterSockets passes the factories of AF_INET and AF_INET6 to register.
+// RegisterSockets passes the factories for AF_INET and AF_INET6 to register.
 func (s *Stack) RegisterSockets(register func(family int, f kernel.SocketFactory)) {
 	for _, family := range []int{syscall.AF_INET, syscall.AF_INET6} {
 		register(family, func(typ, protocol int) (kernel.Socket, syscall.Errno) {
@@ -215,8 +215,7 @@ func (s *Stack) Close() {
 	s.stack.Close()
 }
 
-// noLog is where gVisor's own messages go: the standard error output belongs
-// to the program.
+// noLog drops gVisor's own messages: the standard error output belongs to the program.
 type noLog struct{}
 
 // Emit implements log.Emitter.

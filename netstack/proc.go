@@ -14,7 +14,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// procNet are the files of /proc/net (proc_pid_net(5)) and what writes them.
+// procNet are the files of /proc/net (proc_pid_net(5)) and the functions that make them.
 var procNet = []struct {
 	name string
 	text func(*Stack) []byte
@@ -40,7 +40,7 @@ func (s *Stack) ProcNetFiles() []string {
 	return names
 }
 
-// ProcNet returns the present contents of /proc/net/name.
+// ProcNet returns the current contents of /proc/net/name.
 func (s *Stack) ProcNet(name string) ([]byte, bool) {
 	for _, f := range procNet {
 		if f.name == name {
@@ -86,8 +86,7 @@ func hex(v uint64, n int) string {
 	return strings.Repeat("0", max(n-len(s), 0)) + s
 }
 
-// hexAddr writes an address as the kernel does: 32-bit words in its own byte
-// order.
+// hexAddr writes an address as Linux does: 32-bit words in the CPU's byte order.
 func hexAddr(a []byte) string {
 	s := ""
 	for ; len(a) >= 4; a = a[4:] {
@@ -112,7 +111,7 @@ func (s *Stack) procSockets(family, typ int) []byte {
 	return b
 }
 
-// procRow describes a bound socket; others are in no table on Linux either.
+// procRow describes a bound socket; on Linux, too, others are in no table.
 func (k *socket) procRow() (string, bool) {
 	local, err := k.ep.GetLocalAddress()
 	if err != nil || local.Port == 0 {
@@ -204,7 +203,7 @@ func (s *Stack) procIfInet6() []byte {
 			case a.Addr.IsLinkLocalUnicast():
 				scope = scopeLink
 			}
-			const permanent = 0x80 // IFA_F_PERMANENT
+			const permanent = syscall.IFA_F_PERMANENT
 			for _, c := range a.Addr.As16() {
 				b = append(b, strings.ToLower(hex(uint64(c), 2))...)
 			}
@@ -226,9 +225,10 @@ func (s *Stack) procARP() []byte {
 			continue
 		}
 		for _, e := range entries {
-			flags, mac := "0x0", "00:00:00:00:00:00"
+			const incomplete, complete = "0x0", "0x2" // ATF_COM (arp(7))
+			flags, mac := incomplete, "00:00:00:00:00:00"
 			if e.State != stack.Incomplete && e.State != stack.Unreachable && len(e.LinkAddr) != 0 {
-				flags, mac = "0x2", e.LinkAddr.String() // ATF_COM
+				flags, mac = complete, e.LinkAddr.String()
 			}
 			b = append(b, pad(e.Addr.String(), 16, true)+" "+pad("0x1", 11, true)+" "+pad(flags, 11, true)+" "+
 				pad(mac, 21, true)+" *        "+l.name+"\n"...)

@@ -12,14 +12,13 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// stuckNIC has a ring of a given size that nobody empties until release.
+// stuckNIC has a ring of a given size that stays full until release.
 type stuckNIC struct {
 	link  *Link
 	room  int
 	held  []*Frame
 	kicks int
-	// eager makes Send call TxReady from within, as a driver that notices
-	// completions there does.
+	// eager makes Send call TxReady, as a driver does that polls for completions there.
 	eager bool
 }
 
@@ -96,7 +95,7 @@ func TestSpaceNoticedInsideSend(t *testing.T) {
 	writeFrame(l)
 	writeFrame(l)
 	n.eager = true
-	writeFrame(l) // full; Send frees the ring and says so while the queue's lock is held
+	writeFrame(l) // full; Send frees the ring and reports it while the queue's lock is held
 	if len(n.held) != 1 || l.tx.packets != 0 {
 		t.Errorf("%d frames in the ring, %d queued; want the third in the ring", len(n.held), l.tx.packets)
 	}

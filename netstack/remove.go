@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// RemoveNIC takes a card away from the stack, with its addresses and routes, its lease,
-// and the name servers that came over it. When it returns, the stack calls the card no
-// more and has dropped what waited to be sent. Connections over the card have no route
-// from then on; listeners hear other cards. It returns ENODEV if the stack does not
-// have the card.
+// RemoveNIC removes a card from the stack, with its addresses, routes and lease, and the name
+// servers that were learned over it. When it returns, the stack does not call the card any more
+// and has dropped the frames that waited to be sent. Connections over the card have no route
+// from then on; listeners still accept connections from other cards. It returns ENODEV if the
+// stack does not have the card.
 func (s *Stack) RemoveNIC(l *Link) syscall.Errno {
 	s.mu.Lock()
 	i := slices.Index(s.links, l)
@@ -17,11 +17,11 @@ func (s *Stack) RemoveNIC(l *Link) syscall.Errno {
 		s.mu.Unlock()
 		return syscall.ENODEV
 	}
-	s.links = slices.Concat(s.links[:i], s.links[i+1:]) // others may look at the old one
+	s.links = slices.Concat(s.links[:i], s.links[i+1:]) // a copy: others may be reading the old slice
 	dhcp := l.dhcp
 	s.mu.Unlock()
 	dhcp.end()
-	l.ipv6.Do(func() {}) // it has come up, or never will: see enableIPv6
+	l.ipv6.Do(func() {}) // IPv6 has come up, or never will: see enableIPv6
 	err := s.stack.RemoveNIC(l.id)
 	l.shut()
 	s.forget(l)
@@ -32,13 +32,13 @@ func (s *Stack) RemoveNIC(l *Link) syscall.Errno {
 	return 0
 }
 
-// dhcpRun is a client at work; nil if there is none.
+// dhcpRun is a running client.
 type dhcpRun struct {
 	cancel func()
 	ended  chan struct{}
 }
 
-// end ends the client and waits until it has: it configures the card no more.
+// end stops the client and waits until it has stopped. Nothing happens if d is nil.
 func (d *dhcpRun) end() {
 	if d != nil {
 		d.cancel()
@@ -46,7 +46,7 @@ func (d *dhcpRun) end() {
 	}
 }
 
-// shut drops what waits to be sent, and everything from now on.
+// shut drops the frames that wait to be sent, and all later ones.
 func (l *Link) shut() {
 	l.tx.mu.Lock()
 	defer l.tx.mu.Unlock()
@@ -58,7 +58,7 @@ func (l *Link) shut() {
 	}
 }
 
-// forget drops the name servers that came over a card.
+// forget drops the name servers that were learned over a card.
 func (s *Stack) forget(l *Link) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

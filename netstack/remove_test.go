@@ -24,7 +24,7 @@ func TestRemoveNIC(t *testing.T) {
 	}
 	for _, r := range s.Routes() {
 		if r.Interface != int(loopbackNIC) {
-			t.Errorf("route to %v over interface %d, which is gone", r.Destination, r.Interface)
+			t.Errorf("route to %v over interface %d, which is removed", r.Destination, r.Interface)
 		}
 	}
 	if text := s.ResolvConf(); len(text) != 0 {
@@ -37,7 +37,7 @@ func TestRemoveNIC(t *testing.T) {
 	before := len(n.types())
 	n.deliver(serverReply(dhcpSeen{}, dhcpOffer, [4]byte{10, 0, 2, 15}, usualOptions...)) // dropped
 	if e := s.RemoveNIC(n.link); e != syscall.ENODEV {
-		t.Errorf("RemoveNIC of a card that is gone = %v; want %v", e, syscall.ENODEV)
+		t.Errorf("RemoveNIC of a card that is removed = %v; want %v", e, syscall.ENODEV)
 	}
 
 	again, e := s.AddNIC(n, "eth0")
@@ -52,8 +52,8 @@ func TestRemoveNIC(t *testing.T) {
 	}
 }
 
-// A card without a lease yet does not get one after it was removed, and who waits for
-// the lease goes on.
+// A card that was removed before it had a lease does not get one, and Configure stops waiting
+// for it.
 func TestRemoveNICWithoutLease(t *testing.T) {
 	asked := make(chan dhcpSeen, 10)
 	n := newDHCPServer(func(q dhcpSeen) []byte { asked <- q; return nil })
@@ -73,21 +73,21 @@ func TestRemoveNICWithoutLease(t *testing.T) {
 	}
 }
 
-// strictNIC is a card that must not be called any more after a certain point.
+// strictNIC is a card that must not be called any more once it is removed.
 type strictNIC struct {
 	*wireNIC
-	gone   atomic.Bool
-	misuse atomic.Int32
+	removed atomic.Bool
+	misuse  atomic.Int32
 }
 
 func (n *strictNIC) Send(f *Frame) bool {
-	if n.gone.Load() {
+	if n.removed.Load() {
 		n.misuse.Add(1)
 	}
 	return n.wireNIC.Send(f)
 }
 
-// While others send, receive and wait in the queue of a full ring.
+// A card is removed while frames are sent, received and queued for a full ring.
 func TestRemoveNICInUse(t *testing.T) {
 	a, b := newWire(t, 4, NICInfo{})
 	card := &strictNIC{wireNIC: a}
@@ -127,7 +127,7 @@ func TestRemoveNICInUse(t *testing.T) {
 	if e := s.RemoveNIC(l); e != 0 {
 		t.Errorf("RemoveNIC = %v; want success", e)
 	}
-	card.gone.Store(true)
+	card.removed.Store(true)
 	time.Sleep(10 * time.Millisecond)
 	close(stop)
 	for range 4 {
@@ -137,6 +137,6 @@ func TestRemoveNICInUse(t *testing.T) {
 		t.Errorf("the card was given %d frames after it was removed", n)
 	}
 	if l.tx.first != nil {
-		t.Error("frames wait for a card that is gone")
+		t.Error("frames wait for a card that is removed")
 	}
 }

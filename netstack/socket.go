@@ -18,8 +18,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// socket is what the sockets of all types share: the gVisor endpoint and the
-// queue of those who wait for it.
+// socket is the common part of sockets of all types: the gVisor endpoint and its wait queue.
 type socket struct {
 	stack *Stack
 	ep    tcpip.Endpoint
@@ -32,23 +31,23 @@ type socket struct {
 
 	stored storedOptions
 
-	// The socket's place in the stack's list, guarded by the list.
+	// next and prev link the socket into the stack's list, whose lock guards them.
 	next, prev *socket
 }
 
-// storedOptions are socket options that are only remembered: who waits is the
-// descriptor layer, and the rest has no meaning on one machine.
+// storedOptions are socket options that are only stored. The descriptor layer implements
+// timeouts; the others have no effect on one machine.
 type storedOptions struct {
 	mu            sync.Mutex
 	receive, send syscall.Timeval     // SO_RCVTIMEO, SO_SNDTIMEO
 	timestamp     atomic.Int32        // 0, SO_TIMESTAMP or SO_TIMESTAMPNS
-	multicastIf   tcpip.Address       // as IP_MULTICAST_IF set it
-	ints          map[optionKey]int32 // other integers, see rememberOption
+	multicastIf   tcpip.Address       // interface of IP_MULTICAST_IF
+	ints          map[optionKey]int32 // other integers: rememberOption
 }
 
 type optionKey struct{ level, name int }
 
-// firstInode starts the numbers in socket:[N]; Linux's start low as well.
+// firstInode is the first number in socket:[N]; Linux's start low as well.
 const firstInode = 0x1000
 
 // NewSocket makes a socket as socket(2) does. typ comes without SOCK_NONBLOCK
@@ -83,8 +82,7 @@ func networkOf(family int) (tcpip.NetworkProtocolNumber, syscall.Errno) {
 }
 
 func (s *Stack) newStream(family int, net tcpip.NetworkProtocolNumber, protocol int) (kernel.Socket, syscall.Errno) {
-	// IPPROTO_MPTCP (262), which package net tries first, is among the
-	// protocols that a kernel may lack.
+	// A kernel may lack IPPROTO_MPTCP (262), which package net tries first.
 	if protocol != 0 && protocol != syscall.IPPROTO_TCP {
 		return nil, syscall.EPROTONOSUPPORT
 	}
@@ -128,11 +126,11 @@ func (s *Stack) newRaw(family int, net tcpip.NetworkProtocolNumber, protocol int
 	var ep tcpip.Endpoint
 	var err tcpip.Error
 	if protocol == syscall.IPPROTO_RAW {
-		// raw(7): IPPROTO_RAW only sends, with a header of the program's own.
+		// raw(7): IPPROTO_RAW only sends, with a header from the program.
 		ep, err = s.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(protocol), net, wq, false)
 	} else {
-		// gVisor delivers raw packets of the protocols it speaks: ICMP, TCP
-		// and UDP. A program's own protocol is refused.
+		// gVisor delivers raw packets of the protocols that it implements: ICMP, TCP and UDP.
+		// Other protocols are refused.
 		ep, err = raw.NewEndpoint(s.stack, net, tcpip.TransportProtocolNumber(protocol), wq)
 	}
 	if err != nil {
@@ -189,8 +187,8 @@ func (k *socket) Release() {
 func (k *socket) Bind(addr []byte) syscall.Errno {
 	family, ok := sockaddrFamily(addr)
 	if ok && family == syscall.AF_UNSPEC && k.family == syscall.AF_INET && len(addr) >= sockaddrInLen {
-		// ip(7) does not say so, but bind(2) takes AF_UNSPEC for AF_INET if
-		// the address is the wildcard.
+		// ip(7) does not say so, but bind(2) accepts AF_UNSPEC for AF_INET with the wildcard
+		// address.
 		if [4]byte(addr[4:8]) != [4]byte{} {
 			return syscall.EAFNOSUPPORT
 		}
@@ -243,7 +241,7 @@ func (k *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
 	return encodeSockaddr(k.family, a, dst), 0
 }
 
-// lastError takes the pending error, as SO_ERROR does. gVisor keeps the error
+// lastError returns and clears the pending error, as SO_ERROR does. gVisor keeps the error
 // that ended a TCP connection in two places; Linux reports it once.
 func (k *socket) lastError() syscall.Errno {
 	err := k.ep.LastError()
@@ -253,7 +251,7 @@ func (k *socket) lastError() syscall.Errno {
 	return errnoOf(err)
 }
 
-// socketList holds the open sockets.
+// socketList has the open sockets.
 type socketList struct {
 	mu    sync.Mutex
 	first *socket

@@ -25,7 +25,7 @@ func (k *datagramSocket) Read(p []byte, _ int64) (int, syscall.Errno) {
 	return n, e
 }
 
-// receive takes one datagram; n is how much of it had room.
+// receive receives one datagram; n is how many bytes of it fit.
 func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions) (tcpip.ReadResult, int, syscall.Errno) {
 	dst := k.stack.newSink(p, more, true)
 	res, err := k.ep.Read(dst, opts)
@@ -92,8 +92,8 @@ func (k *datagramSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno)
 	return k.send(m.Buffers[0], m.Buffers[1:], to, opts)
 }
 
-// destination reads the address of sendto(2). A UDP socket of AF_INET6 takes
-// an AF_INET address as well.
+// destination reads the address of sendto(2). A UDP socket of AF_INET6 also accepts an AF_INET
+// address.
 func (k *datagramSocket) destination(addr []byte) (tcpip.FullAddress, syscall.Errno) {
 	family := k.family
 	if got, _ := sockaddrFamily(addr); got == syscall.AF_INET && family == syscall.AF_INET6 {
@@ -109,7 +109,7 @@ func (k *datagramSocket) destination(addr []byte) (tcpip.FullAddress, syscall.Er
 	return a, k.reachable(a)
 }
 
-// loopback is where a datagram to the wildcard address goes.
+// loopback is the destination of a datagram to the wildcard address.
 func (k *datagramSocket) loopback() tcpip.Address {
 	if k.family == syscall.AF_INET {
 		return header.IPv4Loopback
@@ -151,7 +151,7 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 	return n, 0
 }
 
-// Connect implements kernel.Socket: it fixes the peer.
+// Connect implements kernel.Socket: it sets the peer.
 func (k *datagramSocket) Connect(addr []byte) syscall.Errno {
 	family, ok := sockaddrFamily(addr)
 	if ok && family == syscall.AF_UNSPEC {

@@ -15,21 +15,21 @@ import (
 // streamSocket is a TCP socket, tcp(7).
 type streamSocket struct {
 	socket
-	// peer is where an accepted connection came from: accept(2) reports it
-	// even if the connection is gone by then.
+	// peer is the address of an accepted connection's peer: accept(2) reports it even if the
+	// connection has ended.
 	peer tcpip.FullAddress
-	// copied counts bytes read since gVisor was last told, see tuneEvery.
+	// copied counts bytes read since the last call of gVisor's ModerateRecvBuf.
 	copied atomic.Int64
 }
 
 const (
 	// somaxconn is net.core.somaxconn's default.
 	somaxconn = 4096
-	// tuneEvery: receive buffer tuning (ModerateRecvBuf) costs two locks and
-	// a clock read, which a short request should not pay.
+	// tuneEvery is how many bytes are read between calls of ModerateRecvBuf (receive buffer
+	// tuning), which costs two locks and a clock read: too much for a short request.
 	tuneEvery = 16 << 10
-	// maxStreamWrite bounds what one call takes from the program; more has
-	// no room in the send buffer anyway.
+	// maxStreamWrite bounds what one call takes from the program; the send buffer has no room
+	// for more.
 	maxStreamWrite = tcpMaxSend
 )
 
@@ -76,8 +76,8 @@ func (k *streamSocket) write(p []byte, more [][]byte) (int, syscall.Errno) {
 		src.release()
 		return 0, 0
 	}
-	// Atomic: copy under the endpoint's lock, which is one lock instead of
-	// three; the bytes are there, nobody waits for them.
+	// Atomic: the copy is made under the endpoint's lock, which takes one lock instead of
+	// three; the bytes are in memory, so the copy does not wait.
 	n, err := k.ep.Write(src, tcpip.WriteOptions{Atomic: true})
 	src.release()
 	if err != nil {
@@ -101,7 +101,7 @@ func (k *streamSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 func (k *streamSocket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	m.AddrLen, m.ControlLen, m.Flags = 0, 0, 0
 	if flags&syscall.MSG_OOB != 0 {
-		return 0, syscall.EINVAL // nothing urgent is pending, tcp(7)
+		return 0, syscall.EINVAL // no urgent data is pending, tcp(7)
 	}
 	if flags&syscall.MSG_ERRQUEUE != 0 {
 		return 0, syscall.EAGAIN
@@ -132,7 +132,7 @@ func (k *streamSocket) Connect(addr []byte) syscall.Errno {
 	return errnoOf(err)
 }
 
-// reachable refuses what gVisor would report under another name.
+// reachable refuses addresses for which gVisor would return another error.
 func (k *socket) reachable(a tcpip.FullAddress) syscall.Errno {
 	switch {
 	case header.IsV4MappedAddress(a.Addr) && k.ep.SocketOptions().GetV6Only():
@@ -156,7 +156,7 @@ func (k *streamSocket) Listen(backlog int) syscall.Errno {
 	if backlog < 0 || backlog > somaxconn {
 		backlog = somaxconn
 	}
-	// Linux lets one more connection wait than asked for.
+	// Linux queues one more connection than the backlog.
 	return errnoOf(k.ep.Listen(backlog + 1))
 }
 
@@ -173,8 +173,8 @@ func (k *streamSocket) Accept() (kernel.Socket, syscall.Errno) {
 	return c, 0
 }
 
-// inherit copies the options that an accepted socket has from its listener
-// (man socket(7), tcp(7)) and that gVisor leaves at their defaults.
+// inherit copies the options that an accepted socket has from its listener (socket(7), tcp(7))
+// and that gVisor leaves at their defaults.
 func (k *streamSocket) inherit(to *tcpip.SocketOptions) {
 	from := k.ep.SocketOptions()
 	if l := from.GetLinger(); l.Enabled {
@@ -196,9 +196,8 @@ func (k *streamSocket) PeerAddr(dst []byte) (int, syscall.Errno) {
 	return k.socket.PeerAddr(dst)
 }
 
-// Readiness implements kernel.File. What gVisor answers before a connection
-// and after it differs from tcp_poll in Linux, and it never reports that both
-// directions are closed.
+// Readiness implements kernel.File. gVisor's answers before and after a connection differ from
+// those of Linux's tcp_poll, and it never reports that both directions are closed.
 func (k *streamSocket) Readiness() kernel.Events {
 	const closed = kernel.EventIn | kernel.EventOut | kernel.EventHup | kernel.EventRdHup
 	var extra kernel.Events

@@ -111,8 +111,7 @@ func TestDatagramUnreachablePort(t *testing.T) {
 	}
 }
 
-// TestNoAllocations holds the promise that copying in and out allocates
-// nothing of ours.
+// TestNoAllocations checks that copying in and out does not allocate.
 func TestNoAllocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("sync.Pool drops objects at random under the race detector")

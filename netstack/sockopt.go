@@ -57,7 +57,7 @@ func intOf(val []byte) (int, syscall.Errno) {
 	return int(int32(binary.NativeEndian.Uint32(val))), 0
 }
 
-// putInt writes an int option, cut to the room there is, as getsockopt(2)
+// putInt writes an int option, truncated to the length of dst, as getsockopt(2) does.
 // does.
 func putInt(dst []byte, v int) (int, syscall.Errno) {
 	var b [4]byte
@@ -72,7 +72,7 @@ func putBool(dst []byte, v bool) (int, syscall.Errno) {
 	return putInt(dst, 0)
 }
 
-// rememberOption keeps an integer that has no effect here.
+// rememberOption stores an integer option that has no effect here.
 func (k *socket) rememberOption(level, name int, val []byte) syscall.Errno {
 	v, e := intOf(val)
 	if e != 0 {
@@ -87,7 +87,7 @@ func (k *socket) rememberOption(level, name int, val []byte) syscall.Errno {
 	return 0
 }
 
-// remembered returns what rememberOption kept, or def.
+// remembered returns the integer that rememberOption has stored, or def.
 func (k *socket) remembered(level, name, def int) int {
 	k.stored.mu.Lock()
 	defer k.stored.mu.Unlock()
@@ -108,7 +108,7 @@ func (k *socket) setSocketOption(name int, val []byte) syscall.Errno {
 		return k.setTimeout(name, val)
 	case syscall.SO_TYPE, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, soProtocol, soDomain, soCookie:
 		return syscall.ENOPROTOOPT // read-only
-	case syscall.SO_ATTACH_FILTER, 50 /* SO_ATTACH_BPF */ :
+	case syscall.SO_ATTACH_FILTER, soAttachBPF:
 		return syscall.ENOPROTOOPT
 	case syscall.SO_DETACH_FILTER:
 		return syscall.ENOENT
@@ -147,8 +147,8 @@ func (k *socket) setSocketOption(name int, val []byte) syscall.Errno {
 	return 0
 }
 
-// doubled gives a buffer size as socket(7) tells: bounded, then doubled "to
-// allow space for bookkeeping overhead", and not below the minimum.
+// doubled returns a buffer size as socket(7) describes it: bounded, then doubled "to allow
+// space for bookkeeping overhead", and at least the minimum.
 func doubled(v int, limit int64, least int64) int64 {
 	n := min(int64(v), limit)
 	if v < 0 {
@@ -235,8 +235,7 @@ func putLinger(dst []byte, l tcpip.LingerOption) (int, syscall.Errno) {
 	return copy(dst, b[:]), 0
 }
 
-// bindToDevice takes an interface name, NUL-terminated or not; an empty one
-// unbinds.
+// bindToDevice binds to the interface of a name, NUL-terminated or not; an empty name unbinds.
 func (k *socket) bindToDevice(val []byte) syscall.Errno {
 	name := cString(val[:min(len(val), ifNameSize-1)])
 	if name == "" {
@@ -263,7 +262,7 @@ func (k *socket) getBoundDevice(dst []byte) (int, syscall.Errno) {
 	return n + 1, 0
 }
 
-// setTimeout keeps a struct timeval for the descriptor layer.
+// setTimeout stores a struct timeval for the descriptor layer.
 func (k *socket) setTimeout(name int, val []byte) syscall.Errno {
 	if len(val) < 16 {
 		return syscall.EINVAL
@@ -301,7 +300,7 @@ func (k *socket) getTimeout(name int, dst []byte) (int, syscall.Errno) {
 	return copy(dst, b[:]), 0
 }
 
-// setTimestamp chooses the form of the arrival time that receives carry.
+// setTimestamp sets the form of the arrival time in control messages.
 func (k *socket) setTimestamp(name int, on bool) {
 	switch name {
 	case soTimestampNew:

@@ -8,8 +8,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
-// ipInt reads an option at level IPPROTO_IP, which may also be one byte
-// (ip(7), since the BSDs did it so).
+// ipInt reads an option at level IPPROTO_IP, which may also have one byte (ip(7), as on the
+// BSDs).
 func ipInt(val []byte) (int, syscall.Errno) {
 	if len(val) >= 1 && len(val) < 4 {
 		return int(val[0]), 0
@@ -138,14 +138,14 @@ func (k *socket) setMulticastTTL(v int) syscall.Errno {
 	return errnoOf(k.ep.SetSockOptInt(tcpip.MulticastTTLOption, v))
 }
 
-// Values of IP_MTU_DISCOVER, linux/in.h; gVisor numbers them in its own way.
+// pmtuStrategies are indexed by the value of IP_MTU_DISCOVER (linux/in.h).
 var pmtuStrategies = [...]tcpip.PMTUDStrategy{
 	syscall.IP_PMTUDISC_DONT:  tcpip.PMTUDiscoveryDont,
 	syscall.IP_PMTUDISC_WANT:  tcpip.PMTUDiscoveryWant,
 	syscall.IP_PMTUDISC_DO:    tcpip.PMTUDiscoveryDo,
 	syscall.IP_PMTUDISC_PROBE: tcpip.PMTUDiscoveryProbe,
-	4 /* INTERFACE */ :        tcpip.PMTUDiscoveryProbe,
-	5 /* OMIT */ :             tcpip.PMTUDiscoveryDont,
+	ipPMTUDiscInterface:       tcpip.PMTUDiscoveryProbe,
+	ipPMTUDiscOmit:            tcpip.PMTUDiscoveryDont,
 }
 
 func (k *socket) setMTUDiscover(v int) syscall.Errno {
@@ -168,7 +168,7 @@ func (k *socket) getMTUDiscover(dst []byte) (int, syscall.Errno) {
 	return 0, syscall.EINVAL
 }
 
-// getPathMTU returns the MTU towards the peer of a connected socket, ip(7).
+// getPathMTU returns the path MTU to the peer of a connected socket, ip(7).
 func (k *socket) getPathMTU(dst []byte) (int, syscall.Errno) {
 	peer, err := k.ep.GetRemoteAddress()
 	if err != nil {
@@ -183,7 +183,7 @@ func (k *socket) getPathMTU(dst []byte) (int, syscall.Errno) {
 		return 0, errnoOf(err)
 	}
 	defer r.Release()
-	// gVisor's route MTU is what fits behind the IP header.
+	// gVisor's route MTU does not include the IP header.
 	overhead := header.IPv4MinimumSize
 	if net == header.IPv6ProtocolNumber {
 		overhead = header.IPv6MinimumSize
@@ -211,8 +211,8 @@ func (k *socket) membership4(name int, val []byte) syscall.Errno {
 	return k.changeMembership(name == syscall.IP_ADD_MEMBERSHIP, nic, iface, group)
 }
 
-// changeMembership joins or leaves; without an interface the first card that
-// is up serves, as Linux takes the one with the default route.
+// changeMembership joins or leaves a group. Without an interface it uses the first card that
+// is up; Linux uses the one with the default route.
 func (k *socket) changeMembership(join bool, nic tcpip.NICID, iface, group tcpip.Address) syscall.Errno {
 	if nic != 0 && !k.stack.stack.HasNIC(nic) {
 		return syscall.ENODEV

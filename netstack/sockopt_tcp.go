@@ -9,15 +9,15 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// setTCPOption sets an option of tcp(7). TCP_FASTOPEN and its like are
-// accepted without effect, as a kernel with tcp_fastopen=0 does.
+// setTCPOption sets an option of tcp(7). TCP_FASTOPEN and similar options are accepted without
+// effect, as by a kernel with tcp_fastopen=0.
 func (k *socket) setTCPOption(name int, val []byte) syscall.Errno {
 	if name == syscall.TCP_CONGESTION {
 		cc := tcpip.CongestionControlOption(cString(val))
 		return errnoOf(k.ep.SetSockOpt(&cc))
 	}
 	if name == tcpULP {
-		return syscall.ENOENT // no upper layer protocol (kTLS) is loaded
+		return syscall.ENOENT // no upper layer protocol (kTLS) is available
 	}
 	v, e := intOf(val)
 	if e != 0 {
@@ -111,7 +111,7 @@ func (k *socket) getTCPOption(name int, dst []byte) (int, syscall.Errno) {
 		if err := k.ep.GetSockOpt(&cc); err != nil {
 			return 0, errnoOf(err)
 		}
-		var b [16]byte // TCP_CA_NAME_MAX
+		var b [tcpCANameMax]byte
 		copy(b[:], cc)
 		return copy(dst, b[:]), 0
 	case tcpFastOpen, tcpFastOpenConn, tcpFastOpenNoCok, tcpThinLinear, tcpThinDupack, tcpTimestamp,
@@ -123,7 +123,7 @@ func (k *socket) getTCPOption(name int, dst []byte) (int, syscall.Errno) {
 	return k.getTCPDuration(name, dst)
 }
 
-// getTCPDuration returns the options that gVisor keeps as a time.Duration.
+// getTCPDuration returns the options that are a time.Duration in gVisor.
 func (k *socket) getTCPDuration(name int, dst []byte) (int, syscall.Errno) {
 	var d, unit = time.Duration(0), time.Second
 	var err tcpip.Error
@@ -175,7 +175,7 @@ const (
 	caLoss         = 4
 )
 
-// getTCPInfo fills struct tcp_info with what gVisor knows; the rest is zero.
+// getTCPInfo fills struct tcp_info with what gVisor reports; the other fields are zero.
 func (k *socket) getTCPInfo(dst []byte) (int, syscall.Errno) {
 	var info tcpip.TCPInfoOption
 	if err := k.ep.GetSockOpt(&info); err != nil {
@@ -200,8 +200,8 @@ func (k *socket) getTCPInfo(dst []byte) (int, syscall.Errno) {
 	return copy(dst, b[:]), 0
 }
 
-// linuxTCPState gives the number of enum tcp_state; gVisor's are the same
-// except for its internal ones.
+// linuxTCPState returns the number of enum tcp_state; gVisor's are the same except for its
+// internal states.
 func linuxTCPState(state uint32) int {
 	switch tcp.EndpointState(state) {
 	case tcp.StateInitial, tcp.StateBound, tcp.StateError:

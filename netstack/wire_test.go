@@ -15,9 +15,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// wireNIC is a card whose cable ends in another wireNIC. It keeps the rules of
-// a virtio ring: a bounded number of frames, completions and receptions on
-// another goroutine.
+// wireNIC is a card whose cable ends in another wireNIC. It behaves like a virtio ring: a
+// bounded number of frames, completions and receptions on another goroutine.
 type wireNIC struct {
 	info NICInfo
 	link atomic.Pointer[Link]
@@ -26,8 +25,7 @@ type wireNIC struct {
 
 	mu   sync.Mutex
 	full bool
-	// seen is called with every frame sent, before it is delivered; false
-	// loses the frame.
+	// seen is called with every frame sent, before it is delivered; false drops the frame.
 	seen atomic.Pointer[func(f *Frame, data []byte) bool]
 	rx   []*RxBuffer
 	stop chan struct{}
@@ -45,7 +43,7 @@ func newWire(t testing.TB, ringSize int, info NICInfo) (a, b *wireNIC) {
 	return a, b
 }
 
-// watch installs f to see every frame.
+// watch makes f see every frame.
 func (n *wireNIC) watch(f func(f *Frame, data []byte) bool) { n.seen.Store(&f) }
 
 func (n *wireNIC) Info() NICInfo { return n.info }
@@ -133,7 +131,7 @@ func wiredPairWith(t testing.TB, ringSize int, info NICInfo, cfg Config) (a, b t
 	mk := func(n *wireNIC, last byte) tester {
 		s := New(cfg)
 		t.Cleanup(s.Close)
-		if !isEdited(s) { // its CUBIC can come to a stop: TestRFC9438HyStart
+		if !isEdited(s) { // its CUBIC can stall: TestRFC9438HyStart
 			reno := tcpip.CongestionControlOption("reno")
 			must(s.stack.SetTransportProtocolOption(tcp.ProtocolNumber, &reno))
 		}

@@ -11,7 +11,7 @@ import (
 
 const mib = 1 << 20
 
-// Memory that a program has given back is the host's again.
+// The host can use memory again that a program has freed.
 func TestFreedMemoryReturnsToTheHost(t *testing.T) {
 	for _, machine := range []string{"microvm", "q35", "pc"} {
 		t.Run(machine, func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestFreedMemoryReturnsToTheHost(t *testing.T) {
 			}
 			fmt.Fprintln(w)
 			v.WaitFor("free\n")
-			settles(t, "the VMM's memory in MiB", func() (int64, bool) {
+			eventually(t, "the VMM's memory in MiB", func() (int64, bool) {
 				n := v.Resident()
 				return n / mib, n <= large-900*mib
 			})
@@ -41,8 +41,8 @@ func TestFreedMemoryReturnsToTheHost(t *testing.T) {
 	}
 }
 
-// settles waits until a value is as wanted.
-func settles(t *testing.T, what string, f func() (int64, bool)) {
+// eventually waits until a value is as wanted.
+func eventually(t *testing.T, what string, f func() (int64, bool)) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
@@ -71,15 +71,15 @@ func TestBalloon(t *testing.T) {
 			}
 			resize := func(want int64) {
 				m.do("balloon", map[string]any{"value": want})
-				settles(t, fmt.Sprintf("the guest's memory, to be %d MiB,", want/mib), func() (int64, bool) {
+				eventually(t, fmt.Sprintf("the guest's memory, to be %d MiB,", want/mib), func() (int64, bool) {
 					n := actual()
 					return n / mib, n == want
 				})
 			}
 			resize(256 * mib)
-			// The program and its reserve do not fit in what would be left.
+			// The program and its reserve do not fit in the rest of the memory.
 			m.do("balloon", map[string]any{"value": mib})
-			settles(t, "the guest's memory, to be its own,", func() (int64, bool) {
+			eventually(t, "the guest's memory, to be its own,", func() (int64, bool) {
 				n := actual()
 				return n / mib, n < 256*mib
 			})
@@ -99,8 +99,8 @@ func TestBalloon(t *testing.T) {
 	}
 }
 
-// The collector keeps a heap below what the balloon has left of the RAM: with
-// the limit of the whole RAM, the program would run out of memory.
+// The collector keeps the heap below the RAM that the balloon has left. With a limit of the whole RAM,
+// the program would run out of memory.
 func TestBalloonBoundsTheHeap(t *testing.T) {
 	v, m := startMonitored(t, vm.Options{Args: []string{"garbage"}, Flags: []string{"-m", "1024M", "-e", "GOGC=off"}})
 	v.WaitFor("started\n")

@@ -16,8 +16,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// dlvVersion is the release of the debugger that the tests install where none
-// is.
+// dlvVersion is the release of the debugger that the tests install if there is none.
 const dlvVersion = "v1.27.2"
 
 var debugger struct {
@@ -26,7 +25,7 @@ var debugger struct {
 	err  error
 }
 
-// dlv returns the path of a Delve.
+// dlv returns the path of Delve.
 func dlv(t *testing.T) string {
 	t.Helper()
 	debugger.once.Do(func() { debugger.path, debugger.err = findDlv() })
@@ -36,7 +35,7 @@ func dlv(t *testing.T) string {
 	return debugger.path
 }
 
-// findDlv installs Delve beside other caches, so that a second run finds it.
+// findDlv installs Delve in the cache, so that a second run finds it.
 func findDlv() (string, error) {
 	if path, err := exec.LookPath("dlv"); err == nil {
 		return path, nil
@@ -106,7 +105,7 @@ func debugImage(t *testing.T) string {
 	return image
 }
 
-// startDebug boots the program and gives it a console that stays open.
+// startDebug boots the program and keeps its console open.
 func startDebug(t *testing.T, image string, flags, env []string, arg string) (*vm.VM, *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -125,8 +124,8 @@ func TestDump(t *testing.T) {
 		flags, want  []string
 	}{
 		{machine: "microvm", arg: "wait"},
-		// Never preempted: between two turns its registers would lie on its stack, where
-		// Delve does not look.
+		// Without preemption: a preempted goroutine has its registers on its stack, where Delve does
+		// not look for them.
 		{machine: "q35", arg: "spin", flags: []string{"-e", "GODEBUG=asyncpreemptoff=1"}, want: []string{"main.spin", `"spinner"`}},
 	} {
 		t.Run(c.machine, func(t *testing.T) {
@@ -145,7 +144,7 @@ func TestDump(t *testing.T) {
 			if got.Status != 0 || !strings.Contains(got.Stderr, "dlv core "+image) {
 				t.Fatalf("yolk dump: %+v", got)
 			}
-			fmt.Fprintln(console, "still alive") // the guest goes on
+			fmt.Fprintln(console, "still alive") // the guest is still running
 			m.WaitFor("got still alive")
 
 			text := debugCore(t, image, core, "goroutines", "goroutines -with userloc main.worker -exec stack -full", "goroutine 1 bt", "goroutines -with userloc main.spin -exec print j.name")
@@ -179,7 +178,7 @@ func TestCoreOfCrash(t *testing.T) {
 	}
 }
 
-// Without a crash there is no core, and without -core a crash is as ever.
+// Without a crash there is no core, and without -core a crash does nothing new.
 func TestNoCore(t *testing.T) {
 	t.Parallel()
 	image := debugImage(t)
@@ -195,8 +194,8 @@ func TestNoCore(t *testing.T) {
 	wantOutput(t, got, 2, "panic: too large")
 }
 
-// With the command line that yolk run prints, gdb shows a running image's
-// goroutines by the Go runtime's own script.
+// With the command line that yolk run prints, gdb shows the goroutines of a running image with the Go
+// runtime's own script.
 func TestGDB(t *testing.T) {
 	t.Parallel()
 	vm.Command(t)
@@ -220,13 +219,13 @@ func TestGDB(t *testing.T) {
 		"-ex", "break main.worker", "-ex", "continue", "-ex", "bt", "-ex", "info goroutines",
 		"-ex", "goroutine 1 bt", "-ex", "delete", "-ex", "detach", line[3])
 	wantAll(t, "gdb", text, "Breakpoint 1, main.worker (id=", "in main.main.gowrap1 ()", "main.main.gowrap1\n", "runtime.gopark", "in main.main ()")
-	m.WaitFor("waiting") // it goes on, and ends with its input
+	m.WaitFor("waiting") // it continues, and ends with its input
 	if status := m.Wait(); status != 0 {
 		t.Errorf("exit status %d after the debugger; want 0", status)
 	}
 }
 
-// freePort returns an address of this host that nothing listens at.
+// freePort returns an address of this host with an unused port.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -38,7 +38,7 @@ func runDisk(t *testing.T, flags []string, args ...string) vm.Result {
 	return vm.Run(t, vm.Options{Flags: flags, Target: disk, Args: args})
 }
 
-// patternOf is what the guest's fill writes.
+// patternOf is what the guest's function fill writes.
 func patternOf(size int) []byte {
 	p := make([]byte, size)
 	for i := range p {
@@ -47,8 +47,8 @@ func patternOf(size int) []byte {
 	return p
 }
 
-// What the host has written is read from /dev/vda, and what is written there is in
-// the host's file, on each machine.
+// The program reads from /dev/vda what the host has written, and writes to the host's file, on each
+// machine.
 func TestDiskRaw(t *testing.T) {
 	for _, machine := range []string{"microvm", "q35", "pc"} {
 		for _, cpus := range []string{"1", "4"} {
@@ -81,8 +81,8 @@ func TestDiskReadOnly(t *testing.T) {
 	}
 }
 
-// A request that the host does not answer is told of, and waited for; one that
-// fails is an error of that request alone.
+// A request that the host does not answer is reported, and waited for. A failed request is an error
+// of that request alone.
 func TestDiskStuck(t *testing.T) {
 	t.Parallel()
 	release := make(chan bool)
@@ -129,7 +129,7 @@ func TestDiskLargeBlocks(t *testing.T) {
 	}
 }
 
-// What a program writes is there for others and for itself, the next time.
+// The files that a program writes are there for other programs and for its next run.
 func TestDiskFiles(t *testing.T) {
 	for _, tt := range []struct {
 		machine, cpus, memory string
@@ -159,8 +159,8 @@ func TestDiskFiles(t *testing.T) {
 	}
 }
 
-// However a program ends, nothing is lost and the disk is clean. A fatal error of
-// the runtime alone is the loss of what was not synced, as one of power is.
+// However a program ends, nothing is lost and the disk is clean, except with a fatal error of the
+// runtime: unsynced data is lost then, as in a power cut.
 func TestDiskEnds(t *testing.T) {
 	for how, want := range map[string]struct {
 		status int
@@ -193,8 +193,8 @@ func TestDiskEnds(t *testing.T) {
 	}
 }
 
-// The same when the VMM is killed: a program finds what was synced, and the
-// journal's replay leaves the disk consistent.
+// The same when the VMM is killed: a program finds the data that was synced, and the journal's replay
+// leaves the disk consistent.
 func TestDiskKilled(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M")
@@ -207,8 +207,8 @@ func TestDiskKilled(t *testing.T) {
 	}
 }
 
-// Large directories and files, many open files and many writers have room in a small
-// VM. DISK_ENTRIES=100000 makes the directory larger.
+// Large directories and files, many open files and many writers fit in a small VM.
+// DISK_ENTRIES=100000 makes the directory larger.
 func TestDiskLimits(t *testing.T) {
 	t.Parallel()
 	entries := os.Getenv("DISK_ENTRIES")
@@ -221,7 +221,7 @@ func TestDiskLimits(t *testing.T) {
 	disks.WantClean(t, name)
 }
 
-// Blocks that no file needs any more are the host's again.
+// The host can use blocks again that no file needs any more.
 func TestDiskShrinks(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M")
@@ -234,7 +234,7 @@ func TestDiskShrinks(t *testing.T) {
 	disks.WantClean(t, name)
 }
 
-// A disk is the root: its own files, and what a system needs beside them.
+// A disk is the root: with its own files, and others that a system needs.
 func TestDiskRoot(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -257,7 +257,7 @@ func TestDiskRoot(t *testing.T) {
 	wantRight(t, runDisk(t, []string{"-disk", name + ":/mnt/x y:ro"}, "read", "/mnt/x y"))
 }
 
-// What yolk disk create copies to a disk, the guest finds there.
+// The guest finds the files that yolk disk create copies to a disk.
 func TestDiskCreate(t *testing.T) {
 	t.Parallel()
 	dir, name := t.TempDir(), filepath.Join(t.TempDir(), "made.img")
@@ -313,7 +313,7 @@ func TestDiskSealed(t *testing.T) {
 	}
 }
 
-// What cannot be mounted ends the program with the reason and what to do.
+// A disk that cannot be mounted ends the program with the reason and advice.
 func TestDiskFails(t *testing.T) {
 	t.Parallel()
 	empty, noise := filepath.Join(t.TempDir(), "empty.img"), filepath.Join(t.TempDir(), "xfs.img")
@@ -337,7 +337,7 @@ func TestDiskFails(t *testing.T) {
 	disks.WantClean(t, good)
 }
 
-// An image without disks that is promised one says how to build it.
+// An image without support for disks that is given one prints how to build it.
 func TestDiskNotBuiltIn(t *testing.T) {
 	t.Parallel()
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-v", t.TempDir() + ":/mnt"}, Target: folder, Args: []string{"show", "/mnt"}}).Stdout
@@ -350,7 +350,7 @@ func TestDiskNotBuiltIn(t *testing.T) {
 	}
 }
 
-// Two VMs cannot have one disk, and the second is told so.
+// Two VMs cannot use one disk: the second gets an error.
 func TestDiskInUse(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M")
@@ -362,7 +362,7 @@ func TestDiskInUse(t *testing.T) {
 	}
 }
 
-// A disk that does not answer any more does not keep a program from its end.
+// A program can end even if its disk does not answer any more.
 func TestDiskStuckAtEnd(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M")
@@ -393,7 +393,7 @@ func TestDiskStuckAtEnd(t *testing.T) {
 		told = told || lines.Text() == "yolk: the disks do not answer and cannot be unmounted; the program ends without that"
 	}
 	cmd.Wait()
-	// isa-debug-exit: twice the program's status and one.
+	// isa-debug-exit: twice the program's status plus one
 	if !told || cmd.ProcessState.ExitCode() != 2*3+1 {
 		t.Errorf("told %v, exit status %d; want true, 7", told, cmd.ProcessState.ExitCode())
 	}

@@ -14,9 +14,9 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// tested are the examples that a test below boots; TestAllExamples holds the
-// list complete.
-var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true}
+// tested are the examples that a test below boots; TestAllExamples checks that the list is
+// complete.
+var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true, "forward": true}
 
 func TestAllExamples(t *testing.T) {
 	dirs, err := os.ReadDir(filepath.Join(vm.Root(t), "examples"))
@@ -52,8 +52,8 @@ func TestExampleWeb(t *testing.T) {
 	}
 }
 
-// fetch reaches a server on the host by the address that QEMU gives it, over
-// TLS with a certificate that the guest is told to trust.
+// fetch connects to a server on the host through the address that QEMU gives the host, over TLS with a
+// certificate that the guest is told to trust.
 func TestExampleFetch(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("over TLS")) }))

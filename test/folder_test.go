@@ -23,7 +23,7 @@ func runFolder(t *testing.T, flags []string, dir string, args ...string) vm.Resu
 	return vm.Run(t, vm.Options{Flags: flags, Target: folder, Args: append([]string{args[0], "/mnt"}, args[1:]...)})
 }
 
-// wantRight is wantOutput for a program that also says what is wrong.
+// wantRight is wantOutput for a program that also prints what is wrong.
 func wantRight(t *testing.T, got vm.Result, want ...string) {
 	t.Helper()
 	wantOutput(t, got, 0, append(want, "done\n")...)
@@ -39,7 +39,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// wantEmpty checks that the program has tidied up, for the host, too.
+// wantEmpty checks that the program has removed its files, on the host, too.
 func wantEmpty(t *testing.T, dir string) {
 	t.Helper()
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
@@ -47,7 +47,7 @@ func wantEmpty(t *testing.T, dir string) {
 	}
 }
 
-// What a file system does, a folder of the host does, on each machine.
+// A folder of the host works as a file system, on each machine.
 func TestFolderFiles(t *testing.T) {
 	for _, machine := range []string{"microvm", "q35", "pc"} {
 		for _, cpus := range []string{"1", "2"} {
@@ -70,8 +70,8 @@ func TestFolderRefuses(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
-// Two folders, one in the other and read-only, are there when the program's
-// variables are initialised.
+// Two folders, one in the other and read-only, are mounted when the program's variables are
+// initialised.
 func TestFolderMounts(t *testing.T) {
 	t.Parallel()
 	outer, inner := t.TempDir(), filepath.Join(t.TempDir(), "a,b c")
@@ -95,7 +95,7 @@ func TestFolderMounts(t *testing.T) {
 	}
 }
 
-// Both sides see at once what the other writes.
+// Each side sees the other's writes at once.
 func TestFolderChangesOfTheHost(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -134,7 +134,7 @@ func TestFolderManyGoroutines(t *testing.T) {
 	}
 }
 
-// 200 MB go in and out of a VM with less memory.
+// 200 MB are copied through a VM with less memory.
 func TestFolderLargeFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -171,7 +171,7 @@ func TestFolderFails(t *testing.T) {
 	}
 }
 
-// The same for a word of the command line that no device belongs to.
+// The same for a word of the command line without a device.
 func TestFolderWithoutDevice(t *testing.T) {
 	t.Parallel()
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-v", t.TempDir() + ":/mnt"}, Target: folder, Args: []string{"show", "/mnt"}}).Stdout
@@ -183,7 +183,7 @@ func TestFolderWithoutDevice(t *testing.T) {
 	}
 }
 
-// A program that names no files has nothing to mount, and boots all the same.
+// A program that uses no files mounts nothing, and boots all the same.
 func TestFolderUnused(t *testing.T) {
 	t.Parallel()
 	got := vm.Run(t, vm.Options{Flags: []string{"-v", t.TempDir() + ":/mnt"}, Target: "./examples/hello"})

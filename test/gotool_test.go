@@ -10,8 +10,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// copyModule copies testdata/gomod out of the repository, where no go.mod is
-// above it.
+// copyModule copies testdata/gomod out of the repository, to a place with no go.mod above it.
 func copyModule(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -21,8 +20,7 @@ func copyModule(t *testing.T) string {
 	return dir
 }
 
-// shell runs a script as a user types it, with yolk in PATH and no trace of
-// another toolchain.
+// shell runs a script as a user would, with yolk in PATH and without variables of another toolchain.
 func shell(t *testing.T, dir, script string) (string, int) {
 	t.Helper()
 	yolk := vm.Command(t)
@@ -60,7 +58,7 @@ func TestPlainGoCommand(t *testing.T) {
 	}
 }
 
-// The patched and the stock go command must not disturb each other.
+// The patched and the stock go command do not disturb each other.
 func TestStockBuildStillWorks(t *testing.T) {
 	t.Parallel()
 	dir := copyModule(t)
@@ -76,7 +74,7 @@ func TestYolkTest(t *testing.T) {
 	wantOutput(t, got, 0, "--- PASS: TestDouble", "--- PASS: TestTestdata", "BenchmarkDouble")
 }
 
-// What go test writes is where it would be without a VM.
+// The files that go test writes are where they would be without a VM.
 func TestYolkTestOutputs(t *testing.T) {
 	t.Parallel()
 	dir := copyModule(t)

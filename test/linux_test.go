@@ -39,8 +39,8 @@ func newLinuxGuest(t *testing.T) linuxGuest {
 	return g
 }
 
-// run boots the guest with a disk on /data and returns what it prints; at a line that
-// is until the VMM is killed.
+// run boots the guest with a disk on /data and returns its output. It kills the VMM at a line that is
+// equal to until.
 func (g linuxGuest) run(t *testing.T, disk, until string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
@@ -74,7 +74,7 @@ func (g linuxGuest) run(t *testing.T, disk, until string, args ...string) string
 	return got
 }
 
-// checksums are the lines of the case tree.
+// checksums are the lines printed by the case tree.
 func checksums(t *testing.T, output string) string {
 	t.Helper()
 	var lines []string
@@ -90,8 +90,8 @@ func checksums(t *testing.T, output string) string {
 	return all
 }
 
-// Linux reads what yolk wrote and yolk what Linux wrote, every file with the same
-// checksum, after a clean end and after a kill of the VMM.
+// Linux reads the files that yolk wrote, and yolk those of Linux, with the same checksums, after a clean
+// end and after the VMM was killed.
 func TestDiskAndLinux(t *testing.T) {
 	t.Parallel()
 	linux := newLinuxGuest(t)

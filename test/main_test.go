@@ -1,6 +1,6 @@
-// Package test boots real images and checks what a user sees: the console, the
-// exit status, the network. It needs QEMU; every VM is emulated. test/corpus
-// does the same with programs of others.
+// Package test boots real images and checks what a user sees: the console, the exit status, the
+// network. It needs QEMU; every VM is emulated. test/corpus does the same with programs of other
+// projects.
 package test
 
 import (

@@ -16,8 +16,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// Mappings of a disk's files, read and write agree; so does what is on the disk
-// afterwards.
+// Mappings of a disk's files, read and write agree, and so does the disk's content afterwards.
 func TestMappedFiles(t *testing.T) {
 	for _, cpus := range []string{"1", "4"} {
 		t.Run(cpus, func(t *testing.T) {
@@ -50,7 +49,7 @@ func stampedFiles(t *testing.T) (dir string) {
 	return dir
 }
 
-// What the host has written is mapped before anybody has read it.
+// A file from the host is mapped before anything has read it.
 func TestMappedHostFiles(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ check, cpus, want string }{
@@ -74,8 +73,8 @@ func TestMappedSealed(t *testing.T) {
 	wantOutput(t, got, 0, "")
 }
 
-// An access to a page that the device cannot read is a fault at its address; the pages
-// around it are read.
+// An access to a page that the device cannot read is a fault at its address; the pages around it
+// can be read.
 func TestMappedReadError(t *testing.T) {
 	t.Parallel()
 	name := disks.New(t, "64M", "-b", "4096", "-d", stampedFiles(t))
@@ -93,7 +92,7 @@ func TestMappedReadError(t *testing.T) {
 	line := vm.Run(t, vm.Options{Flags: []string{"-n", "-disk", name + ":/data:ro"}, Target: "./test/testdata/mapfile", Args: []string{"/data", "broken"}}).Stdout
 	line = strings.Replace(line, "file="+name, "file=nbd:"+nbd.Serve(t, d), 1)
 	out, err := exec.Command("timeout", "120", "sh", "-c", line).Output()
-	// isa-debug-exit: twice the program's status and one.
+	// isa-debug-exit: twice the program's status plus one
 	if exit, ok := err.(*exec.ExitError); !ok || exit.ExitCode() != 1 {
 		t.Errorf("%v, %q; want status 1", err, out)
 	}

@@ -37,8 +37,8 @@ func get(t *testing.T, m *vm.VM, path string) string {
 func startServe(t *testing.T, flags ...string) *vm.VM {
 	t.Helper()
 	m := vm.Start(t, vm.Options{Flags: append([]string{"-p", ":8080"}, flags...), Target: serve})
-	// QEMU accepts connections earlier, and repeats its own SYN to the guest
-	// only after seconds.
+	// QEMU accepts connections earlier, and repeats its own SYN to the guest only after
+	// seconds.
 	m.WaitFor("listening")
 	if got := get(t, m, "/"); got != "hello" {
 		t.Fatalf("GET / = %q; want hello", got)
@@ -72,7 +72,7 @@ func TestWebInLittleMemory(t *testing.T) {
 	}
 }
 
-// Many clients keep their connections and ask again and again.
+// Many clients keep their connections and send many requests.
 func TestKeepAliveLoad(t *testing.T) {
 	t.Parallel()
 	m := startServe(t)
@@ -108,7 +108,7 @@ func TestKeepAliveLoad(t *testing.T) {
 
 const bulk = 16 << 20
 
-// Bulk data arrives whole in both directions, and what carried it is given back.
+// Bulk data arrives complete in both directions, and its memory is freed.
 func TestBigTransfers(t *testing.T) {
 	t.Parallel()
 	m := startServe(t, "-m", "64M")
@@ -117,8 +117,8 @@ func TestBigTransfers(t *testing.T) {
 	for range 3 {
 		transfer(t, m)
 	}
-	// What lies in pools goes with the second collection of garbage, what a connection
-	// holds when it has ended.
+	// Memory in pools is freed by the second garbage collection, that of a connection when the
+	// connection has ended.
 	m.Eventually(func() error {
 		if lost := before - freeMemory(t, m); lost > 2048 {
 			return fmt.Errorf("three more transfers left %d KiB less free memory; want no loss", lost)
@@ -200,7 +200,7 @@ func TestFixedAddress(t *testing.T) {
 	}
 }
 
-// A busy host port is one line and no VM.
+// If a host port is in use, yolk prints one line and starts no VM.
 func TestBusyPort(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -215,10 +215,10 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
-// An idle guest must leave the host's CPU alone: nothing polls.
+// An idle guest does not use the host's CPU.
 func TestIdleGuestSleeps(t *testing.T) {
 	m := startServe(t)
-	time.Sleep(2 * time.Second) // the runtime's background work settles
+	time.Sleep(2 * time.Second) // for the runtime's background work
 	before := m.CPUTime()
 	time.Sleep(5 * time.Second)
 	if used := m.CPUTime() - before; used > 500*time.Millisecond {

@@ -6,7 +6,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// The host's request to switch off is SIGTERM in the program.
+// The host's request to power off is SIGTERM in the program.
 func TestPowerButton(t *testing.T) {
 	keys := []map[string]any{{"type": "qcode", "data": "ctrl"}, {"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "delete"}}
 	for _, tt := range []struct {
@@ -26,10 +26,10 @@ func TestPowerButton(t *testing.T) {
 			t.Parallel()
 			v, m := startMonitored(t, vm.Options{Args: []string{"signal"}, Flags: tt.flags})
 			v.WaitFor("waiting")
-			// The button works a moment after main has begun; until then
-			// a press is lost, as on a machine that is still booting.
+			// The button works a moment after main has begun; until then a press is lost, as on a
+			// machine that is still booting.
 			v.Eventually(func() error {
-				m.try(tt.command, tt.arguments) // the VM may be gone before the answer
+				m.try(tt.command, tt.arguments) // the VM may have ended before the answer
 				return v.Within("asked to stop: terminated")
 			})
 			if status := v.Wait(); status != 9 {

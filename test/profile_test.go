@@ -36,7 +36,7 @@ func TestCPUProfile(t *testing.T) {
 				name := s.Location[0].Line[0].Function.Name
 				leaf[name] += s.Value[0]
 			}
-			// 100 a second and CPU, less what the host's other work takes.
+			// 100 a second per CPU, less when the host is busy with something else
 			t.Logf("%d samples in %.1f s, %d in main.hot", all, float64(p.DurationNanos)/1e9, leaf["main.hot"])
 			if all < 50 || leaf["main.hot"]*10 < all*8 {
 				t.Errorf("%d samples, want some hundred, most of them in main.hot: %v", all, leaf)
@@ -45,8 +45,7 @@ func TestCPUProfile(t *testing.T) {
 	}
 }
 
-// Time that a CPU idles does not count, even if it is in pieces shorter than a
-// sample's interval.
+// The idle time of a CPU does not count, even in pieces that are shorter than a sample's interval.
 func TestCPUProfileOfWaiting(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "disk")

@@ -12,7 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// qmpClient is QEMU's machine protocol (QMP), as its manual describes it.
+// qmpClient is a client of QEMU's machine protocol (QMP), as QEMU's manual describes it.
 type qmpClient struct {
 	t    *testing.T
 	conn net.Conn
@@ -48,7 +48,7 @@ func (m *qmpClient) next() (answer map[string]any, err error) {
 	return answer, err
 }
 
-// do executes a command and returns its answer; events are passed over.
+// do executes a command and returns its answer; it skips events.
 func (m *qmpClient) do(command string, arguments any) any {
 	m.t.Helper()
 	value, err := m.try(command, arguments)

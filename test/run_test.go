@@ -80,7 +80,7 @@ func TestFaultsArePanics(t *testing.T) {
 	wantOutput(t, runProg(t, nil, "recover"), 0, "nil: true", "zero: true", "index: true")
 }
 
-// What must not be done ends in a fault with a name, and the program's exit.
+// A forbidden access ends in a fault with a name, and the program's exit.
 func TestForbiddenThings(t *testing.T) {
 	t.Parallel()
 	for what, want := range map[string][]string{
@@ -121,7 +121,7 @@ func TestAddressesDiffer(t *testing.T) {
 	}
 }
 
-// The goroutines of the kernel and the network stack are not the program's.
+// The goroutines of the kernel and the network stack are not visible to the program.
 func TestKernelGoroutinesAreInvisible(t *testing.T) {
 	t.Parallel()
 	got := vm.Run(t, vm.Options{Target: ".", Dir: filepath.Join(vm.Root(t), "test/testdata/invisible")})
@@ -157,7 +157,7 @@ func TestOutOfMemory(t *testing.T) {
 func TestSmallMemory(t *testing.T) {
 	t.Parallel()
 	wantOutput(t, runProg(t, []string{"-m", "16M"}, "hello"), 0, "hello, world\n")
-	// At most 1 MiB for each further CPU, all of them at work.
+	// At most 1 MiB for each additional CPU, all of them busy.
 	wantOutput(t, runProg(t, []string{"-m", "19M", "-smp", "4"}, "cpus"), 0, "4 4 4\n")
 }
 
@@ -240,7 +240,7 @@ func TestInitialFiles(t *testing.T) {
 	wantOutput(t, got, 0, "/srv/data drwx", "/srv/data/a.txt -rw-r-----", "/srv/data/link Lrwxrwxrwx sub/b.txt")
 }
 
-// A line typed by hand must come back at once, not at the end of the input.
+// The answer to a line typed by hand comes at once, not at the end of the input.
 func TestConsoleIsInteractive(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
@@ -257,8 +257,7 @@ func TestConsoleIsInteractive(t *testing.T) {
 	m.WaitFor("END")
 }
 
-// A device whose registers move does not disturb what other CPUs do with other
-// devices.
+// A device whose registers move does not disturb accesses of other CPUs to other devices.
 func TestRegistersOfOthers(t *testing.T) {
 	for _, machine := range []string{"q35", "pc"} {
 		t.Run(machine, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// Images, not stripped, stay as small as they are promised to be.
+// Images, not stripped, stay within the sizes below.
 func TestImageSize(t *testing.T) {
 	t.Parallel()
 	for target, most := range map[string]int64{

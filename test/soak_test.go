@@ -7,9 +7,9 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// The soak program finds no corruption and no growth on four CPUs, nor under the
-// collector's stress settings. make soak runs it for half an hour; stalls count
-// there, not here, where other VMs share the host.
+// The soak program finds no corruption and no growth on four CPUs, nor with the collector's stress
+// settings. make soak runs it for half an hour and also checks for stalls, which this test does
+// not, because other VMs share the host.
 func TestSoak(t *testing.T) {
 	length := "10s"
 	if s := os.Getenv("SOAK"); s != "" {
@@ -27,8 +27,8 @@ func TestSoak(t *testing.T) {
 	}
 }
 
-// A signal may find a thread in any wait, that of the interrupts' server among
-// them: none runs twice because of it.
+// A signal may find a thread in any wait, also that of the interrupts' server: no thread runs twice
+// because of it.
 func TestSignalsToEveryThread(t *testing.T) {
 	t.Parallel()
 	got := vm.Run(t, vm.Options{Flags: []string{"-smp", "4"}, Target: "./test/testdata/signals"})

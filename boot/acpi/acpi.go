@@ -1,16 +1,14 @@
-// Package acpi reads what a kernel needs to know of a PC from the tables of
-// ACPI (Advanced Configuration and Power Interface Specification 6.5): interrupt
-// controllers (MADT), PCI configuration space (MCFG), how to switch
-// off and to reset (FADT and the \_S5_ object of the DSDT), how the power button
-// is noticed (button.go), and the virtio-mmio devices that the DSDT lists.
+// Package acpi reads what a kernel needs of a PC's ACPI tables (Advanced Configuration and Power
+// Interface Specification 6.5): interrupt controllers (MADT), PCI configuration space (MCFG), how
+// to power off and reset (FADT and the \_S5_ object of the DSDT), how the power button is
+// reported (button.go), and the virtio-mmio devices in the DSDT.
 //
-// It is pure functions over bytes, which come from memory that the VMM filled:
-// every length is checked. There is no AML interpreter. The few things needed
-// from the DSDT are constant data in every VMM's tables, and are found by
-// looking for their encodings (aml.go).
+// It consists of pure functions over bytes in memory that the VMM has filled: every length is
+// checked. There is no AML interpreter. The few things needed from the DSDT are constant data in
+// every VMM's tables, and are found by searching for their encodings (aml.go).
 //
-// The way to the tables is package boot's, which looks for the CPUs there before
-// there is a heap. Start reading at Parse.
+// Package boot finds the tables: it needs the CPUs in them before there is a heap. Start reading
+// at Parse.
 package acpi
 
 import (
@@ -24,7 +22,7 @@ type Error string
 
 func (e Error) Error() string { return string(e) }
 
-// Errors of Parse.
+// These are the errors of Parse.
 const (
 	ErrNoRSDP = Error("acpi: no root pointer (RSDP)")
 	ErrRoot   = Error("acpi: root table (XSDT or RSDT) is unreadable")
@@ -35,17 +33,15 @@ const (
 	ErrMCFG   = Error("acpi: MCFG is malformed")
 )
 
-// Memory reads physical memory: n bytes at addr, or nil if they are not all RAM
-// or ROM.
+// Memory returns n bytes of physical memory at addr, or nil if they are not all RAM or ROM.
 type Memory = boot.Memory
 
-// Info is what the tables say. Addresses are physical.
+// Info is the content of the tables. Addresses are physical.
 type Info struct {
 	IOAPICs   []IOAPIC
 	Overrides []Override
 	ECAM      []ECAM
-	// PowerOff are the writes, in this order, that switch the machine off
-	// (S5). Empty: unknown.
+	// PowerOff are the writes that power the machine off (S5), in order. Empty: unknown.
 	PowerOff []Write
 	// Reset is the write that resets the machine, if HasReset.
 	Reset    Write
@@ -54,8 +50,8 @@ type Info struct {
 	Virtio []VirtioMMIO
 	// Button is the power button of the fixed hardware, nil if there is none.
 	Button *PowerButton
-	// Events is the device that tells of a power button where there is no
-	// fixed hardware, nil if there is none.
+	// Events is the device that reports a power button on machines without fixed hardware,
+	// nil if there is none.
 	Events *EventDevice
 }
 
@@ -76,8 +72,8 @@ type IOAPIC struct {
 	GSIBase uint32 // global system interrupt of its first input
 }
 
-// Override tells how an ISA interrupt is connected, if not identically and
-// edge-triggered, active high.
+// Override describes the connection of an ISA interrupt that is not identity-mapped, or not
+// edge-triggered and active high.
 type Override struct {
 	IRQ       uint8
 	GSI       uint32
@@ -87,7 +83,7 @@ type Override struct {
 
 // ECAM is the memory-mapped configuration space of some PCI buses.
 type ECAM struct {
-	Base     uint64 // of bus 0, even if StartBus is another
+	Base     uint64 // address of bus 0, even if StartBus is another
 	Segment  uint16
 	StartBus uint8
 	EndBus   uint8
@@ -102,33 +98,33 @@ type VirtioMMIO struct {
 	ActiveLow bool
 }
 
-// PowerButton is the power button of the fixed hardware (§4.8.2.2.1.1). Bit 8 of
-// the status registers says that it was pressed, and is cleared by writing it;
-// the same bit of the enable registers lets it interrupt.
+// PowerButton is the power button of the fixed hardware (§4.8.2.2.1.1). Bit 8 of the status
+// registers says that the button was pressed, and is cleared by writing 1 to it; bit 8 of the
+// enable registers enables its interrupt.
 type PowerButton struct {
 	IRQ     uint8    // ISA interrupt (SCI)
 	Status  []uint16 // I/O ports of the PM1 status registers, 16 bits each
 	Enable  []uint16 // I/O ports of the PM1 enable registers
-	Control uint16   // I/O port of the PM1a control register: bit 0 says that ACPI is on
-	// Writing EnableACPI to the I/O port SMICommand turns ACPI on; 0: it
-	// always is.
+	Control uint16   // I/O port of the PM1a control register, whose bit 0 says that ACPI is enabled
+	// A write of EnableACPI to the I/O port SMICommand enables ACPI; 0: it is always
+	// enabled.
 	SMICommand uint16
 	EnableACPI uint8
 }
 
-// EventDevice is a generic event device (§5.6.9) as VMMs have it: a register that
-// says what has happened, and forgets it when it is read.
+// EventDevice is a generic event device (§5.6.9) as VMMs implement it: a register of events that
+// is cleared when it is read.
 type EventDevice struct {
 	GSI         uint32
 	Address     uint64
 	Width       int    // of the register, in bits: 8, 16 or 32
-	PowerButton uint32 // the bits that mean the power button
+	PowerButton uint32 // bits of the power button
 }
 
-// Space is where a register is (§5.2.3.2).
+// Space is the address space of a register (§5.2.3.2).
 type Space uint8
 
-// Address spaces that occur on PCs.
+// These are the address spaces that occur on PCs.
 const (
 	SpaceMemory Space = 0
 	SpaceIO     Space = 1
@@ -142,9 +138,9 @@ type Write struct {
 	Value   uint32
 }
 
-// Parse reads the tables. rsdp is the address of the root pointer, as a boot
-// protocol gives it. An error tells of the first thing that was not usable; Info
-// then holds what the other tables say.
+// Parse reads the tables. rsdp is the address of the root pointer, as a boot protocol passes it.
+// The error is that of the first table that could not be used; Info then has what the other
+// tables contain.
 func Parse(rsdp uint64, mem Memory) (*Info, error) {
 	p := &parser{mem: mem, info: &Info{}}
 	rsdt, xsdt, ok := boot.RootPointer(rsdp, mem)
@@ -165,7 +161,7 @@ type parser struct {
 	mem  Memory
 	info *Info
 	err  error
-	seen [3]bool // MADT, MCFG, FADT: the first of each counts
+	seen [3]bool // MADT, MCFG, FADT: only the first of each is used
 }
 
 func (p *parser) fail(err error) {
@@ -174,7 +170,7 @@ func (p *parser) fail(err error) {
 	}
 }
 
-// table reads one table of the root's.
+// table reads one of the root's tables.
 func (p *parser) table(addr uint64) {
 	which, parse := 0, (*parser).madt
 	switch sig := boot.Signature(addr, p.mem); string(sig[:]) {

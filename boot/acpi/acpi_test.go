@@ -14,10 +14,9 @@ import (
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 )
 
-// A dump holds the tables of a machine: records of an address (8 bytes), a
-// length (4 bytes) and the bytes there; the first is the root pointer. Those in
-// testdata were read from QEMU 7.2 with the monitor's pmemsave after the
-// firmware had run:
+// A dump has the tables of a machine: records of an address (8 bytes), a length (4 bytes) and
+// the bytes there; the first is the root pointer. The dumps in testdata were read from QEMU 7.2
+// with the monitor's pmemsave after the firmware had run:
 //
 //	q35           -machine q35 -smp 2 -nic none
 //	pc            -machine pc -smp 1 -nic none
@@ -58,7 +57,7 @@ func (d dump) memory(addr uint64, n int) []byte {
 	return nil
 }
 
-// find returns a table to spoil.
+// find returns a table, to be damaged.
 func (d dump) find(signature string) []byte {
 	for _, r := range d {
 		if bytes.HasPrefix(r.data, []byte(signature)) {
@@ -68,7 +67,7 @@ func (d dump) find(signature string) []byte {
 	return nil
 }
 
-// fix makes a table's checksum right.
+// fix corrects a table's checksum.
 func fix(table []byte) {
 	table[9] = 0
 	s := byte(0)
@@ -116,15 +115,15 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// What is broken is reported; what is not is still used.
+// Broken tables are reported, and the others are still used.
 func TestParseBroken(t *testing.T) {
 	put32 := binary.LittleEndian.PutUint32
 	tests := []struct {
 		name  string
 		spoil func(d dump)
 		want  error
-		isa   int // ISA interrupts
-		off   int // writes to power off
+		isa   int // number of ISA interrupts
+		off   int // number of writes to power off
 	}{
 		{"intact", func(d dump) {}, nil, 5, 1},
 		{"no RSDP", func(d dump) { d[0].data[0] = 'X' }, acpi.ErrNoRSDP, 0, 0},
@@ -175,7 +174,7 @@ func TestNoTables(t *testing.T) {
 	}
 }
 
-// table makes a table with a right checksum.
+// table makes a table with a correct checksum.
 func table(signature string, body []byte) []byte {
 	t := append([]byte(signature), make([]byte, 32)...)
 	t = append(t, body...)
@@ -205,7 +204,7 @@ func machine(madt, aml []byte) acpi.Memory {
 	}.memory
 }
 
-// §5.2.12: what is not about interrupts is passed over.
+// §5.2.12: entries that are not about interrupts are ignored.
 func TestMADTEntries(t *testing.T) {
 	got, err := acpi.Parse(rsdpAt, machine([]byte{
 		0, 8, 7, 3, 1, 0, 0, 0,
@@ -249,7 +248,7 @@ func TestS5(t *testing.T) {
 	}
 }
 
-// device encodes a device with a resource template and what else it has.
+// device encodes a device with a resource template and more objects.
 func device(hid, crs string, more ...string) string {
 	crs = "\x0a" + string(rune(len(crs))) + crs
 	body := "VR00\x08_HID\x0d" + hid + "\x00\x08_CRS\x11" + string(rune(len(crs)+1)) + crs + strings.Join(more, "")
@@ -289,8 +288,8 @@ func TestVirtioDevices(t *testing.T) {
 	}
 }
 
-// A machine by other VMMs: paths instead of names, one byte of events, the bit
-// compared in a condition of its own, and the _HID as a number.
+// Tables of other VMMs have paths instead of names, one byte of events, the bit compared in a
+// separate condition, and the _HID as a number.
 func TestEventDevice(t *testing.T) {
 	method := func(bits string) string {
 		return "\x14\x20_EVT\x09\x70GDAT\x60\x7b\x60\x0a\x08\x61\xa0\x12\x93\x61" + bits + "\x86\\._SB_PBTN\x0a\x80"
@@ -324,7 +323,7 @@ func TestEventDevice(t *testing.T) {
 	}
 }
 
-// §5.2.9: which fields make a power button.
+// §5.2.9: the fields that describe a power button.
 func TestFixedButton(t *testing.T) {
 	put16, put32 := binary.LittleEndian.PutUint16, binary.LittleEndian.PutUint32
 	for _, tt := range []struct {
@@ -375,8 +374,8 @@ func TestGSI(t *testing.T) {
 
 func zeros(n int) string { return string(make([]byte, n)) }
 
-// FuzzTables reads any tables; checksums are made right, so that the fuzzer
-// gets beyond them.
+// FuzzTables reads any tables; their checksums are corrected, so that the fuzzer gets past
+// them.
 func FuzzTables(f *testing.F) {
 	for name := range machines {
 		b, err := os.ReadFile(filepath.Join("testdata", name+".acpi"))

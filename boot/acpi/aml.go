@@ -1,6 +1,6 @@
 package acpi
 
-// Encodings of AML that are looked for (§20.2).
+// These are the encodings of AML that are searched for (§20.2).
 const (
 	amlZero   = 0x00
 	amlOne    = 0x01
@@ -19,8 +19,8 @@ func at(b []byte, i int, s string) bool {
 	return len(b)-i >= len(s) && string(b[i:i+len(s)]) == s
 }
 
-// pkg decodes a PkgLength at the start of b (§20.2.4) and returns what it
-// encloses; false if that is more than b has.
+// pkg decodes a PkgLength at the start of b (§20.2.4) and returns the bytes that it covers;
+// false if b is shorter.
 func pkg(b []byte) ([]byte, bool) {
 	if len(b) == 0 {
 		return nil, false
@@ -42,7 +42,7 @@ func pkg(b []byte) ([]byte, bool) {
 	return b[1+more : n], true
 }
 
-// integer decodes a constant at the start of b and returns what follows.
+// integer decodes a constant at the start of b and returns the bytes after it.
 func integer(b []byte) (v uint32, rest []byte, ok bool) {
 	if len(b) == 0 {
 		return 0, nil, false
@@ -80,11 +80,11 @@ func integer64(b []byte) (v uint64, rest []byte, ok bool) {
 	return uint64(n), rest, ok
 }
 
-// findS5 finds Name (\_S5_, Package {a, b, …}) and returns the values of
-// SLP_TYP for the registers PM1a and PM1b (§7.4.2).
+// findS5 finds Name (\_S5_, Package {a, b, …}) and returns the values of SLP_TYP for the
+// registers PM1a and PM1b (§7.4.2).
 func findS5(aml []byte) (a, b uint8, ok bool) {
 	for i, c := range aml {
-		if c != amlName { // most are not: keep the boot short
+		if c != amlName { // most bytes are not: this keeps the boot short
 			continue
 		}
 		body := 0
@@ -113,21 +113,21 @@ func findS5(aml []byte) (a, b uint8, ok bool) {
 	return 0, 0, false
 }
 
-// Bounds of what is looked at in a table: microvm has 24 places for virtio.
+// These bound the search in a table: microvm has 24 virtio devices.
 const (
 	maxVirtio  = 256
 	maxButtons = 8
 )
 
-// dsdtDevices are the devices of a DSDT that matter here.
+// dsdtDevices are the devices that are used of a DSDT.
 type dsdtDevices struct {
 	virtio  []VirtioMMIO
 	buttons []string // names of the power buttons
 	events  []byte   // body of the first generic event device
 }
 
-// findDevices finds devices by their _HID: "LNRO0005", which is what VMMs call
-// virtio-mmio, the power button and the generic event device.
+// findDevices finds devices by their _HID: "LNRO0005", which is the virtio-mmio devices of VMMs,
+// the power button and the generic event device.
 func findDevices(aml []byte) (found dsdtDevices) {
 	for i, c := range aml {
 		if c != amlDevice[0] || !at(aml, i, amlDevice) {
@@ -137,7 +137,7 @@ func findDevices(aml []byte) (found dsdtDevices) {
 		if !ok {
 			continue
 		}
-		// What belongs to a device inside this one is not this one's.
+		// Objects of a device inside this one do not belong to this one.
 		for j := range body {
 			if at(body, j, amlDevice) {
 				body = body[:j]
@@ -149,7 +149,7 @@ func findDevices(aml []byte) (found dsdtDevices) {
 	return found
 }
 
-// add looks at the body of one device.
+// add adds one device, given its body, if it is used.
 func (f *dsdtDevices) add(body []byte) {
 	name, _, _ := nameString(body)
 	for i, c := range body {
@@ -176,8 +176,8 @@ func (f *dsdtDevices) add(body []byte) {
 	}
 }
 
-// nameString decodes a name at the start of b (§20.2.2) and returns its last
-// segment and what follows.
+// nameString decodes a name at the start of b (§20.2.2) and returns its last segment and the
+// bytes after it.
 func nameString(b []byte) (last string, rest []byte, ok bool) {
 	for len(b) > 0 && (b[0] == '\\' || b[0] == '^') {
 		b = b[1:]
@@ -195,7 +195,7 @@ func nameString(b []byte) (last string, rest []byte, ok bool) {
 	return string(b[4*segments-4 : 4*segments]), b[4*segments:], true
 }
 
-// Resource data types (§6.4).
+// These are resource data types (§6.4).
 const (
 	resIRQ         = 0x04 // small
 	resEnd         = 0x0f // small
@@ -204,8 +204,8 @@ const (
 	resQWordRange  = 0x8a
 )
 
-// resources reads the resource template in a device's _CRS: one range of memory
-// and one interrupt. It reports whether there is an interrupt.
+// resources reads the resource template in a device's _CRS: one range of memory and one
+// interrupt. irq reports whether there is an interrupt.
 func resources(body []byte) (d VirtioMMIO, irq bool) {
 	for b := currentResources(body); len(b) > 0; {
 		tag, n, head := int(b[0]>>3&0xf), int(b[0]&7), 1
@@ -251,7 +251,7 @@ func currentResources(body []byte) []byte {
 	return nil
 }
 
-// valid reports whether the registers of virtio-mmio fit.
+// valid reports whether the registers of virtio-mmio fit in the range.
 func (d VirtioMMIO) valid() bool {
 	return d.Address != 0 && d.Size >= 0x100 && d.Address+d.Size > d.Address
 }

@@ -1,11 +1,11 @@
 package acpi
 
-// Two ways to learn that the power button was pressed: the fixed hardware of
-// §4.8.2.2.1.1, which the FADT describes, and on hardware-reduced machines
-// (§4.1) the generic event device, which the DSDT describes.
+// A press of the power button is reported in one of two ways: by the fixed hardware of
+// §4.8.2.2.1.1, which the FADT describes, or, on hardware-reduced machines (§4.1), by the
+// generic event device, which the DSDT describes.
 
-// fixedButton reads the button of the fixed hardware from the FADT, nil if there
-// is none. Only I/O ports are considered: x86 has these registers nowhere else.
+// fixedButton reads the button of the fixed hardware from the FADT, nil if there is none. Only
+// I/O ports are supported: x86 has these registers nowhere else.
 func fixedButton(t []byte) *PowerButton {
 	flags := le32(t[fadtFlags:])
 	half := uint16(t[fadtPM1EvtLen] / 2) // status registers, then enable registers
@@ -34,9 +34,9 @@ func isPort(w Write) bool {
 	return w.Space == SpaceIO && w.Address != 0 && w.Address <= 0xffff
 }
 
-// eventDevice reads the generic event device, nil if it does not tell of a power
-// button. Its _EVT method reads a register in memory and notifies a device for
-// each bit that it finds there (the register of QEMU's docs/specs/acpi_hw_reduced_hotplug).
+// eventDevice reads the generic event device, nil if it does not report a power button. Its _EVT
+// method reads a register in memory and notifies a device for each bit that is set (the register
+// of QEMU's docs/specs/acpi_hw_reduced_hotplug).
 func eventDevice(f *dsdtDevices) *EventDevice {
 	r, irq := resources(f.events)
 	d := &EventDevice{GSI: r.GSI, PowerButton: buttonBits(f)}
@@ -46,7 +46,7 @@ func eventDevice(f *dsdtDevices) *EventDevice {
 	return d
 }
 
-// findRegister finds the operation region that holds the register (§20.2.5.2).
+// findRegister finds the operation region of the register (§20.2.5.2).
 func (d *EventDevice) findRegister(body []byte) bool {
 	for i := range body {
 		if !at(body, i, "\x5b\x80") {
@@ -69,8 +69,8 @@ func (d *EventDevice) findRegister(body []byte) bool {
 	return false
 }
 
-// buttonBits finds Notify (button, 0x80) (§20.2.5.3), and the constant in front
-// of it: that is what the condition compares the register's bits with.
+// buttonBits finds Notify (button, 0x80) (§20.2.5.3), and the constant before it, with which the
+// condition compares the register's bits.
 func buttonBits(f *dsdtDevices) uint32 {
 	body := f.events
 	for i, c := range body {
@@ -102,7 +102,7 @@ func (f *dsdtDevices) isButton(name string) bool {
 	return false
 }
 
-// constantBefore decodes the constant that ends b, 0 if there is none.
+// constantBefore decodes the constant at the end of b, 0 if there is none.
 func constantBefore(b []byte) uint32 {
 	for _, n := range []int{2, 3, 5, 1} { // a byte, a word, a double word; One
 		if len(b) < n {

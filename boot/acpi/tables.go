@@ -17,7 +17,7 @@ func (p *parser) madt(t []byte) {
 	}
 }
 
-// madtLengths are the sizes of the entries that are used, by type.
+// madtLengths are the sizes, by type, of the entries that are used.
 var madtLengths = [...]uint8{1: 12, 2: 10}
 
 func (p *parser) madtEntry(typ uint8, e []byte) {
@@ -120,8 +120,8 @@ func (p *parser) fadt(t []byte) {
 	}
 }
 
-// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to
-// 12, SLP_EN in bit 13 (§4.8.3.2.1).
+// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to 12, SLP_EN in bit
+// 13 (§4.8.3.2.1).
 func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
 	w := extended(t, off, xoff)
 	if w.Address == 0 {
@@ -142,8 +142,8 @@ func (p *parser) powerOffReduced(t []byte, typ uint8) {
 	}
 }
 
-// extended reads the address of a register of the fixed hardware from its
-// extended field, or else from the old one; it is 0 if the register is missing.
+// extended reads the address of a register of the fixed hardware from its extended field, or
+// else from the old field; it is 0 if the register does not exist.
 func extended(t []byte, off, xoff int) Write {
 	if w, ok := register(t, xoff); ok {
 		return w
@@ -151,8 +151,8 @@ func extended(t []byte, off, xoff int) Write {
 	return Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
 }
 
-// register reads a generic address structure (§5.2.3.2), if it is there and in
-// a space that can be written.
+// register reads a generic address structure (§5.2.3.2), if the table has it and its address
+// space can be written.
 func register(t []byte, off int) (Write, bool) {
 	if off+12 > len(t) {
 		return Write{}, false

@@ -54,8 +54,8 @@ func (l *Lifecycle) End(err error) {
 	}
 }
 
-// EndSoon is End for who holds a lock that OnEnd takes, or may be called by one
-// who does: Err returns err from now on, and a goroutine of its own does the rest.
+// EndSoon is End for a caller that holds a lock that OnEnd takes, or whose caller
+// may: Err returns err from now on, and a goroutine of its own does the rest.
 func (l *Lifecycle) EndSoon(err error) {
 	if l.err.CompareAndSwap(nil, &err) {
 		go func() {

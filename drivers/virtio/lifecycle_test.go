@@ -90,7 +90,7 @@ func TestLifecycleStartFails(t *testing.T) {
 	}
 }
 
-// EndSoon is for who cannot wait for the lock, even its holder.
+// EndSoon can be called by the holder of the lock, too.
 func TestLifecycleEndSoon(t *testing.T) {
 	l, dev, told := newLife(t)
 	ended := make(chan bool)

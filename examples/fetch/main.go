@@ -1,6 +1,5 @@
-// Command fetch gets a URL and says what came back: it resolves the name, opens
-// a TCP connection and, for https, checks the certificate. SSL_CERT_FILE names
-// other roots to trust, as for any Go program.
+// Command fetch gets a URL and prints the answer: it resolves the name, opens a TCP connection and, for
+// https, checks the certificate. SSL_CERT_FILE sets other roots to trust, as for any Go program.
 //
 //	yolk run ./examples/fetch -- https://example.com/
 package main

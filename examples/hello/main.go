@@ -1,4 +1,4 @@
-// Command hello says what it runs on, what it was given, and ends.
+// Command hello prints the system it runs on, its arguments and environment, and ends.
 //
 //	yolk run ./examples/hello -- one two
 //	yolk run -e NAME=you ./examples/hello

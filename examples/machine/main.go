@@ -1,6 +1,5 @@
-// Command machine shows the virtual machine from inside: its memory, its CPUs,
-// its devices and the command line that the VMM gave it. Then it powers off.
-// Elsewhere than on yolk it says so and shows what it can.
+// Command machine prints the virtual machine's memory, CPUs, devices and the command line from the VMM.
+// Then it powers off. On other systems than yolk it says so and prints what it can.
 //
 //	yolk run -m 64M -smp 2 ./examples/machine
 package main

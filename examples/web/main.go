@@ -1,5 +1,5 @@
-// Command web serves a page that counts its visitors, and the profiles of
-// net/http/pprof, until it is asked to stop (SIGTERM, or Ctrl-C).
+// Command web serves a page that counts its visitors, and the profiles of net/http/pprof, until it gets
+// SIGTERM or Ctrl-C.
 //
 //	yolk run -p 8080:8080 ./examples/web
 //	curl http://localhost:8080/

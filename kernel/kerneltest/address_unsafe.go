@@ -2,5 +2,5 @@ package kerneltest
 
 import "unsafe"
 
-// address returns where b begins.
+// address returns the address of b.
 func address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }

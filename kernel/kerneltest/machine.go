@@ -1,4 +1,4 @@
-// Package kerneltest has what tests of the kernel's parts on the host need.
+// Package kerneltest has what the tests of several packages of the kernel need on the host.
 package kerneltest
 
 import (
@@ -10,8 +10,7 @@ import (
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 )
 
-// Machine is a machine below the kernel that has a clock, and pages of the test's
-// heap.
+// Machine is a kernel.Machine that has only a clock, and pages of the test's heap.
 type Machine struct {
 	mu    sync.Mutex
 	all   [][]byte
@@ -22,10 +21,10 @@ type Machine struct {
 
 var _ kernel.Machine = (*Machine)(nil)
 
-// New returns a machine with so many pages of 4 KiB.
+// New returns a machine with a number of pages of 4 KiB.
 func New(pages int) *Machine { return &Machine{most: pages} }
 
-// The rest of kernel.Machine does nothing.
+// The other methods of kernel.Machine do nothing.
 
 func (*Machine) SetPollable(int, bool)                                 {}
 func (*Machine) Waiting(int)                                           {}
@@ -44,7 +43,7 @@ func (*Machine) InitialFiles() []byte                                  { return 
 func (*Machine) Nanotime() int64                                       { return time.Now().UnixNano() }
 func (*Machine) Exit(int)                                              {}
 
-// Of pagecache.Machine only the pages are real: files cannot be mapped.
+// Of pagecache.Machine, only the pages work: files cannot be mapped.
 
 func (*Machine) SetChunks([]uint64)                                  {}
 func (*Machine) Reclaim(int) int                                     { return 0 }
@@ -67,7 +66,7 @@ func (*Machine) MapFile(machine.File, uintptr, uintptr, uintptr, uintptr, uintpt
 }
 func (*Machine) CollectPages(machine.File, uintptr, uintptr, []machine.Stored, bool) int { return 0 }
 
-// Memory returns what there is and what is not taken, in bytes.
+// Memory returns all memory and the free part, in bytes.
 func (m *Machine) Memory() (total, free uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,7 +94,7 @@ func (m *Machine) TakePages(dst []uint64, floor uint64) int {
 	return n
 }
 
-// GivePages returns them.
+// GivePages returns pages of TakePages.
 func (m *Machine) GivePages(pages []uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

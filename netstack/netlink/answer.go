@@ -5,12 +5,12 @@ import (
 	"syscall"
 )
 
-// answer is the answering of one request.
+// answer is the processing of one request.
 type answer struct {
 	encoder
 	source Source
-	port   uint32 // whom it goes to
-	strict bool   // NETLINK_GET_STRICT_CHK: the request's header filters
+	port   uint32 // the requesting socket's port
+	strict bool   // NETLINK_GET_STRICT_CHK: the request's header filters objects
 	capped bool   // NETLINK_CAP_ACK
 	r      *request
 }
@@ -18,9 +18,8 @@ type answer struct {
 // requestMax is RTM_MAX of Linux 6.6.
 const requestMax = 123
 
-// serve answers a.r, as rtnetlink_rcv_msg and netlink_rcv_skb do: a dump ends in
-// NLMSG_DONE, everything else in NLMSG_ERROR if it failed or wants an
-// acknowledgement.
+// serve answers a.r, as rtnetlink_rcv_msg and netlink_rcv_skb do. A dump ends with
+// NLMSG_DONE; another request with NLMSG_ERROR if it failed or asks for an acknowledgement.
 func (a *answer) serve() {
 	e := syscall.Errno(0)
 	isRequest := a.r.flags&syscall.NLM_F_REQUEST != 0 && a.r.typ >= syscall.RTM_BASE
@@ -74,19 +73,19 @@ func (a *answer) one() syscall.Errno {
 	return syscall.EOPNOTSUPP
 }
 
-// wants tells whether the request's family includes f.
+// wants reports whether the request's family includes f.
 func (a *answer) wants(f uint8) bool {
 	return a.r.family() == syscall.AF_UNSPEC || a.r.family() == f
 }
 
-// wantsIndex applies the filter that a strict dump may carry at off.
+// wantsIndex applies the index filter that a strict dump may have at off.
 func (a *answer) wantsIndex(off, index int) bool {
 	want := a.r.index(off)
 	return !a.strict || want == 0 || want == index
 }
 
 func (a *answer) links() {
-	const afBridge = 7 // asks for bridge ports, and there are none
+	const afBridge = 7 // asks for bridge ports, which do not exist
 	if a.r.family() == afBridge {
 		return
 	}
@@ -95,7 +94,7 @@ func (a *answer) links() {
 	}
 }
 
-// oneLink answers for the index, or else the name, in the request.
+// oneLink answers for the index, or else for the name, in the request.
 func (a *answer) oneLink() syscall.Errno {
 	if len(a.r.body()) < linkSize {
 		return syscall.EINVAL
@@ -150,7 +149,7 @@ func (a *answer) neighbors() {
 	}
 }
 
-// oneRoute answers which way packets to a destination go (ip route get).
+// oneRoute answers how packets to a destination are routed (ip route get).
 func (a *answer) oneRoute() syscall.Errno {
 	if len(a.r.body()) < routeSize {
 		return syscall.EINVAL
@@ -164,13 +163,13 @@ func (a *answer) oneRoute() syscall.Errno {
 		return syscall.ENETUNREACH
 	}
 	r.Destination = netip.PrefixFrom(dst, dst.BitLen())
-	const cloned = 0x200 // RTM_F_CLONED: an answer, not an entry
+	const cloned = 0x200 // RTM_F_CLONED: an answer, not a table entry
 	a.route(&r, kind, cloned, 0)
 	return 0
 }
 
-// lookup finds the route to dst: one of the machine's own addresses, or else
-// the longest prefix, and of those the lowest metric.
+// lookup finds the route to dst: one of the machine's own addresses, or else the route with the
+// longest prefix and, among those, the lowest metric.
 func (a *answer) lookup(dst netip.Addr) (best Route, kind uint8, ok bool) {
 	for _, i := range a.source.Interfaces() {
 		for _, addr := range i.Addresses {
@@ -192,8 +191,8 @@ func (a *answer) lookup(dst netip.Addr) (best Route, kind uint8, ok bool) {
 	return best, syscall.RTN_UNICAST, ok
 }
 
-// loopback returns the index of the loopback interface, or index if there is
-// none: packets to oneself go that way.
+// loopback returns the index of the loopback interface, through which packets to the machine's
+// own addresses go, or index if there is none.
 func (a *answer) loopback(index int) int {
 	for _, i := range a.source.Interfaces() {
 		if i.Flags&syscall.IFF_LOOPBACK != 0 {

@@ -5,12 +5,11 @@ import (
 	"syscall"
 )
 
-// encoder builds the messages of one answer. Each is closed by the next one, or
-// by messages().
+// encoder builds the messages of one answer. The next message, or datagrams, closes each.
 type encoder struct {
 	buf   []byte
-	start int   // of the open message
-	ends  []int // of the closed ones
+	start int   // start of the open message
+	ends  []int // ends of the closed messages
 }
 
 // message opens a message.
@@ -64,12 +63,11 @@ func (enc *encoder) attributeString(typ uint16, s string) {
 	enc.attribute(typ, append([]byte(s), 0))
 }
 
-// maxDatagram is how much of a dump goes into one datagram: what Linux puts
-// there for a reader with a page of room (NLMSG_GOODSIZE), as package syscall's
-// NetlinkRIB is.
+// maxDatagram is the most bytes of a dump in one datagram: what Linux puts there for a reader
+// with a buffer of one page (NLMSG_GOODSIZE), such as package syscall's NetlinkRIB.
 const maxDatagram = 3776
 
-// datagrams returns the messages, as many to a datagram as fit.
+// datagrams returns the messages, as many per datagram as fit.
 func (enc *encoder) datagrams() [][]byte {
 	enc.close()
 	var out [][]byte
@@ -87,10 +85,10 @@ func (enc *encoder) datagrams() [][]byte {
 	return out
 }
 
-// flagCapped is NLM_F_CAPPED: the request in an error message is cut.
+// flagCapped is NLM_F_CAPPED: the request in an error message is truncated.
 const flagCapped = 0x100
 
-// status adds the NLMSG_ERROR message that answers r: 0 acknowledges it.
+// status adds the NLMSG_ERROR message that answers r; errno 0 acknowledges it.
 func (enc *encoder) status(r *request, port uint32, e syscall.Errno, capped bool) {
 	body, flags := r.raw, uint16(0)
 	if e == 0 || capped {
@@ -99,7 +97,7 @@ func (enc *encoder) status(r *request, port uint32, e syscall.Errno, capped bool
 	enc.message(syscall.NLMSG_ERROR, flags, r.seq, port)
 	enc.u32(uint32(-int32(e)))
 	enc.buf = append(enc.buf, body...)
-	enc.pad() // counted in the length, unlike other padding
+	enc.pad() // included in the length, unlike other padding
 }
 
 // done ends a dump.

@@ -11,8 +11,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// nativeSocket is a netlink socket of the host with the process's number as its
-// port.
+// nativeSocket is a netlink socket of the host with the process id as its port.
 func nativeSocket(t *testing.T) int {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_NETLINK, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, syscall.NETLINK_ROUTE)
@@ -42,8 +41,8 @@ func nativeExchange(t *testing.T, fd int, b []byte) [][]byte {
 	}
 }
 
-// Everything but the objects is the same to the byte: errors,
-// acknowledgements, and what is ignored.
+// Everything but the objects is the same to the byte: errors, acknowledgements, and what is
+// ignored.
 func TestStatusAsOnLinux(t *testing.T) {
 	fd := nativeSocket(t)
 	name := append([]byte{10, 0, syscall.IFLA_IFNAME, 0}, "none9\x00\x00\x00"...)
@@ -76,7 +75,7 @@ func TestStatusAsOnLinux(t *testing.T) {
 	}
 }
 
-// findLoopback returns the message about interface 1 of a dump.
+// findLoopback returns the message for interface 1 in a dump.
 func findLoopback(t *testing.T, datagrams [][]byte, family byte) *syscall.NetlinkMessage {
 	t.Helper()
 	for _, m := range parse(t, datagrams) {
@@ -88,8 +87,8 @@ func findLoopback(t *testing.T, datagrams [][]byte, family byte) *syscall.Netlin
 	return nil
 }
 
-// What is said of lo has Linux's form: the same header, the same attributes with
-// the same sizes, and the same values where they are not the host's own.
+// The message for lo has Linux's form: the same header, the same attributes with the same sizes,
+// and the same values unless they are the host's own.
 func TestLoopbackAsOnLinux(t *testing.T) {
 	fd := nativeSocket(t)
 	f := New(hostLoopback{mtu: 65536}, os.Getpid())
@@ -113,7 +112,7 @@ func TestLoopbackAsOnLinux(t *testing.T) {
 		a, b := attributes(t, got), attributes(t, want)
 		for typ, v := range a {
 			if c.what != "link" && typ == syscall.IFA_CACHEINFO {
-				v, b[typ] = v[:8], b[typ][:8] // then come the times of its making
+				v, b[typ] = v[:8], b[typ][:8] // the rest are times
 			}
 			if w, ok := b[typ]; !ok || len(v) != len(w) || !bytes.Equal(v, w) && !(c.what == "link" && differ[typ]) {
 				t.Errorf("%s: attribute %d = %x; want %x", c.what, typ, v, w)
@@ -122,8 +121,7 @@ func TestLoopbackAsOnLinux(t *testing.T) {
 	}
 }
 
-// Go's own reader of the routing tables accepts names as bind and getsockname
-// give them.
+// Go's own reader of the routing tables accepts the addresses from bind and getsockname.
 func TestAddressesOfSockets(t *testing.T) {
 	f := New(machine{}, 42)
 	name := func(s kernel.Socket) string {

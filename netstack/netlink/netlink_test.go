@@ -309,7 +309,7 @@ func TestFactory(t *testing.T) {
 		{syscall.SOCK_DGRAM, syscall.NETLINK_ROUTE, 0},
 		{syscall.SOCK_STREAM, syscall.NETLINK_ROUTE, syscall.ESOCKTNOSUPPORT},
 		{syscall.SOCK_RAW, syscall.NETLINK_GENERIC, syscall.EPROTONOSUPPORT},
-		{syscall.SOCK_RAW, 4 /* NETLINK_SOCK_DIAG */, syscall.EPROTONOSUPPORT},
+		{syscall.SOCK_RAW, syscall.NETLINK_INET_DIAG, syscall.EPROTONOSUPPORT},
 	} {
 		if _, e := f.Socket(c.typ, c.protocol); e != c.want {
 			t.Errorf("Socket(%d, %d) = %v; want %v", c.typ, c.protocol, e, c.want)
@@ -317,8 +317,8 @@ func TestFactory(t *testing.T) {
 	}
 }
 
-// hostLoopback is the host's loopback as a source, for the comparison with its
-// kernel.
+// hostLoopback is the host's loopback interface as a source, for the comparison with the
+// host's kernel.
 type hostLoopback struct {
 	machine
 	mtu int
@@ -356,7 +356,7 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// NetlinkRIB's answers go to net.Interfaces; this is its parser's view.
+// The answers to NetlinkRIB go to net.Interfaces; this checks its parser's result.
 func TestNetInterfaceFlags(t *testing.T) {
 	got := messages(t, message(syscall.RTM_GETLINK, dump, []byte{0}))
 	flags := binary.NativeEndian.Uint32(got[0].Data[8:])

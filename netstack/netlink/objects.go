@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Attributes that package syscall lacks: linux/if_link.h, linux/if_addr.h,
+// These are attributes that package syscall lacks: linux/if_link.h, linux/if_addr.h,
 // linux/neighbour.h.
 const (
 	iflaStats64     = 23
@@ -20,7 +20,7 @@ const (
 	ndaLladdr       = 2
 )
 
-// Operational states: RFC 2863, as linux/if.h counts them.
+// These are operational states: RFC 2863, with the numbers of linux/if.h.
 const (
 	operUnknown = 0
 	operDown    = 2
@@ -61,8 +61,8 @@ func operState(flags uint32) uint8 {
 	return operDown
 }
 
-// stats adds the counters in 64 and in 32 bits: struct rtnl_link_stats64 (25
-// counters since Linux 6.0) and struct rtnl_link_stats (24).
+// stats adds the counters with 64 and with 32 bits: struct rtnl_link_stats64 (25 counters since
+// Linux 6.0) and struct rtnl_link_stats (24).
 func (a *answer) stats(s *Stats) {
 	c := [25]uint64{s.ReceivedPackets, s.SentPackets, s.ReceivedBytes, s.SentBytes,
 		s.ReceiveErrors, s.SendErrors, s.ReceiveDropped, s.SendDropped, s.Multicast}
@@ -100,7 +100,7 @@ func (a *answer) address(i *Interface, addr *Address) {
 	a.lifetimes()
 }
 
-// lifetimes adds struct ifa_cacheinfo: valid for ever, made at the start.
+// lifetimes adds struct ifa_cacheinfo: valid forever, created at the start.
 func (a *answer) lifetimes() {
 	a.u16(attributeSize + 16)
 	a.u16(syscall.IFA_CACHEINFO)

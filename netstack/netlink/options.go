@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// setting names an option whose value is only kept.
+// setting identifies an option whose value is only stored.
 type setting struct{ level, name int }
 
 // Options of netlink(7).
@@ -55,12 +55,12 @@ func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 
 func bufferSize(v uint32) int { return max(2*int(min(v, maxBuffer/2)), minBuffer) }
 
-// setNetlink accepts what has no effect here too, so that programs which turn on
-// extended errors or listen to groups go on.
+// setNetlink accepts options that have no effect here, so that programs which enable extended
+// errors or subscribe to groups continue.
 func (s *socket) setNetlink(name int, v uint32) syscall.Errno {
 	switch {
 	case name == netlinkAdd || name == netlinkDrop:
-		if v == 0 || v > 64 { // groups have numbers from 1 on
+		if v == 0 || v > 64 { // groups are numbered from 1
 			return syscall.EINVAL
 		}
 		s.subscribe(v, name == netlinkAdd)
@@ -72,7 +72,7 @@ func (s *socket) setNetlink(name int, v uint32) syscall.Errno {
 	return 0
 }
 
-// subscribe notes one of the groups that getsockname(2) can tell of.
+// subscribe records a subscription to one of the groups that getsockname(2) can report.
 func (s *socket) subscribe(group uint32, on bool) {
 	if group > 32 {
 		return

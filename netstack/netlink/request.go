@@ -20,12 +20,11 @@ const (
 // align rounds up to NLMSG_ALIGNTO, which is RTA_ALIGNTO too.
 func align(n int) int { return (n + 3) &^ 3 }
 
-// request is one message of a program. The kernel and its programs share their
-// byte order.
+// request is one message from a program, in the CPU's byte order.
 type request struct {
 	typ, flags uint16
 	seq        uint32
-	raw        []byte // with the header
+	raw        []byte // including the header
 }
 
 func (r *request) body() []byte { return r.raw[headerSize:] }
@@ -33,11 +32,11 @@ func (r *request) body() []byte { return r.raw[headerSize:] }
 // family is the first byte of every routing request's body.
 func (r *request) family() uint8 { return r.body()[0] }
 
-// dump tells whether all objects are asked for: both bits of NLM_F_DUMP.
+// dump reports whether all objects are asked for: both bits of NLM_F_DUMP.
 func (r *request) dump() bool { return r.flags&syscall.NLM_F_DUMP == syscall.NLM_F_DUMP }
 
-// nextRequest splits the first message off b. A length that does not fit ends
-// the datagram, silently, as on Linux (netlink_rcv_skb).
+// nextRequest splits the first message off b. A length that does not fit ends the datagram
+// without an error, as on Linux (netlink_rcv_skb).
 func nextRequest(b []byte) (r request, rest []byte, ok bool) {
 	if len(b) < headerSize {
 		return r, nil, false
@@ -58,8 +57,8 @@ func nextRequest(b []byte) (r request, rest []byte, ok bool) {
 // nestedMask removes NLA_F_NESTED and NLA_F_NET_BYTEORDER from a type.
 const nestedMask = 0x3fff
 
-// attribute returns the value of the first attribute of a type behind a fixed
-// header of the given size, or nil.
+// attribute returns the value of the first attribute of a type, after a fixed header of the
+// given size, or nil.
 func (r *request) attribute(header int, typ uint16) []byte {
 	b := r.body()
 	if len(b) < header {
@@ -92,7 +91,7 @@ func (r *request) linkName() string {
 	return string(name)
 }
 
-// index returns the 32-bit number at off of the body: 0 if it ends before.
+// index returns the 32-bit number at off of the body, or 0 if the body is shorter.
 func (r *request) index(off int) int {
 	if b := r.body(); len(b) >= off+4 {
 		return int(int32(binary.NativeEndian.Uint32(b[off:])))
@@ -100,7 +99,7 @@ func (r *request) index(off int) int {
 	return 0
 }
 
-// destination returns the address of a route request.
+// destination returns the destination address of a route request.
 func (r *request) destination() (netip.Addr, bool) {
 	a, ok := netip.AddrFromSlice(r.attribute(routeSize, syscall.RTA_DST))
 	return a, ok && familyOf(a) == r.family()

@@ -8,7 +8,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// Family makes netlink sockets and hands out their port numbers.
+// Family makes netlink sockets and assigns their port numbers.
 type Family struct {
 	source Source
 	pid    uint32
@@ -17,8 +17,8 @@ type Family struct {
 	ports map[uint32]*socket
 }
 
-// New returns a family that answers from source. pid is the process's number,
-// which its first socket gets as port: netlink(7), nl_pid.
+// New returns a family that answers from source. pid is the process id, which its first socket
+// gets as port: netlink(7), nl_pid.
 func New(source Source, pid int) *Family {
 	return &Family{source: source, pid: uint32(pid), ports: make(map[uint32]*socket)}
 }
@@ -37,8 +37,8 @@ func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
 // defaultBuffer is net.core.rmem_default: socket(7).
 const defaultBuffer = 212992
 
-// socket is a netlink socket. Its fields are guarded by mu except those that
-// never change; the family's lock is taken inside it.
+// socket is a netlink socket. mu guards its fields except those that never change; the family's
+// lock is taken while mu is held.
 type socket struct {
 	family *Family
 	typ    int
@@ -47,9 +47,9 @@ type socket struct {
 	mu       sync.Mutex
 	port     uint32 // 0: not bound
 	groups   uint32 // subscribed by bind(2)
-	peer     uint32 // connect(2): 0 is the kernel
+	peer     uint32 // set by connect(2); 0 is the kernel
 	answers  [][]byte
-	queued   int // bytes in answers
+	queued   int // bytes in queued answers
 	err      syscall.Errno
 	rcvbuf   int
 	sndbuf   int
@@ -99,10 +99,10 @@ func (s *socket) Bind(addr []byte) syscall.Errno {
 	return 0
 }
 
-// autobind gives s the process's number, or a high one if that is taken. The
-// caller holds s.mu.
+// autobind gives s the process id as port, or a high number if that is taken. The caller holds
+// s.mu.
 func (s *socket) autobind() {
-	const firstHigh = ^uint32(0) - 4096 // where Linux starts, downwards
+	const firstHigh = ^uint32(0) - 4096 // where Linux starts counting down
 	for port := s.family.pid; s.port == 0; port-- {
 		if s.family.take(port, s) {
 			s.port = port
@@ -160,7 +160,7 @@ func (s *socket) LocalAddr(dst []byte) (int, syscall.Errno) {
 	return formatAddr(dst, s.port, s.groups), 0
 }
 
-// PeerAddr implements kernel.Socket: without a connection it is the kernel.
+// PeerAddr implements kernel.Socket: the peer of an unconnected socket is the kernel.
 func (s *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package netlink implements AF_NETLINK sockets of the NETLINK_ROUTE protocol
-// (netlink(7), rtnetlink(7)) as far as programs read from them: the interfaces,
-// addresses, routes and neighbours of the machine, in dumps and one by one.
-// package net's Interfaces and InterfaceAddrs come this way.
+// Package netlink implements AF_NETLINK sockets of the NETLINK_ROUTE protocol (netlink(7),
+// rtnetlink(7)) as far as programs read from them: the interfaces, addresses, routes and
+// neighbours of the machine, in dumps and one by one. Package net's Interfaces and
+// InterfaceAddrs use it.
 //
-// The network is configured by the machine, so requests that would change it
-// are refused (EPERM), and whoever subscribes to changes hears of none. Other
-// netlink protocols do not exist (EPROTONOSUPPORT).
+// The machine configures its network itself, so requests that would change it are refused
+// (EPERM), and subscribers to changes get no notifications. Other netlink protocols do not
+// exist (EPROTONOSUPPORT).
 //
 // Start reading at socket.Send (socket.go), which parses requests (request.go),
 // answers them (answer.go) from a Source, and queues the answers as datagrams.
@@ -13,8 +13,8 @@ package netlink
 
 import "net/netip"
 
-// Source is what the answers tell of. Each call returns the state of its
-// moment; the caller does not change what it gets.
+// Source is the data for answers. Each call returns the current state; the caller does not
+// change the result.
 type Source interface {
 	Interfaces() []Interface
 	Routes() []Route
@@ -29,13 +29,13 @@ type Interface struct {
 	Flags        uint32 // IFF_UP and so on
 	MTU          int
 	QueueLength  int    // txqueuelen
-	HardwareAddr []byte // six zeros for the loopback, as on Linux
+	HardwareAddr []byte // six zeroes for the loopback, as on Linux
 	Broadcast    []byte
 	Addresses    []Address
 	Stats        Stats
 }
 
-// Stats are an interface's counters, since the start of the machine.
+// Stats are an interface's counters, since the machine started.
 type Stats struct {
 	ReceivedPackets, SentPackets uint64
 	ReceivedBytes, SentBytes     uint64
@@ -46,16 +46,16 @@ type Stats struct {
 
 // Address is an interface's address: rtnetlink(7), RTM_NEWADDR.
 type Address struct {
-	Prefix    netip.Prefix // the address itself, with the length of its network
+	Prefix    netip.Prefix // the address, with the prefix length of its network
 	Broadcast netip.Addr   // IPv4 only; the zero Addr if there is none
 	Scope     uint8        // RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST
-	Temporary bool         // not IFA_F_PERMANENT: it came with a lease
+	Temporary bool         // not IFA_F_PERMANENT: the address is leased
 }
 
 // Route is an entry of the main routing table.
 type Route struct {
 	Destination netip.Prefix // zero bits: the default route of its family
-	Gateway     netip.Addr   // the zero Addr: on the link
+	Gateway     netip.Addr   // the zero Addr: the destination is on the link
 	Source      netip.Addr   // preferred source; may be the zero Addr
 	Interface   int          // index
 	Priority    uint32       // metric

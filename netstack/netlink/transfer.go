@@ -42,13 +42,13 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 			return 0, e
 		}
 	}
-	if to != 0 { // another program's socket
+	if to != 0 { // a socket of another program
 		return 0, syscall.ECONNREFUSED
 	}
 	if len(b) == 0 {
 		return 0, syscall.ENODATA
 	}
-	if len(b) > s.sndbuf-32 { // Linux keeps 32 bytes for itself
+	if len(b) > s.sndbuf-32 { // Linux reserves 32 bytes
 		return 0, syscall.EMSGSIZE
 	}
 	if s.port == 0 {
@@ -74,8 +74,8 @@ func (s *socket) answer(r *request) {
 	}
 }
 
-// enqueue adds a datagram. What a reader leaves in its buffer for too long is
-// lost, and ENOBUFS tells it so: netlink(7).
+// enqueue adds a datagram. If the buffer is full the datagram is lost, and the reader gets
+// ENOBUFS: netlink(7).
 func (s *socket) enqueue(d []byte) {
 	ev := kernel.EventIn
 	if s.queued >= s.rcvbuf {
@@ -114,7 +114,7 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	return n, 0
 }
 
-// take returns the first datagram; unless it only peeks, it removes it.
+// take returns the first datagram; unless peek is set, it removes the datagram.
 func (s *socket) take(peek bool) ([]byte, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

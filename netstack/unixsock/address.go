@@ -6,16 +6,15 @@ import (
 	"syscall"
 )
 
-// A sockaddr_un (unix(7)) is a family and up to 108 bytes of path. A socket's
-// name is those path bytes as getsockname(2) returns them: a path with its
-// terminating NUL, or an abstract name with its leading one.
+// A sockaddr_un (unix(7)) is a family and up to 108 bytes of path. A socket's name is the path
+// bytes as getsockname(2) returns them: a path with its terminating NUL, or an abstract name
+// with its leading NUL.
 const (
 	familySize = 2
 	pathSize   = 108
 )
 
-// parseAddr returns the name in a sockaddr: empty where it holds the family
-// alone.
+// parseAddr returns the name in a sockaddr: empty if the sockaddr has only the family.
 func parseAddr(addr []byte) ([]byte, syscall.Errno) {
 	if len(addr) < familySize || len(addr) > familySize+pathSize ||
 		binary.NativeEndian.Uint16(addr) != syscall.AF_UNIX {
@@ -28,7 +27,7 @@ func parseAddr(addr []byte) ([]byte, syscall.Errno) {
 	if i := bytes.IndexByte(name, 0); i >= 0 {
 		name = name[:i]
 	}
-	// All 108 bytes may be path; Linux then counts a NUL beyond them.
+	// All 108 bytes may be path; Linux then adds a NUL after them.
 	return append(bytes.Clone(name), 0), 0
 }
 
@@ -41,8 +40,7 @@ func formatAddr(dst []byte, name []byte) int {
 	return familySize + len(name)
 }
 
-// path returns the file name in a name that parseAddr returned, and whether it
-// is one.
+// path returns the path in a name from parseAddr, and whether the name is a path.
 func path(name []byte) (string, bool) {
 	if len(name) == 0 || name[0] == 0 {
 		return "", false
@@ -70,8 +68,8 @@ func (s *socket) Bind(addr []byte) syscall.Errno {
 	return s.bindAbstract(name)
 }
 
-// bindPath takes the name before the inode exists, so that of two binds of one
-// socket only one makes an inode.
+// bindPath sets the name before the inode exists, so that of two concurrent binds of one socket
+// only one makes an inode.
 func (s *socket) bindPath(p string, name []byte) syscall.Errno {
 	s.family.mu.Lock()
 	if s.name != nil {
@@ -88,7 +86,7 @@ func (s *socket) bindPath(p string, name []byte) syscall.Errno {
 	s.family.mu.Lock()
 	s.name = nil
 	s.family.mu.Unlock()
-	if e == syscall.EEXIST { // as mknod(2) says it
+	if e == syscall.EEXIST { // what mknod(2) returns
 		return syscall.EADDRINUSE
 	}
 	return e
@@ -104,8 +102,8 @@ func (s *socket) bindAbstract(name []byte) syscall.Errno {
 	return 0
 }
 
-// autobind gives s an abstract name of five hexadecimal digits unless it has
-// one: unix(7), "Autobind feature".
+// autobind gives s an abstract name of five hexadecimal digits unless it has a name: unix(7),
+// "Autobind feature".
 func (s *socket) autobind() syscall.Errno {
 	if s.name != nil {
 		return 0
@@ -130,9 +128,8 @@ func autoName(n uint32) []byte {
 	return name
 }
 
-// forgetName frees an abstract name. A path's inode stays, as on Linux, and
-// leads to a closed socket from then on. The name itself stays too: the other
-// end may still ask for it.
+// forgetName frees an abstract name. The inode of a path stays, as on Linux, and leads to a
+// closed socket from then on. The socket keeps its name, which the other end may still ask for.
 func (s *socket) forgetName() {
 	key := abstractName{s.typ, string(s.name)}
 	if s.family.abstract[key] == s {
@@ -140,8 +137,8 @@ func (s *socket) forgetName() {
 	}
 }
 
-// find returns the socket that addr names, which may have been closed since.
-// The family's lock must not be held.
+// find returns the socket at addr, which may have been closed since. The family's lock must not
+// be held.
 func (s *socket) find(addr []byte) (*socket, syscall.Errno) {
 	name, e := parseAddr(addr)
 	if e != 0 {
@@ -150,7 +147,7 @@ func (s *socket) find(addr []byte) (*socket, syscall.Errno) {
 	if p, ok := path(name); ok {
 		return s.findPath(p)
 	}
-	if len(name) == 0 { // the family alone names nobody
+	if len(name) == 0 { // the family alone is no address
 		return nil, syscall.EINVAL
 	}
 	s.family.mu.Lock()

@@ -10,8 +10,8 @@ import (
 // maxBacklog is net.core.somaxconn.
 const maxBacklog = 4096
 
-// Connect implements kernel.Socket. A listener whose backlog is full is EAGAIN,
-// and EventOut says when to try again.
+// Connect implements kernel.Socket. If the listener's backlog is full it returns EAGAIN, and
+// EventOut reports when to try again.
 func (s *socket) Connect(addr []byte) syscall.Errno {
 	if s.typ == syscall.SOCK_DGRAM {
 		return s.connectDatagram(addr)
@@ -58,8 +58,8 @@ func (s *socket) join(l *socket, cred syscall.Ucred) {
 	s.queue.Notify(kernel.EventOut)
 }
 
-// connectDatagram sets, or with AF_UNSPEC clears, where datagrams go and from
-// whom they are accepted.
+// connectDatagram sets, or with AF_UNSPEC clears, the peer to which datagrams are sent and from
+// which they are accepted.
 func (s *socket) connectDatagram(addr []byte) syscall.Errno {
 	if len(addr) < familySize {
 		return syscall.EINVAL
@@ -100,8 +100,8 @@ func (s *socket) setPeer(other *socket) {
 	}
 }
 
-// disconnectFrom drops the datagrams of a peer that s has left, and tells the
-// peer if it was connected to s and loses some.
+// disconnectFrom drops the datagrams from a former peer of s. If the peer is connected to s and
+// loses some, it gets an error.
 func (s *socket) disconnectFrom(old *socket, drop *dropped) {
 	if len(s.messages) == 0 {
 		return
@@ -114,12 +114,12 @@ func (s *socket) disconnectFrom(old *socket, drop *dropped) {
 	}
 }
 
-// maySend tells whether other accepts datagrams from s: a connected socket does
-// from its peer alone.
+// maySend reports whether other accepts datagrams from s: a connected socket only accepts those
+// of its peer.
 func (s *socket) maySend(other *socket) bool { return other.peer == nil || other.peer == s }
 
-// autobindForCredentials names a socket with SO_PASSCRED, so that a receiver of
-// its credentials can answer: unix(7).
+// autobindForCredentials gives a name to a socket with SO_PASSCRED, so that a receiver of its
+// credentials can answer: unix(7).
 func (s *socket) autobindForCredentials() syscall.Errno {
 	if !s.passCred {
 		return 0
@@ -138,7 +138,7 @@ func (s *socket) Listen(backlog int) syscall.Errno {
 	if s.name == nil || s.state == connected {
 		return syscall.EINVAL
 	}
-	if backlog < 0 || backlog > maxBacklog { // it is unsigned in the kernel
+	if backlog < 0 || backlog > maxBacklog { // unsigned in Linux
 		backlog = maxBacklog
 	}
 	if backlog > s.backlog {
@@ -173,7 +173,7 @@ func (s *socket) Accept() (kernel.Socket, syscall.Errno) {
 	return a, 0
 }
 
-// Shutdown implements kernel.Socket. Linux wants no connection for it.
+// Shutdown implements kernel.Socket. As on Linux, the socket need not be connected.
 func (s *socket) Shutdown(how int) syscall.Errno {
 	if how < syscall.SHUT_RD || how > syscall.SHUT_RDWR {
 		return syscall.EINVAL

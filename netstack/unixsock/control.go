@@ -7,7 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// Layout of a control message: cmsg(3). The data of SCM_CREDENTIALS is a struct
+// These are the sizes of a control message: cmsg(3). The data of SCM_CREDENTIALS is a struct
 // ucred, three 32-bit numbers: unix(7).
 const (
 	cmsgHeader = 16
@@ -16,9 +16,8 @@ const (
 
 func cmsgAlign(n int) int { return (n + 7) &^ 7 }
 
-// sentCredentials returns the credentials in a sender's control messages, and
-// whether there are any. Descriptors (SCM_RIGHTS) are the descriptor layer's:
-// they come in Message.Rights.
+// sentCredentials returns the credentials in a sender's control messages, and whether there are
+// any. The descriptor layer handles descriptors (SCM_RIGHTS), which are in Message.Rights.
 func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, syscall.Errno) {
 	cred, found := own, false
 	for len(control) >= cmsgHeader {
@@ -46,8 +45,8 @@ func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, sy
 	return cred, found, 0
 }
 
-// checkCredentials admits what credentials(7) lets a process claim: anything
-// for the superuser, but only of a process that exists, and here is one.
+// checkCredentials accepts credentials that credentials(7) lets the superuser send: any ids, and
+// the pid of an existing process, of which there is one.
 func checkCredentials(data []byte, own syscall.Ucred) (syscall.Ucred, syscall.Errno) {
 	if len(data) != ucredSize {
 		return own, syscall.EINVAL
@@ -66,7 +65,7 @@ func checkCredentials(data []byte, own syscall.Ucred) (syscall.Ucred, syscall.Er
 	return c, 0
 }
 
-// putCredentials adds an SCM_CREDENTIALS message to m, cut where the room ends.
+// putCredentials adds an SCM_CREDENTIALS message to m, truncated if there is not enough room.
 func putCredentials(m *kernel.Message, c syscall.Ucred) {
 	var msg [cmsgHeader + ucredSize + 4]byte // padded to CMSG_SPACE
 	putUcred(msg[cmsgHeader:], c)

@@ -1,18 +1,17 @@
-// Package unixsock implements AF_UNIX sockets as unix(7) describes them:
-// streams, datagrams and sequenced packets between descriptors of one machine,
-// under path names, abstract names or none (socketpair(2)), with descriptors
-// (SCM_RIGHTS) and credentials (SCM_CREDENTIALS) beside the data.
+// Package unixsock implements AF_UNIX sockets as unix(7) describes them: streams, datagrams and
+// sequenced packets between descriptors of one machine, with path names, abstract names or no
+// names (socketpair(2)). Descriptors (SCM_RIGHTS) and credentials (SCM_CREDENTIALS) can be sent
+// with the data.
 //
-// Sequences, limits and error numbers follow Linux 6: where unix(7) is silent,
-// the tests run each case on the host first and compare.
+// Sequences, limits and error numbers follow Linux 6: where unix(7) is silent, the tests run
+// each case on the host first and compare.
 //
-// Start reading at Family, then socket (socket.go). A write appends a message
-// to the receive queue of the other end and charges its bytes to the writer
-// (send.go); a read takes it off and gives the writer its room back
-// (receive.go).
+// Start reading at Family, then socket (socket.go). A write appends a message to the receive
+// queue of the other end and charges its bytes to the writer (send.go); a read removes the
+// message and uncharges the writer (receive.go).
 //
-// Two things are missing: MSG_OOB, and the collection of sockets that are
-// reachable only through each other's queues.
+// Two things are missing: MSG_OOB, and the garbage collection of sockets that are reachable
+// only through each other's queues.
 package unixsock
 
 import (
@@ -22,22 +21,21 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// Files is the part of the file system that path names need.
+// Files are the operations of the file system that path names need.
 type Files interface {
-	// MakeSocketNode creates a socket inode at path that stands for owner;
-	// EADDRINUSE or EEXIST if something is there.
+	// MakeSocketNode creates a socket inode with an owner at path; EADDRINUSE or EEXIST if
+	// the path exists.
 	MakeSocketNode(path string, mode uint32, owner any) syscall.Errno
-	// LookupSocketNode returns the owner of the inode at path; nil or
-	// ECONNREFUSED if it is not a socket's.
+	// LookupSocketNode returns the owner of the inode at path; nil or ECONNREFUSED if it is
+	// not a socket.
 	LookupSocketNode(path string) (any, syscall.Errno)
 }
 
 // Family is the set of unix sockets that can reach each other.
 //
-// One lock guards all of them: an operation touches two or three sockets in no
-// fixed order, and holds the lock only while it copies at most one buffer's
-// worth. Files and Description.DecRef, which may close further sockets, are
-// called without it.
+// One lock guards all of them: an operation uses two or three sockets in no fixed order, and
+// copies at most one buffer while it holds the lock. Files and Description.DecRef, which may
+// close more sockets, are called without it.
 type Family struct {
 	files       Files
 	credentials func() syscall.Ucred
@@ -48,15 +46,14 @@ type Family struct {
 	lastIno  uint64
 }
 
-// abstractName is a name in the abstract namespace. Linux hashes the type in,
-// so that a stream and a datagram socket may have the same name.
+// abstractName is a name in the abstract namespace. As on Linux it includes the type, so that a
+// stream and a datagram socket may have the same name.
 type abstractName struct {
 	typ  int
 	name string
 }
 
-// New returns an empty family. credentials returns the process's identity at
-// the time of the call.
+// New returns an empty family. credentials returns the process's current credentials.
 func New(files Files, credentials func() syscall.Ucred) *Family {
 	return &Family{files: files, credentials: credentials, abstract: make(map[abstractName]*socket)}
 }

@@ -23,8 +23,7 @@ func newGuest(t *testing.T) guest {
 	return guest{t, k}
 }
 
-// try makes a call. Arguments are numbers, and pointers to memory that the
-// caller keeps alive.
+// try makes a call. Arguments are numbers, and pointers to memory that the caller keeps alive.
 func (g guest) try(nr uintptr, args ...any) (int, syscall.Errno) {
 	var a kernel.Args
 	for i, v := range args {
@@ -57,7 +56,7 @@ func (g guest) call(nr uintptr, args ...any) int {
 
 func (g guest) socket(typ int) int { return g.call(syscall.SYS_SOCKET, syscall.AF_UNIX, typ, 0) }
 
-// A server and a client that block meet under a path name.
+// A blocking server and a blocking client connect at a path.
 func TestBlockingCalls(t *testing.T) {
 	g := newGuest(t)
 	a := addr("/tmp/server.sock")
@@ -104,7 +103,7 @@ func TestBlockingCalls(t *testing.T) {
 	}
 }
 
-// A writer blocks while the buffer is full, and gets through.
+// A writer blocks while the buffer is full, and then continues.
 func TestBlockingWrite(t *testing.T) {
 	g := newGuest(t)
 	a, b := g.pair(stream)
@@ -129,7 +128,7 @@ func (g guest) pair(typ int) (int, int) {
 	return int(fds[0]), int(fds[1])
 }
 
-// sendFile and receiveFile pass a descriptor the way net.UnixConn does.
+// sendFile passes a descriptor as net.UnixConn does.
 func (g guest) sendFile(to, fd int) {
 	g.t.Helper()
 	control := syscall.UnixRights(fd)
@@ -157,8 +156,8 @@ func (g guest) receiveFile(from int) int {
 	return fds[0]
 }
 
-// A passed pipe works after the sender has closed its own descriptor, and is at
-// its end when the last reference, queued or held, is gone.
+// A passed pipe works after the sender has closed its own descriptor, and is at its end when
+// the last reference, in a queue or a table, is dropped.
 func TestPassedFile(t *testing.T) {
 	for name, typ := range types {
 		t.Run(name, func(t *testing.T) {
@@ -179,7 +178,7 @@ func TestPassedFile(t *testing.T) {
 			if _, e := g.try(syscall.SYS_READ, int(p[0]), buf, 10); e != syscall.EAGAIN {
 				t.Errorf("read with a reference on the way = %v; want EAGAIN", e)
 			}
-			g.call(syscall.SYS_CLOSE, b) // with the second one in its queue
+			g.call(syscall.SYS_CLOSE, b) // the second one is still in its queue
 			if n, e := g.try(syscall.SYS_READ, int(p[0]), buf, 10); n != 0 || e != 0 {
 				t.Errorf("read after all is closed = %d, %v; want the end", n, e)
 			}

@@ -8,21 +8,19 @@ import (
 
 // message is one packet, or a run of stream bytes, in a receive queue.
 type message struct {
-	data   []byte // what is still to be read
+	data   []byte // bytes that were not read yet
 	from   *socket
-	charge int // what from gets back when the message is freed
+	charge int // bytes charged to from until the message is freed
 	rights []*kernel.Description
-	// cred is the sender's identity, as known to the kernel or as a
-	// privileged sender gave it.
+	// cred is the sender's identity, as the kernel has it or as a privileged sender gave it.
 	cred syscall.Ucred
 }
 
-// Linux charges a writer for the whole sk_buff, not for its data alone, which
-// is what bounds the number of empty packets.
+// messageOverhead is charged for each message, as Linux charges a writer for the whole sk_buff:
+// it bounds the number of empty packets.
 const messageOverhead = 256
 
-// free gives the writer its room back. The descriptors that nobody took go to
-// drop.
+// free uncharges the writer. Descriptors that were not received are added to drop.
 func (m *message) free(drop *dropped) {
 	drop.add(m.rights)
 	m.rights = nil
@@ -33,8 +31,8 @@ func (m *message) free(drop *dropped) {
 	}
 }
 
-// dropped collects references to release once the family's lock is free: the
-// last reference closes the file, which may be a socket of the same family.
+// dropped collects references to drop when the family's lock is released: the last reference
+// closes the file, which may be a socket of the same family.
 type dropped []*kernel.Description
 
 func (d *dropped) add(rights []*kernel.Description) { *d = append(*d, rights...) }
@@ -46,9 +44,8 @@ func (d *dropped) release() {
 	*d = nil
 }
 
-// span is the caller's memory of a read or write: one buffer or many. It is
-// passed by value because the buffers may lie on a goroutine's stack: nothing
-// in the heap may point to them.
+// span is the caller's memory for a read or write: one buffer or several. It is passed by value
+// because the buffers may lie on a goroutine's stack: nothing in the heap may point to them.
 type span struct {
 	one  []byte
 	many [][]byte
@@ -80,7 +77,7 @@ func (v span) copyTo(dst []byte, off int) int {
 	return n
 }
 
-// copyFrom places src in v at offset off.
+// copyFrom copies src to v at offset off.
 func (v span) copyFrom(src []byte, off int) int {
 	n := 0
 	if off < len(v.one) {

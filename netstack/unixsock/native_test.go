@@ -12,7 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// system is what a case needs of an operating system. Sockets do not block.
+// system are the calls of an operating system that a case needs. Sockets do not block.
 type system interface {
 	socket(typ, protocol int) (int, syscall.Errno)
 	pair(typ int) (int, int, syscall.Errno)
@@ -37,7 +37,7 @@ type ours struct {
 	sockets []kernel.Socket
 }
 
-// nodes is a file system that holds sockets only.
+// nodes is a file system that has only sockets.
 type nodes map[string]any
 
 func (n nodes) MakeSocketNode(path string, _ uint32, owner any) syscall.Errno {
@@ -273,7 +273,7 @@ func (n *native) poll(fd int) kernel.Events {
 	return kernel.Events(uint16(p.revents))
 }
 
-// trace runs a case on one system and notes what a program sees.
+// trace runs a case on one system and records the results that a program sees.
 type trace struct {
 	system
 	lines []string
@@ -372,7 +372,7 @@ func compare(t *testing.T, f func(*trace)) {
 	defer n.closeAll()
 	want := &trace{system: n}
 	f(want)
-	// The native run's files must not be there for the second.
+	// The files of the host's run must not be there for the second run.
 	t.Chdir(t.TempDir())
 	got := &trace{system: newOurs()}
 	f(got)

@@ -5,13 +5,13 @@ import (
 	"syscall"
 )
 
-// Smallest buffers: SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF of Linux on amd64.
+// These are the smallest buffers: SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF of Linux on amd64.
 const (
 	minSendBuffer    = 4608
 	minReceiveBuffer = 2304
 )
 
-// Options that package syscall does not name: socket(7).
+// These are options that package syscall lacks: socket(7).
 const (
 	soProtocol = 38
 	soDomain   = 39
@@ -19,10 +19,9 @@ const (
 
 const soReusePort = 15
 
-// optionSize returns the size of an option that is accepted and given back, but
-// means nothing between two sockets of one machine (or, for timeouts, is the
-// descriptor layer's), and whether it reads back as 0 or 1; a size of 0 if there
-// is none.
+// optionSize returns the size of an option that is stored but has no effect between two sockets
+// of one machine (or, for timeouts, is implemented in the descriptor layer), and whether it
+// reads back as 0 or 1. The size is 0 if there is no such option.
 func optionSize(name int) (size int, isFlag bool) {
 	switch name {
 	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, soReusePort, syscall.SO_DONTROUTE,
@@ -64,9 +63,9 @@ func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	return 0
 }
 
-// bufferSize doubles the value, as socket(7) says, within the limits.
+// bufferSize doubles the value, as socket(7) describes, within the limits.
 func bufferSize(n, least int) int {
-	if n < 0 || n > maxBuffer/2 { // the comparison is unsigned in the kernel
+	if n < 0 || n > maxBuffer/2 { // the comparison is unsigned in Linux
 		return maxBuffer
 	}
 	return max(2*n, least)

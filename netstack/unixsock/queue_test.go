@@ -12,7 +12,7 @@ import (
 
 func message1(b []byte) *kernel.Message { return &kernel.Message{Buffers: [][]byte{b}} }
 
-// watch counts the notifications of a socket that carry ev.
+// watch counts the notifications of a socket that contain ev.
 func watch(s kernel.Socket, ev kernel.Events) *atomic.Int32 {
 	var n atomic.Int32
 	s.Queue().Add(&kernel.Waiter{Notify: func(e kernel.Events) {
@@ -63,8 +63,8 @@ func TestNotifications(t *testing.T) {
 	}
 }
 
-// A connect that found the backlog full is told to try again, by accept and by
-// the listener's end.
+// A connect that found the backlog full is notified to try again, by accept and when the
+// listener is closed.
 func TestConnectWaits(t *testing.T) {
 	f := New(nodes{}, identity)
 	l, _ := f.Socket(stream, 0)
@@ -128,7 +128,7 @@ func TestSlowReceiver(t *testing.T) {
 	}
 }
 
-// Empty packets are bounded too.
+// The number of empty packets is bounded, too.
 func TestEmptyPackets(t *testing.T) {
 	a, _ := mustPair(t, seq)
 	for range 100000 {
@@ -139,7 +139,7 @@ func TestEmptyPackets(t *testing.T) {
 	t.Error("100,000 empty packets were queued")
 }
 
-// Bytes arrive in order whatever the sizes of writes, reads and buffers.
+// Bytes arrive in order, whatever the sizes of writes, reads and buffers.
 func TestStreamBytes(t *testing.T) {
 	a, b := mustPair(t, stream)
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -182,7 +182,7 @@ func TestStreamBytes(t *testing.T) {
 	}
 }
 
-// Many goroutines use, close and shut sockets of one family at once.
+// Many goroutines use, close and shut down sockets of one family concurrently.
 func TestConcurrentUse(t *testing.T) {
 	f := New(nodes{}, identity)
 	l, _ := f.Socket(stream, 0)
@@ -229,7 +229,7 @@ func TestConcurrentUse(t *testing.T) {
 	}
 }
 
-// A name can be asked for in a buffer as short as a caller makes it.
+// getsockname can be called with a buffer of any length.
 func TestShortName(t *testing.T) {
 	f := New(nodes{}, identity)
 	s, _ := f.Socket(stream, 0)

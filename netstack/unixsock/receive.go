@@ -6,7 +6,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// received is what came beside the bytes of a receive.
+// received is what came with the bytes of a receive.
 type received struct {
 	n       int
 	flags   int // msg_flags
@@ -16,7 +16,7 @@ type received struct {
 	hasCred bool
 }
 
-// discardRights drops descriptors that nobody asked for, as read(2) does.
+// discardRights drops descriptors that the caller cannot receive, as read(2) does.
 func (r *received) discardRights() {
 	for _, d := range r.rights {
 		d.DecRef()
@@ -24,8 +24,7 @@ func (r *received) discardRights() {
 	r.rights = nil
 }
 
-// Receive implements kernel.Socket. The references in m.Rights are the
-// caller's.
+// Receive implements kernel.Socket. The caller owns the references in m.Rights.
 func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		if s.typ == syscall.SOCK_STREAM {
@@ -48,7 +47,7 @@ func (s *socket) describe(m *kernel.Message, r *received) {
 		return
 	}
 	s.family.mu.Lock()
-	name := r.from.name // never changed once set
+	name := r.from.name // never changes once it is set
 	s.family.mu.Unlock()
 	if m.Addr != nil && name != nil { // an unnamed sender has no address at all
 		m.AddrLen = formatAddr(m.Addr, name)
@@ -80,7 +79,7 @@ func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) 
 	for i := 0; i < len(s.messages) && r.n < size; {
 		m := s.messages[i]
 		if r.from != nil && s.passCred && m.cred != r.cred {
-			break // bytes of two identities do not mix
+			break // bytes of two senders do not mix
 		}
 		k := v.copyFrom(m.data, r.n)
 		r.n += k
@@ -100,8 +99,8 @@ func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) 
 	return r, 0
 }
 
-// emptyStream returns why there is nothing to read: an error, the end of the
-// stream (0), or that it has not come yet.
+// emptyStream returns why there is nothing to read: an error, the end of the stream (0), or
+// EAGAIN.
 func (s *socket) emptyStream() syscall.Errno {
 	if e := s.takeError(); e != 0 {
 		return e
@@ -142,8 +141,8 @@ func (s *socket) receivePacket(v span, flags int) (r received, e syscall.Errno) 
 	return r, 0
 }
 
-// emptyPackets is emptyStream for packets. Linux lets a non-blocking datagram
-// receive say EAGAIN even after a shutdown, and a blocking one end.
+// emptyPackets is emptyStream for packets. As on Linux, a non-blocking receive of a datagram
+// returns EAGAIN even after a shutdown, and a blocking one returns.
 func (s *socket) emptyPackets(flags int) syscall.Errno {
 	if s.shutdown&shutRead == 0 || s.typ == syscall.SOCK_DGRAM && flags&syscall.MSG_DONTWAIT != 0 {
 		return syscall.EAGAIN
@@ -151,7 +150,7 @@ func (s *socket) emptyPackets(flags int) syscall.Errno {
 	return 0
 }
 
-// takeBeside moves what came beside m's bytes to r; a peek copies it.
+// takeBeside moves what came with m's bytes to r; with peek it copies.
 func (s *socket) takeBeside(r *received, m *message, peek bool) {
 	r.from = m.from
 	r.cred, r.hasCred = m.cred, s.passCred

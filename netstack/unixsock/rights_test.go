@@ -7,8 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// file returns a description with references enough for a test: the last one is
-// never dropped.
+// file returns a description with enough references for a test: the last one is never dropped.
 func file() *kernel.Description {
 	d := new(kernel.Description)
 	for range 100 {

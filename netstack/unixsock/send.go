@@ -6,16 +6,15 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// outgoing is what goes beside the bytes of a send.
+// outgoing is what is sent with the bytes of a message.
 type outgoing struct {
 	rights  []*kernel.Description
 	cred    syscall.Ucred
-	claimed bool // the sender gave cred itself
+	claimed bool // cred is from the sender's control message
 }
 
-// Send implements kernel.Socket. It sets m.Rights to nil once it owns their
-// references, which is before a stream has taken all of the bytes; while they
-// are in m.Rights, they are the caller's.
+// Send implements kernel.Socket. It sets m.Rights to nil once it owns their references, which
+// may be before a stream has taken all of the bytes; until then the caller owns them.
 func (s *socket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
 		return 0, syscall.EOPNOTSUPP
@@ -64,7 +63,7 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 		return 0, syscall.EPIPE
 	}
 	size := v.len()
-	if size == 0 { // nothing to travel with
+	if size == 0 { // no byte to send it with
 		drop.add(out.rights)
 		out.rights = nil
 		return 0, 0
@@ -80,16 +79,16 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 	return n, 0
 }
 
-// Stream bytes are kept in runs of at least minRun bytes of room, so that small
-// writes share one, and at most maxRun, so that room comes back while a long
-// write is being read.
+// Bytes of a stream are kept in messages with a capacity of at least minRun bytes, so that small
+// writes share one, and at most maxRun, so that memory is freed while a long write is being
+// read.
 const (
 	minRun = 4096
 	maxRun = 32768
 )
 
-// appendStream moves up to n bytes of v, from offset off, to the peer and
-// returns how many: at least one, as long as the buffer is not full.
+// appendStream copies up to n bytes of v, from offset off, to the peer and returns how many: at
+// least one unless the buffer is full.
 func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	cred := s.credentialsFor(s.peer, out)
 	m := s.tailRun(cred, len(out.rights) > 0)
@@ -109,8 +108,8 @@ func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	return n
 }
 
-// tailRun returns the last run of the peer's queue if more bytes may join it:
-// bytes do not join across descriptors or a change of credentials.
+// tailRun returns the last message of the peer's queue if bytes may be appended to it, or nil:
+// bytes are not appended after descriptors or with other credentials.
 func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
 	q := s.peer.messages
 	if len(q) == 0 || rights {
@@ -123,8 +122,8 @@ func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
 	return m
 }
 
-// credentialsFor returns what a message to other says of its sender: nothing
-// (a pid of 0 and the overflow ids) unless one of the two asked for it.
+// credentialsFor returns the sender's credentials for a message to other: none (a pid of 0 and
+// the overflow ids) unless one of the two sockets asked for them.
 func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
 	if out.claimed || s.passCred || other.passCred {
 		return out.cred
@@ -133,8 +132,8 @@ func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
 	return syscall.Ucred{Pid: 0, Uid: overflowID, Gid: overflowID}
 }
 
-// sendPacket takes v as one packet. The sender's own state comes before the
-// question whether the address exists.
+// sendPacket sends v as one packet. It checks the sender's own state before it checks whether
+// the address exists.
 func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Errno) {
 	n := v.len()
 	other, e := s.admitPacket(n, addr)
@@ -164,8 +163,8 @@ func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Er
 	return n, 0
 }
 
-// admitPacket checks the sender's side and returns the peer, or nil if the
-// packet goes to addr, which SOCK_SEQPACKET ignores.
+// admitPacket checks the sender's side and returns the peer, or nil if the packet goes to addr,
+// which SOCK_SEQPACKET ignores.
 func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	if s.typ == syscall.SOCK_SEQPACKET {
 		addr = nil
@@ -193,7 +192,7 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 }
 
 func (s *socket) roomFor(n int) syscall.Errno {
-	if n > s.sndbuf-32 { // Linux keeps 32 bytes for itself
+	if n > s.sndbuf-32 { // Linux reserves 32 bytes
 		return syscall.EMSGSIZE
 	}
 	if e := s.takeError(); e != 0 {
@@ -208,8 +207,8 @@ func (s *socket) roomFor(n int) syscall.Errno {
 	return 0
 }
 
-// checkReceiver checks the other side. A connected datagram socket whose peer
-// is gone learns so once and is unconnected from then on.
+// checkReceiver checks the receiver's side. If the peer of a connected datagram socket is
+// closed, the sender gets one error and is not connected any more.
 func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
 	if other.closed {
 		if s.peer != other {

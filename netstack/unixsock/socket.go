@@ -15,7 +15,7 @@ const (
 	connected
 )
 
-// The bits of socket.shutdown.
+// These are the bits of socket.shutdown.
 const (
 	shutRead  = 1
 	shutWrite = 2
@@ -29,15 +29,14 @@ const (
 	maxBuffer     = 2 * 212992
 )
 
-// maxDatagrams is how many datagrams wait for one receiver
-// (net.unix.max_dgram_qlen, at the value that distributions give it).
+// maxDatagrams is the most datagrams that wait for one receiver (net.unix.max_dgram_qlen, with
+// the value that distributions set).
 const maxDatagrams = 512
 
-// noCredentials is what SO_PEERCRED says where there is no peer: unix(7).
+// noCredentials is the result of SO_PEERCRED without a peer: unix(7).
 var noCredentials = syscall.Ucred{Pid: 0, Uid: ^uint32(0), Gid: ^uint32(0)}
 
-// socket is one end. Its fields are guarded by Family.mu except those that
-// never change.
+// socket is one end. Family.mu guards its fields except those that never change.
 type socket struct {
 	family *Family
 	typ    int
@@ -49,20 +48,19 @@ type socket struct {
 	name     []byte // sun_path as bound, see address.go; nil if unnamed
 	peer     *socket
 	shutdown int
-	err      syscall.Errno // reported once, by the next call that looks
+	err      syscall.Errno // reported once, by the next call that checks for it
 
-	messages []*message // to be received
-	charged  int        // bytes of ours that wait in other sockets
+	messages []*message // the receive queue
+	charged  int        // bytes sent by this socket that were not received yet
 	sndbuf   int
 	rcvbuf   int
 
 	backlog int
 	pending []*socket // server ends that wait for Accept
 
-	// blockedOn is the socket whose full queue refused our last connect or
-	// send; that socket's blocked set names us, and it wakes us when it has
-	// room. Until then we do not claim EventOut, or whoever waits for it
-	// would spin.
+	// blockedOn is the socket whose full queue refused this socket's last connect or send.
+	// That socket's set blocked contains this socket, which it wakes when it has room. Until
+	// then EventOut is not set; otherwise a waiter for it would spin.
 	blockedOn *socket
 	blocked   map[*socket]struct{}
 
@@ -77,8 +75,8 @@ func (f *Family) newSocket(typ int) *socket {
 		peerCred: noCredentials}
 }
 
-// connectionBased tells a socket whose two ends are bound to each other for
-// life.
+// connectionBased reports whether the socket's type has connections: two ends that belong
+// together until they are closed.
 func (s *socket) connectionBased() bool { return s.typ != syscall.SOCK_DGRAM }
 
 // Read implements kernel.File.
@@ -96,8 +94,8 @@ func (s *socket) Write(p []byte, _ int64) (int, syscall.Errno) {
 // Queue implements kernel.File.
 func (s *socket) Queue() *kernel.WaitQueue { return &s.queue }
 
-// Readiness implements kernel.File. The bits are those of Linux's unix_poll
-// and unix_dgram_poll, without the RDNORM and WRNORM twins.
+// Readiness implements kernel.File. The bits are those of Linux's unix_poll and
+// unix_dgram_poll, without RDNORM and WRNORM.
 func (s *socket) Readiness() kernel.Events {
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
@@ -120,14 +118,14 @@ func (s *socket) Readiness() kernel.Events {
 	return ev
 }
 
-// writable tells whether poll(2) says so: only from a quarter of the buffer
-// down, so that a writer is not woken for every byte that is read.
+// writable reports whether EventOut is set for a stream: when at most a quarter of the buffer
+// is used, so that a writer is not woken for every byte that is read.
 func (s *socket) writable() bool {
 	return s.state != listening && s.blockedOn == nil && s.charged*4 <= s.sndbuf
 }
 
-// waitForPeer tells whether a datagram socket's peer is full, and has it wake
-// us when it is not.
+// waitForPeer reports whether a datagram socket's peer is full, and makes the peer wake s when
+// it has room.
 func (s *socket) waitForPeer() bool {
 	if s.connectionBased() || s.peer == nil || s.peer.closed || !s.peer.fullFor(s) {
 		return false
@@ -136,13 +134,13 @@ func (s *socket) waitForPeer() bool {
 	return true
 }
 
-// fullFor tells whether s takes no more datagrams from sender. Two sockets that
-// are connected to each other are limited by their send buffers alone.
+// fullFor reports whether s takes no more datagrams from sender. Two sockets that are connected
+// to each other are only limited by their send buffers.
 func (s *socket) fullFor(sender *socket) bool {
 	return s.peer != sender && len(s.messages) > maxDatagrams
 }
 
-// blockOn has other wake s when it gets room.
+// blockOn makes other wake s when it has room.
 func (s *socket) blockOn(other *socket) {
 	s.unblock()
 	if other.blocked == nil {
@@ -159,7 +157,7 @@ func (s *socket) unblock() {
 	}
 }
 
-// wakeBlocked wakes all who wait for room in s.
+// wakeBlocked wakes the sockets that wait for room in s.
 func (s *socket) wakeBlocked() {
 	for b := range s.blocked {
 		delete(s.blocked, b)
@@ -174,7 +172,7 @@ func (s *socket) Stat(st *syscall.Stat_t) syscall.Errno {
 	return 0
 }
 
-// Requests of ioctl(2) on a socket: unix(7).
+// These are requests of ioctl(2) for sockets: unix(7).
 const (
 	siocInq  = 0x541b // SIOCINQ = FIONREAD
 	siocOutq = 0x5411 // SIOCOUTQ = TIOCOUTQ
@@ -204,7 +202,7 @@ func (s *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// unread returns how many bytes a stream holds, or the size of the next packet.
+// unread returns the number of bytes in a stream, or the size of the next packet.
 func (s *socket) unread() (int, syscall.Errno) {
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
@@ -230,8 +228,8 @@ func (s *socket) Release() {
 	s.close(&drop, false)
 }
 
-// close ends s. A server end that nobody accepted is closed with unaccepted:
-// its client always sees a reset.
+// close closes s. With unaccepted, s is a server end that was never accepted: its client always
+// gets a reset.
 func (s *socket) close(drop *dropped, unaccepted bool) {
 	if s.closed {
 		return
@@ -253,12 +251,12 @@ func (s *socket) close(drop *dropped, unaccepted bool) {
 		p.queue.Notify(kernel.EventIn | kernel.EventOut | kernel.EventHup | kernel.EventRdHup | kernel.EventErr)
 	}
 	s.shutdown = shutBoth
-	// Whoever waits for room tries again and is refused.
+	// Sockets that wait for room try again and are refused.
 	s.wakeBlocked()
 	s.queue.Notify(kernel.EventHup)
 }
 
-// purge drops what was not received.
+// purge drops messages that were not received.
 func (s *socket) purge(drop *dropped) {
 	for _, m := range s.messages {
 		m.free(drop)

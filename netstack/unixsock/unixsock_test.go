@@ -23,8 +23,7 @@ func eachType(t *testing.T, f func(*trace, int)) {
 	}
 }
 
-// connected returns the client, the server end and the listener of a
-// connection under name.
+// connection returns the client, the server end and the listener of a connection to name.
 func (t *trace) connection(typ int, name string) (client, server, listener int) {
 	listener = t.mustSocket(typ)
 	t.err("bind", t.bind(listener, addr(name)))
@@ -141,7 +140,7 @@ func TestListen(t *testing.T) {
 			t.write(l, "x")
 			t.err("connect a listener", t.connect(l, addr("l")))
 			var clients []int
-			for i := range 4 { // the backlog of 1 holds 2
+			for i := range 4 { // with a backlog of 1, two can wait
 				c := t.mustSocket(typ)
 				clients = append(clients, c)
 				t.err(fmt.Sprint("connect ", i), t.connect(c, addr("l")))
@@ -190,7 +189,7 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// The name of a bound client is what the server sees.
+// The server sees the name of a bound client.
 func TestNamedClient(t *testing.T) {
 	eachType(t, func(t *trace, typ int) {
 		l := t.mustSocket(typ)
@@ -312,8 +311,8 @@ func TestDatagramAddresses(t *testing.T) {
 	})
 }
 
-// A datagram socket that leaves its peer loses what the peer sent, and the peer
-// learns of it.
+// A datagram socket that leaves its peer loses the datagrams from the peer, and the peer gets an
+// error.
 func TestDatagramDisconnect(t *testing.T) {
 	compare(t, func(t *trace) {
 		a, b, _ := t.pair(dgram)
@@ -361,7 +360,7 @@ func TestCredentials(t *testing.T) {
 		t.set(b, syscall.SO_PASSCRED, 7)
 		t.option(b, syscall.SO_PASSCRED)
 		t.write(a, "three")
-		t.readControl(b, 10, 64, 0) // not glued
+		t.readControl(b, 10, 64, 0) // not merged with the bytes before
 		t.readControl(b, 10, 64, 0)
 		for _, room := range []int{0, 8, 16, 20, 28, 30, 32} {
 			t.write(a, "cut")
@@ -434,7 +433,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestTruncatedControl(t *testing.T) {
-	compare(t, func(t *trace) { // what is not descriptors is the descriptor layer's
+	compare(t, func(t *trace) { // the descriptor layer handles everything but descriptors
 		a, b, _ := t.pair(dgram)
 		t.set(b, syscall.SO_PASSCRED, 1)
 		t.write(a, "x")

@@ -14,7 +14,7 @@ import (
 )
 
 // HostMachine stands in for the machine on a host, where only tests run: physical
-// addresses are virtual ones, registers and I/O ports are what a test has put there.
+// addresses are made up, registers and I/O ports are what a test has put there.
 // The exported fields are set before Start. One machine at a time is the wiring's: tests
 // that start one are not parallel. Package wiringtest adds devices to it.
 //
@@ -46,9 +46,12 @@ type HostMachine struct {
 	interrupts []*hostInterrupt
 	output     []byte
 	input      []byte
-	told       map[uint64]unsafe.Pointer // pages whose physical address somebody asked for
+	physical   map[uintptr]uint64        // addresses of pages, by their virtual ones
+	memory     map[uint64]unsafe.Pointer // the reverse: something in the page
+	nextPage   uint64
 	frames     []frame
-	pages      []uint64 // free ones of takePages
+	pages      []uint64 // free ones of takePages, by virtual address
+	kept       [][]byte // where they lie
 	pagesUsed  int
 	notice     *hostInterrupt // of noticeFreed
 	noticeAt   int
@@ -110,7 +113,7 @@ func OnHostStart(f func()) { atHostStart = append(atHostStart, f) }
 // It reports whether that has ended the machine.
 func (h *HostMachine) Start() (ended bool) {
 	h.begin, h.stopped, h.blocked = time.Now(), make(chan struct{}), make(chan struct{}, 64)
-	h.told = map[uint64]unsafe.Pointer{}
+	h.physical, h.memory = map[uintptr]uint64{}, map[uint64]unsafe.Pointer{}
 	h.frames = make([]frame, h.ram()/machine.PageSize)
 	if h.Registers == nil {
 		h.Registers = map[uint64]HostRegisters{}

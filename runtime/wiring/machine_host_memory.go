@@ -9,9 +9,9 @@ import (
 )
 
 // A HostMachine's memory has two parts. Frames are what takeFrames and giveFrames move:
-// addresses without anything behind them. Everything else is the test's own memory at
-// its virtual address, and a device reaches those pages of it that somebody has asked
-// the physical address of.
+// addresses without anything behind them. Everything else is the test's own memory: a
+// page of it gets a physical address when somebody asks for one, and is within reach of
+// devices from then on. Such pages are neighbours only if contiguous has made them so.
 
 // frame is the state of a page of the first part.
 type frame uint8
@@ -22,8 +22,11 @@ const (
 	frameTaken              // out of use
 )
 
-// frameBase is the physical address of the first frame.
-const frameBase = 1 << 32
+// frameBase is the physical address of the first frame, pageBase that of the first page.
+const (
+	frameBase = 1 << 32
+	pageBase  = 2 << 32
+)
 
 func (h *HostMachine) ram() uint64 {
 	if h.RAM == 0 {
@@ -132,27 +135,22 @@ func giveFrames(start, end uint64, clean bool) {
 
 func takePages(dst []uint64, floor uint64) int {
 	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range dst {
-		h.mu.Lock()
-		enough := h.free() > floor+machine.PageSize
-		more := enough && len(h.pages) == 0
-		h.mu.Unlock()
-		if more {
-			_, phys := contiguous(machine.ChunkPages * machine.PageSize)
-			h.mu.Lock()
-			for p := range uint64(machine.ChunkPages) {
-				h.pages = append(h.pages, phys+p*machine.PageSize)
-			}
-			h.mu.Unlock()
-		}
-		if !enough {
+		if h.free() <= floor+machine.PageSize {
 			return i
 		}
-		h.mu.Lock()
+		if len(h.pages) == 0 {
+			mem, _ := h.newMemory(machine.ChunkPages * machine.PageSize)
+			h.kept = append(h.kept, mem)
+			for at := 0; at < len(mem); at += machine.PageSize {
+				h.pages = append(h.pages, uint64(uintptr(unsafe.Pointer(&mem[at]))))
+			}
+		}
 		last := len(h.pages) - 1
 		dst[i], h.pages = h.pages[last], h.pages[:last]
 		h.pagesUsed++
-		h.mu.Unlock()
 	}
 	return len(dst)
 }
@@ -170,21 +168,43 @@ func contiguous(n int) (mem []byte, phys uint64) {
 	if h.NoMemory {
 		return nil, 0
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.newMemory(n)
+}
+
+// newMemory returns n bytes of contiguous memory. mu is held.
+func (h *HostMachine) newMemory(n int) (mem []byte, phys uint64) {
 	raw := make([]byte, n+machine.PageSize)
 	skip := -int(uintptr(unsafe.Pointer(&raw[0]))) & (machine.PageSize - 1)
 	mem = raw[skip : skip+n : skip+n]
-	for i := 0; i < n; i += machine.PageSize {
-		physical(unsafe.Pointer(&mem[i]))
+	return mem, h.newPages(unsafe.Pointer(&mem[0]), (n+machine.PageSize-1)/machine.PageSize)
+}
+
+// newPages gives n pages, the first of which is p's, physical addresses and returns that
+// of the first. mu is held.
+func (h *HostMachine) newPages(p unsafe.Pointer, n int) (phys uint64) {
+	phys = pageBase + h.nextPage
+	for i := range uint64(n) {
+		at := i * machine.PageSize
+		h.physical[(uintptr(p)+uintptr(at))&^(machine.PageSize-1)] = phys + at
+		h.memory[phys+at] = unsafe.Add(p, at)
 	}
-	return mem, physical(unsafe.Pointer(&mem[0]))
+	h.nextPage += uint64(n+1) * machine.PageSize
+	return phys
 }
 
 func physical(p unsafe.Pointer) uint64 {
 	h := host()
 	h.mu.Lock()
-	h.told[uint64(uintptr(p))&^(machine.PageSize-1)] = p // and is alive from now on
-	h.mu.Unlock()
-	return uint64(uintptr(p))
+	defer h.mu.Unlock()
+	page := uintptr(p) &^ (machine.PageSize - 1)
+	phys := h.physical[page]
+	if phys == 0 {
+		phys = h.newPages(p, 1)
+	}
+	h.memory[phys] = p // it is alive from now on
+	return phys + uint64(uintptr(p)-page)
 }
 
 // DMA returns n bytes of memory as a device reaches them; nil if they are not all known
@@ -195,16 +215,15 @@ func (h *HostMachine) DMA(phys uint64, n int) []byte {
 	if phys >= frameBase && phys < frameBase+h.ram() {
 		return make([]byte, n) // reports of frames say where they are, no more
 	}
-	if n < 0 {
-		return nil
-	}
-	for page := phys &^ (machine.PageSize - 1); page < phys+uint64(n); page += machine.PageSize {
-		if h.told[page] == nil {
+	page := phys &^ (machine.PageSize - 1)
+	for at := page; n < 0 || at < phys+uint64(n); at += machine.PageSize {
+		if h.memory[at] == nil {
 			return nil
 		}
 	}
-	// unsafe: told has a pointer to the memory, which is not on a stack.
-	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&phys))), n)
+	// unsafe: memory has a pointer to what lies in the page, which is not on a stack.
+	at := uintptr(h.memory[page])&^(machine.PageSize-1) + uintptr(phys-page)
+	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), n)
 }
 
 func memoryAt(phys uint64, n int) []byte {

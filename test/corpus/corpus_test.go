@@ -1,7 +1,6 @@
-// Package corpus boots programs that nobody in this project wrote: each folder
-// here is a small main over a public library in a module of its own, with its
-// versions pinned, and the larger programs come by version from the module
-// proxy, unmodified. The tests ask each what its users would.
+// Package corpus boots programs of other projects: each folder here is a small main over a public
+// library in a module of its own, with its versions pinned, and the larger programs come by version
+// from the module proxy, unmodified. The tests use each as its users would.
 package corpus
 
 import (
@@ -28,7 +27,7 @@ import (
 
 func TestMain(m *testing.M) { vm.Main(m) }
 
-// buildTimeout bounds one test; the largest program has some 700 packages.
+// buildTimeout bounds one test; the largest program has about 700 packages.
 const buildTimeout = 10 * time.Minute
 
 // boot starts a program; target is a folder here or MODULE@VERSION.
@@ -113,7 +112,7 @@ func TestWazero(t *testing.T) {
 
 func TestMiniredis(t *testing.T) {
 	m := boot(t, "miniredis", []string{"-p", ":6379"})
-	addr := m.Addr("tcp", 6379) // known once the program is built
+	addr := m.Addr("tcp", 6379) // the port is assigned once the program is built
 	m.Eventually(func() error {
 		c, err := net.Dial("tcp", addr)
 		if err != nil {
@@ -133,8 +132,8 @@ func TestMiniredis(t *testing.T) {
 	})
 }
 
-// The client side of RFC 6455 is short enough to write out: an upgrade, one
-// masked text frame, the frame that comes back.
+// The client side of RFC 6455 is short enough to write here: an upgrade, one masked text frame, the
+// answering frame.
 func TestWebSocket(t *testing.T) {
 	m := boot(t, "websocket", []string{"-p", ":8080"})
 	url := "http://" + m.Addr("tcp", 8080) + "/"
@@ -241,7 +240,7 @@ func TestCoreDNS(t *testing.T) {
 	}
 }
 
-// dnsQuery is a question of RFC 1035 §4.1.
+// dnsQuery is a query of RFC 1035 §4.1.
 func dnsQuery(name string, qtype uint16) []byte {
 	q := []byte{0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0}
 	for label := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {

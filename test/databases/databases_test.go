@@ -1,6 +1,6 @@
-// Package databases checks what Go's embedded databases and a program that replaces
-// files have after power cuts and kills: what they acknowledged, and nothing by
-// half. The program is work, in a module of its own.
+// Package databases checks Go's embedded databases, and a program that replaces files, after power
+// cuts and kills: they have the changes that they acknowledged, and none in part. The program is
+// work, in a module of its own.
 package databases
 
 import (
@@ -44,7 +44,7 @@ type states map[string]int
 
 var line = regexp.MustCompile(`(?m)^(ack|state) (\S+) (\d+)$`)
 
-// add notes the lines of a kind.
+// add records the lines of a kind.
 func (s states) add(output, kind string) {
 	for _, f := range line.FindAllStringSubmatch(output, -1) {
 		if f[1] == kind {
@@ -53,8 +53,8 @@ func (s states) add(output, kind string) {
 	}
 }
 
-// wantNotOlder checks that every store has what was acknowledged. That there is no
-// change by half the program has checked: its state is that after a whole number.
+// wantNotOlder checks that every store has the changes that were acknowledged. The program has checked
+// that its state is that after a whole number of changes.
 func (s states) wantNotOlder(t *testing.T, acked states) {
 	t.Helper()
 	for name, n := range acked {
@@ -64,8 +64,8 @@ func (s states) wantNotOlder(t *testing.T, acked states) {
 	}
 }
 
-// record runs the program in a VM on a disk that keeps what is written, with a mark
-// for each acknowledgement; changes is how many each store makes.
+// record runs the program in a VM on a disk that records what is written, with a mark for each
+// acknowledgement; changes is how many changes each store makes.
 func record(t *testing.T, changes int) *blocktest.Recorder {
 	t.Helper()
 	name := disks.New(t, "32M")
@@ -106,8 +106,8 @@ func record(t *testing.T, changes int) *blocktest.Recorder {
 	return rec
 }
 
-// After a power cut at any moment, with any part of the writes lost that no flush
-// covered, every store has what it acknowledged, and e2fsck finds nothing wrong.
+// After a power cut at any moment, with any part of the unflushed writes lost, every store has what
+// it acknowledged, and e2fsck finds nothing wrong.
 func TestPowerCuts(t *testing.T) {
 	vm.Command(t)
 	check := filepath.Join(t.TempDir(), "work")
@@ -139,9 +139,9 @@ func TestPowerCuts(t *testing.T) {
 	}
 }
 
-// checkCrash mounts what a power cut left and has the program look at it.
+// checkCrash mounts what a power cut left and lets the program check it.
 func checkCrash(t *testing.T, d *blocktest.Memory, check string, acked states) {
-	if keep := os.Getenv("YOLK_KEEP"); keep != "" { // the image of a failure, as it was found
+	if keep := os.Getenv("YOLK_KEEP"); keep != "" { // the image of a failure
 		before := d.Clone()
 		defer func() {
 			if t.Failed() {
@@ -183,7 +183,7 @@ func checkCrash(t *testing.T, d *blocktest.Memory, check string, acked states) {
 	got.wantNotOlder(t, acked)
 }
 
-// ramDir is where many files are made and removed: memory if that can be had.
+// ramDir is a folder in memory, if there is one, for many short-lived files.
 func ramDir() string {
 	var st syscall.Statfs_t
 	if syscall.Statfs("/dev/shm", &st) == nil && st.Bavail*uint64(st.Bsize) > 256<<20 {
@@ -232,8 +232,7 @@ func extract(d *ext4.Inode, to string) error {
 	return nil
 }
 
-// However often and whenever the VMM is killed, every store goes on from what it
-// acknowledged.
+// However often and whenever the VMM is killed, every store continues from what it acknowledged.
 func TestKills(t *testing.T) {
 	name := disks.New(t, "1G") // the stores grow for as long as they run
 	flags := []string{"-smp", "2", "-disk", name + ":/data"}
@@ -244,7 +243,7 @@ func TestKills(t *testing.T) {
 		got := states{}
 		got.add(out, "state")
 		got.wantNotOlder(t, acked)
-		acked.add(out, "state") // what there was counts as acknowledged
+		acked.add(out, "state") // a state that is printed counts as acknowledged
 		acked.add(out, "ack")
 		if strings.Contains(out, "wrong") || t.Failed() {
 			t.Fatalf("the program says:\n%s", out)
@@ -261,8 +260,7 @@ func TestKills(t *testing.T) {
 	disks.Run(t, "e2fsck", "-fn", name)
 }
 
-// killed runs the program and kills the VMM so long after it has looked at what there
-// is.
+// killed runs the program and, after it has checked the existing state and a delay, kills the VMM.
 func killed(t *testing.T, flags []string, after time.Duration) string {
 	m := vm.Start(t, vm.Options{Flags: flags, Target: work, Args: []string{"run", "/data", "1000000"}, Timeout: timeout})
 	for _, name := range []string{"bolt", "files", "sqlite-journal", "sqlite-wal"} {

@@ -14,18 +14,17 @@ import (
 
 var suites = flag.String("suites", "", "run these databases' own tests: bbolt,pebble,badger,sqlite, or all")
 
-// A suite is the tests of a public module, which run unmodified in a VM with an ext4
-// disk as /tmp.
+// A suite is the tests of a public module, which run unmodified in a VM with an ext4 disk as /tmp.
 type suite struct {
 	name, module string
 	packages     []string
-	size, memory string // of disk and VM
+	size, memory string // of the disk and the VM
 	timeout      time.Duration
-	skip         string // tests that need what no VM has
+	skip         string // tests that need what a VM does not have
 }
 
 var ownTests = []suite{
-	{name: "bbolt", module: "go.etcd.io/bbolt@v1.4.3", packages: []string{"."}, size: "2G", memory: "4G", timeout: time.Hour}, // one test makes a value of 2 GiB,
+	{name: "bbolt", module: "go.etcd.io/bbolt@v1.4.3", packages: []string{"."}, size: "2G", memory: "4G", timeout: time.Hour}, // one test makes a value of 2 GiB
 	{name: "pebble", module: "github.com/cockroachdb/pebble@v1.1.5", packages: []string{".", "./vfs", "./record", "./sstable"}, size: "4G", memory: "4G", timeout: 2 * time.Hour,
 		skip: "^TestLock$"}, // starts a process
 	{name: "badger", module: "github.com/dgraph-io/badger/v4@v4.8.0", packages: []string{".", "./table", "./skl", "./y"}, size: "8G", memory: "4G", timeout: 2 * time.Hour},

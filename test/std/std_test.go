@@ -1,5 +1,5 @@
-// Package std runs a sample of the standard library's own tests in VMs, with
-// tools/stdtests. docs/stdtests.md has all of them.
+// Package std runs a sample of the standard library's own tests in VMs, with tools/stdtests.
+// docs/stdtests.md has the results of all of them.
 package std
 
 import (
@@ -12,8 +12,8 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// A package passes if each of its tests does what it does on Linux, or the cause
-// of the difference is known.
+// A package passes if each of its tests has the same verdict as on Linux, or a known cause for the
+// difference.
 func TestStandardLibrary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: takes minutes")

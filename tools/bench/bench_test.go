@@ -55,7 +55,7 @@ func TestParseMarks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A boot loader may pass over main.main's address before it is loaded.
+	// A boot loader may run at main.main's address before main.main is loaded.
 	if got := lastBefore(hits["main"], hits["listen"][0]); got != 1000 {
 		t.Errorf("main.main at %v; want the last hit before the listener, 1000", got)
 	}
@@ -83,7 +83,7 @@ Transfer/sec:    184.40KB`
 	}
 }
 
-// Both guests are started by the same arguments but for what they are.
+// Both guests are started with the same arguments, except for their own fields.
 func TestArguments(t *testing.T) {
 	y := &system{Machine: "microvm,acpi=off", Kernel: "k"}
 	l := &system{Machine: "microvm,acpi=on", Kernel: "k", Initrd: "i"}
@@ -93,7 +93,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// The marks exist in the guest's program under the names that are looked for.
+// The functions that are marks exist in the guest's program.
 func TestSymbols(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: builds the guest's program")

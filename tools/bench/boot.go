@@ -59,8 +59,8 @@ func (b *bench) bootOnce(ctx context.Context, s *system) {
 	b.report.add(metricBootCPU, s.Name, ms(v.usedCPU()))
 }
 
-// emptyOnce measures a guest that ends at once; both systems' rows get it, so
-// that it can be subtracted.
+// emptyOnce measures a guest that ends at once. It is added to both systems' rows, so that it can be
+// subtracted.
 func (b *bench) emptyOnce(ctx context.Context) {
 	e := system{Machine: "microvm,acpi=off,rtc=on,pit=on,pic=on", Kernel: b.empty}
 	v, err := start(ctx, e.args(defaultRAM, "-device", "isa-debug-exit,iobase=0xf4,iosize=4"))
@@ -90,10 +90,9 @@ func (b *bench) failAll(m metric, err error) {
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// boot starts a guest and returns it when it has answered an HTTP request, and
-// how long that took from just before exec. A new attempt starts every 2 ms; a
-// connection that is not up after 10 ms is dropped, and while one is up no
-// further one is tried.
+// boot starts a guest and returns it when it has answered an HTTP request, with the time from just
+// before exec. A new attempt starts every 2 ms; a connection that is not established after 10 ms is
+// dropped, and there is no new attempt while one is established.
 func boot(ctx context.Context, args []string, limit time.Duration) (*vm, time.Duration, error) {
 	v, err := start(ctx, args)
 	if err != nil {
@@ -107,9 +106,9 @@ func boot(ctx context.Context, args []string, limit time.Duration) (*vm, time.Du
 	return v, wall, nil
 }
 
-// bootQuietly boots without asking for anything until the program says that it
-// listens: each early connection is a packet that the guest has to refuse, and
-// would be counted among the instructions of its start.
+// bootQuietly boots without a request until the program reports that it listens: each early
+// connection would be a packet that the guest has to refuse, and would count among the instructions
+// of its start.
 func bootQuietly(ctx context.Context, args []string, limit time.Duration) (*vm, error) {
 	v, err := start(ctx, args)
 	if err != nil {
@@ -175,20 +174,20 @@ func (v *vm) attempt(up *atomic.Int32, answered chan<- time.Duration) {
 	}
 }
 
-// Bounds of the search for the smallest RAM, in MiB.
+// These bound the search for the smallest RAM, in MiB.
 const (
 	leastRAM = 4
 	mostRAM  = 256
 )
 
-// smallestRAM searches, by bisection, the smallest RAM with which a guest boots
-// and serves 1,000 requests, and then confirms it once.
+// smallestRAM searches, by bisection, the smallest RAM with which a guest boots and serves 1,000
+// requests, and then confirms it once.
 func (b *bench) smallestRAM(ctx context.Context) {
 	if b.quick {
 		return
 	}
 	for _, s := range b.systems {
-		low, high := leastRAM, mostRAM // low fails, high serves
+		low, high := leastRAM, mostRAM // low fails, high works
 		var last error
 		for high-low > 1 && ctx.Err() == nil {
 			middle := (low + high) / 2
@@ -206,7 +205,7 @@ func (b *bench) smallestRAM(ctx context.Context) {
 	}
 }
 
-// serves boots a guest with so much RAM and sends 1,000 requests.
+// serves boots a guest with ram MiB of RAM and sends 1,000 requests.
 func serves(ctx context.Context, s *system, ram int) error {
 	v, _, err := boot(ctx, s.args(ram), 15*time.Second)
 	if err != nil {

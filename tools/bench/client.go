@@ -20,8 +20,7 @@ func request(path string) string {
 	return "GET " + path + " HTTP/1.1\r\nHost: bench\r\n\r\n"
 }
 
-// sequential sends a request n times on one connection, each after the answer to
-// the last.
+// sequential sends a request n times on one connection, each after the answer to the one before.
 func sequential(req string, n int) error {
 	c, err := net.DialTimeout("tcp4", webAddr, 3*time.Second)
 	if err != nil {

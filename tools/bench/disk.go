@@ -15,10 +15,10 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/debian"
 )
 
-// The disk's part: both systems run tools/bench/diskguest on a copy of the same
-// ext4 image, interleaved. It needs no network and no root.
+// The disk benchmark runs tools/bench/diskguest on both systems, on copies of the same ext4 image,
+// interleaved. It needs no network and no root.
 
-// diskRows are what the guest measures, by the names it prints.
+// diskRows are the guest's measurements, by the names it prints.
 var diskRows = []struct {
 	key string
 	metric
@@ -112,7 +112,7 @@ func diskYolk(ctx context.Context, root, dir string) (*system, error) {
 	}, nil
 }
 
-// diskLinux builds it as the init of Debian's cloud kernel.
+// diskLinux builds the program as the init of Debian's cloud kernel.
 func diskLinux(ctx context.Context, root, dir string) (*system, error) {
 	kernel, err := debian.Find(ctx)
 	if err != nil {
@@ -135,7 +135,7 @@ func diskLinux(ctx context.Context, root, dir string) (*system, error) {
 	}, nil
 }
 
-// diskRun runs a guest once, on a fresh copy of the image.
+// diskRun runs a guest once, on a new copy of the image.
 func (s *system) diskRun(ctx context.Context, dir, image string, r *report) error {
 	disk := filepath.Join(dir, "disk.run")
 	if _, err := command(ctx, "", nil, "cp", "--sparse=always", image, disk); err != nil {
@@ -157,14 +157,14 @@ func (s *system) diskRun(ctx context.Context, dir, image string, r *report) erro
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", args...)
 	cmd.WaitDelay = time.Second
-	out, _ := cmd.Output() // yolk's exit status is not 0 for QEMU
+	out, _ := cmd.Output() // QEMU returns yolk's exit status as another one
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w; it said:\n%s", s.Name, err, out)
 	}
 	return s.diskFigures(string(out), r)
 }
 
-// diskFigures reads the guest's lines.
+// diskFigures parses the guest's lines.
 func (s *system) diskFigures(out string, r *report) error {
 	found := map[string]float64{}
 	for line := range strings.Lines(out) {

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The network: one cable between the host's end and the guest's.
+// The network is one cable between the host's end and the guest's.
 const (
 	hostAddr  = "10.77.0.1"
 	guestAddr = "10.77.0.2"
@@ -24,14 +24,13 @@ const (
 	rawAddr   = guestAddr + ":5201"
 )
 
-// namespaceMark is set, to the working folder, in the environment of the process
-// that runs in the network namespace.
+// namespaceMark is set, to the working folder, in the environment of the process that runs in the
+// network namespace.
 const namespaceMark = "YOLK_BENCH_NAMESPACE"
 
 func namespaceDir() string { return os.Getenv(namespaceMark) }
 
-// reenter runs this command again in a new network namespace, which ends with
-// it.
+// reenter runs this command again in a new network namespace, which ends with it.
 func reenter(ctx context.Context, dir string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -69,8 +68,7 @@ func missing() []error {
 	return errs
 }
 
-// command runs a program and returns its output without the space around it; an
-// error ends with what it said.
+// command runs a program and returns its output, trimmed; an error includes the end of its output.
 func command(ctx context.Context, dir string, env []string, name string, args ...string) (string, error) {
 	out, err := output(ctx, dir, env, name, args...)
 	return strings.TrimSpace(string(out)), err
@@ -88,8 +86,8 @@ func output(ctx context.Context, dir string, env []string, name string, args ...
 	return out.Bytes(), nil
 }
 
-// makeTap makes the host's end of the cable. The neighbour entry is permanent so
-// that no ARP exchange delays the first request.
+// makeTap makes the host's end of the cable. The neighbour entry is permanent, so that no ARP
+// exchange delays the first request.
 func makeTap(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
@@ -102,14 +100,13 @@ func makeTap(ctx context.Context) error {
 			return err
 		}
 	}
-	// Router solicitations would be noise; a kernel without IPv6 has none.
+	// Router solicitations would disturb the measurement; a kernel without IPv6 sends none.
 	os.WriteFile("/proc/sys/net/ipv6/conf/"+tap+"/disable_ipv6", []byte("1"), 0)
 	return nil
 }
 
-// setQueue sets how many packets wait for the guest. A long queue would hand the
-// SYNs of all past attempts to a guest that comes up, a short one would slow a
-// stream down.
+// setQueue sets how many packets wait for the guest. A long queue would deliver the SYNs of all past
+// attempts to a guest that has just booted; a short one would slow down a stream.
 func setQueue(ctx context.Context, packets string) error {
 	_, err := command(ctx, "", nil, "ip", "link", "set", tap, "txqueuelen", packets)
 	return err
@@ -135,7 +132,7 @@ func buildNative(ctx context.Context, dir string) (plugin, empty string, err err
 	if err := os.WriteFile(filepath.Join(dir, "empty.s"), emptySource, 0o600); err != nil {
 		return "", "", err
 	}
-	// QEMU itself defines what the plugin calls.
+	// QEMU itself defines the functions that the plugin calls.
 	if _, err := command(ctx, dir, nil, "gcc", "-O2", "-shared", "-fPIC", "-o", plugin, "insn.c"); err != nil {
 		return "", "", err
 	}

@@ -17,7 +17,7 @@ var (
 	metricListen = metric{"instructions to listening", "M", "less"}
 )
 
-// handlers are the marks of requests.
+// handlers are the marks for requests.
 var handlers = []struct {
 	mark, symbol, path string
 	metric             metric
@@ -29,11 +29,11 @@ var handlers = []struct {
 
 const (
 	appPath = "github.com/yolk-unikernel/yolk/tools/bench/guest/app."
-	// serveSymbol is what http.Serve calls once the listeners are open.
+	// serveSymbol is the function that http.Serve calls once the listeners are open.
 	serveSymbol = "net/http.(*Server).Serve"
 )
 
-// isMark tells the functions whose addresses are counted at.
+// isMark reports whether instructions are counted at a function.
 func isMark(symbol string) bool {
 	if symbol == "main.main" || symbol == serveSymbol {
 		return true
@@ -46,8 +46,8 @@ func isMark(symbol string) bool {
 	return false
 }
 
-// instructions counts guest instructions with a TCG plugin. Unlike times these
-// figures hardly change from run to run or host to host.
+// instructions counts guest instructions with a TCG plugin. Unlike times, these numbers hardly change
+// from run to run or host to host.
 func (b *bench) instructions(ctx context.Context) {
 	if err := setQueue(ctx, bootQueue); err != nil {
 		b.failAll(metricMain, err)
@@ -85,7 +85,7 @@ func (b *bench) countOnce(ctx context.Context, s *system) error {
 			break
 		}
 	}
-	// The last hit of a handler is followed by its answer; let it be written.
+	// The last call of a handler is followed by its answer, which must be sent first.
 	time.Sleep(50 * time.Millisecond)
 	v.kill()
 	if err != nil {
@@ -134,9 +134,8 @@ func (b *bench) reportMarks(s *system, hits map[string][]float64) error {
 	return nil
 }
 
-// lastBefore returns the last of the ascending counts below limit, or 0. A
-// guest's boot code may run at the address of a function that is loaded later,
-// so earlier hits prove nothing.
+// lastBefore returns the last of the ascending counts below limit, or 0. A guest's boot code may run
+// at the address of a function that is loaded later, so earlier counts prove nothing.
 func lastBefore(counts []float64, limit float64) float64 {
 	found := 0.0
 	for _, c := range counts {
@@ -147,7 +146,7 @@ func lastBefore(counts []float64, limit float64) float64 {
 	return found
 }
 
-// differences returns the distances of neighbouring counts after from.
+// differences returns the differences of consecutive counts after from.
 func differences(counts []float64, from float64) []float64 {
 	var d []float64
 	for i := 1; i < len(counts); i++ {
@@ -167,7 +166,7 @@ func readMarks(file string) (map[string][]float64, error) {
 	return parseMarks(f)
 }
 
-// parseMarks reads the plugin's lines: name and count. The last one may be cut.
+// parseMarks parses the plugin's lines: name and count. The last one may be cut.
 func parseMarks(r io.Reader) (map[string][]float64, error) {
 	hits := make(map[string][]float64)
 	lines := bufio.NewReader(r)

@@ -7,12 +7,11 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/debian"
 )
 
-// modules are what the Debian kernel needs for a virtio NIC on microvm, besides
-// what these depend on.
+// modules are the modules for a virtio NIC on microvm, without their dependencies.
 var modules = []string{"virtio_mmio", "virtio_net"}
 
-// buildLinux makes the guest of Debian's cloud kernel: the kernel as it is
-// packaged, and an initramfs of the program as /init and a few modules.
+// buildLinux makes the guest of Debian's cloud kernel: the packaged kernel, and an initramfs of the
+// program as /init and a few modules.
 func buildLinux(ctx context.Context, root, dir string) (*system, error) {
 	kernel, err := debian.Find(ctx)
 	if err != nil {
@@ -29,8 +28,7 @@ func buildLinux(ctx context.Context, root, dir string) (*system, error) {
 	size, err := fileSize(kernel.Image, initrd)
 	return &system{
 		Name: "linux",
-		// Debian leaves out virtio_mmio's command line, so the devices come
-		// through ACPI.
+		// Debian's virtio_mmio has no command line support, so the devices come through ACPI.
 		Machine: "microvm,acpi=on,rtc=on,pit=on,pic=on",
 		Kernel:  kernel.Image,
 		Initrd:  initrd,
@@ -40,8 +38,8 @@ func buildLinux(ctx context.Context, root, dir string) (*system, error) {
 	}, err
 }
 
-// buildInit builds the guest's only program, stripped, and returns the symbols
-// of one that is not, whose code has the same addresses.
+// buildInit builds the guest's only program, stripped, and returns the symbols of an unstripped one,
+// whose code has the same addresses.
 func buildInit(ctx context.Context, root, dir string) (string, map[string]uint64, error) {
 	stripped, full := filepath.Join(dir, "init"), filepath.Join(dir, "init.full")
 	env := []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}

@@ -11,7 +11,7 @@ import (
 
 var metricIdle = metric{"VMM CPU when idle, per 10 s", "ms", "less"}
 
-// eachRun boots every system in turn, as often as asked, and measures with do.
+// eachRun boots every system in turn, once per run, and measures with do.
 func (b *bench) eachRun(ctx context.Context, m metric, do func(ctx context.Context, s *system, v *vm) error) {
 	for range b.runs {
 		for _, s := range b.systems {
@@ -50,7 +50,7 @@ func (b *bench) requests(ctx context.Context) {
 		seconds = 2
 	}
 	b.eachRun(ctx, rateMetric(1), func(ctx context.Context, s *system, v *vm) error {
-		if err := sequential(request("/"), 200); err != nil { // the guest's caches are filled
+		if err := sequential(request("/"), 200); err != nil { // the guest's caches are filled now
 			return err
 		}
 		for _, connections := range []int{1, 32} {
@@ -102,8 +102,8 @@ var (
 	wrkErrors = regexp.MustCompile(`(Socket errors|Non-2xx).*`)
 )
 
-// parseWrk returns the number of requests and the rate in wrk's report. A report
-// with errors in it is one.
+// parseWrk returns the number of requests and the rate in wrk's report. It returns an error if the
+// report has errors.
 func parseWrk(out string) (requests, perSecond float64, err error) {
 	if e := wrkErrors.FindString(out); e != "" {
 		return 0, 0, errors.New("wrk: " + e)
@@ -165,14 +165,14 @@ func (b *bench) stream(s *system, v *vm, mode byte, size int64) error {
 	return nil
 }
 
-// idle measures what a guest costs that has served and now waits.
+// idle measures the CPU time of a guest that has served requests and now waits.
 func (b *bench) idle(ctx context.Context) {
 	const window = 10 * time.Second
 	b.eachRun(ctx, metricIdle, func(ctx context.Context, s *system, v *vm) error {
 		if err := sequential(request("/"), 10); err != nil {
 			return err
 		}
-		time.Sleep(time.Second) // the last answer's timers run out
+		time.Sleep(time.Second) // for the timers of the last answer
 		before, err := v.cpu()
 		if err != nil {
 			return err

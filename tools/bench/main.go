@@ -5,12 +5,12 @@
 //
 //	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-before DIR] [-json FILE]
 //
-// It needs root for a network namespace of its own with a tap device in it, and
-// the programs qemu-system-x86_64, ip, gcc, wrk, apt-get and dpkg. It changes
-// nothing outside its namespace, a temporary folder and the user's cache.
+// It needs root for a network namespace of its own with a tap device in it, and the programs
+// qemu-system-x86_64, ip, gcc, wrk, apt-get and dpkg. It changes nothing outside its namespace, a
+// temporary folder and the user's cache.
 //
-// Start reading at run; one file each holds the machine (vm.go), the guests
-// (linux.go, yolk.go), and the measurements (boot.go, instructions.go, load.go, disk.go).
+// Start reading at run. There is one file each for the machine (vm.go), the guests (linux.go,
+// yolk.go), and the measurements (boot.go, instructions.go, load.go, disk.go).
 package main
 
 import (
@@ -54,7 +54,7 @@ func main() {
 	defer stop()
 	err := run(ctx, &o)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
-		os.Exit(exit.ExitCode()) // the part in the namespace has said why
+		os.Exit(exit.ExitCode()) // the process in the namespace has printed the reason
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -77,8 +77,8 @@ func (o *options) check() error {
 	return nil
 }
 
-// run builds the guests and then runs this command again in a network namespace
-// of its own, which has no way out: there it measures.
+// run builds the guests and then runs this command again in a network namespace of its own, without
+// a connection to the outside, where it measures.
 func run(ctx context.Context, o *options) error {
 	if dir := namespaceDir(); dir != "" {
 		return measure(ctx, o, dir)
@@ -108,7 +108,7 @@ func run(ctx context.Context, o *options) error {
 	return reenter(ctx, dir)
 }
 
-// systemsFile hands the guests to the part that measures.
+// systemsFile passes the guests to the process that measures.
 const systemsFile = "systems.json"
 
 // measure measures everything, inside the namespace.
@@ -140,8 +140,8 @@ func measure(ctx context.Context, o *options, dir string) error {
 type bench struct {
 	*options
 	dir     string
-	plugin  string // instruction counter, a shared object
-	empty   string // guest that ends at once
+	plugin  string // path of the instruction counter, a shared object
+	empty   string // path of a guest that ends at once
 	systems []*system
 	report  *report
 }
@@ -179,8 +179,8 @@ func prepare(ctx context.Context, o *options, dir string) ([]*system, error) {
 // builder builds a guest of the checkout in root, in the folder dir.
 type builder func(ctx context.Context, root, dir string) (*system, error)
 
-// buildAll builds the systems that are wanted, each in a folder of its own, in the
-// order in which they take turns.
+// buildAll builds the requested systems, each in a folder of its own, in the order in which they take
+// turns.
 func (o *options) buildAll(ctx context.Context, root, dir string, yolk, linux builder) ([]*system, error) {
 	var systems []*system
 	for _, s := range []struct {

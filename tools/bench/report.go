@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// row is one line of the report. In every one of them less is better, or more.
+// row is one line of the report.
 type row struct {
 	Name   string             `json:"name"`
 	Unit   string             `json:"unit"`
-	Better string             `json:"better"` // "less" or "more"
+	Better string             `json:"better"` // whether "less" or "more" is better
 	Values map[string]*sample `json:"systems"`
-	// Ratio is the median of yolk over that of linux, if both have one, Change over that
-	// of the other checkout of yolk.
+	// Ratio is the median of yolk over that of linux, and Change the median of yolk over that
+	// of the other checkout of yolk; 0 if one of them is missing.
 	Ratio  float64 `json:"ratio,omitempty"`
 	Change float64 `json:"change,omitempty"`
 }
 
-// sample holds the runs of one system in one row.
+// sample has the results of one system in one row.
 type sample struct {
 	Median float64   `json:"median"`
 	Min    float64   `json:"min"`
@@ -41,7 +41,7 @@ func (s *sample) summarize() {
 	s.Median, s.Min, s.Max = median(s.Runs), slices.Min(s.Runs), slices.Max(s.Runs)
 }
 
-// median returns the middle of v, or 0 of nothing.
+// median returns the middle value of v, or 0 if v is empty.
 func median(v []float64) float64 {
 	if len(v) == 0 {
 		return 0
@@ -75,7 +75,7 @@ func newReport(systems []*system) *report {
 	return r
 }
 
-// sample returns the cell of a row, which it makes if need be.
+// sample returns the cell of a row, which it makes if necessary.
 func (r *report) sample(name, unit, better, system string) *sample {
 	i := slices.IndexFunc(r.Rows, func(x *row) bool { return x.Name == name && x.Unit == unit })
 	if i < 0 {
@@ -88,7 +88,7 @@ func (r *report) sample(name, unit, better, system string) *sample {
 	return r.Rows[i].Values[system]
 }
 
-// metric names a row.
+// metric identifies a row.
 type metric struct{ name, unit, better string }
 
 func (r *report) add(m metric, system string, v float64) {
@@ -96,7 +96,7 @@ func (r *report) add(m metric, system string, v float64) {
 	s.Runs = append(s.Runs, v)
 }
 
-// fail notes why a run has no figure. A row with failures says so.
+// fail records why a run has no result. A row with failures shows their number.
 func (r *report) fail(m metric, system string, err error) {
 	s := r.sample(m.name, m.unit, m.better, system)
 	s.Errors = append(s.Errors, err.Error())
@@ -113,7 +113,7 @@ func (r *report) summarize() {
 	}
 }
 
-// over returns the ratio of two medians, 0 if there are none.
+// over returns the ratio of two medians, 0 if one of them is missing.
 func over(a, b *sample) float64 {
 	if a == nil || b == nil || len(a.Runs) == 0 || b.Median == 0 {
 		return 0
@@ -129,8 +129,8 @@ func (r *report) writeJSON(file string) error {
 	return os.WriteFile(file, append(b, '\n'), 0o644)
 }
 
-// print writes the table: the median of each system with its spread, and yolk's
-// part of linux and of the other checkout.
+// print writes the table: the median of each system with its spread, and yolk's ratio to linux and to
+// the other checkout.
 func (r *report) print(w io.Writer) {
 	r.summarize()
 	fmt.Fprintf(w, "%s; %s; TCG, 1 vCPU\n\n", r.VMM, r.Host)
@@ -160,7 +160,7 @@ func ratio(v float64) string {
 	return "-"
 }
 
-// String returns "median (min–max)", and how many runs failed.
+// String returns "median (min–max)", and the number of failed runs.
 func (s *sample) String() string {
 	if s == nil {
 		return "-"

@@ -24,14 +24,13 @@ type system struct {
 	Initrd  string
 	Append  string
 	Image   int64             // bytes of everything that is loaded
-	Symbols map[string]uint64 // of the program's functions, those that are marks
+	Symbols map[string]uint64 // of the program's functions that are marks
 }
 
-// defaultRAM is the guest's RAM where it is not what is measured, in MiB.
+// defaultRAM is the guest's RAM, in MiB, unless RAM is what is measured.
 const defaultRAM = 256
 
-// args returns QEMU's arguments: the same for every system but for what the
-// system is.
+// args returns QEMU's arguments, which are the same for every system except for its own fields.
 func (s *system) args(ram int, extra ...string) []string {
 	a := []string{
 		"-M", s.Machine, "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", strconv.Itoa(ram) + "M",
@@ -55,7 +54,7 @@ type vm struct {
 	done    chan struct{}
 }
 
-// maxLife bounds every VM: a guest that hangs ends here.
+// maxLife bounds the life of every VM, in case the guest hangs.
 const maxLife = 5 * time.Minute
 
 // start starts QEMU. It is killed with ctx, with this process, and after
@@ -130,7 +129,7 @@ func (v *vm) failure(err error) error {
 	return fmt.Errorf("%w; the guest's last words:\n%s", err, v.console.String())
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of the data written to it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte
@@ -155,8 +154,8 @@ func (t *tail) String() string {
 	return string(b[max(0, len(b)-maxTail):])
 }
 
-// readSymbols returns the addresses of those functions of an ELF file that are
-// marks of the instruction count.
+// readSymbols returns the addresses of those functions of an ELF file that are marks of the
+// instruction count.
 func readSymbols(file string) (map[string]uint64, error) {
 	f, err := elf.Open(file)
 	if err != nil {

@@ -7,9 +7,8 @@ import (
 
 const guestPath = "github.com/yolk-unikernel/yolk/tools/bench/guest/cmd/"
 
-// buildYolk builds the program into an image. The image is stripped, like the
-// Linux guest's program; the symbols come from one that is not, whose code has
-// the same addresses.
+// buildYolk builds the program into an image. The image is stripped, like the Linux guest's program;
+// the symbols come from an unstripped one, whose code has the same addresses.
 func buildYolk(ctx context.Context, root, dir string) (*system, error) {
 	image, full := filepath.Join(dir, "image.elf"), filepath.Join(dir, "full.elf")
 	build := func(out string, flags ...string) error {
@@ -30,7 +29,7 @@ func buildYolk(ctx context.Context, root, dir string) (*system, error) {
 	size, err := fileSize(image)
 	return &system{
 		Name: "yolk",
-		// As yolk run does it: no ACPI, devices are named on the command line.
+		// As yolk run does: no ACPI, devices are on the command line.
 		Machine: "microvm,acpi=off,rtc=on,pit=on,pic=on",
 		Kernel:  image,
 		Append:  "ip=" + guestAddr + "/24::" + hostAddr,

@@ -25,8 +25,8 @@ func (c *cpio) device(name string, perm, maj, min uint32) {
 	c.entry(name, modeCharacter|perm, maj, min, nil)
 }
 
-// entry adds 13 numbers of eight hexadecimal digits, the name and the data, each
-// of the two padded to four bytes.
+// entry adds 13 numbers of eight hexadecimal digits, the name and the data; name and data are
+// padded to four bytes.
 func (c *cpio) entry(name string, mode, major, minor uint32, data []byte) {
 	c.ino++
 	fmt.Fprintf(&c.buf, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
@@ -38,7 +38,7 @@ func (c *cpio) entry(name string, mode, major, minor uint32, data []byte) {
 
 func (c *cpio) pad() { c.buf.Write(make([]byte, -c.buf.Len()&3)) }
 
-// bytes ends the archive.
+// bytes completes the archive.
 func (c *cpio) bytes() []byte {
 	c.entry("TRAILER!!!", 0, 0, 0, nil)
 	return c.buf.Bytes()

@@ -1,6 +1,6 @@
-// Package debian makes guests of Debian's cloud kernel, to compare with: the kernel
-// as it is packaged, and an initramfs of one program, /init, and the modules that it
-// needs. Package boot is what such a program does first. Start with [Find].
+// Package debian makes guests of Debian's cloud kernel, to compare with: the packaged kernel, and
+// an initramfs of one program, /init, and the modules that it needs. Package boot is what such a
+// program does first. Start with [Find].
 package debian
 
 import (
@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// DiskModules are what the kernel needs for an ext4 disk on microvm.
+// DiskModules are the modules for an ext4 disk on microvm.
 var DiskModules = []string{"virtio_mmio", "virtio_blk", "ext4"}
 
 // Kernel is an unpacked kernel package.
@@ -26,8 +26,8 @@ type Kernel struct {
 	tree  string
 }
 
-// Find returns the newest kernel that apt knows, from the cache if it is there.
-// Nothing is installed.
+// Find returns the newest kernel that apt offers, from the cache if it is there. It installs
+// nothing.
 func Find(ctx context.Context) (Kernel, error) {
 	tree, err := find(ctx)
 	if err != nil {
@@ -63,8 +63,7 @@ func find(ctx context.Context) (string, error) {
 	return tree, fetchPackage(ctx, name, tree)
 }
 
-// fetchPackage unpacks a Debian package into tree, which exists only once it is
-// complete.
+// fetchPackage unpacks a Debian package into tree, which does not exist until it is complete.
 func fetchPackage(ctx context.Context, name, tree string) error {
 	if err := os.MkdirAll(filepath.Dir(tree), 0o755); err != nil {
 		return err
@@ -74,7 +73,7 @@ func fetchPackage(ctx context.Context, name, tree string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	// Root's apt gives up its privileges for a download, and could not write.
+	// As root, apt would drop its privileges for a download, and could not write here.
 	if _, err := command(ctx, work, "apt-get", "-o", "APT::Sandbox::User=root", "download", name); err != nil {
 		return err
 	}
@@ -108,8 +107,8 @@ func findOne(dir, pattern string) (string, error) {
 	return found, err
 }
 
-// WriteInitramfs makes the file of a guest: its program and modules with all that
-// these depend on, in the order of /m/order.
+// WriteInitramfs makes the file of a guest: its program and modules with all their dependencies,
+// in the order of /m/order.
 func (k Kernel) WriteInitramfs(ctx context.Context, file, initBinary string, modules []string) error {
 	program, err := os.ReadFile(initBinary)
 	if err != nil {
@@ -130,7 +129,7 @@ func (k Kernel) WriteInitramfs(ctx context.Context, file, initBinary string, mod
 	return os.WriteFile(file, a.bytes(), 0o600)
 }
 
-// loader puts modules into an archive, each after those it depends on.
+// loader adds modules to an archive, each after those it depends on.
 type loader struct {
 	ctx     context.Context
 	tree    string
@@ -163,7 +162,7 @@ func (l *loader) add(name string) error {
 	return nil
 }
 
-// builtin tells whether the kernel itself contains the module.
+// builtin reports whether the kernel itself contains the module.
 func (l *loader) builtin(name string) (bool, error) {
 	list, err := findOne(l.tree, "modules.builtin")
 	if err != nil {
@@ -196,8 +195,7 @@ func dependencies(code []byte) ([]string, error) {
 	return nil, nil
 }
 
-// module returns a module's object file, decompressed: newer packages have
-// NAME.ko.xz.
+// module returns a module's object file, decompressed: newer packages have NAME.ko.xz.
 func module(ctx context.Context, tree, name string) ([]byte, error) {
 	path, err := findOne(tree, name+".ko*")
 	if err != nil {
@@ -210,8 +208,8 @@ func module(ctx context.Context, tree, name string) ([]byte, error) {
 	return output(ctx, "", tool, "-dkc", path)
 }
 
-// command runs a program and returns its output without the space around it; an
-// error ends with what it said.
+// command runs a program and returns its output, trimmed; an error includes the end of its
+// output.
 func command(ctx context.Context, dir, name string, args ...string) (string, error) {
 	out, err := output(ctx, dir, name, args...)
 	return strings.TrimSpace(string(out)), err

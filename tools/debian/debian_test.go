@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The archive's reader is the real one, where there is one.
+// cpio(1) reads the archive, where it is installed.
 func TestCpio(t *testing.T) {
 	var c cpio
 	c.directory("m")

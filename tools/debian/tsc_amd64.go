@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// TSCWords returns what tells a Linux guest the frequency of its time stamp
-// counter. TCG passes the host's through and has no CPUID leaf for it; without
-// these words the kernel would calibrate for a long time, and then distrust it.
+// TSCWords returns command line words with the frequency of a Linux guest's time stamp counter.
+// TCG passes the host's counter through and has no CPUID leaf for its frequency; without these
+// words the kernel would calibrate for a long time, and then distrust the counter.
 func TSCWords() string {
 	return fmt.Sprintf(" tsc_early_khz=%d tsc=reliable", tscKHz())
 }

@@ -2,6 +2,6 @@
 
 package debian
 
-// TSCWords: on other hosts TCG's time stamp counter is not the host's, and the
-// guest must find out by itself.
+// TSCWords returns "": on other hosts TCG's time stamp counter is not the host's, and the guest
+// must calibrate it.
 func TSCWords() string { return "" }

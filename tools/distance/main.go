@@ -1,6 +1,6 @@
-// Command distance prints how far the port is from upstream Go: the lines
-// edited in upstream files, for each supported release, and the lines in added
-// files. A test holds the budget (tools/internal/toolchain).
+// Command distance prints how far the port is from upstream Go: the lines edited in upstream
+// files, for each supported release, and the lines in added files. A test enforces the budget
+// (tools/internal/toolchain).
 //
 //	go run ./tools/distance
 package main
@@ -38,7 +38,7 @@ func report() error {
 		}
 		edited := 0
 		for _, f := range edits {
-			if key := fmt.Sprint(f); !shown[key] { // most are the same for all
+			if key := fmt.Sprint(f); !shown[key] { // most are the same for all releases
 				fmt.Printf("%5d edited  %s\n", f.Lines(), f.Path)
 				shown[key] = true
 			}

@@ -1,6 +1,6 @@
-// Command flamegraph draws a CPU profile as a flame graph: an SVG that needs no
-// scripts. Width is time; each frame lies on its caller; the colour is the part
-// of the image: program, Go's library, Go's runtime, kernel, network stack.
+// Command flamegraph draws a CPU profile as a flame graph: an SVG without scripts. Width is time;
+// each frame lies on its caller; the colour is the part of the image: program, Go's library, Go's
+// runtime, kernel, network stack.
 //
 //	flamegraph -o graph.svg profile.pb.gz
 package main
@@ -57,7 +57,7 @@ func run(in, out, title string) error {
 // A frame is a function in the context of its callers.
 type frame struct {
 	name     string
-	value    int64 // samples in it and in what it calls
+	value    int64 // samples in it and in the functions it calls
 	children []*frame
 }
 
@@ -72,7 +72,7 @@ func (f *frame) child(name string) *frame {
 	return c
 }
 
-// merge joins the samples' stacks to one tree.
+// merge joins the samples' stacks in one tree.
 func merge(p *profile.Profile) *frame {
 	root := &frame{name: "all"}
 	for _, s := range p.Sample {
@@ -115,7 +115,7 @@ const (
 	footer = 30
 )
 
-// parts are what frames are coloured by, the first match first.
+// parts give a frame its colour; the first match counts.
 var parts = []struct{ prefix, name, colour string }{
 	{"main.", "program", "#e4572e"},
 	{"runtime/yolk/kernel", "kernel", "#2e86ab"},
@@ -153,8 +153,8 @@ func draw(w io.Writer, root *frame, title string) {
 	fmt.Fprintln(w, "</svg>")
 }
 
-// drawFrame draws f, of total samples, from x (in samples) on, and what it calls
-// above it.
+// drawFrame draws f, of total samples, from x (in samples) on, and above it the functions that it
+// calls.
 func drawFrame(w io.Writer, f *frame, total, x int64, y int) {
 	scale := float64(width) / float64(total)
 	if wide := float64(f.value) * scale; wide >= 0.5 {

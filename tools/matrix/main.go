@@ -1,10 +1,9 @@
-// Command matrix proves that the port serves every patch release of the
-// supported Go releases: for each it fetches the release as the module
-// golang.org/toolchain, builds the toolchain with yolk as a user does, boots
-// examples and tests, and prints a row of a table. What has passed is kept and
-// not done again until the port changes. Start reading at steps.go.
+// Command matrix proves that the port works with every patch release of the supported Go
+// releases: for each it fetches the release as the module golang.org/toolchain, builds the
+// toolchain with yolk as a user does, boots examples and tests, and prints a row of a table. A
+// row that has passed is kept until the port changes. Start reading at steps.go.
 //
-//	go run ./tools/matrix                     # all that there are
+//	go run ./tools/matrix                     # all releases
 //	go run ./tools/matrix -go 1.26.0,1.27.4   # some
 package main
 
@@ -49,9 +48,9 @@ func main() {
 // matrix is one run of the command.
 type matrix struct {
 	again, keep bool
-	yolk        string // the command under test
-	work        string // a module with the programs that are booted
-	cache       string // toolchains and results
+	yolk        string // path of the command under test
+	work        string // folder of a module with the programs that are booted
+	cache       string // folder of toolchains and results
 }
 
 func (m *matrix) run(ctx context.Context, only string) ([]row, error) {
@@ -88,8 +87,8 @@ func (m *matrix) run(ctx context.Context, only string) ([]row, error) {
 	return rows, nil
 }
 
-// version returns the row of one version, from an earlier run if it passed
-// then with the same port.
+// version returns the row of one version, from an earlier run if it passed then with the same
+// port.
 func (m *matrix) version(ctx context.Context, version string) (row, error) {
 	key, err := toolchain.Key(version)
 	if err != nil {

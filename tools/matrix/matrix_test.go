@@ -27,7 +27,7 @@ func TestCells(t *testing.T) {
 	}
 }
 
-// What passed is not tried again until the port changes.
+// A version that has passed is not tried again until the port changes.
 func TestPassedIsKept(t *testing.T) {
 	dir := t.TempDir()
 	key, err := toolchain.Key("go1.26.8")

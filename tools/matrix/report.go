@@ -11,10 +11,10 @@ import (
 // row is the result of one version.
 type row struct {
 	Go      string             `json:"go"`
-	Port    string             `json:"port"`   // the content of the port
-	Edited  int                `json:"edited"` // lines of upstream files
+	Port    string             `json:"port"`   // key of the port's content
+	Edited  int                `json:"edited"` // edited lines of upstream files
 	Seconds map[string]float64 `json:"seconds"`
-	Error   string             `json:"error,omitempty"` // the step that failed, and why
+	Error   string             `json:"error,omitempty"` // the step that failed, and the reason
 }
 
 func printRows(rows []row, asJSON bool) error {

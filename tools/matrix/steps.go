@@ -35,8 +35,8 @@ var steps = []step{
 	{"std", 15 * time.Minute, (*trial).std},
 }
 
-// prepare builds yolk and lays out the module that every version builds: it
-// asks for the oldest Go, unlike this one.
+// prepare builds yolk and writes the module that every version builds. Unlike this module, it
+// asks for the oldest supported Go.
 func (m *matrix) prepare(ctx context.Context) error {
 	m.yolk = filepath.Join(m.work, "bin/yolk")
 	build := exec.CommandContext(ctx, "go", "build", "-o", m.yolk, "./tools/yolk")
@@ -53,14 +53,14 @@ func (m *matrix) prepare(ctx context.Context) error {
 	return nil
 }
 
-// trial is one version in work.
+// trial is one version being tried.
 type trial struct {
 	*matrix
 	version string
 	cache   string
 }
 
-// try takes the steps until one fails.
+// try runs the steps until one fails.
 func (m *matrix) try(ctx context.Context, version, key string) (row, error) {
 	t := &trial{matrix: m, version: version, cache: filepath.Join(m.cache, version)}
 	r := row{Go: version, Port: key, Seconds: map[string]float64{}}
@@ -87,14 +87,14 @@ func (m *matrix) try(ctx context.Context, version, key string) (row, error) {
 			break
 		}
 	}
-	if m.keep || r.Error != "" { // the next try starts from there
+	if m.keep || r.Error != "" { // the next run starts from there
 		return r, nil
 	}
 	return r, t.yolkCommand(ctx, "toolchain", "clean").Run()
 }
 
-// command returns a command in the module of programs for which the user asks
-// for the version. It is asked to stop, then killed.
+// command returns a command in the module of programs, with GOTOOLCHAIN set to the version. When
+// ctx ends it is asked to stop, then killed.
 func (t *trial) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = t.work
@@ -108,7 +108,7 @@ func (t *trial) yolkCommand(ctx context.Context, args ...string) *exec.Cmd {
 	return t.command(ctx, t.yolk, args...)
 }
 
-// expect runs a command and checks its status and what it prints.
+// expect runs a command and checks its exit status and output.
 func expect(cmd *exec.Cmd, status int, want string) error {
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -122,7 +122,7 @@ func expect(cmd *exec.Cmd, status int, want string) error {
 	return nil
 }
 
-// tail returns the end of what a command printed.
+// tail returns the end of a command's output.
 func tail(out []byte) []byte { return out[max(0, len(out)-2000):] }
 
 func (t *trial) fetch(ctx context.Context) error {
@@ -145,8 +145,7 @@ func (t *trial) test(ctx context.Context) error {
 	return expect(t.yolkCommand(ctx, "test", "-e", "WANT_GO="+t.version, "-smp", "2", "-count=1", "."), 0, "ok ")
 }
 
-// std leaves out two tests that start their binary once more: there is one
-// program.
+// std skips two tests that start their binary as a process: there is only one process.
 func (t *trial) std(ctx context.Context) error {
 	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "-skip", "TestMutexMisuse|TestIssue76126", "sync", "context"), 0, "ok ")
 }
@@ -181,7 +180,7 @@ func (t *trial) web(ctx context.Context) error {
 	return nil
 }
 
-// freeAddr returns a loopback address that nobody listens at.
+// freeAddr returns a loopback address with an unused port.
 func freeAddr() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
 )
 
-// available returns the patch releases of the supported releases that the go
-// command can fetch, newest first.
+// available returns the patch releases of the supported releases that the go command can fetch,
+// newest first.
 func available(ctx context.Context) ([]string, error) {
 	cmd := exec.CommandContext(ctx, "go", "list", "-m", "-versions", "golang.org/toolchain")
-	cmd.Dir = os.TempDir() // the module's own requirements do not matter
+	cmd.Dir = os.TempDir() // outside of any module
 	out, err := cmd.Output()
 	if err != nil {
 		return nil, fmt.Errorf("go list -m -versions golang.org/toolchain: %w; name the versions with -go", err)
@@ -28,8 +28,8 @@ func available(ctx context.Context) ([]string, error) {
 	return choose(string(out), releases), nil
 }
 
-// choose picks the patch releases for linux/amd64 out of the versions of the
-// module golang.org/toolchain, such as v0.0.1-go1.26.8.linux-amd64.
+// choose selects the patch releases for linux/amd64 from the versions of the module
+// golang.org/toolchain, such as v0.0.1-go1.26.8.linux-amd64.
 func choose(list string, releases []toolchain.Release) []string {
 	var found []string
 	for _, word := range strings.Fields(list) {

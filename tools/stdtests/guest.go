@@ -47,7 +47,7 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 		return outcome{}, err
 	}
 	cfg := qemu.Config{
-		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Net: qemu.NetUser,
+		Machine: qemu.Machines[0], Memory: memory(pkg), CPUs: o.cpus, Nets: []qemu.Net{{Kind: qemu.NetUser}},
 		Kernel: bin, Initrd: initrd, Append: h.commandLine(o, pkg),
 	}
 	if o.disk {
@@ -69,14 +69,14 @@ func (h *host) guest(ctx context.Context, o *options, pkg string) (outcome, erro
 	return boot(ctx, cfg, console, o.timeout)
 }
 
-// With -disk tests have an ext4 disk for their temporary files.
+// These are for -disk, which gives tests an ext4 disk for their temporary files.
 const (
 	diskPath = "/disk"
 	diskSize = 4 << 30 // sparse
 )
 
-// boot runs the VM to its end, or for at most bound, and returns what the tests
-// did. All that they print goes to the file, too.
+// boot runs the VM to its end, or for at most bound, and returns the outcome of the tests. Their
+// output also goes to the file.
 func boot(ctx context.Context, cfg qemu.Config, console *os.File, bound time.Duration) (outcome, error) {
 	text := buffer{file: console}
 	start := time.Now()
@@ -107,12 +107,12 @@ func boot(ctx context.Context, cfg qemu.Config, console *os.File, bound time.Dur
 	return out, nil
 }
 
-// early is how long before the bound a test binary ends by itself, with the
-// stacks of its goroutines.
+// early is how long before the bound a test binary ends by itself, with the stacks of its
+// goroutines.
 const early = time.Minute
 
-// executable is the path of a test binary in the guest. Tests read their own
-// binary; go test has it in a folder of its own too.
+// executable is the path of a test binary in the guest. Tests read their own binary, which go
+// test, too, puts in a folder of its own.
 func executable(pkg string) string { return "/tmp/go-build/" + path.Base(pkg) + ".test" }
 
 func (h *host) commandLine(o *options, pkg string) string {
@@ -135,9 +135,9 @@ func (h *host) commandLine(o *options, pkg string) string {
 	return l.String()
 }
 
-// pack writes the part of GOROOT that a package's tests read, at the path that
-// the binary knows, and the test binary. The files are the stock ones: some tests
-// look at all packages, and would find this project's too.
+// pack writes the test binary and the files of GOROOT that a package's tests read, at the path
+// that the binary contains. The files are the stock ones: some tests look at all packages, and
+// would also find this project's.
 func (h *host) pack(name, pkg, bin string) error {
 	f, err := os.Create(name)
 	if err != nil {
@@ -147,14 +147,14 @@ func (h *host) pack(name, pkg, bin string) error {
 	sources := []initfs.Source{{Host: bin, Guest: executable(pkg)}}
 	for _, file := range files(pkg) {
 		if filepath.IsAbs(file) {
-			if _, err := os.Stat(file); err == nil { // without it the test skips on Linux too
+			if _, err := os.Stat(file); err == nil { // without it the test is skipped on Linux, too
 				sources = append(sources, initfs.Source{Host: file, Guest: file})
 			}
 			continue
 		}
 		sources = append(sources, initfs.Source{Host: filepath.Join(h.stock, file), Guest: filepath.Join(h.patched, file)})
 	}
-	// The archive stays in memory beside the program.
+	// The archive stays in memory while the program runs.
 	if _, err := initfs.Write(f, sources, initfs.Options{MaxBytes: memory(pkg) / 3, Exclude: notRead}); err != nil {
 		return err
 	}

@@ -3,19 +3,17 @@
 //
 //	go run ./tools/stdtests [-smp N] [-jobs N] [-sample] [-disk] [-resume] [-json FILE] [-test REGEXP] [PACKAGE...]
 //
-// Without packages it runs all that have tests (GOROOT/src without cmd); net/...
-// means net and all below it. Each is built with the patched go command, as go
-// test -c does, and booted in a VM of its own with -test.short; its folder lies
-// at its own path and is the working directory. Tests that need a process of
-// their own (needs-processes.txt) are skipped on both sides. The results of
-// Linux are cached per Go version.
+// Without packages it runs all that have tests (GOROOT/src without cmd); net/... means net and
+// all packages below it. Each is built with the patched go command, as by go test -c, and booted
+// in a VM of its own with -test.short; its folder has the same path as on the host and is the
+// working directory. Tests that start a process (needs-processes.txt) are skipped on both sides.
+// The results of Linux are cached per Go version.
 //
-// It exits with 1 if a test differs that differences.txt does not explain, or if
-// a package crashes or hangs. docs/stdtests.md has the results.
+// It exits with 1 if a test differs without an explanation in differences.txt, or if a package
+// crashes or hangs. docs/stdtests.md has the results.
 //
-// Start reading at run; one file each holds the list of packages (packages.go),
-// Linux (native.go), the VM (guest.go), a test binary's output (output.go) and
-// what is printed (report.go).
+// Start reading at run. There is one file each for the list of packages (packages.go), Linux
+// (native.go), the VM (guest.go), a test binary's output (output.go) and the report (report.go).
 package main
 
 import (
@@ -46,7 +44,7 @@ type options struct {
 	resume  bool
 }
 
-// kind names the folder of the results of VMs that are made alike.
+// kind is the folder for results of VMs with the same options.
 func (o *options) kind() string {
 	s := fmt.Sprintf("smp%d", o.cpus)
 	if o.disk {
@@ -110,13 +108,13 @@ func run(ctx context.Context, o *options, patterns []string) (bool, error) {
 	return report(os.Stdout, rows, known), nil
 }
 
-// host is what the tests are built and compared with.
+// host has the paths with which tests are built and compared.
 type host struct {
 	stock   string // the user's GOROOT
 	version string // its release
-	patched string // the GOROOT of tamago programs
-	gocache string // and its build cache
-	dir     string // results of Linux and the tests' output
+	patched string // GOROOT for tamago programs
+	gocache string // build cache of patched
+	dir     string // folder of Linux's results and the tests' output
 }
 
 func newHost(ctx context.Context) (*host, error) {
@@ -169,8 +167,7 @@ func (h *host) runAll(ctx context.Context, o *options, pkgs []string) ([]row, er
 	return rows, errors.Join(errs...)
 }
 
-// longestFirst returns the indexes of packages, those first that take minutes: the
-// others fill the gaps beside them.
+// longestFirst returns the indexes of packages, the slowest first: shorter ones then fill the gaps.
 func longestFirst(pkgs []string) []int {
 	order := make([]int, 0, len(pkgs))
 	for i, p := range pkgs {
@@ -186,8 +183,7 @@ func longestFirst(pkgs []string) []int {
 	return order
 }
 
-// one runs one package. An error is one of the host's; what the package does
-// wrong is in the row.
+// one runs one package. An error is the host's; failures of the package are in the row.
 func (h *host) one(ctx context.Context, o *options, pkg string) (row, error) {
 	r := row{Package: pkg}
 	var err error

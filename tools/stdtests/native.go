@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// native returns what a package's tests do on Linux, on this host: the stock go
-// command's binary in the stock GOROOT.
+// native returns the outcome of a package's tests on Linux, on this host, with the stock go
+// command in the stock GOROOT.
 func (h *host) native(ctx context.Context, pkg string) (outcome, error) {
 	var o outcome
 	cached := h.nativeFile(pkg)
@@ -40,7 +40,7 @@ func load(name string, v any) error {
 	return json.Unmarshal(b, v)
 }
 
-// save writes a JSON file and the folder that it is in.
+// save writes a JSON file and makes its folder.
 func save(name string, v any) error {
 	b, err := json.MarshalIndent(v, "", " ")
 	if err != nil {
@@ -58,15 +58,15 @@ func (h *host) nativeFile(pkg string) string {
 	return filepath.Join(h.dir, h.version, fmt.Sprintf("%s-%x.json", flat(pkg), key[:4]))
 }
 
-// flat makes a file name of an import path.
+// flat makes an import path a file name.
 func flat(pkg string) string { return strings.ReplaceAll(pkg, "/", "_") }
 
-// nativeBound is far above what any package takes on Linux.
+// nativeBound is much longer than any package takes on Linux.
 const nativeBound = 10 * time.Minute
 
-// doubtful returns what Linux has for a package of which the VM's outcome is known: it
-// runs only the tests there that do not pass in the VM, and takes it that the others
-// pass on Linux as well. A package that did not come to its end is run whole.
+// doubtful returns the outcome on Linux of a package whose outcome in the VM is known. It runs only
+// the tests that do not pass in the VM, and assumes that the others pass on Linux as well. A
+// package that did not run to its end is run whole.
 func (h *host) doubtful(ctx context.Context, pkg string, vm outcome) (outcome, error) {
 	var o outcome
 	if vm.End != "" || load(h.nativeFile(pkg), &o) == nil {

@@ -5,16 +5,16 @@ import (
 	"regexp"
 )
 
-// outcome is what a test binary did.
+// outcome is the result of a test binary.
 type outcome struct {
 	// Tests are the verdicts of the top-level tests, examples and fuzz targets:
 	// pass, skip or fail.
 	Tests map[string]string
-	// End says how the binary ended if not by itself: crash or hang.
+	// End is "crash" or "hang" if the binary did not exit by itself.
 	End string `json:",omitempty"`
-	// Tail is the end of its output then.
+	// Tail is the end of its output after a crash or a hang.
 	Tail string `json:",omitempty"`
-	// Seconds it ran.
+	// Seconds is how long it ran.
 	Seconds float64
 }
 
@@ -40,8 +40,8 @@ func (o *outcome) keep(other outcome) {
 	o.Tests = tests
 }
 
-// verdict is how the testing package reports a test that is over, with the
-// marker of -test.v=test2json. Subtests are indented or have a slash.
+// verdict matches the testing package's report of a test that has ended, with the marker of
+// -test.v=test2json. Subtests are indented or have a slash.
 var verdict = regexp.MustCompile(`\x16--- (PASS|FAIL|SKIP): ([^\s/]+) \(`)
 
 // final is the last line of a test binary that ran to its end.
@@ -61,7 +61,7 @@ func parse(out []byte) outcome {
 	return o
 }
 
-// tailLines is how much of the output of a crash is shown.
+// tailLines is how many lines of a crash's output are shown.
 const tailLines = 40
 
 // tail returns the last lines of the output, or those of a panic.

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// sample is what continuous integration runs: the packages nearest to the
-// system, and some that compute. Each takes less than a minute in emulation.
+// sample are the packages for continuous integration: those nearest to the system, and some that
+// compute. Each takes less than a minute in emulation.
 var sample = []string{
 	"bufio", "bytes", "context", "crypto/tls", "encoding/json", "fmt", "internal/poll",
 	"internal/syscall/unix", "io", "io/fs", "log/slog", "net", "net/http", "net/netip",
@@ -45,8 +45,8 @@ func (h *host) packages(ctx context.Context, o *options, patterns []string) ([]s
 	return match(all, patterns)
 }
 
-// match selects packages: a pattern is an import path, or one with /... for all
-// packages below it too.
+// match selects packages: a pattern is an import path, or one with /... for all packages below it
+// as well.
 func match(all, patterns []string) ([]string, error) {
 	var list []string
 	for _, p := range patterns {
@@ -77,9 +77,8 @@ func goOutput(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// build makes a package's test binary in dir with the go command of goroot. It
-// does not vet: for the standard library go test asks for more than the port's
-// assembly satisfies.
+// build makes a package's test binary in dir with the go command of goroot. It does not run vet,
+// which for the standard library is stricter with assembly than the port's satisfies.
 func build(ctx context.Context, goroot, gocache, goos, pkg, dir string, flags ...string) (string, error) {
 	bin := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "_")+".test")
 	args := append([]string{"test", "-c", "-vet=off", "-o", bin}, flags...)
@@ -98,8 +97,8 @@ func build(ctx context.Context, goroot, gocache, goos, pkg, dir string, flags ..
 //go:embed needs-processes.txt
 var needsProcesses string
 
-// skipped returns the regular expression of the tests of a package that need a
-// process of their own, or "".
+// skipped returns a regular expression that matches the tests of a package that start processes,
+// or "".
 func skipped(pkg string) string {
 	var names []string
 	for line := range strings.Lines(needsProcesses) {
@@ -110,8 +109,8 @@ func skipped(pkg string) string {
 	return strings.Join(names, "|")
 }
 
-// testArgs are the arguments of a test binary. The value test2json marks the
-// lines of the testing package, so that what tests print is not taken for them.
+// testArgs are the arguments of a test binary. The value test2json marks the lines of the testing
+// package, so that the output of tests is not taken for them.
 func testArgs(pkg, bound string) []string {
 	args := []string{"-test.short", "-test.v=test2json", "-test.paniconexit0", "-test.timeout=" + bound}
 	if s := skipped(pkg); s != "" {
@@ -123,8 +122,8 @@ func testArgs(pkg, bound string) []string {
 //go:embed files.txt
 var neededFiles string
 
-// files returns what of GOROOT a package's tests read: its own folder, and what
-// files.txt says.
+// files returns the files of GOROOT that a package's tests read: its own folder, and those in
+// files.txt.
 func files(pkg string) []string {
 	list := []string{"src/" + pkg}
 	for line := range strings.Lines(neededFiles) {

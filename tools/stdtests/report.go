@@ -12,11 +12,11 @@ import (
 type row struct {
 	Package   string
 	Linux, VM outcome
-	// Unexplained are the differences whose cause is not known.
+	// Unexplained are the differences without a known cause.
 	Unexplained []string `json:",omitempty"`
 }
 
-// explain finds the differences whose cause is not known.
+// explain finds the differences without a known cause.
 func (r *row) explain(known map[string]string) {
 	for _, d := range r.differences() {
 		if known[d.pkg+" "+d.test] == "" {
@@ -25,16 +25,14 @@ func (r *row) explain(known map[string]string) {
 	}
 }
 
-// difference is a top-level test that does not do in the VM what it does on
-// Linux.
+// difference is a top-level test whose verdict in the VM differs from that on Linux.
 type difference struct {
 	pkg, test string
-	linux, vm string // verdicts; "" is a test that did not run
+	linux, vm string // verdicts; "" if the test did not run
 }
 
-// differences returns the tests that pass on Linux and not in the VM, and those
-// that fail only in the VM.
-// After a crash the tests that did not run are not listed.
+// differences returns the tests that pass on Linux and not in the VM, and those that fail only in
+// the VM. After a crash it omits tests that did not run.
 func (r *row) differences() []difference {
 	var list []difference
 	for test, want := range r.Linux.Tests {
@@ -58,8 +56,8 @@ func (r *row) differences() []difference {
 //go:embed differences.txt
 var differencesText string
 
-// knownDifferences returns the causes of differences by "package test"; a line
-// of differences.txt is a package, a test and the cause.
+// knownDifferences returns the causes of differences by "package test". A line of differences.txt
+// is a package, a test and the cause.
 func knownDifferences() map[string]string {
 	known := map[string]string{}
 	for line := range strings.Lines(differencesText) {
@@ -79,8 +77,8 @@ func progress(w io.Writer, r *row) {
 	fmt.Fprintf(w, "%-32s %4d of %4d pass, %6.1f s %s\n", r.Package, r.VM.count("pass"), r.Linux.count("pass"), r.VM.Seconds, note)
 }
 
-// report prints the table, the differences and the totals, in Markdown, and
-// returns whether every difference is known and no package crashed or hung.
+// report prints the table, the differences and the totals, in Markdown, and returns whether every
+// difference is known and no package crashed or hung.
 func report(w io.Writer, rows []row, known map[string]string) bool {
 	ok := true
 	var sum struct{ linux, linuxSkip, pass, skip, fail, common int }

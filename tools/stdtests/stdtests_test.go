@@ -13,8 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// output is what a test binary prints with -test.v=test2json; the test TestB
-// prints a line that looks like a verdict.
+// output is printed by a test binary with -test.v=test2json; the test TestB prints a line that
+// looks like a verdict.
 const output = "\x16=== RUN   TestA\nno newline\x16--- PASS: TestA (0.00s)\n" +
 	"\x16=== RUN   TestB\n--- FAIL: TestNone (0.00s)\n\x16=== RUN   TestB/sub\n\x16--- FAIL: TestB/sub (0.00s)\n" +
 	"\x16--- FAIL: TestB (0.01s)\n\x16=== RUN   TestC\n    c_test.go:1: why\n\x16--- SKIP: TestC (0.00s)\n"
@@ -79,7 +79,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// The sample has the packages that it must have, and each exists.
+// The sample includes the packages that it must, and each exists.
 func TestSample(t *testing.T) {
 	for _, want := range []string{"runtime", "sync", "time", "os", "net", "net/http", "os/signal", "runtime/pprof", "crypto/tls"} {
 		if !slices.Contains(sample, want) {
@@ -91,7 +91,7 @@ func TestSample(t *testing.T) {
 	}
 }
 
-// Each known difference is listed in the documentation, with its cause.
+// Each known difference is in the documentation, with its cause.
 func TestDifferencesAreDocumented(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/stdtests.md")
 	if err != nil {

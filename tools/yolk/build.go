@@ -90,8 +90,8 @@ func parseBuild(args []string) (out string, flags, tags, rest []string, err erro
 	return out, flags, tags, args, nil
 }
 
-// newBuilder returns a builder, which makes sure of the toolchain when it knows
-// the module. That takes a minute the first time.
+// newBuilder returns a builder, which makes the toolchain when it knows the module. That takes a
+// minute the first time.
 func newBuilder(_ context.Context, flags []string) (*target.Builder, error) {
 	base, err := toolchain.CacheDir()
 	if err != nil {
@@ -102,8 +102,7 @@ func newBuilder(_ context.Context, flags []string) (*target.Builder, error) {
 	}, nil
 }
 
-// newBuilderHere returns a builder for the module in the current folder, ready
-// to run go commands.
+// newBuilderHere returns a builder for the module in the current folder, ready to run go commands.
 func newBuilderHere(ctx context.Context) (*target.Builder, error) {
 	b, err := newBuilder(ctx, nil)
 	if err == nil {
@@ -126,7 +125,7 @@ func ensureToolchain(ctx context.Context, dir string) (goroot, gocache string, e
 	return goroot, gocache, nil
 }
 
-// exitOf passes a command's exit status on.
+// exitOf passes on a command's exit status.
 func exitOf(err error, name string) int {
 	if err == nil {
 		return 0

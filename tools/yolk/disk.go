@@ -58,8 +58,7 @@ func diskCommand(ctx context.Context, args []string) int {
 	return usage("disk", "want create or check; yolk disk -h explains")
 }
 
-// parseDiskCreate reads the flags of yolk disk create, which may stand before or
-// after FILE.
+// parseDiskCreate reads the flags of yolk disk create, which may be before or after FILE.
 func parseDiskCreate(args []string) (o diskimage.Options, asJSON bool, err error) {
 	set := flag.NewFlagSet("create", flag.ContinueOnError)
 	set.SetOutput(discard{})
@@ -136,8 +135,8 @@ func diskCreate(args []string) int {
 	return 0
 }
 
-// diskCheck runs e2fsck(8), whose statuses of 4 and more mean damage or worse, or
-// fsck.erofs(1) for a sealed image.
+// diskCheck runs e2fsck(8), where a status of 4 or more means damage or an error, or, for a sealed
+// image, fsck.erofs(1).
 func diskCheck(ctx context.Context, args []string) int {
 	if len(args) != 1 || strings.HasPrefix(args[0], "-") {
 		return usage("disk check", "name one disk, as in yolk disk check data.img")
@@ -165,7 +164,7 @@ func diskCheck(ctx context.Context, args []string) int {
 	return exitOf(cmd.Run(), "disk check")
 }
 
-// isEROFS looks at the superblock's magic number.
+// isEROFS checks the superblock's magic number.
 func isEROFS(file string) (bool, error) {
 	f, err := os.Open(file)
 	if err != nil {

@@ -109,8 +109,7 @@ func checkQEMU(ctx context.Context) finding {
 	return ok("%s", line)
 }
 
-// needDisk is what the toolchain and its build cache take, with room for the
-// build.
+// needDisk is the space for the toolchain and its build cache, with room for the build.
 const needDisk = 2 << 30
 
 func checkCache() []finding {
@@ -139,7 +138,7 @@ func checkCache() []finding {
 	return fs
 }
 
-// checkProgram builds a program and looks for what an image cannot do.
+// checkProgram builds a program and reports what does not work in an image.
 func checkProgram(ctx context.Context, text string) ([]finding, error) {
 	t, err := target.Parse(text)
 	if err != nil {

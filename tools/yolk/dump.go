@@ -58,7 +58,7 @@ func dumpCommand(_ context.Context, args []string) int {
 	return 0
 }
 
-// named returns the VMs of a name or process ID.
+// named returns the VMs with a name or process ID.
 func named(list []qemu.Running, name string) (found []qemu.Running) {
 	for _, r := range list {
 		if r.Name == name || strconv.Itoa(r.PID) == name {
@@ -68,7 +68,7 @@ func named(list []qemu.Running, name string) (found []qemu.Running) {
 	return found
 }
 
-// choose finds the VM that the user means.
+// choose finds the VM that the arguments name.
 func choose(list []qemu.Running, name []string) (qemu.Running, error) {
 	if len(name) > 0 {
 		list = named(list, name[0])
@@ -115,7 +115,7 @@ func dump(vm qemu.Running, file string) error {
 	return dumpCore(c, im, file)
 }
 
-// setCore checks at once what would fail only at the crash.
+// setCore checks at the start what would otherwise fail at the crash.
 func (v *vmFlags) setCore(s string) error {
 	path, err := filepath.Abs(s)
 	if err != nil {
@@ -135,7 +135,7 @@ func (v *vmFlags) writeCore(c *qmp.Client, im *snapshot.Image) {
 	}
 }
 
-// dumpCore writes the core of the program in a VM and says how to read it.
+// dumpCore writes the core of the program in a VM and prints how to read it.
 func dumpCore(c *qmp.Client, im *snapshot.Image, file string) error {
 	m, err := snapshot.Capture(c, filepath.Dir(file))
 	if err != nil {
@@ -153,8 +153,8 @@ func dumpCore(c *qmp.Client, im *snapshot.Image, file string) error {
 	return nil
 }
 
-// saveCore replaces the file when the core is complete. Only the user may read
-// it: it holds the program's secrets.
+// saveCore replaces the file when the core is complete. Only the user may read it, because it
+// contains the program's secrets.
 func saveCore(file string, p *core.Process) error {
 	f, err := os.CreateTemp(filepath.Dir(file), ".yolk-core-*") // mode 0600
 	if err != nil {

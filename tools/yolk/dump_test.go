@@ -73,7 +73,7 @@ func TestCoreFlag(t *testing.T) {
 	if got := yolk(t, "run", "-core", filepath.Join(t.TempDir(), "none", "core"), app); got.status != exitUsage || !strings.Contains(got.err, "make it first") {
 		t.Errorf("a folder that does not exist: %+v", got)
 	}
-	// This image has no debugging information: said now, not at the crash.
+	// This image has no debugging information: that is reported now, not at the crash.
 	if got := yolk(t, "run", "-accel=tcg", "-core", "core", app); got.status != exitFailure || !strings.Contains(got.err, "-ldflags") {
 		t.Errorf("a stripped image: %+v", got)
 	}
@@ -89,7 +89,7 @@ func TestCoreFlag(t *testing.T) {
 }
 
 func TestGDBCommand(t *testing.T) {
-	self, err := os.Executable() // a Go program, without a script when go test strips it
+	self, err := os.Executable() // a Go program; go test has stripped its reference to the script
 	if err != nil {
 		t.Fatal(err)
 	}

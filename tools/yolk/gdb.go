@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// gdbCommand returns the command line that connects gdb to a VM whose gdb stub
-// listens at addr (QEMU's -gdb). It lets gdb load the Go runtime's own script,
-// which gdb refuses outside of its trusted folders.
+// gdbCommand returns the command line that connects gdb to a VM whose gdb stub listens at addr
+// (QEMU's -gdb). It allows gdb to load the Go runtime's own script, which gdb refuses outside of
+// its trusted folders.
 func gdbCommand(image, addr string) string {
 	words := []string{"gdb"}
 	if script := gdbScript(image); script != "" {
@@ -19,9 +19,9 @@ func gdbCommand(image, addr string) string {
 	return strings.Join(append(words, "-ex", shellQuote("target remote "+gdbTarget(addr)), shellQuote(image)), " ")
 }
 
-// gdbScript returns the path of runtime-gdb.py that an image names, "" if there
-// is none. The section holds entries of a kind byte (1: a Python file) and a
-// name (gdb manual, "dotdebug_gdb_scripts section").
+// gdbScript returns the path of runtime-gdb.py in an image, "" if there is none. The section has
+// entries of a kind byte (1: a Python file) and a name (gdb manual, "dotdebug_gdb_scripts
+// section").
 func gdbScript(image string) string {
 	f, err := elf.Open(image)
 	if err != nil {
@@ -43,7 +43,7 @@ func gdbScript(image string) string {
 	return string(name)
 }
 
-// gdbTarget translates QEMU's address of the stub into gdb's.
+// gdbTarget converts QEMU's address of the stub to gdb's form.
 func gdbTarget(addr string) string {
 	addr, _, _ = strings.Cut(addr, ",")
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {

@@ -12,8 +12,8 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 )
 
-// hook runs one binary for go run and go test: go_tamago_amd64_exec BINARY
-// ARGS... with the package's folder as the working directory, in its module.
+// hook runs one binary for go run and go test: go_tamago_amd64_exec BINARY ARGS... with the
+// package's folder, in its module, as the working directory.
 func hook(ctx context.Context, args []string) int {
 	if len(args) == 0 {
 		return usage("", "%s is the go command's hook: %s BINARY [arguments]", hookName, hookName)
@@ -67,8 +67,8 @@ func hookFlags(mem, flags string) (*vmFlags, error) {
 	return v, nil
 }
 
-// hostOnly are variables that describe the host, its user's session or the go
-// command, and would mislead a program in the guest. All others pass.
+// hostOnly are variables that describe the host, the user's session or the go command, and would
+// mislead a program in the guest. All others are passed.
 var hostOnly = map[string]bool{
 	"PATH": true, "HOME": true, "PWD": true, "OLDPWD": true, "SHELL": true, "SHLVL": true, "_": true,
 	"USER": true, "LOGNAME": true, "MAIL": true, "TMPDIR": true, "DISPLAY": true, "WAYLAND_DISPLAY": true,
@@ -81,7 +81,7 @@ var hostOnly = map[string]bool{
 
 var hostOnlyPrefixes = []string{"LD_", "XDG_", "SSH_", "DBUS_", "GPG_", "SUDO_", "BASH_", "GIT_", "CGO_"}
 
-// hookEnv selects what of the host's environment a program sees.
+// hookEnv selects the variables of the host's environment that a program gets.
 func hookEnv(env []string) []string {
 	var out []string
 next:
@@ -100,8 +100,8 @@ next:
 	return out
 }
 
-// splitWords splits a line as sh(1) does for words that are plain, quoted, or
-// have a backslash outside of quotes.
+// splitWords splits a line as sh(1) does, for words that are plain, quoted, or have a backslash
+// outside of quotes.
 func splitWords(s string) ([]string, error) {
 	var (
 		words []string
@@ -143,8 +143,8 @@ func splitWords(s string) ([]string, error) {
 	return words, nil
 }
 
-// installHook puts a copy of this program in the toolchain under the hook's
-// name. A link would dangle when yolk itself was started by go run.
+// installHook puts a copy of this program in the toolchain under the hook's name. A link would
+// dangle if yolk itself was started by go run.
 func installHook(goroot string) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -1,7 +1,7 @@
-// Command yolk builds ordinary Go programs into virtual machine images and runs
-// them (docs/running.md). Started under the name go_tamago_amd64_exec it is the
-// go command's hook for running binaries of that GOOS. Start reading at the
-// table of commands below; run.go is the longest path.
+// Command yolk builds ordinary Go programs into virtual machine images and runs them
+// (docs/running.md). Under the name go_tamago_amd64_exec it is the go command's hook for running
+// binaries of that GOOS. Start reading at the table of commands below; run.go is the longest
+// path.
 package main
 
 import (
@@ -17,15 +17,14 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 )
 
-// Exit statuses of yolk itself; a program's own status passes through.
+// These are exit statuses of yolk itself; a program's own status is passed on.
 const (
 	exitFailure = 1
 	exitUsage   = 2
-	exitNoVM    = 125 // the VM ended without telling the program's status
+	exitNoVM    = 125 // the VM ended without reporting the program's status
 )
 
-// hookName is what the go command looks for in PATH to run a tamago binary
-// (go help run).
+// hookName is the program in PATH that the go command uses to run a tamago binary (go help run).
 const hookName = "go_tamago_amd64_exec"
 
 type command struct {
@@ -134,8 +133,7 @@ func say(cmd, format string, args ...any) {
 	fmt.Fprintf(os.Stderr, prefix+": "+format+"\n", args...)
 }
 
-// fail reports an error; a failed build shows what the go command printed
-// first.
+// fail reports an error; for a failed build it first shows the go command's output.
 func fail(cmd string, err error) int {
 	if e := (*target.BuildError)(nil); errors.As(err, &e) {
 		os.Stderr.WriteString(strings.TrimRight(e.Output, "\n") + "\n")

@@ -48,7 +48,10 @@ Flags:
     -disk FILE[:/path][:ro]      a disk: FILE, from yolk disk create, mounted at /path;
                                  without a path it is only /dev/vda (repeat)
     -w /path                     working directory of the program
-    -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing
+    -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing;
+    -net udp:PORT:PORT           or frames in datagrams between two ports of this host:
+                                 QEMU's own, and where it sends to (repeat: each -net
+                                 is a network card)
     -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
     -hostname NAME
     -machine microvm|q35|pc      (default microvm)
@@ -118,7 +121,7 @@ func runCommand(ctx context.Context, args []string) int {
 	return v.boot(ctx, im, name, programArgs)
 }
 
-// resolve turns a target into an image and the program's name.
+// resolve returns the image of a target and the program's name.
 func resolve(ctx context.Context, text string, flags, tags []string) (*elfcheck.Image, string, error) {
 	t, err := target.Parse(text)
 	if err != nil {
@@ -167,7 +170,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	}
 	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr}
 	if v.core != "" {
-		im, err := snapshot.Open(cfg.Kernel) // now: at the crash it could be another file
+		im, err := snapshot.Open(cfg.Kernel) // now: at the time of a crash the file may have been replaced
 		if err != nil {
 			return fail("", fmt.Errorf("-core: %w", err))
 		}
@@ -197,7 +200,7 @@ func (v *vmFlags) packFiles() (*os.File, error) {
 		},
 	})
 	step.End()
-	// The archive stays in memory beside the program.
+	// The archive stays in memory while the program runs.
 	if err == nil && n > v.memory*3/4 || errors.Is(err, initfs.ErrTooLarge) {
 		err = fmt.Errorf("the files of -files do not fit in %d MiB of RAM; choose more with -m", v.memory>>20)
 	}
@@ -222,17 +225,17 @@ func printCommandLine(cfg qemu.Config, files *os.File) int {
 	return 0
 }
 
-// stopGrace is how long a guest may take to end after SIGTERM, which nobody
-// may be there to repeat.
+// stopGrace is how long a guest may take to end after SIGTERM, which may have been sent by a
+// program that does not repeat it.
 const stopGrace = 10 * time.Second
 
 // runVM connects the VM with the terminal and the signals.
 func runVM(ctx context.Context, cfg qemu.Config, con qemu.Console) int {
-	if ctx.Err() != nil { // interrupted before there was a VM
+	if ctx.Err() != nil { // interrupted before the VM was started
 		return exitFailure
 	}
-	// A background job that reads its terminal would be stopped; with SIGTTIN
-	// ignored it only has no input.
+	// A background job that reads its terminal would be stopped; with SIGTTIN ignored the
+	// read fails instead.
 	signal.Ignore(syscall.SIGTTIN)
 	if con.Terminal {
 		if restore, err := ui.PassKeys(os.Stdin); err == nil {
@@ -263,9 +266,8 @@ func runVM(ctx context.Context, cfg qemu.Config, con qemu.Console) int {
 	return exitNoVM
 }
 
-// watch passes the first signal on as a request to stop, and makes the second
-// one, or a first one that nobody obeys, kill the VM. The channel then has the
-// signal.
+// watch passes the first signal to the VM as a request to stop. It kills the VM at the second, or
+// if the request has no effect, and then sends the signal to the channel.
 func watch(vm *qemu.VM, signals <-chan os.Signal, w io.Writer) <-chan syscall.Signal {
 	killed := make(chan syscall.Signal, 1)
 	go func() {

@@ -31,11 +31,11 @@ Examples:
     yolk test -json -coverprofile cover.out ./... | jq .Test
 `
 
-// testVMFlags are the VM flags that go test has no other use for.
+// testVMFlags are the VM flags that go test does not have.
 var testVMFlags = names("m", "smp", "machine", "accel", "net", "ip", "e", "files", "hostname", "gdb", "qemu-arg", "disk")
 
-// testValueFlags are the flags with a value that go test has and go build has not,
-// go help test and go help testflag.
+// testValueFlags are the flags with a value that go test has and go build does not: go help test
+// and go help testflag.
 var testValueFlags = names(
 	"exec", "o", "vet", "run", "skip", "list", "bench", "benchtime", "blockprofile", "blockprofilerate", "count",
 	"coverprofile", "cpu", "cpuprofile", "fuzz", "fuzztime", "fuzzminimizetime", "memprofile", "memprofilerate",
@@ -50,11 +50,11 @@ func names(list ...string) map[string]bool {
 	return m
 }
 
-// testArgs are the arguments of yolk test: the flags of the VM, those of go
-// test, and the folder of -C.
+// testArgs are the arguments of yolk test: the flags for the VM, those for go test, and the
+// folder of -C.
 type testArgs struct {
 	vm, test []string
-	packages int // where in test the packages begin
+	packages int // index in test of the first package
 	dir      string
 	disk     bool // the VM has a disk
 }
@@ -105,7 +105,7 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 	return a, nil
 }
 
-// absoluteDisk is d as the hook, which runs in the package's folder, reads it.
+// absoluteDisk is d with an absolute path, since the hook runs in the package's folder.
 func absoluteDisk(d qemu.Disk) string {
 	s := d.Host
 	if d.Guest != "" {
@@ -147,16 +147,14 @@ func testCommand(ctx context.Context, args []string) int {
 	return exitOf(cmd.Run(), "test")
 }
 
-// testOutputs are the flags by which go test tells a test binary where to write:
-// a file, or a folder (true).
+// testOutputs are the flags of a test binary that name an output: a file or, if true, a folder.
 var testOutputs = map[string]bool{
 	"testlogfile": false, "gocoverdir": true, "outputdir": true, "coverprofile": false, "cpuprofile": false,
 	"memprofile": false, "blockprofile": false, "mutexprofile": false, "trace": false,
 }
 
-// hostFolders returns the folders of the host that a binary of the go command's
-// sees at their own paths: the module around dir, or dir itself without one, that
-// of the binary, and those that it was told to write to.
+// hostFolders returns the folders of the host that a test binary sees at their own paths: the
+// module of dir, or dir itself without one, the binary's folder, and those of its outputs.
 func hostFolders(dir string, command, env []string) []string {
 	folders := []string{moduleRoot(dir)}
 	if filepath.IsAbs(command[0]) {
@@ -182,8 +180,8 @@ func hostFolders(dir string, command, env []string) []string {
 	return outermost(folders)
 }
 
-// moduleRoot returns the folder of the go.mod above dir, or dir. It is never the
-// root, on which nothing can be mounted.
+// moduleRoot returns the nearest folder with a go.mod at or above dir, or dir. It is never the root
+// directory, on which nothing can be mounted.
 func moduleRoot(dir string) string {
 	for d := dir; d != "/"; d = filepath.Dir(d) {
 		if info, err := os.Stat(filepath.Join(d, "go.mod")); err == nil && info.Mode().IsRegular() {
@@ -193,8 +191,7 @@ func moduleRoot(dir string) string {
 	return dir
 }
 
-// outermost returns the folders among the paths, without those inside of
-// another one and without the root.
+// outermost returns the folders among the paths, except those inside another one and the root.
 func outermost(paths []string) []string {
 	var folders []string
 	for _, p := range paths {

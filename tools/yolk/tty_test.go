@@ -59,9 +59,8 @@ func readUntil(t *testing.T, f *os.File, text string) string {
 	return all.String()
 }
 
-// On a terminal each key reaches the guest at once and is echoed by the guest
-// alone; Ctrl-C is one key to the guest and a signal to yolk; in the end the
-// terminal is as before.
+// On a terminal each key reaches the guest at once and only the guest echoes it. Ctrl-C is a key
+// for the guest and a signal for yolk. At the end the terminal is in its former state.
 func TestTerminal(t *testing.T) {
 	needQEMU(t)
 	master, slave := pty(t)

@@ -20,17 +20,17 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 )
 
-// vmFlags are the flags that describe a virtual machine and what its program
-// sees.
+// vmFlags are the flags that describe a virtual machine and its program's environment.
 type vmFlags struct {
 	forwards []qemu.Forward
 	memory   int64
 	cpus     int
 	machine  string
 	accel    string
-	net      string
+	nets     []qemu.Net // from -net
+	noNet    bool       // -net none
 	ip       qemu.IP
-	env      []string // K=V
+	env      []string // NAME=VALUE
 	files    []initfs.Source
 	folders  []qemu.Folder
 	disks    []qemu.Disk
@@ -41,17 +41,17 @@ type vmFlags struct {
 	name     string
 	extra    []string
 	print    bool
-	quiet    bool // say nothing about the accelerator
+	quiet    bool // no notes about the accelerator
 }
 
 const defaultMemory = 256 << 20
 
 func newVMFlags() *vmFlags {
-	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto", net: qemu.NetUser}
+	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto"}
 }
 
-// parse reads the flags at the front of args and returns the rest. Flags that
-// the set does not know are offered to other, if it is not nil.
+// parse reads the flags at the front of args and returns the rest. Flags that are not in the set
+// are passed to other, if it is not nil.
 func (v *vmFlags) parse(args []string, other func(args []string) (n int, err error)) ([]string, error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" {
 		if args[0] == "--" {
@@ -112,7 +112,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "env-file":
 		return v.readEnvFile
 	case "net":
-		return v.setNet
+		return v.addNet
 	case "ip":
 		return func(s string) (err error) { v.ip, err = qemu.ParseIP(s); return }
 	case "files":
@@ -165,7 +165,7 @@ var sizes = regexp.MustCompile(`^([0-9]+)([KkMmGg]?)(i?[Bb])?$`)
 
 const maxMemory = 1 << 40
 
-// parseSize reads a size in bytes; a bare number is in MiB, as QEMU has it.
+// parseSize reads a size in bytes; a bare number is in MiB, as for QEMU.
 func parseSize(s string) (int64, error) {
 	m := sizes.FindStringSubmatch(s)
 	if m == nil {
@@ -241,15 +241,31 @@ func (v *vmFlags) readEnvFile(name string) error {
 	return lines.Err()
 }
 
-var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`) // IFNAMSIZ
-
-func (v *vmFlags) setNet(s string) error {
-	tap, isTap := strings.CutPrefix(s, "tap:")
-	if s != qemu.NetUser && s != qemu.NetNone && !(isTap && interfaceName.MatchString(tap)) {
-		return fmt.Errorf("-net %s: want user, none or tap:INTERFACE", s)
+// addNet adds a network card.
+func (v *vmFlags) addNet(s string) error {
+	if s == "none" {
+		v.noNet = true
+		return nil
 	}
-	v.net = s
+	n, err := qemu.ParseNet(s)
+	if err != nil {
+		return err
+	}
+	for _, o := range v.nets {
+		if o.Kind == n.Kind && o.Tap == n.Tap && o.Local == n.Local {
+			return fmt.Errorf("-net %s is given twice", s)
+		}
+	}
+	v.nets = append(v.nets, n)
 	return nil
+}
+
+// networks returns the networks of the VM's cards: without -net, one card in QEMU's own network.
+func (v *vmFlags) networks() []qemu.Net {
+	if len(v.nets) == 0 && !v.noNet {
+		return []qemu.Net{{Kind: qemu.NetUser}}
+	}
+	return v.nets
 }
 
 func (v *vmFlags) addFiles(s string) error {
@@ -300,8 +316,7 @@ func (v *vmFlags) checkDisks(im *elfcheck.Image) error {
 	return fmt.Errorf("%s is built without disks; build it with yolk build -disk, or with go build -tags %s", im.Path, diskTag)
 }
 
-// addHostFolders mounts folders at their own paths, but where the user has
-// something else in mind.
+// addHostFolders mounts folders at their own paths, unless the user has mounted something there.
 func (v *vmFlags) addHostFolders(folders []string) {
 	for _, dir := range folders {
 		if !slices.ContainsFunc(v.folders, func(f qemu.Folder) bool { return f.Guest == dir }) {
@@ -352,16 +367,20 @@ func (v *vmFlags) check() error {
 			return fmt.Errorf("-disk %s:/ hides what -files brings; give the program files with -v, or in another disk", d.Host)
 		}
 	}
-	if len(v.forwards) > 0 && v.net != qemu.NetUser {
-		return fmt.Errorf("-p needs -net user; with -net %s connect to the guest's own address", v.net)
+	if v.noNet && len(v.nets) > 0 {
+		return errors.New("-net none is for a VM without a network card; there is another -net")
+	}
+	isUser := func(n qemu.Net) bool { return n.Kind == qemu.NetUser }
+	if len(v.forwards) > 0 && !slices.ContainsFunc(v.networks(), isUser) {
+		return errors.New("-p needs -net user; over another network connect to the guest's own address")
 	}
 	return nil
 }
 
-// config resolves the accelerator and free ports. Notes for the user go to w.
+// config chooses the accelerator and free ports. It writes notes for the user to w.
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
-		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Net: v.net, IP: v.ip,
+		Machine: v.machine, Memory: v.memory, CPUs: v.cpus, Nets: v.networks(), IP: v.ip,
 		GDB: v.gdb, Name: v.name, Extra: v.extra, Folders: v.folders, Disks: v.disks,
 	}
 	switch v.accel {
@@ -417,7 +436,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 			env = append([]string{"TERM=" + term}, env...)
 		}
 	}
-	if v.core != "" { // as on Linux, a Go program dumps core only if told so
+	if v.core != "" { // as on Linux, a Go program dumps core only with GOTRACEBACK=crash
 		env = append([]string{"GOTRACEBACK=crash"}, env...)
 	}
 	for _, kv := range lastWins(env) {
@@ -427,8 +446,7 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	return l.String()
 }
 
-// lastWins keeps the last setting of each variable: of two, a Go program would
-// see the first.
+// lastWins keeps the last value of each variable: a Go program uses the first of several.
 func lastWins(env []string) []string {
 	last := map[string]int{}
 	for i, kv := range env {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// result is what a user sees of one command.
+// result is the outcome of one command.
 type result struct {
 	out, err string
 	status   int
@@ -60,7 +60,7 @@ func yolk(t *testing.T, args ...string) result {
 	return finish(t, yolkCommand(t, args...))
 }
 
-// guest writes an image.
+// guest writes an image of code.
 func guest(t *testing.T, code *tinyguest.Code) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "app.elf")
@@ -77,8 +77,8 @@ func needQEMU(t *testing.T) {
 	}
 }
 
-// fakeQEMU puts a script in QEMU's place that prints its arguments, one a line,
-// and ends like a guest that exits with 0.
+// fakeQEMU replaces QEMU by a script that prints its arguments, one per line, and ends like a
+// guest that exits with 0.
 func fakeQEMU(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
@@ -202,7 +202,7 @@ func TestBusyPort(t *testing.T) {
 	}
 }
 
-// Each mistake gets one line that says what to do, and a status that is not 0.
+// Each mistake gets one line with advice, and a status that is not 0.
 func TestMistakes(t *testing.T) {
 	self, _ := os.Executable()
 	text := filepath.Join(t.TempDir(), "text")
@@ -228,7 +228,10 @@ func TestMistakes(t *testing.T) {
 		{"run -smp 0 " + app, 2, "number of CPUs"},
 		{"run -machine toaster " + app, 2, "microvm, q35, pc"},
 		{"run -accel fast " + app, 2, "auto, kvm, tcg"},
-		{"run -net wifi " + app, 2, "user, none or tap:INTERFACE"},
+		{"run -net wifi " + app, 2, "user, tap:INTERFACE, udp:PORT:PORT or none"},
+		{"run -net none -net user " + app, 2, "-net none is for a VM without a network card"},
+		{"run -net tap:a -net user -net tap:a " + app, 2, "-net tap:a is given twice"},
+		{"run -net tap:a -net udp:1:2 -p 80:80 " + app, 2, "-p needs -net user"},
 		{"run -ip 10.0.0.300/24 " + app, 2, "ADDR/PREFIX"},
 		{"run -e =x " + app, 2, "NAME=VALUE"},
 		{"run -e YOLK_NOT_SET " + app, 2, "not set here"},
@@ -354,7 +357,7 @@ func TestSecondInterruptKills(t *testing.T) {
 	gone(t, kids)
 }
 
-// Not even SIGKILL of yolk may leave a QEMU behind.
+// If yolk is killed, even with SIGKILL, no QEMU is left running.
 func TestKilledYolkLeavesNothing(t *testing.T) {
 	var code tinyguest.Code
 	cmd, _, _ := start(t, code.Print("up").Echo())

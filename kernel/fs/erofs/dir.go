@@ -51,7 +51,7 @@ type openDir struct {
 
 var _ kernel.DirReader = (*openDir)(nil)
 
-// ReadDir lists the directory from a position on: places in the list of names.
+// ReadDir lists the directory from a position on, an index in the list of names.
 func (o *openDir) ReadDir(pos int64, emit func(kernel.DirEntry) bool) syscall.Errno {
 	o.mu.Lock()
 	defer o.mu.Unlock()

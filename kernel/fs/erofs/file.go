@@ -63,8 +63,7 @@ func (o *file) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBA
 
 // SeekTo sets the position. Only chunk-based files have holes.
 func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	const seekData, seekHole = 3, 4
-	if whence != seekData && whence != seekHole {
+	if whence != kernel.SeekData && whence != kernel.SeekHole {
 		return kernel.Seek(off, whence, cur, o.pages.Size())
 	}
 	if off < 0 || off >= o.pages.Size() {
@@ -74,7 +73,7 @@ func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	return c.seek(off, whence == seekData)
+	return c.seek(off, whence == kernel.SeekData)
 }
 
 // Map serves mmap(2).

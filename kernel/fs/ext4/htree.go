@@ -198,7 +198,7 @@ func (i *Inode) dxHash(name string) (uint32, syscall.Errno) {
 	return h, 0
 }
 
-// dxFindName walks to the leaf for a name. The caller puts the path.
+// dxFindName walks to the leaf for a name. The caller must put the path.
 func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
 	hash, e := i.dxHash(name)
 	if e != 0 {
@@ -207,8 +207,8 @@ func (i *Inode) dxFindName(name string) (dxPath, syscall.Errno) {
 	return i.dxFind(hash)
 }
 
-// dxNext moves the path to the next leaf and returns the hash it starts with. end
-// is true behind the last one.
+// dxNext moves the path to the next leaf and returns its first hash. end is true after
+// the last leaf.
 func (i *Inode) dxNext(p *dxPath) (hash uint32, end bool, e syscall.Errno) {
 	k := p.n - 1
 	for ; k >= 0; k-- {

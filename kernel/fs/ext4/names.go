@@ -348,8 +348,8 @@ func (i *Inode) unlinkName(name string) (*Inode, syscall.Errno) {
 	return c, i.dropName(b, d, c)
 }
 
-// dropName removes the name d, in block b, of c, and with a directory the link that its
-// ".." is. Caller holds i.mu and c.mu.
+// dropName removes the name d, in block b, of c and, if c is a directory, the link of its "..".
+// Caller holds i.mu and c.mu.
 func (i *Inode) dropName(b *jbd2.Buffer, d dirent, c *Inode) syscall.Errno {
 	o, e := i.fs.beginReserved(10, 0)
 	if e != 0 {

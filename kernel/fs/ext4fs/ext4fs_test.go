@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
@@ -198,6 +199,33 @@ func TestWriteUnmountRead(t *testing.T) {
 	m = mount(t, d, 2000)
 	if got := m.read("dir/file"); !bytes.Equal(got, want) {
 		t.Fatal("after mounting again: differs")
+	}
+	m.check("unmount", m.fs.Unmount())
+}
+
+// A file's birth time stays the same, whatever happens to its other times.
+func TestBirthTime(t *testing.T) {
+	d := mkfs(t, "16M")
+	m := mount(t, d, 500)
+	born := func() int64 {
+		t.Helper()
+		i, e := m.fs.Root().Lookup("file")
+		m.check("lookup", e)
+		return i.(interface{ BirthTime() int64 }).BirthTime()
+	}
+	before := time.Now().UnixNano()
+	m.create("file").Release()
+	first := born()
+	if first < before-time.Second.Nanoseconds() || first > time.Now().UnixNano() { // the clock is coarse
+		t.Errorf("born at %d; the test began at %d", first, before)
+	}
+	i, e := m.fs.Root().Lookup("file")
+	m.check("lookup", e)
+	m.check("utimes", i.SetAttr(kernel.AttrChange{Mask: kernel.AttrAtime | kernel.AttrMtime, Atime: 5e9, Mtime: 6e9}))
+	m.check("unmount", m.fs.Unmount())
+	m = mount(t, d, 500)
+	if again := born(); again != first {
+		t.Errorf("after utimes and mounting again born at %d; want %d", again, first)
 	}
 	m.check("unmount", m.fs.Unmount())
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 )
 
-// sync makes content and attributes durable: of a directory, its names.
+// sync makes content and attributes durable; of a directory, its names.
 func (n *node) sync(dataOnly bool) syscall.Errno {
 	var first syscall.Errno
 	if f := n.pages.Load(); f != nil {
@@ -193,8 +193,7 @@ func (o *file) punch(off, end int64, lower func(off, n int64) syscall.Errno) sys
 // SeekTo sets the position. The disk decides what is data and what is a hole, so dirty pages
 // are written first.
 func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	const seekData, seekHole = 3, 4
-	if whence != seekData && whence != seekHole {
+	if whence != kernel.SeekData && whence != kernel.SeekHole {
 		return kernel.Seek(off, whence, cur, o.f.Size())
 	}
 	if off < 0 || off >= o.f.Size() {
@@ -203,7 +202,7 @@ func (o *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	if e := o.f.SyncAll(); e != 0 {
 		return 0, e
 	}
-	if whence == seekData {
+	if whence == kernel.SeekData {
 		return o.node.disk.SeekData(off)
 	}
 	return o.node.disk.SeekHole(off)

@@ -105,7 +105,7 @@ func (c *client) version(size int) error {
 	r := c.begin(tVersion)
 	defer r.end()
 	r.tag = noTag
-	r.out[5], r.out[6] = 0xff, 0xff
+	r.out[5], r.out[6] = noTag&0xff, noTag>>8
 	r.put(4, uint64(size))
 	r.str(protocol)
 	if e := r.do(); e != 0 {

@@ -10,9 +10,9 @@ import (
 // dirData is the most bytes of entries that one message carries.
 const dirData = 32 << 10
 
-// dir is an open directory. Positions count entries: the server's own, any 64
-// bits, would not fit beside those of "." and "..". The kernel calls ReadDir of
-// one description at a time.
+// dir is an open directory. Positions count entries: the server's own positions, any 64
+// bits, would leave none for "." and "..". The kernel calls ReadDir of one description
+// at a time.
 type dir struct {
 	open
 	node *node // its fid is acquired, so that names in it are found
@@ -49,7 +49,7 @@ func (d *dir) Stat(st *syscall.Stat_t) syscall.Errno {
 
 // SeekTo sets the position for getdents64(2).
 func (d *dir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
-	if whence > 2 { // SEEK_DATA, SEEK_HOLE
+	if whence == kernel.SeekData || whence == kernel.SeekHole {
 		return 0, syscall.EINVAL
 	}
 	return kernel.Seek(off, whence, cur, 0)

@@ -268,7 +268,7 @@ func (f *file) Append(p []byte) (n int, end int64, e syscall.Errno) {
 // SeekTo is lseek(2). A file has no holes.
 func (f *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 	var st syscall.Stat_t
-	if whence > 1 { // not SEEK_SET or SEEK_CUR
+	if whence != kernel.SeekSet && whence != kernel.SeekCur {
 		if e := f.Stat(&st); e != 0 {
 			return 0, e
 		}

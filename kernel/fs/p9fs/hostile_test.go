@@ -53,28 +53,45 @@ var (
 	qidDir  = append([]byte{0x80}, make([]byte, 12)...)
 )
 
+// These are types of messages of 9P2000.L. An answer has the type of its request plus one, or
+// rlerror.
+const (
+	rlerror   = 7
+	tstatfs   = 8
+	tlopen    = 12
+	tlcreate  = 14
+	treadlink = 22
+	tgetattr  = 24
+	treaddir  = 40
+	tversion  = 100
+	tattach   = 104
+	twalk     = 110
+	tread     = 116
+	twrite    = 118
+)
+
 // polite gives correct answers to the requests of a mount.
 func polite(req []byte) []byte {
 	switch tag := tagOf(req); req[4] {
-	case 100:
-		return message(101, tag, uint32(32<<10), "9P2000.L")
-	case 104:
-		return message(105, tag, qidDir)
-	case 110:
+	case tversion:
+		return message(tversion+1, tag, uint32(32<<10), "9P2000.L")
+	case tattach:
+		return message(tattach+1, tag, qidDir)
+	case twalk:
 		if binary.LittleEndian.Uint16(req[15:]) == 0 {
-			return message(111, tag, uint16(0))
+			return message(twalk+1, tag, uint16(0))
 		}
-		return message(111, tag, uint16(1), qidFile)
-	case 12, 14:
+		return message(twalk+1, tag, uint16(1), qidFile)
+	case tlopen, tlcreate:
 		return message(req[4]+1, tag, qidFile, uint32(0))
-	case 24:
-		return message(25, tag, make([]byte, 153))
-	case 116, 40:
+	case tgetattr:
+		return message(tgetattr+1, tag, make([]byte, 153))
+	case tread, treaddir:
 		return message(req[4]+1, tag, uint32(0))
-	case 118:
-		return message(119, tag, uint32(1))
-	case 22:
-		return message(23, tag, "target")
+	case twrite:
+		return message(twrite+1, tag, uint32(1))
+	case treadlink:
+		return message(treadlink+1, tag, "target")
 	default:
 		return message(req[4]+1, tag, make([]byte, 100))
 	}
@@ -88,12 +105,12 @@ func TestMountRefuses(t *testing.T) {
 		answer func(tag uint16) []byte
 		want   error
 	}{
-		"old protocol":  {100, func(tag uint16) []byte { return message(101, tag, uint32(8192), "9P2000") }, p9fs.ErrVersion},
-		"tiny messages": {100, func(tag uint16) []byte { return message(101, tag, uint32(512), "9P2000.L") }, p9fs.ErrVersion},
-		"huge messages": {100, func(tag uint16) []byte { return message(101, tag, uint32(1<<31), "9P2000.L") }, p9fs.ErrVersion},
-		"no version":    {100, func(tag uint16) []byte { return message(101, tag) }, p9fs.ErrVersion},
-		"no access":     {104, func(tag uint16) []byte { return message(7, tag, uint32(syscall.EACCES)) }, syscall.EACCES},
-		"no qid":        {104, func(tag uint16) []byte { return message(105, tag) }, p9fs.ErrServer},
+		"old protocol":  {tversion, func(tag uint16) []byte { return message(tversion+1, tag, uint32(8192), "9P2000") }, p9fs.ErrVersion},
+		"tiny messages": {tversion, func(tag uint16) []byte { return message(tversion+1, tag, uint32(512), "9P2000.L") }, p9fs.ErrVersion},
+		"huge messages": {tversion, func(tag uint16) []byte { return message(tversion+1, tag, uint32(1<<31), "9P2000.L") }, p9fs.ErrVersion},
+		"no version":    {tversion, func(tag uint16) []byte { return message(tversion+1, tag) }, p9fs.ErrVersion},
+		"no access":     {tattach, func(tag uint16) []byte { return message(rlerror, tag, uint32(syscall.EACCES)) }, syscall.EACCES},
+		"no qid":        {tattach, func(tag uint16) []byte { return message(tattach+1, tag) }, p9fs.ErrServer},
 	} {
 		_, err := p9fs.Mount(p9fs.Config{Transport: script(func(req []byte) ([]byte, int, error) {
 			if req[4] == tt.kind {
@@ -177,11 +194,11 @@ func TestHostileServer(t *testing.T) {
 		"another type":           func(b []byte) ([]byte, int) { b[4] += 2; return b, len(b) },
 		"no fields":              func(b []byte) ([]byte, int) { u32(b, 7); return b, len(b) },
 		"half of the fields":     func(b []byte) ([]byte, int) { u32(b, 9); return b, len(b) },
-		"error without a number": func(b []byte) ([]byte, int) { b[4] = 7; u32(b, 7); return b, len(b) },
-		"error 0":                func([]byte) ([]byte, int) { b := message(7, 0, uint32(0)); return b, len(b) },
-		"error beyond all":       func([]byte) ([]byte, int) { b := message(7, 0, uint32(1<<31)); return b, len(b) },
+		"error without a number": func(b []byte) ([]byte, int) { b[4] = rlerror; u32(b, 7); return b, len(b) },
+		"error 0":                func([]byte) ([]byte, int) { b := message(rlerror, 0, uint32(0)); return b, len(b) },
+		"error beyond all":       func([]byte) ([]byte, int) { b := message(rlerror, 0, uint32(1<<31)); return b, len(b) },
 	} {
-		for _, kind := range []byte{8, 24, 110, 12, 40, 116, 118} {
+		for _, kind := range []byte{tstatfs, tgetattr, twalk, tlopen, treaddir, tread, twrite} {
 			var lines atomic.Int32
 			var spoiled atomic.Bool
 			fs, err := p9fs.Mount(p9fs.Config{
@@ -220,15 +237,15 @@ func TestLyingLengths(t *testing.T) {
 		kind   byte
 		answer func(tag uint16) []byte
 	}{
-		"Rread of more than asked for": {116, func(tag uint16) []byte { return message(117, tag, uint32(1<<20), make([]byte, 4096)) }},
-		"Rread of more than is there":  {116, func(tag uint16) []byte { return message(117, tag, uint32(10)) }},
-		"Rwrite of more than sent":     {118, func(tag uint16) []byte { return message(119, tag, uint32(1<<20)) }},
-		"Rwalk of two":                 {110, func(tag uint16) []byte { return message(111, tag, uint16(2), qidFile, qidFile) }},
-		"Rreaddir that is cut":         {40, func(tag uint16) []byte { return message(41, tag, uint32(10), make([]byte, 10)) }},
-		"an empty name":                {40, func(tag uint16) []byte { return message(41, tag, uint32(len(entry(""))), entry("")) }},
-		"a name with a slash":          {40, func(tag uint16) []byte { return message(41, tag, uint32(len(entry("../x"))), entry("../x")) }},
-		"a negative size": {24, func(tag uint16) []byte {
-			return message(25, tag, uint64(0), qidFile, make([]byte, 12), uint64(1), uint64(0), uint64(1<<63), make([]byte, 96))
+		"Rread of more than asked for": {tread, func(tag uint16) []byte { return message(tread+1, tag, uint32(1<<20), make([]byte, 4096)) }},
+		"Rread of more than is there":  {tread, func(tag uint16) []byte { return message(tread+1, tag, uint32(10)) }},
+		"Rwrite of more than sent":     {twrite, func(tag uint16) []byte { return message(twrite+1, tag, uint32(1<<20)) }},
+		"Rwalk of two":                 {twalk, func(tag uint16) []byte { return message(twalk+1, tag, uint16(2), qidFile, qidFile) }},
+		"Rreaddir that is cut":         {treaddir, func(tag uint16) []byte { return message(treaddir+1, tag, uint32(10), make([]byte, 10)) }},
+		"an empty name":                {treaddir, func(tag uint16) []byte { return message(treaddir+1, tag, uint32(len(entry(""))), entry("")) }},
+		"a name with a slash":          {treaddir, func(tag uint16) []byte { return message(treaddir+1, tag, uint32(len(entry("../x"))), entry("../x")) }},
+		"a negative size": {tgetattr, func(tag uint16) []byte {
+			return message(tgetattr+1, tag, uint64(0), qidFile, make([]byte, 12), uint64(1), uint64(0), uint64(1<<63), make([]byte, 96))
 		}},
 	} {
 		fs, err := p9fs.Mount(p9fs.Config{Transport: script(func(req []byte) ([]byte, int, error) {

@@ -36,8 +36,7 @@ func (d *Disk) Open(node kernel.Inode, flags int) (kernel.File, syscall.Errno) {
 	return &file{Disk: d, node: node}, 0
 }
 
-// file is the open disk. Nothing is left to do at its end: what was written is on
-// the device.
+// file is the open disk. Release does nothing: all writes are on the device.
 type file struct {
 	kernel.Always
 	*Disk

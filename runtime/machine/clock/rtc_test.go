@@ -47,6 +47,22 @@ func TestNoRTC(t *testing.T) {
 	}
 }
 
+func TestUnixRefuses(t *testing.T) {
+	for what, spoil := range map[string]func(*Date){
+		"month 0":  func(d *Date) { d.Month = 0 },
+		"month 13": func(d *Date) { d.Month = 13 },
+		"day 0":    func(d *Date) { d.Day = 0 },
+		"day 32":   func(d *Date) { d.Day = 32 },
+		"hour 24":  func(d *Date) { d.Hour = 24 },
+	} {
+		d := registers(time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC))
+		spoil(&d)
+		if got, ok := d.Unix(); ok {
+			t.Errorf("%s is accepted: %+v is %d", what, d, got)
+		}
+	}
+}
+
 func TestDiffers(t *testing.T) {
 	now := time.Date(2031, 5, 6, 0, 0, 0, 0, time.UTC)
 	for at := -3 * day; at <= 3*day; at += 997 {

@@ -1,6 +1,6 @@
 // Package cards gives the program network cards to itself, without a stack: the
 // implementation of NICs and OpenNIC of the module's package runtime, which finds it by
-// a linkname. Whoever calls those carries it, and drivers/virtio/net; it knows nothing
+// a linkname. A program that calls these carries it, and drivers/virtio/net; it knows nothing
 // of package net, and takes a card from its stack through devices.Device.Claim.
 //
 // What the two sides say to each other are methods whose types both know without
@@ -82,7 +82,10 @@ func (l *Listed) Info() (mac [6]byte, mtu int, err error) {
 		return mac, 0, err
 	}
 	info, err := virtionet.Probe(t)
-	return info.MAC, mtuOf(info), err
+	if err != nil {
+		return mac, 0, err
+	}
+	return info.MAC, mtuOf(info), nil
 }
 
 func mtuOf(info virtionet.Info) int {

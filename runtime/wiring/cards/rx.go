@@ -145,7 +145,7 @@ func (c *Card) Receive(frames []Frame) (int, error) {
 		c.in.pop(&frames[i])
 	}
 	if c.in.n > 0 {
-		c.received.Signal() // for another who waits
+		c.received.Signal() // for another goroutine that waits
 	}
 	return n, nil
 }

@@ -29,9 +29,9 @@ type claim struct {
 	leave func() error
 }
 
-// Claim makes user the one who uses the device. The one before leaves it first; if
-// none may, because its leave is nil, that is ErrBusy. leave makes user stop: when it
-// has returned nil, user does not touch the device, and the device none of its memory.
+// Claim gives the device to user. The user before leaves it first, by the leave that it
+// gave; without one it stays, and the error is ErrBusy. When leave has returned nil,
+// its user does not touch the device any more, and the device none of the user's memory.
 func (d *Device) Claim(user string, leave func() error) error {
 	d.claim.mu.Lock()
 	defer d.claim.mu.Unlock()

@@ -17,7 +17,14 @@ import (
 )
 
 // found are the machine's 9P devices by their tags, once they are looked for.
-var found map[string]*p9.Device
+var found map[string]*folder
+
+// folder is a 9P device with its file system, once it is mounted. It has one, in however
+// many places: the server ends what it has open when it is asked for another.
+type folder struct {
+	*p9.Device
+	fs *p9fs.FS
+}
 
 // Mount serves the command line's words.
 func Mount(words []string) { mounts.Serve(words, mount) }
@@ -27,23 +34,23 @@ func mount(tag, path string, readOnly bool) (is bool, why string) {
 	if found == nil {
 		found = open()
 	}
-	dev := found[tag]
-	if dev == nil {
+	f := found[tag]
+	if f == nil {
 		return false, ""
 	}
-	return true, mountOne(dev, tag, path, readOnly)
+	return true, f.mount(path, readOnly)
 }
 
 // open starts the machine's 9P devices and returns them by their tags.
-func open() map[string]*p9.Device {
-	found := map[string]*p9.Device{}
+func open() map[string]*folder {
+	found := map[string]*folder{}
 	for _, d := range devices.FindDevices(virtio.Type9P) {
 		dev, err := openOne(d)
 		if err != nil {
 			wiring.Kernel.Log("virtio-9p at " + d.Location + ": " + err.Error())
 			continue
 		}
-		found[dev.Tag()] = dev
+		found[dev.Tag()] = &folder{Device: dev}
 	}
 	return found
 }
@@ -63,19 +70,25 @@ func openOne(d *devices.Device) (*p9.Device, error) {
 	return dev, nil
 }
 
-// mountOne returns why a folder cannot be mounted, "" if it is.
-func mountOne(dev *p9.Device, tag, path string, readOnly bool) (why string) {
-	fs, err := p9fs.Mount(p9fs.Config{
-		Transport: transport{dev},
-		ReadOnly:  readOnly,
-		Dev:       wiring.Kernel.NewDevice(),
-		NoDMA:     wiring.NoDMA,
-		Log:       func(line string) { wiring.Kernel.Log(path + " is lost: " + line) },
-	})
-	if err != nil {
-		return err.Error() + "; see whether the folder is there, and the user of the VM may read it"
+// mount returns why a folder cannot be mounted, "" if it is.
+func (f *folder) mount(path string, readOnly bool) (why string) {
+	if f.fs == nil {
+		fs, err := p9fs.Mount(p9fs.Config{
+			Transport: transport{f.Device},
+			ReadOnly:  readOnly,
+			Dev:       wiring.Kernel.NewDevice(),
+			NoDMA:     wiring.NoDMA,
+			Log:       func(line string) { wiring.Kernel.Log(path + " is lost: " + line) },
+		})
+		if err != nil {
+			return err.Error() + "; see whether the folder is there, and the user of the VM may read it"
+		}
+		f.fs = fs
 	}
-	if e := wiring.Kernel.Mount(path, fs, tag); e != 0 {
+	if f.fs.ReadOnly() != readOnly {
+		return "it is mounted elsewhere with another choice of ro; it must be the same everywhere"
+	}
+	if e := wiring.Kernel.Mount(path, f.fs, f.Tag()); e != 0 {
 		return e.Error() + "; it must be a folder, or one that can be made there"
 	}
 	return ""

@@ -1,5 +1,4 @@
-// Command fiber greets over HTTP with fasthttp, which manages its own
-// connections and buffers.
+// Command fiber greets over HTTP with fasthttp, which has its own connections and buffers.
 package main
 
 import (

@@ -12,8 +12,8 @@ import (
 
 func init() { stores["files"] = openFiles }
 
-// fileStore is a folder of a few files that are replaced in turn, each by a new one
-// that is written beside it, synced and renamed.
+// fileStore is a folder of a few files that are replaced in turn, each by a new file that is written
+// under another name, synced and renamed.
 type fileStore struct {
 	path string
 	dir  *os.File
@@ -41,7 +41,7 @@ func (s fileStore) close() error { return s.dir.Close() }
 
 func (s fileStore) name(n int) string { return filepath.Join(s.path, "file"+strconv.Itoa(n%files)) }
 
-// content is that of change n.
+// content is the content of a file after change n.
 func content(n int) []byte {
 	return bytes.Repeat(fmt.Appendf(nil, "change %d\n", n), 1+n*7919%900)
 }
@@ -65,9 +65,9 @@ func (s fileStore) change(n int) error {
 	return s.dir.Sync()
 }
 
-// state: file i has the last change whose number is i modulo files.
+// state: file i has the last change whose number is i modulo the number of files.
 func (s fileStore) state() (n int, err error) {
-	have := map[int]int{} // the change that each file has
+	have := map[int]int{} // change that each file has
 	for i := range files {
 		b, err := os.ReadFile(s.name(i))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,14 +1,14 @@
-// Command work changes databases and files in a folder, and says of each change
-// when it is durable; what it finds later must be a state between two changes,
-// not older than the last that was acknowledged.
+// Command work changes databases and files in a folder, and prints for each change when it is
+// durable. The state that it finds must be one between two changes, not older than the last
+// acknowledged one.
 //
-//	work run DIR ROUNDS    go on from the state there is
+//	work run DIR ROUNDS    continue from the existing state
 //	work check DIR         print the state
 //
-// Each of bolt (go.etcd.io/bbolt), sqlite (modernc.org/sqlite, journal and WAL) and
-// files (written beside, renamed over) has a state that its number of changes
-// decides. A line "ack NAME N" says that change N is durable, "state NAME N" what
-// there is, "wrong: ..." what must not be.
+// Each store has a state that its number of changes determines: bolt (go.etcd.io/bbolt), sqlite
+// (modernc.org/sqlite, with a journal and with a WAL) and files (written to a new file, renamed over
+// the old one). A line "ack NAME N" says that change N is durable, "state NAME N" reports a state,
+// and "wrong: ..." an error.
 package main
 
 import (
@@ -20,11 +20,11 @@ import (
 	"sync"
 )
 
-// A store has a state that is a number of changes.
+// A store has a state that is determined by a number of changes.
 type store interface {
-	// state checks everything and returns the number.
+	// state checks everything and returns the number of changes.
 	state() (int, error)
-	// change makes change n, the first is 1, and returns when it is durable.
+	// change makes change n (the first is 1) and returns when it is durable.
 	change(n int) error
 	close() error
 }
@@ -75,14 +75,14 @@ func run(name string, s store, from, rounds int) {
 	}
 }
 
-// Databases hold accounts, between which money moves, and a log with the data of
-// each change.
+// Databases have accounts, between which money is transferred, and a log with the data of each
+// change.
 const (
 	accounts = 64
 	initial  = 1000
 )
 
-// transfer is what change n does.
+// transfer returns the transfer of change n.
 func transfer(n int) (from, to, amount int) { return n * 7 % accounts, (n*13 + 1) % accounts, n % 50 }
 
 // balances are the accounts after n changes.
@@ -99,7 +99,7 @@ func balances(n int) []int {
 	return b
 }
 
-// payload is the log's data of change n.
+// payload is the data of change n in the log.
 func payload(n int) []byte {
 	b := make([]byte, 4+n*37%3000)
 	for i := range b {

@@ -21,7 +21,7 @@ func openSQLite(path, mode string) (store, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, err
 	}
-	// synchronous(EXTRA) is what makes a commit in WAL mode durable.
+	// synchronous(EXTRA) makes commits in WAL mode durable.
 	db, err := sql.Open("sqlite", "file:"+path+"/db?_pragma=journal_mode("+mode+")&_pragma=synchronous(EXTRA)&_txlock=immediate")
 	if err != nil {
 		return nil, err

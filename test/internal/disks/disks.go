@@ -1,5 +1,4 @@
-// Package disks makes and checks ext4 disks for tests, with the programs of
-// e2fsprogs.
+// Package disks makes and checks ext4 disks for tests, with the programs of e2fsprogs.
 package disks
 
 import (
@@ -10,8 +9,8 @@ import (
 	"testing"
 )
 
-// Run returns the output of a program of e2fsprogs, which must end with a status of
-// 0. Without the program the test is skipped.
+// Run returns the output of a program of e2fsprogs, which must exit with 0. If the program is not
+// installed the test is skipped.
 func Run(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -27,7 +26,7 @@ func Run(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// New makes a disk of a size, as in 64M, with an ext4 of mkfs.ext4 and its options.
+// New makes a disk of a size, such as 64M, with mkfs.ext4 and its options.
 func New(t testing.TB, size string, options ...string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "disk.img")
@@ -35,7 +34,7 @@ func New(t testing.TB, size string, options ...string) string {
 	return name
 }
 
-// WantClean checks that a disk is consistent and that no journal waits for replay.
+// WantClean checks that a disk is consistent and that no journal has to be replayed.
 func WantClean(t testing.TB, name string) {
 	t.Helper()
 	Run(t, "e2fsck", "-fn", name)
@@ -44,7 +43,7 @@ func WantClean(t testing.TB, name string) {
 	}
 }
 
-// Copy copies a disk: who mounts it after a kill replays the journal.
+// Copy copies a disk, because a mount after a kill replays the journal.
 func Copy(t testing.TB, disk string) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "copy.img")

@@ -1,7 +1,6 @@
-// Package nbd serves a block.Device as a disk of the network block device
-// protocol, which QEMU speaks as a client: so a test's disk in memory that records,
-// fails or hangs is a guest's. The protocol is in nbd's doc/proto.md; this is its
-// old form, which has no options.
+// Package nbd serves a block.Device as a disk over the network block device protocol, for which QEMU is
+// a client: so a guest can have a test's disk in memory that records, fails or hangs. The protocol is
+// described in nbd's doc/proto.md; this is its old form, which has no options.
 package nbd
 
 import (
@@ -15,7 +14,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/block"
 )
 
-// Requests, and the flags that offer the last three.
+// These are the requests, and the flags that offer the last three.
 const (
 	read        = 0
 	write       = 1
@@ -30,11 +29,11 @@ const (
 	sendWriteZeroes = 1 << 6
 )
 
-// maxRequest is more than QEMU asks for at once, in bytes.
+// maxRequest is the size limit of a request, in bytes; QEMU's requests are smaller.
 const maxRequest = 64 << 20
 
-// Serve offers a disk until the test ends and returns the address, for QEMU's
-// file=nbd:ADDRESS. Requests run beside each other, as on a real disk.
+// Serve offers a disk until the test ends and returns the address, for QEMU's file=nbd:ADDRESS.
+// Requests run concurrently, as on a real disk.
 func Serve(t testing.TB, dev block.Device) (addr string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,7 +60,7 @@ func serve(c net.Conn, dev block.Device) {
 	hello = be.AppendUint64(hello, uint64(dev.Size()))
 	hello = be.AppendUint32(hello, hasFlags|sendFlush|sendTrim|sendWriteZeroes)
 	c.Write(append(hello, make([]byte, 124)...))
-	var mu sync.Mutex // of answers
+	var mu sync.Mutex // guards answers
 	for {
 		var head [28]byte
 		if _, err := io.ReadFull(c, head[:]); err != nil {

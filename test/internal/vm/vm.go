@@ -1,6 +1,6 @@
-// Package vm boots images for tests, through the yolk command as a user would:
-// it builds the command once, runs it, and gives a test the console, the exit
-// status and the guest's ports. Start with [Run] and [Start].
+// Package vm boots images for tests, through the yolk command as a user would: it builds the
+// command once, runs it, and gives a test the console, the exit status and the guest's ports.
+// Start with [Run] and [Start].
 package vm
 
 import (
@@ -21,28 +21,28 @@ import (
 	"time"
 )
 
-// defaultTimeout bounds one run with its build: TCG on a busy machine is slow, a
-// hang is forever.
+// defaultTimeout bounds one run with its build: TCG on a busy machine is slow, but a hang
+// lasts forever.
 const defaultTimeout = 5 * time.Minute
 
-// Options are one run.
+// Options describe one run.
 type Options struct {
-	// Flags are flags of yolk run. Emulation is the default, so that a result
-	// does not depend on the machine.
+	// Flags are flags of yolk run. Emulation is the default, so that results do not depend on
+	// the machine.
 	Flags []string
-	// Target is what to run and Args its arguments.
+	// Target is the program to run and Args are its arguments.
 	Target string
 	Args   []string
-	// Stdin is the console's input; nil is an empty one.
+	// Stdin is the console's input; nil means that it is empty.
 	Stdin io.Reader
-	// Dir is the working directory of yolk, Env more variables for it.
+	// Dir is the working directory of yolk, Env are additional variables for it.
 	Dir string
 	Env []string
-	// Timeout is for programs that take longer to build; 0 is five minutes.
+	// Timeout is for programs that take longer to build; 0 means five minutes.
 	Timeout time.Duration
 }
 
-// Result is what a user sees of one run.
+// Result is the outcome of one run.
 type Result struct {
 	Stdout, Stderr string
 	Status         int
@@ -71,8 +71,7 @@ var build struct {
 	err  error
 }
 
-// Main is a TestMain: it runs the tests and removes the command that they
-// built.
+// Main is a TestMain: it runs the tests and removes the command that they have built.
 func Main(m *testing.M) {
 	status := m.Run()
 	if build.path != "" {
@@ -81,9 +80,8 @@ func Main(m *testing.M) {
 	os.Exit(status)
 }
 
-// Command returns the path of the yolk command, built from this checkout, with
-// its toolchain ready. It skips the test with -short and where there is no
-// QEMU.
+// Command returns the path of the yolk command, built from this checkout, with its toolchain
+// ready. It skips the test with -short and if QEMU is not installed.
 func Command(t testing.TB) string {
 	t.Helper()
 	if testing.Short() {
@@ -134,7 +132,7 @@ func (o Options) args() []string {
 	return append(append(args, o.Target, "--"), o.Args...)
 }
 
-// VM is a program that runs.
+// VM is a running program.
 type VM struct {
 	t      testing.TB
 	cmd    *exec.Cmd
@@ -167,8 +165,8 @@ func start(t testing.TB, opt Options, args []string) *VM {
 	}
 	m.cmd.Env = append(os.Environ(), opt.Env...)
 	m.cmd.WaitDelay = 5 * time.Second
-	// A test binary that times out runs no cleanup; yolk must end with it. The
-	// signal comes when the starting thread ends, hence the locked one.
+	// A test binary that times out runs no cleanup; yolk must end with it. The signal is sent
+	// when the starting thread ends, so that thread is locked.
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	go func() {
@@ -197,7 +195,7 @@ func start(t testing.TB, opt Options, args []string) *VM {
 // Stdout returns what the guest has printed so far.
 func (m *VM) Stdout() string { return m.out.String() }
 
-// Stderr returns what yolk has said so far.
+// Stderr returns what yolk has printed so far.
 func (m *VM) Stderr() string { return m.errs.String() }
 
 // WaitFor waits until the guest has printed text.
@@ -218,7 +216,7 @@ func (m *VM) Within(text string) error {
 	return fmt.Errorf("the guest does not print %q", text)
 }
 
-// poll waits for a condition; false means the guest ended first.
+// poll waits for a condition; it returns false if the guest ends first.
 func (m *VM) poll(cond func() bool) bool {
 	for {
 		ended := false
@@ -238,8 +236,8 @@ func (m *VM) poll(cond func() bool) bool {
 
 var chosen = regexp.MustCompile(`yolk: (tcp|udp) port (\d+) of the guest is (\S+)\n`)
 
-// Addr returns the host's address of a guest port that was given as -p :PORT;
-// proto is tcp or udp.
+// Addr returns the host's address of a guest port that was forwarded with -p :PORT; proto is
+// tcp or udp.
 func (m *VM) Addr(proto string, port int) string {
 	m.t.Helper()
 	addr := ""
@@ -269,8 +267,8 @@ func (m *VM) CPUTime() time.Duration {
 		if err != nil {
 			m.t.Fatal(err)
 		}
-		// The name, in parentheses, may hold spaces; utime and stime are
-		// the 12th and 13th fields after it, in ticks of 1/100 s.
+		// The name, in parentheses, may contain spaces; utime and stime are the 12th and 13th
+		// fields after it, in ticks of 1/100 s.
 		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		for _, ticks := range f[11:13] {
 			var n int64
@@ -291,7 +289,7 @@ func (m *VM) vmm() (pids []string) {
 	return pids
 }
 
-// Resident returns how much of the host's memory the VMM has, in bytes: VmRSS of
+// Resident returns how much of the host's memory the VMM uses, in bytes: VmRSS of
 // proc_pid_status(5).
 func (m *VM) Resident() (total int64) {
 	m.t.Helper()
@@ -308,7 +306,7 @@ func (m *VM) Resident() (total int64) {
 	return total
 }
 
-// Kill ends the machine.
+// Kill kills the VMM.
 func (m *VM) Kill() {
 	m.cancel()
 	<-m.done
@@ -324,8 +322,8 @@ func (m *VM) Wait() int {
 	return m.cmd.ProcessState.ExitCode()
 }
 
-// Eventually calls f until it succeeds or the guest ends: a server needs a
-// moment to listen.
+// Eventually calls f until it succeeds or the guest ends: a server needs a moment until it
+// listens.
 func (m *VM) Eventually(f func() error) {
 	m.t.Helper()
 	err := errors.New("the guest ended")

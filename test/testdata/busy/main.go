@@ -1,4 +1,4 @@
-// Command busy computes on all CPUs and shows its profiles on :8080.
+// Command busy computes on all CPUs and serves its profiles on :8080.
 package main
 
 import (
@@ -28,7 +28,7 @@ func main() {
 
 var sink uint64
 
-// hot is where the time goes.
+// hot is the function that takes the time.
 //
 //go:noinline
 func hot(n uint64) {

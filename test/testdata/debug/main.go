@@ -1,4 +1,4 @@
-// Command debug is what the tests look at with debuggers.
+// Command debug is the program that the tests debug.
 package main
 
 import (
@@ -12,7 +12,7 @@ type job struct {
 	size int
 }
 
-// worker waits for jobs with locals that a debugger can show.
+// worker waits for jobs, with locals that a debugger can show.
 //
 //go:noinline
 func worker(id int, jobs chan job) {
@@ -46,7 +46,7 @@ func main() {
 		jobs := make(chan job)
 		go worker(id+1, jobs)
 		jobs <- job{"first", 1}
-		jobs <- job{"second", 0} // taken when the first is done
+		jobs <- job{"second", 0} // received when the first is done
 	}
 	switch os.Args[1] {
 	case "panic":

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// text is the content of a file that is known by its name and length.
+// text is the content of a file, determined by its name and length.
 func text(name string, n int) []byte {
 	line := name + " has lines like this one\n"
 	return []byte(strings.Repeat(line, n/len(line)+1)[:n])
 }
 
-// writeFiles makes files of many sizes in dir, one directory for each ten, syncs
-// one of them, and ends as args[1] says.
+// writeFiles makes files of many sizes in dir, one directory per ten files, syncs one of them, and ends
+// as args[1] says.
 func writeFiles(args []string) {
 	dir, end := args[0], args[1]
 	for i := range 50 {
@@ -55,7 +55,7 @@ func finish(how string) {
 		panic("as the test wants it")
 	case "fault":
 		*(*int)(nil) = 1
-	case "goroutine": // while others are at work
+	case "goroutine": // while other goroutines run
 		go func() { panic("as the test wants it") }()
 		for i := 0; ; i++ {
 			check(os.WriteFile("/tmp/other", text("other", i%10_000), 0o644))
@@ -69,7 +69,7 @@ func finish(how string) {
 		signal.Notify(c, syscall.SIGTERM, os.Interrupt)
 		fmt.Println("waiting")
 		fmt.Println(<-c)
-	case "later": // the test does something meanwhile
+	case "later": // the test acts meanwhile
 		time.Sleep(3 * time.Second)
 		os.Exit(3)
 	case "reboot":
@@ -80,8 +80,7 @@ func finish(how string) {
 	}
 }
 
-// readFiles checks what writeFiles has made; "synced" checks only the file that
-// was synced.
+// readFiles checks the files of writeFiles; with "synced", only the file that was synced.
 func readFiles(args []string) {
 	dir := args[0]
 	expect := func(name string, want []byte) {
@@ -130,7 +129,7 @@ func tree(args []string) {
 	}))
 }
 
-// fillUp writes to a file until there is no room, and removes it.
+// fillUp writes to a file until there is no space, and removes it.
 func fillUp(args []string) {
 	name := filepath.Join(args[0], "large")
 	f, err := os.Create(name)

@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// limits makes much of everything in args[0]: a directory of args[1] entries, a file of
-// 100 GiB with little in it, 1,000 open files, and 64 writers at once.
+// limits makes in args[0] a directory of args[1] entries, a sparse file of 100 GiB, 1,000 open files,
+// and 64 concurrent writers.
 func limits(args []string) {
 	dir := args[0]
 	entries, err := strconv.Atoi(args[1])

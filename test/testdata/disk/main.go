@@ -1,7 +1,6 @@
-// Command disk works on disks: on /dev/vda as a file of bytes (raw.go), and on
-// file systems that are mounted from disks (files.go). Each case is also true on
-// Linux. A line that begins with "wrong" is a mistake. As the /init of a Linux guest
-// it mounts the disk on the directory in $mount.
+// Command disk uses disks: /dev/vda as a file of bytes (raw.go), and file systems on disks
+// (files.go). Each case also works on Linux. A line that begins with "wrong" is an error. As the
+// /init of a Linux guest it mounts the disk on the directory in $mount.
 package main
 
 import (

@@ -11,8 +11,8 @@ import (
 	"syscall"
 )
 
-// profileReads prints the CPU profile of many short waits, reads of a disk's blocks
-// at random, and the CPU time that they took.
+// profileReads prints the CPU profile of many short waits, random reads of a disk's blocks, and the CPU
+// time that they took.
 func profileReads(args []string) {
 	f, err := os.Open(args[0])
 	check(err)

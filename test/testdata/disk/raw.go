@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// info prints what is known of disks.
+// info prints the properties of disks.
 func info(names []string) {
 	for _, name := range names {
 		f, err := os.Open(name)
@@ -40,7 +40,7 @@ func ioctl(f *os.File, req uintptr, arg unsafe.Pointer) {
 	}
 }
 
-// fill makes the byte of each place one that tells it.
+// fill makes each byte depend on its offset.
 func fill(p []byte, off int64) {
 	for i := range p {
 		at := off + int64(i)
@@ -48,9 +48,8 @@ func fill(p []byte, off int64) {
 	}
 }
 
-// pattern checks that the disk holds what the host has written, its sum, and
-// writes the complement: in large and small pieces, from the heap, the stack and
-// fresh memory.
+// pattern checks the host's data on the disk, prints its sum, and writes the complement: in large and
+// small pieces, from the heap, the stack and new memory.
 func pattern(args []string) {
 	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
 	check(err)
@@ -106,8 +105,7 @@ func write(f *os.File, p []byte, at int64) {
 	}
 }
 
-// stackWrite writes from a buffer on the goroutine's stack, by the system call,
-// which keeps it there.
+// stackWrite writes from a buffer on the goroutine's stack, with the system call, which keeps it there.
 //
 //go:noinline
 func stackWrite(f *os.File, at int64, n int) {
@@ -127,8 +125,7 @@ func stackWrite(f *os.File, at int64, n int) {
 	}
 }
 
-// stress has many goroutines write and read regions of their own at once, while
-// the collector works.
+// stress lets many goroutines write and read regions of their own, while the collector runs.
 func stress(args []string) {
 	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
 	check(err)
@@ -167,8 +164,7 @@ func stress(args []string) {
 	wg.Wait()
 }
 
-// readOnly tries to change a disk that cannot be. Linux opens it and refuses the
-// write.
+// readOnly tries to write to a read-only disk. Linux opens it and refuses the write.
 func readOnly(args []string) {
 	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
 	check(err)
@@ -181,7 +177,7 @@ func readOnly(args []string) {
 	fmt.Printf("first byte %#x\n", b[0])
 }
 
-// wait reads a block of each of the places, in MiB, and tells what comes of it.
+// wait reads a block at each of the offsets, in MiB, and prints the results.
 func wait(args []string) {
 	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
 	check(err)

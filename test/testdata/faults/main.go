@@ -1,5 +1,4 @@
-// Command faults does one forbidden thing per case; each must end in a fault
-// that has a name.
+// Command faults does one forbidden thing per case; each must end in a fault with a name.
 package main
 
 import (
@@ -36,7 +35,7 @@ func writeText() {
 	**(**byte)(unsafe.Pointer(&pc)) = 0xc3
 }
 
-// writeAlias does it where the machine sees all RAM; the image lies at its own
+// writeAlias stores to the program's own code through the mapping of all RAM; the image lies at its own
 // physical address.
 func writeAlias() {
 	const directMap = 0xffff800000000000
@@ -74,7 +73,7 @@ func deeper(n int) int {
 	return deeper(n+1) + pad[(n+1)%64]
 }
 
-// pushForever pushes on the stack that the runtime itself uses on this thread.
+// pushForever pushes on the stack that the runtime uses on this thread.
 func pushForever()
 
 func overflowSystemStack() {
@@ -82,7 +81,7 @@ func overflowSystemStack() {
 	pushForever()
 }
 
-// runFreedPage jumps to code whose page is gone.
+// runFreedPage jumps to code whose page was unmapped.
 func runFreedPage() {
 	page, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE|syscall.PROT_EXEC, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"unsafe"
 )
 
-// files goes through what a file system does, in an empty folder.
+// files uses the operations of a file system, in an empty folder.
 func files(dir string, _ []string) {
 	for _, step := range []func(dir string){
 		content, large, flags, names, links, unlinked, replaced, openDirectory, times, truncation, mapped, locks, special, misses,
@@ -159,7 +159,7 @@ func flags(dir string) {
 	f, err = os.OpenFile(name, os.O_RDWR|os.O_TRUNC, 0)
 	check(err)
 	wantText(name, "")
-	// O_APPEND that comes later.
+	// O_APPEND that is set after the open.
 	_, _, e := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_SETFL, syscall.O_APPEND)
 	want("F_SETFL", e, syscall.Errno(0))
 	f.WriteString("one")
@@ -246,7 +246,7 @@ func links(dir string) {
 	wantErr("Link across file systems", os.Link(p("f"), "/dev/hard"), syscall.EXDEV)
 }
 
-// unlinked files go on while they are open.
+// unlinked files can be used while they are open.
 func unlinked(dir string) {
 	name := filepath.Join(dir, "f")
 	check(os.WriteFile(name, []byte("still here"), 0o644))
@@ -269,7 +269,7 @@ func unlinked(dir string) {
 	wantText(name, "another")
 }
 
-// replaced is what happens to an open file when another takes its name.
+// replaced: an open file whose name another file takes.
 func replaced(dir string) {
 	p := func(name string) string { return filepath.Join(dir, name) }
 	check(os.WriteFile(p("old"), []byte("old content"), 0o644))
@@ -293,7 +293,7 @@ func replaced(dir string) {
 	other, _ = os.Stat(p("old"))
 	want("mode of the other file", other.Mode(), fs.FileMode(0o600))
 
-	// A file that moves stays itself.
+	// A file that is renamed stays the same.
 	g, err := os.OpenFile(p("old"), os.O_RDWR, 0)
 	check(err)
 	defer g.Close()
@@ -306,7 +306,7 @@ func replaced(dir string) {
 	want("mode", info.Mode(), fs.FileMode(0o640))
 }
 
-// openDirectory looks things up in a folder that moves.
+// openDirectory looks up names in a folder that is renamed.
 func openDirectory(dir string) {
 	p := func(name string) string { return filepath.Join(dir, name) }
 	check(os.Mkdir(p("d"), 0o755))
@@ -321,7 +321,7 @@ func openDirectory(dir string) {
 	if _, err := root.ReadFile("escape"); err == nil {
 		wrong("a link leads out of the root")
 	}
-	// Names that go while the folder is read.
+	// Names that are removed while the folder is read.
 	for i := range 300 {
 		check(root.WriteFile(fmt.Sprint("n", i), nil, 0o644))
 	}
@@ -404,7 +404,7 @@ func mapped(dir string) {
 	_, err = f.ReadAt(b[:], 8190)
 	check(err)
 	want("after fsync", string(b[:]), "across pages")
-	// Data that goes straight between a file and a mapping.
+	// Data that is transferred directly between a file and a mapping.
 	n, err := f.ReadAt(shared[:8000], 4000)
 	want("read into a mapping", n, 8000)
 	check(err)

@@ -31,7 +31,7 @@ func check(err error) {
 	}
 }
 
-// atStart is read before main begins, to show that the folder is there by then.
+// atStart is read before main begins, to show that the folder is mounted by then.
 var atStart = func() string {
 	if len(os.Args) < 3 {
 		return ""
@@ -43,7 +43,7 @@ var atStart = func() string {
 	return string(b)
 }()
 
-// show prints what is there at start and the files of a folder.
+// show prints atStart and the files of a folder.
 func show(dir string, _ []string) {
 	fmt.Printf("greeting %q\n", atStart)
 	entries, err := os.ReadDir(dir)
@@ -116,8 +116,7 @@ func list(dir string, args []string) {
 	}
 }
 
-// copyFile copies a file to another place and prints the sum of what it wrote,
-// read again.
+// copyFile copies a file and prints the sum of the copy, which it reads again.
 func copyFile(from string, args []string) {
 	in, err := os.Open(from)
 	check(err)
@@ -136,8 +135,7 @@ func copyFile(from string, args []string) {
 	fmt.Printf("copied %d sum %x\n", n, sum.Sum(nil))
 }
 
-// parallel works with n goroutines at once, each with files of its own and one
-// that all append to.
+// parallel runs n goroutines, each with files of its own and one file to which all append.
 func parallel(dir string, args []string) {
 	var n int
 	fmt.Sscan(args[0], &n)

@@ -13,5 +13,5 @@ func main() {
 	fmt.Printf("%s%v\n", b, err)
 }
 
-// Double is what the test tests.
+// Double is the function under test.
 func Double(n int) int { return 2 * n }

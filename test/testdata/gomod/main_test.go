@@ -21,7 +21,7 @@ func TestTestdata(t *testing.T) {
 	}
 }
 
-// TestWanted fails only where a test asks for it.
+// TestWanted fails only if a test asks for it.
 func TestWanted(t *testing.T) {
 	if os.Getenv("WANT_FAILURE") != "" {
 		t.Error("as wanted")

@@ -1,5 +1,4 @@
-// Command invisible looks for goroutines that it did not start: there must be
-// none, as on Linux.
+// Command invisible looks for goroutines that it did not start: there must be none, as on Linux.
 package main
 
 import (
@@ -29,7 +28,7 @@ func main() {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	// os/signal's loop is a goroutine of the program on Linux too.
+	// os/signal's loop is a goroutine of the program on Linux, too.
 	fmt.Println("after use", runtime.NumGoroutine())
 	fmt.Println("leaks", goleak.Find())
 	pprof.Lookup("goroutine").WriteTo(os.Stdout, 1)

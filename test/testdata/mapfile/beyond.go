@@ -11,10 +11,10 @@ import (
 	"unsafe"
 )
 
-// beyondPages is more than the VM has RAM.
+// beyondPages is more than the VM's RAM.
 const beyondPages = 160 << 20 / page
 
-// stamp is what page i of the file holds at three places after so many changes.
+// stamp is the value at three places of page i of the file after version changes.
 func stamp(i int, version uint64) uint64 { return uint64(i)<<24 ^ version*0x9e3779b97f4a7c15 }
 
 func mark(p []byte, i int, version uint64) {
@@ -32,8 +32,8 @@ func marked(p []byte, i int, version uint64) error {
 	return nil
 }
 
-// beyond: a mapping of a file that is larger than the memory. Goroutines read it in
-// order, change pages of their own through the mapping and by write(2), and sync.
+// beyond maps a file that is larger than the memory. Goroutines read it in order, change pages of
+// their own through the mapping and with write(2), and sync.
 func beyond() error {
 	name := filepath.Join(dir, "beyond")
 	f, err := os.Create(name)
@@ -68,10 +68,10 @@ func beyond() error {
 			return err
 		}
 	}
-	copied := make([]byte, 8<<20) // at once: nothing can be written back meanwhile
+	copied := make([]byte, 8<<20) // in one step, without writeback in between
 	copy(copied, m)
 	copy(m, copied)
-	for i := range versions { // stores to more pages than there are
+	for i := range versions { // stores to more pages than the memory has
 		versions[i]++
 		mark(m[i*page:], i, versions[i])
 	}
@@ -96,7 +96,7 @@ func beyond() error {
 	return os.Remove(name)
 }
 
-// change changes pages of which only this worker knows the versions.
+// change changes pages whose versions only this worker uses.
 func change(f *os.File, m []byte, versions []uint64, w, workers int) error {
 	r := rand.New(rand.NewPCG(1, uint64(w)))
 	buf := make([]byte, page)

@@ -1,6 +1,6 @@
-// Mapfile maps files of the folder that its first argument names and checks that
-// mappings, read and write agree, and that what lies behind a file's end faults.
-// With a second argument it maps one that the host has made (pages.go).
+// Mapfile maps files in the folder of its first argument and checks that mappings, read and write
+// agree, and that an access after a file's end faults. With a second argument it maps a file that the
+// host has made (pages.go).
 package main
 
 import (
@@ -62,7 +62,7 @@ func mapFile(f *os.File, off, n, prot, flags int) ([]byte, error) {
 
 const rw = syscall.PROT_READ | syscall.PROT_WRITE
 
-// shared: stores are read, writes are seen, and msync keeps them.
+// shared: stores are read, writes are visible, and msync makes stores durable.
 func shared() error {
 	f, err := create("shared", 100*page)
 	if err != nil {
@@ -97,7 +97,7 @@ func shared() error {
 	return syscall.Munmap(m)
 }
 
-// holes: what was never written is zero and can be stored to.
+// holes read as zero and can be stored to.
 func holes() error {
 	f, err := create("holes", page)
 	if err != nil {
@@ -132,7 +132,7 @@ func holes() error {
 	return syscall.Munmap(m)
 }
 
-// private: stores stay the mapping's own.
+// private: stores stay in the mapping.
 func private() error {
 	f, err := create("private", 10*page)
 	if err != nil {
@@ -198,7 +198,7 @@ func faults(f func()) (addr uintptr, faulted bool) {
 
 var sink byte
 
-// truncated: access behind the end is a fault, not zeroes and not silence.
+// truncated: an access after the end is a fault; it does not read zeroes.
 func truncated() error {
 	f, err := create("truncated", 10*page)
 	if err != nil {
@@ -228,7 +228,7 @@ func truncated() error {
 	return syscall.Munmap(m)
 }
 
-// protected: a mapping for reading faults when stored to, until mprotect.
+// protected: a store to a mapping for reading faults, until mprotect.
 func protected() error {
 	f, err := create("protected", 2*page)
 	if err != nil {
@@ -302,8 +302,7 @@ func remap() error {
 	return nil
 }
 
-// large: a file larger than what is free passes through memory; the heap takes
-// clean pages back.
+// large maps a file larger than the free memory; the heap takes memory of clean pages.
 func large() error {
 	f, err := create("large", 0)
 	if err != nil {
@@ -320,7 +319,7 @@ func large() error {
 		}
 	}
 	var keep [][]byte
-	for i := range 30 { // needs what the cache has
+	for i := range 30 { // needs the memory of the cache
 		h := make([]byte, 1<<20)
 		for k := 0; k < len(h); k += page {
 			h[k] = byte(i)
@@ -343,7 +342,7 @@ func large() error {
 	return nil
 }
 
-// reopened: what a mapping stored is there when all is closed.
+// reopened: a store to a mapping is in the file after everything is closed.
 func reopened() error {
 	f, err := create("reopened", 3*page)
 	if err != nil {
@@ -363,7 +362,7 @@ func reopened() error {
 	return nil
 }
 
-// left leaves a file without a name mapped, and stored to, when the program ends.
+// left ends the program with a file without a name that is mapped and was stored to.
 func left() error {
 	f, err := create("left", 300*page)
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"unsafe"
 )
 
-// hostPages is how long the file is that the host has made: each page says which one
-// it is, and the rest is zeroes.
+// hostPages is the length of the file from the host: each page contains its number, and zeroes.
 const hostPages = 60
 
 func hostPage(i int) string { return fmt.Sprintf("page %d of the file", i) }
@@ -29,8 +28,8 @@ func hostFile(name string, flag int) (*os.File, []byte, error) {
 	return f, m, err
 }
 
-// pages does one check of the host's file: of its content in order, where "broken" says
-// that the device cannot read one of its pages, or one of the others below.
+// pages does one check of the host's file: of its content in order ("broken" if the device cannot read
+// one of the pages), or one of the checks below.
 func pages(which string) error {
 	switch which {
 	case "written":
@@ -59,7 +58,7 @@ func pages(which string) error {
 	return nil
 }
 
-// written: the first who touches a page is write(2) to the console.
+// written: the first access to a page is by a write(2) to the console.
 func written() error {
 	_, m, err := hostFile("pages", os.O_RDONLY)
 	if err != nil {
@@ -70,8 +69,8 @@ func written() error {
 	return nil
 }
 
-// cut makes the file end in the middle of a page that nobody has touched, or that
-// somebody has: the first half stays, the second is gone for good.
+// cut truncates the file in the middle of a page, which was accessed before or not: the first half
+// stays, the second is lost.
 func cut(touched bool) error {
 	name, half := "cut", 4*page+6
 	if touched {

@@ -1,4 +1,4 @@
-// Command memory looks at its own memory, as debuggers and profilers do.
+// Command memory examines its own memory, as debuggers and profilers do.
 package main
 
 import (
@@ -35,7 +35,7 @@ type mapping struct {
 	name       string
 }
 
-// find returns the mapping that holds an address.
+// find returns the mapping that contains an address.
 func find(addr uintptr) (m mapping, err error) {
 	f, err := os.Open("/proc/self/maps")
 	if err != nil {
@@ -58,7 +58,7 @@ func find(addr uintptr) (m mapping, err error) {
 	return mapping{}, nil
 }
 
-// want checks the permissions of the mapping that holds an address.
+// want checks the permissions of the mapping that contains an address.
 func want(what string, addr uintptr, perms string) error {
 	m, err := find(addr)
 	if err == nil && m.perms != perms {
@@ -105,11 +105,10 @@ func maps() error {
 	return nil
 }
 
-// systemStack returns the bounds of the stack on which the runtime works on this
-// thread.
+// systemStack returns the bounds of the stack that the runtime uses on this thread.
 func systemStack() (lo, hi uintptr)
 
-// stacks looks below the stacks of threads: an overflow must not reach memory.
+// stacks checks below the stacks of threads: an overflow must not reach other memory.
 func stacks() error {
 	runtime.LockOSThread() // the first thread
 	result := make(chan error)
@@ -153,7 +152,7 @@ func stacks() error {
 	return nil
 }
 
-// heapDump writes one and looks for its header and a value of the heap.
+// heapDump writes a heap dump and looks for its header and a value of the heap.
 func heapDump() error {
 	f, err := os.Create("/tmp/heap")
 	if err != nil {

@@ -1,4 +1,4 @@
-// Command prog does one thing per subcommand, each a case of the VM tests.
+// Command prog has one subcommand per case of the VM tests.
 package main
 
 import (
@@ -64,7 +64,7 @@ func number(s string) int {
 
 var kept8 *[8]byte
 
-// addresses prints where heap, stack and a mapping are.
+// addresses prints the addresses of heap, a mapping and the stack.
 func addresses([]string) {
 	kept8 = new([8]byte)
 	m, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -74,8 +74,8 @@ func addresses([]string) {
 
 const getcpu = 309 // SYS_GETCPU
 
-// cpuTime compares the CPU time of the process, as getrusage(2) and /proc/stat
-// have it, with the clock: two busy goroutines, then none.
+// cpuTime compares the CPU time of the process, from getrusage(2) and /proc/stat, with the clock: first
+// two busy goroutines, then none.
 func cpuTime([]string) {
 	used := func() (time.Duration, time.Duration) {
 		var r syscall.Rusage
@@ -107,7 +107,7 @@ func cpuTime([]string) {
 	measure("idle", func() { time.Sleep(time.Second) })
 }
 
-// cpus prints how many CPUs there are, and on how many busy threads ran.
+// cpus prints the number of CPUs, and on how many busy threads ran.
 func cpus([]string) {
 	n := runtime.NumCPU()
 	seen := make([]atomic.Bool, n)
@@ -142,8 +142,8 @@ func check(err error) {
 	}
 }
 
-// spin shows that a goroutine that never yields stops nobody: timers and the
-// collector's stop-the-world need preemption.
+// spin shows that a goroutine that never yields does not stop others: timers and the collector's
+// stop-the-world need preemption.
 func spin([]string) {
 	for range runtime.GOMAXPROCS(0) {
 		go func() {
@@ -170,7 +170,7 @@ func oom([]string) {
 	}
 }
 
-// release uses a GiB and gives it back, each when a line is read.
+// release allocates a GiB and frees it, each when a line is read.
 func release([]string) {
 	in := bufio.NewReader(os.Stdin)
 	step := func(what string) {
@@ -190,7 +190,7 @@ func release([]string) {
 	fmt.Println("END")
 }
 
-// garbage uses 4 GiB, of which it keeps nothing, in a few seconds.
+// garbage allocates 4 GiB, of which it keeps nothing, in a few seconds.
 func garbage([]string) {
 	fmt.Println("started")
 	for range 40 {

@@ -1,5 +1,5 @@
-// Command registers reads a device's register on all CPUs while the registers of
-// another are taken away and come back, as opening a PCI device does it.
+// Command registers reads a device's register on all CPUs while the registers of another device are
+// unmapped and mapped again, as when a PCI device is opened.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 		}()
 	}
 	for range 300 {
-		list[0].Open() // when the interrupts are used up it fails, but the registers have moved
+		list[0].Open() // fails when the interrupts are used up, but the registers have moved
 		for n := rounds.Load(); rounds.Load() < n+10; {
 			runtime.Gosched()
 		}
@@ -54,8 +54,7 @@ func main() {
 	fmt.Println("read right")
 }
 
-// readMany reads without a branch in between: an emulator looks at what the other
-// CPUs have changed at branches.
+// readMany reads without a branch in between: an emulator applies other CPUs' changes at branches.
 func readMany(r wiring.Registers) [32]uint32 {
 	return [...]uint32{
 		r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0), r.Read32(0),

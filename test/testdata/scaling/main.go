@@ -1,6 +1,6 @@
-// Command scaling measures what more CPUs give: it hashes and sorts with a goroutine
-// for each CPU, five seconds each, and prints how much was done per second. make
-// scaling runs it with one CPU and with two, in turn.
+// Command scaling measures the effect of more CPUs: it hashes and sorts with a goroutine per CPU, five
+// seconds each, and prints the work done per second. make scaling runs it with one CPU and with two, in
+// turn.
 package main
 
 import (

@@ -39,7 +39,7 @@ func main() {
 	log.Fatal(server.Serve(l))
 }
 
-// down sends n bytes of the generator that the test knows too.
+// down sends n bytes of a generator that the test has, too.
 func down(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.ParseInt(r.FormValue("n"), 10, 64)
 	if err != nil {
@@ -59,7 +59,7 @@ func up(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%d %x", n, h.Sum(nil))
 }
 
-// free tells the free memory in KiB once the collector has returned what it can.
+// free reports the free memory in KiB after the collector has returned what it can.
 func free(w http.ResponseWriter, r *http.Request) {
 	debug.FreeOSMemory()
 	info, err := os.ReadFile("/proc/meminfo")

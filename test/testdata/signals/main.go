@@ -1,5 +1,5 @@
-// Signals sends SIGURG to every thread again and again, also to those that wait
-// in the system, while timers and a socket keep the poller at work.
+// Signals repeatedly sends SIGURG to every thread, also to those that wait in the system, while timers
+// and a socket keep the poller busy.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 
 const (
 	rounds  = 3000
-	threads = 24 // IDs from 1 on; those that are not there are ESRCH
+	threads = 24 // IDs from 1 on; ESRCH for those that do not exist
 )
 
 func main() {

@@ -1,7 +1,6 @@
-// Command soak keeps every part of the runtime busy for a while and checks what
-// it sees: results of computations, contents of memory, files and connections,
-// the order of time. It fails on corruption, on a stall seen by its watchdog,
-// and on growth of the heap.
+// Command soak keeps every part of the runtime busy for a while and checks results of computations,
+// contents of memory, files and connections, and the order of time. It fails on corruption, on a
+// stall seen by its watchdog, and on growth of the heap.
 //
 //	soak [-for 30s] [-stall 1s]
 package main
@@ -28,7 +27,7 @@ import (
 	"time"
 )
 
-// A worker does one round of its work; rounds counts them.
+// A worker does one round of its work; rounds counts the rounds.
 type worker struct {
 	name   string
 	round  func(r *rand.Rand) error
@@ -96,8 +95,8 @@ func main() {
 	fmt.Println("soak: ok")
 }
 
-// watch sleeps in short steps for the given time and reports how late it woke.
-// It looks at the heap and at the number of goroutines, which must not grow.
+// watch sleeps in short steps for the given time and reports how late it woke up. It checks that the
+// heap and the number of goroutines do not grow.
 func watch(length time.Duration, late func(time.Duration)) (worst time.Duration) {
 	const step = 50 * time.Millisecond
 	var early, m runtime.MemStats
@@ -130,7 +129,7 @@ func watch(length time.Duration, late func(time.Duration)) (worst time.Duration)
 	return worst
 }
 
-// A node of a tree that knows the sum of what is below it.
+// A node of a tree, with the sum of the nodes below it.
 type node struct {
 	left, right *node
 	sum         uint64
@@ -215,7 +214,7 @@ func largePages(r *rand.Rand) error {
 	return nil
 }
 
-// mapAndUnmap uses memory of its own, whose pages come and go.
+// mapAndUnmap maps memory, uses it and unmaps it.
 func mapAndUnmap(r *rand.Rand) error {
 	n := (1 + r.IntN(256)) << 12
 	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
@@ -243,7 +242,7 @@ func mapAndUnmap(r *rand.Rand) error {
 	return syscall.Munmap(b)
 }
 
-// compute keeps values in vector registers while others run.
+// compute keeps values in vector registers while other goroutines run.
 func compute(r *rand.Rand) error {
 	b := make([]byte, 8<<10)
 	for i := range b {
@@ -449,7 +448,7 @@ func files(r *rand.Rand) error {
 	return nil
 }
 
-// threads makes threads and ends them.
+// threads starts threads that end.
 func threads(r *rand.Rand) error {
 	var wg sync.WaitGroup
 	for range 4 {

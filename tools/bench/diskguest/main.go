@@ -1,6 +1,6 @@
-// Command diskguest measures a disk from inside a guest, on yolk as on Linux: it
-// is the only program there. Its disk is mounted on /data and has the file
-// /data/cold. It prints a line for each figure, name=value, values per second.
+// Command diskguest measures a disk from inside a guest, on yolk and on Linux: it is the only program
+// there. Its disk is mounted on /data and has the file /data/cold. It prints a line for each result,
+// name=value, in values per second.
 package main
 
 import (
@@ -52,7 +52,7 @@ func main() {
 	boot.End(dir)
 }
 
-// coldSequential reads the first half of a file that no cache has.
+// coldSequential reads the first half of a file that is not cached.
 func coldSequential() (int, error) {
 	f, err := os.Open(dir + "/cold")
 	if err != nil {
@@ -114,7 +114,7 @@ func writeSequential() (int, error) {
 	return n, f.Sync()
 }
 
-// writeRandom overwrites blocks of that file and syncs it once.
+// writeRandom overwrites blocks of the file of writeSequential and syncs it once.
 func writeRandom() (int, error) {
 	f, err := os.OpenFile(dir+"/new", os.O_RDWR, 0)
 	if err != nil {
@@ -132,7 +132,7 @@ func writeRandom() (int, error) {
 	return n, f.Sync()
 }
 
-// overwriteSync overwrites a block and syncs, again and again.
+// overwriteSync repeatedly overwrites a block and syncs.
 func overwriteSync() (int, error) {
 	f, err := os.OpenFile(dir+"/new", os.O_RDWR, 0)
 	if err != nil {
@@ -155,7 +155,7 @@ func overwriteSync() (int, error) {
 
 const files = 10000
 
-// create makes files with a few bytes in one directory, and syncs that.
+// create makes files of a few bytes in one directory, and syncs the directory.
 func create() (int, error) {
 	many := dir + "/many"
 	if err := os.Mkdir(many, 0o755); err != nil {

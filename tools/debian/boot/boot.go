@@ -1,6 +1,6 @@
-// Package boot is what a program does first that is the /init of a guest of package
-// debian: it has a console, modules and a mounted disk then. In any other process,
-// and on yolk, its functions do nothing.
+// Package boot is the first thing that a program does which is the /init of a guest of package
+// debian: it sets up the console, modules and a mounted disk. In any other process, and on
+// yolk, its functions do nothing.
 package boot
 
 import (
@@ -11,17 +11,16 @@ import (
 	"time"
 )
 
-// order lists the modules.
+// order is the file that lists the modules.
 const order = "/m/order"
 
-// Guest tells whether this process is such an /init.
+// Guest reports whether this process is such an /init.
 func Guest() bool {
 	_, err := os.Stat(order)
 	return err == nil && os.Getpid() == 1
 }
 
-// Start makes the kernel's console the standard files and loads the modules. What
-// fails is printed.
+// Start makes the kernel's console the standard files and loads the modules. It prints errors.
 func Start() {
 	if !Guest() {
 		return
@@ -43,7 +42,7 @@ func Start() {
 	}
 }
 
-// Mount mounts the first disk, ext4, on dir. What fails is printed.
+// Mount mounts the first disk, ext4, on dir. It prints errors.
 func Mount(dir string) {
 	if !Guest() {
 		return
@@ -62,7 +61,7 @@ func Mount(dir string) {
 	fmt.Println("mount:", err)
 }
 
-// mount makes the disk's node, with the numbers that virtio_blk was given.
+// mount makes the disk's node, with the device numbers of virtio_blk.
 func mount(dir string) error {
 	text, err := os.ReadFile("/proc/partitions")
 	if err != nil {

@@ -1,8 +1,7 @@
-// Package bootline writes the kernel command line that tells a yolk guest its
-// arguments, environment and network (docs/running.md lists the words). Words
-// are separated by spaces. A value may stand in double quotes, as in
-// arg="a b"; inside them a backslash escapes: \" \\ \n \t \xHH. Package boot
-// reads the same rules. Start with [Line].
+// Package bootline writes the kernel command line with a yolk guest's arguments, environment and
+// network (docs/running.md lists the words). Words are separated by spaces. A value may be in
+// double quotes, as in arg="a b"; inside them a backslash escapes: \" \\ \n \t \xHH. Package boot
+// reads the same syntax. Start with [Line].
 package bootline
 
 import (
@@ -16,8 +15,7 @@ type Line struct {
 	b strings.Builder
 }
 
-// Add appends the word key=value, quoted where needed. The key is the caller's
-// own and must pass [ValidKey].
+// Add appends the word key=value, quoted where needed. The key must satisfy [ValidKey].
 func (l *Line) Add(key, value string) {
 	if l.b.Len() > 0 {
 		l.b.WriteByte(' ')
@@ -30,8 +28,8 @@ func (l *Line) Add(key, value string) {
 // String returns the line.
 func (l *Line) String() string { return l.b.String() }
 
-// ValidKey reports whether s can stand left of the equals sign: printable
-// ASCII, with no space, quote, backslash or equals sign.
+// ValidKey reports whether s can be on the left of the equals sign: printable ASCII, without space,
+// quote, backslash or equals sign.
 func ValidKey(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c <= ' ' || c >= 0x7f || c == '"' || c == '\\' || c == '=' {
@@ -41,8 +39,7 @@ func ValidKey(s string) bool {
 	return s != ""
 }
 
-// Quote returns s as it is if a word can hold it bare, and in double quotes
-// otherwise.
+// Quote returns s unchanged if it can be part of a word, and in double quotes otherwise.
 func Quote(s string) string {
 	if bare(s) {
 		return s
@@ -58,9 +55,8 @@ func Quote(s string) string {
 	return b.String()
 }
 
-// quoteRune writes one character; bytes that are not UTF-8 and control
-// characters become \xHH, so that the line stays printable wherever it is
-// shown.
+// quoteRune writes one character. Bytes that are not UTF-8 and control characters become \xHH, so
+// that the line is printable everywhere.
 func quoteRune(b *strings.Builder, raw string, r rune) {
 	switch {
 	case r == '"' || r == '\\':

@@ -7,7 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/boot"
 )
 
-// decode reads a line back with the guest's own decoder.
+// decode parses a line with the guest's own decoder.
 func decode(line string) []string {
 	var words []string
 	rest := []byte(line)

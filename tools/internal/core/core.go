@@ -1,8 +1,7 @@
-// Package core writes core files as Linux does, for debuggers that open those:
-// an ELF file of type ET_CORE with notes for the process and its threads and a
-// segment for each mapping (Linux fs/binfmt_elf.c, include/uapi/linux/elfcore.h;
-// System V ABI, AMD64 supplement). Pages that are zero or were never touched are
-// holes of the file. Start with [Write].
+// Package core writes core files in Linux's format, for debuggers: an ELF file of type ET_CORE with
+// notes for the process and its threads and a segment for each mapping (Linux fs/binfmt_elf.c,
+// include/uapi/linux/elfcore.h; System V ABI, AMD64 supplement). Pages that are zero or were never
+// touched are holes of the file. Start with [Write].
 package core
 
 import (
@@ -16,13 +15,13 @@ import (
 // PageSize is the unit of mappings and of holes.
 const PageSize = 4096
 
-// Process is what a core file tells.
+// Process is the content of a core file.
 type Process struct {
 	PID      int32
-	Name     string    // the program's; 15 bytes of it are kept
-	Args     string    // its command line; 79 bytes are kept
+	Name     string    // the program's name, of which 15 bytes are kept
+	Args     string    // the command line, of which 79 bytes are kept
 	Threads  []Thread  // the first is the one that a debugger shows
-	Files    []Mapping // what is mapped from files
+	Files    []Mapping // mappings of files
 	Auxv     []Aux
 	Segments []Segment // in the order of their addresses
 	// Memory is what the runs of the segments refer to.
@@ -32,7 +31,7 @@ type Process struct {
 // Thread is one thread.
 type Thread struct {
 	ID     int32
-	Signal uint32 // what ended it, or 0
+	Signal uint32 // the signal that ended it, or 0
 	Regs   Regs
 }
 
@@ -65,7 +64,7 @@ const (
 	AuxEntry    = 9
 )
 
-// Segment is a mapping. What its runs leave out is zero.
+// Segment is a mapping. Its parts outside of the runs are zero.
 type Segment struct {
 	Start, End uint64
 	Flags      elf.ProgFlag
@@ -76,14 +75,14 @@ type Segment struct {
 // multiples of PageSize.
 type Run struct{ Addr, Len, Offset uint64 }
 
-// File is what a core is written to: an *os.File.
+// File has the methods of *os.File that Write needs.
 type File interface {
 	io.WriterAt
 	Truncate(size int64) error
 }
 
-// maxSegments is what e_phnum can count, beside the notes; Linux gives a process
-// fewer mappings than that (vm.max_map_count).
+// maxSegments is the largest e_phnum, less the notes; Linux allows a process fewer mappings
+// (vm.max_map_count).
 const maxSegments = 0xfffe - 1
 
 const headerSize, progSize = 64, 56 // of the ELF header and a program header
@@ -162,7 +161,7 @@ func copyRun(f io.WriterAt, at int64, memory io.ReaderAt, r Run) error {
 	return nil
 }
 
-// WriteSparse writes b at an offset, except for its pages that are zero.
+// WriteSparse writes b at an offset, except for pages that are zero.
 func WriteSparse(f io.WriterAt, at int64, b []byte) error {
 	for len(b) > 0 {
 		n := 0
@@ -181,7 +180,7 @@ func WriteSparse(f io.WriterAt, at int64, b []byte) error {
 	return nil
 }
 
-// zeroPage tells whether the first page of b, or what is left of it, is zero.
+// zeroPage reports whether the first page of b, or the rest of b, is zero.
 func zeroPage(b []byte) bool {
 	n := min(len(b), PageSize)
 	return bytes.Equal(b[:n], zeros[:n])

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// example is a process with two threads; page n of its memory is full of n.
+// example is a process with two threads; page n of its memory is filled with n.
 func example() *Process {
 	var memory []byte
 	for n := range 4 {

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Types of notes beside those of debug/elf (<elf.h>).
+// These are types of notes that debug/elf lacks (<elf.h>).
 const (
 	noteAuxv = 6
 	noteFile = 0x46494c45 // "FILE"
 )
 
-// prStatus is struct elf_prstatus. Times are left zero.
+// prStatus is struct elf_prstatus. Times are zero.
 type prStatus struct {
 	SigNo, SigCode, SigErrno int32
 	CurSig                   uint16
@@ -37,8 +37,8 @@ type prPsInfo struct {
 	Args                 [80]byte
 }
 
-// notes returns the content of the note segment. The process's notes follow the
-// first thread's, as Linux writes them.
+// notes returns the content of the note segment. The process's notes come after the first thread's,
+// as Linux writes them.
 func (p *Process) notes() []byte {
 	var b []byte
 	for i, t := range p.Threads {
@@ -77,8 +77,8 @@ func (p *Process) auxv() []byte {
 	return add(nil, append(p.Auxv[:len(p.Auxv):len(p.Auxv)], Aux{})) // AT_NULL
 }
 
-// files is the note that the kernel's fill_files_note describes: the count, the
-// unit of offsets, the mappings, then their names.
+// files returns the note of Linux's fill_files_note: the count, the unit of offsets, the mappings,
+// then their names.
 func (p *Process) files() []byte {
 	b := add(nil, []uint64{uint64(len(p.Files)), PageSize})
 	var names strings.Builder

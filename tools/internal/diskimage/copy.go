@@ -13,15 +13,14 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 )
 
-// copySize is how much of a file is copied at once; whole pieces of zeroes become
-// holes.
+// copySize is how much of a file is copied at once; pieces of zeroes become holes.
 const copySize = 1 << 20
 
 // inode identifies a file of the host.
 type inode struct{ dev, ino uint64 }
 
-// copier copies a folder. Everything belongs to root, who is the program; modes,
-// times, links, and attributes of users are the files' own.
+// copier copies a folder. All files belong to root, the user of the program; modes, times, links
+// and users' extended attributes are copied.
 type copier struct {
 	disk  *ext4.FS
 	o     *Options
@@ -150,7 +149,7 @@ func (c *copier) content(from *os.File, i *ext4.Inode) error {
 	if size == i.Attr().Size {
 		return nil
 	}
-	return errOf(i.Truncate(size)) // it ends in a hole
+	return errOf(i.Truncate(size)) // the file ends in a hole
 }
 
 func isZero(b []byte) bool {
@@ -174,7 +173,7 @@ func (c *copier) attributes(path string, i *ext4.Inode, info fs.FileInfo) error 
 	return errOf(i.SetAttr(ext4.SetMode|ext4.SetAtime|ext4.SetMtime, ext4.Attr{Mode: sys.Mode, Atime: t, Mtime: t}))
 }
 
-// xattrs copies the extended attributes that mean the same elsewhere.
+// xattrs copies the extended attributes that are valid on another system.
 func (c *copier) xattrs(path string, i *ext4.Inode) error {
 	return hostXattrs(path, func(name string, value []byte, err error) error {
 		if err == nil {
@@ -188,8 +187,8 @@ func (c *copier) xattrs(path string, i *ext4.Inode) error {
 	})
 }
 
-// hostXattrs calls f for the extended attributes of a file, xattr(7), that mean the
-// same elsewhere, each with its value or why that cannot be read.
+// hostXattrs calls f for the extended attributes of a file, xattr(7), that are valid on another
+// system, each with its value or the error of reading it.
 func hostXattrs(path string, f func(name string, value []byte, err error) error) error {
 	list := make([]byte, 64<<10)
 	n, err := syscall.Listxattr(path, list)

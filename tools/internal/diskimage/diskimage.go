@@ -1,7 +1,7 @@
-// Package diskimage makes disks for guests: a sparse file with an ext4 file system
-// and, if wanted, a folder's files in it, or a sealed image of a folder (EROFS). The
-// one is written by kernel/fs/ext4, which a guest reads it with, the other by
-// github.com/erofs/go-erofs; nothing needs root. Start with [Create].
+// Package diskimage makes disks for guests: a sparse file with an ext4 file system and, if wanted, a
+// folder's files in it, or a sealed image of a folder (EROFS). The ext4 file system is written by
+// kernel/fs/ext4, with which a guest reads it, the image by github.com/erofs/go-erofs. Root is not
+// needed. Start with [Create].
 package diskimage
 
 import (
@@ -16,16 +16,16 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4"
 )
 
-// MinSize is the size of the smallest disk: less holds no journal.
+// MinSize is the size of the smallest disk: a smaller one has no room for a journal.
 const MinSize = 16 << 20
 
-// File systems that disks can have.
+// These are the file systems that disks can have.
 const (
 	Ext4  = "ext4"
 	EROFS = "erofs" // read-only, as large as the files of From
 )
 
-// Options say what to make.
+// Options are the parameters of Create.
 type Options struct {
 	File  string
 	Type  string // Ext4 or EROFS; "" is Ext4
@@ -33,11 +33,11 @@ type Options struct {
 	From  string // a folder whose files the disk gets, or ""
 	Label string
 	Force bool // replace File
-	// Skipped is told of what cannot be copied.
+	// Skipped is called for files that cannot be copied.
 	Skipped func(path string, why error)
 }
 
-// Result says what was made.
+// Result describes the disk that was made.
 type Result struct {
 	File  string `json:"file"`
 	Type  string `json:"type"`
@@ -47,7 +47,7 @@ type Result struct {
 	UUID  string `json:"uuid,omitempty"` // of Ext4
 }
 
-// Create makes a disk. The file appears when all is in it.
+// Create makes a disk. The file appears when it is complete.
 func Create(o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
@@ -56,7 +56,7 @@ func Create(o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer os.Remove(f.Name()) // it has another name by then
+	defer os.Remove(f.Name()) // it has been renamed by then
 	defer f.Close()
 	fill := o.fill
 	if o.Type == EROFS {
@@ -86,7 +86,7 @@ func umask() fs.FileMode {
 	return fs.FileMode(m)
 }
 
-// exists explains an error that means that there is such a file.
+// exists explains an error that means that the file exists.
 func exists(name string, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists; -force replaces it, with all that is on it", name)
@@ -134,14 +134,14 @@ func (o *Options) check() error {
 	return nil
 }
 
-// needs returns about how many bytes the files of a folder take on a disk.
+// needs estimates how many bytes the files of a folder take on a disk.
 func needs(dir string) (n int64, err error) {
 	if dir == "" {
 		return 0, nil
 	}
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil {
-			return nil // Create tells of it
+			return nil // Create will report it
 		}
 		n += 4096
 		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
@@ -189,7 +189,7 @@ func (o *Options) fill(f *os.File) (Result, error) {
 	return r, err
 }
 
-// clampTime returns when a file was changed, in ns since 1970, kept within what ext4 can say.
+// clampTime returns a modification time, in ns since 1970, within the range of ext4.
 func clampTime(t time.Time) int64 {
 	return min(max(t.Unix(), -1<<31), 1<<34-1<<31-1)*1e9 + int64(t.Nanosecond())
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// What a folder holds, a disk made of it holds, as e2fsprogs sees it.
+// A disk that is made from a folder has the folder's files, as e2fsprogs reads it.
 func TestCreateFrom(t *testing.T) {
 	dir, out := t.TempDir(), t.TempDir()
 	large := bytes.Repeat([]byte("0123456789abcdef"), 200_000)
@@ -99,7 +99,7 @@ func TestCreateFails(t *testing.T) {
 	}
 }
 
-// Without a size there is room for what is copied and for more.
+// Without a given size there is room for the files and more.
 func TestCreateSize(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "disk.img")
 	r, err := Create(Options{File: file})
@@ -115,8 +115,8 @@ func TestCreateSize(t *testing.T) {
 	}
 }
 
-// runTool returns the output of a program of e2fsprogs, which must succeed. Without
-// the program the test is skipped.
+// runTool returns the output of a program of e2fsprogs, which must succeed. If the program is not
+// installed the test is skipped.
 func runTool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -5,19 +5,19 @@ import (
 	"syscall"
 )
 
-// hostDisk is a new file as a disk (kernel/block.Device). Flushes do nothing: the
-// file is synced when it is complete. What is zero stays a hole.
+// hostDisk is a new file as a disk (kernel/block.Device). Flushes do nothing: the file is synced
+// when it is complete. Zeroes are not written, so they stay holes.
 type hostDisk struct {
 	f    *os.File
 	size int64
-	err  error // the first of the host
+	err  error // the host's first error
 }
 
 func (d *hostDisk) Size() int64    { return d.size }
 func (d *hostDisk) BlockSize() int { return 512 }
 func (d *hostDisk) ReadOnly() bool { return false }
 
-// failed keeps what the host says, which an errno cannot.
+// failed records the host's error, which contains more than an errno.
 func (d *hostDisk) failed(err error) syscall.Errno {
 	if d.err == nil {
 		d.err = err
@@ -49,7 +49,7 @@ func (d *hostDisk) Flush() syscall.Errno { return 0 }
 
 func (d *hostDisk) Discard(off, n int64) syscall.Errno { return d.WriteZeroes(off, n) }
 
-// WriteZeroes punches a hole, where the host's file system has such (fallocate(2)).
+// WriteZeroes punches a hole if the host's file system supports that (fallocate(2)).
 func (d *hostDisk) WriteZeroes(off, n int64) syscall.Errno {
 	const punchHole, keepSize = 2, 1
 	if syscall.Fallocate(int(d.f.Fd()), punchHole|keepSize, off, n) == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/erofs/go-erofs"
 )
 
-// sealer copies a folder to an EROFS image, as copier does to a disk. Files with
-// several names are copied for each: the library writes no hard links.
+// sealer copies a folder to an EROFS image, as copier does to a disk. A file with several names is
+// copied for each of them: the library writes no hard links.
 type sealer struct {
 	w     *erofs.Writer
 	o     *Options

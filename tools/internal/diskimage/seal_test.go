@@ -10,8 +10,7 @@ import (
 	"github.com/erofs/go-erofs"
 )
 
-// A sealed image has the folder's files with their modes, times and links, and belongs
-// to root.
+// A sealed image has the folder's files with their modes, times and links, and belongs to root.
 func TestSeal(t *testing.T) {
 	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "sealed.img")
 	os.MkdirAll(filepath.Join(dir, "sub/deep"), 0o750)
@@ -42,7 +41,7 @@ func TestSeal(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		st := got.Sys().(*erofs.Stat) // Mode has bits of the disk's in this library
+		st := got.Sys().(*erofs.Stat) // Mode of this library has the disk's bits, not Go's
 		if st.Mode != want.Mode() || !got.ModTime().Equal(want.ModTime()) || !got.IsDir() && got.Size() != want.Size() {
 			t.Errorf("%s: %v, %v, %d bytes; want %v", name, st.Mode, got.ModTime(), got.Size(), want)
 		}

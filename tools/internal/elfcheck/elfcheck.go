@@ -1,7 +1,6 @@
-// Package elfcheck says what a file is before a VMM is asked to boot it: a
-// yolk image, a program for another system, or something else. A yolk image is
-// a 64-bit x86 ELF with a PVH entry note: PT_NOTE, name "Xen", type 18
-// (XEN_ELFNOTE_PHYS32_ENTRY, xen/include/public/elfnote.h). Start with [Check].
+// Package elfcheck identifies a file before a VMM boots it: a yolk image, a program for another
+// system, or something else. A yolk image is a 64-bit x86 ELF with a PVH entry note: PT_NOTE, name
+// "Xen", type 18 (XEN_ELFNOTE_PHYS32_ENTRY, xen/include/public/elfnote.h). Start with [Check].
 package elfcheck
 
 import (
@@ -19,7 +18,7 @@ import (
 // notePhys32Entry is XEN_ELFNOTE_PHYS32_ENTRY.
 const notePhys32Entry = 18
 
-// maxNotes bounds what is read of one note segment; ours has 20 bytes.
+// maxNotes bounds how much of a note segment is read; an image's has 20 bytes.
 const maxNotes = 1 << 16
 
 // Image is a bootable file.
@@ -29,15 +28,14 @@ type Image struct {
 	Entry uint32
 	// Size is the file's length in bytes.
 	Size int64
-	// Go is the version of Go that built it, or "" if it carries no build
-	// information.
+	// Go is the version of Go that built it, or "" if it has no build information.
 	Go string
 	// Tags are the build tags that it was built with.
 	Tags []string
 }
 
-// Check returns what the file holds if a VMM can boot it. The error names the
-// file, what it is instead, and what to do.
+// Check returns the image in a file if a VMM can boot it. Its error names the file, what it is
+// instead, and what to do.
 func Check(path string) (*Image, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -112,7 +110,7 @@ func findNote(b []byte) (entry uint32, ok bool) {
 
 const howToBuild = "build it with yolk build, or with GOOS=tamago go build after eval \"$(yolk env)\""
 
-// explain says what a valid ELF without the note is.
+// explain describes a valid ELF file without the note.
 func explain(path string, f *os.File, e *elf.File, err error) error {
 	if !errors.Is(err, errNoNote) {
 		return fmt.Errorf("%s: %w", path, err)
@@ -142,7 +140,7 @@ func setting(bi *buildinfo.BuildInfo, key string) string {
 	return ""
 }
 
-// notELF says what a file is that debug/elf refuses.
+// notELF describes a file that debug/elf refuses.
 func notELF(path string, f *os.File) error {
 	var head [8]byte
 	n, _ := f.ReadAt(head[:], 0)

@@ -1,7 +1,6 @@
-// Package initfs packs host files into the archive that a guest unpacks into
-// its root file system before the program starts: a newc cpio stream (cpio(5)),
-// handed to the VMM as the initial RAM disk. Everything belongs to root in the
-// guest. Start with [Write].
+// Package initfs packs host files into the archive that a guest unpacks into its root file system
+// before the program starts: a newc cpio stream (cpio(5)), which the VMM loads as the initial RAM
+// disk. All files belong to root in the guest. Start with [Write].
 package initfs
 
 import (
@@ -21,14 +20,13 @@ var ErrTooLarge = errors.New("too large")
 // maxFile is the largest file that newc can hold: its size has 32 bits.
 const maxFile = 1<<32 - 1
 
-// Source is one host file or directory and the absolute path at which the guest
-// sees it.
+// Source is one host file or directory and its absolute path in the guest.
 type Source struct {
 	Host, Guest string
 }
 
-// Parse reads DIR or DIR:/path. Without a path, a directory's content becomes
-// the guest's root, and a file lies in the root under its own name.
+// Parse reads DIR or DIR:/path. Without a path, a directory's content becomes the guest's root, and
+// a file is put in the root under its own name.
 func Parse(s string) (Source, error) {
 	host, guest := s, ""
 	if i := strings.LastIndex(s, ":/"); i > 0 {
@@ -51,18 +49,18 @@ func Parse(s string) (Source, error) {
 	return Source{Host: host, Guest: path.Clean(guest)}, nil
 }
 
-// Options bound and filter what Write packs. Zero limits mean none.
+// Options limit and filter what Write packs. Zero limits mean none.
 type Options struct {
 	MaxBytes int64
-	// Exclude drops a directory entry (and what is below it).
+	// Exclude reports whether to leave out a directory entry (and everything below it).
 	Exclude func(d fs.DirEntry) bool
-	// Skipped is told of what cannot be packed: sockets, devices, files that
-	// the user may not read.
+	// Skipped is called for files that cannot be packed: sockets, devices, files that the
+	// user may not read.
 	Skipped func(host string, why error)
 }
 
-// Write packs the sources into w and returns the length of the archive. Where
-// two sources name the same path, the guest sees the later one.
+// Write packs the sources into w and returns the length of the archive. If two sources have the
+// same path, the guest gets the later one.
 func Write(w io.Writer, sources []Source, opt Options) (int64, error) {
 	p := &packer{a: archive{w: w}, opt: opt, dirs: map[string]bool{}}
 	for _, s := range sources {
@@ -81,7 +79,7 @@ type packer struct {
 }
 
 func (p *packer) source(s Source) error {
-	// The source itself may be a symbolic link; inside it links stay links.
+	// The source itself may be a symbolic link; links inside it stay links.
 	host, err := filepath.EvalSymlinks(s.Host)
 	if err != nil {
 		return err
@@ -108,7 +106,7 @@ func (p *packer) source(s Source) error {
 	})
 }
 
-// parents adds the directories above a mount point.
+// parents adds the directories above a path in the guest.
 func (p *packer) parents(dir string) error {
 	if dir == "" || dir == "." || dir == "/" || p.dirs[dir] {
 		return nil

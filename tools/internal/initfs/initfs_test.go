@@ -35,7 +35,7 @@ func tree(t *testing.T) string {
 	return dir
 }
 
-// list reads an archive back: "name mode data" per entry.
+// list parses an archive: "name mode data" per entry.
 func list(t *testing.T, b []byte) []string {
 	t.Helper()
 	var out []string
@@ -114,7 +114,7 @@ func TestRootAndSingleFile(t *testing.T) {
 	}
 }
 
-// The reference reader of the format is cpio(1).
+// cpio(1) reads the archive.
 func TestCpioReadsIt(t *testing.T) {
 	cpio, err := exec.LookPath("cpio")
 	if err != nil {

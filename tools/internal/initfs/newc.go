@@ -42,9 +42,8 @@ func (a *archive) pad() error {
 	return a.write(zero[:-a.n&3])
 }
 
-// add writes one entry with exactly e.size bytes of data: a file that grew
-// meanwhile is cut, one that shrank is filled with zeros, so that the archive
-// stays well-formed.
+// add writes one entry with exactly e.size bytes of data. A file that has grown meanwhile is cut,
+// one that has shrunk is padded with zeroes, so that the archive stays well-formed.
 func (a *archive) add(e entry, data io.Reader) error {
 	a.ino++
 	nlink := 1

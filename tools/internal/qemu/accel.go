@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// UsableKVM reports whether KVM runs ring-0 guests at full speed here, and if
-// not, why. /dev/kvm alone is no proof: nested under some hypervisors the
-// device exists and executes kernel code by slow emulation. So the processor
-// must also show vmx or svm.
+// UsableKVM reports whether KVM runs ring-0 guests at full speed here, and if not, the reason. The
+// existence of /dev/kvm is no proof: nested under some hypervisors the device exists and emulates
+// kernel code slowly. So the processor must also have vmx or svm.
 func UsableKVM() (bool, string) { return usableKVM("/dev/kvm", "/proc/cpuinfo") }
 
 func usableKVM(device, cpuinfo string) (bool, string) {

@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// connectionQueue is how many connections may wait until QEMU accepts them; the
-// host's somaxconn bounds it.
+// connectionQueue is how many connections may wait for QEMU to accept them; the host's somaxconn
+// bounds it.
 const connectionQueue = 4096
 
-// lengthenQueues lets bursts of connections wait for QEMU's user network, which
-// listens with a queue of one: the kernel would drop the others' SYNs, and they
-// would come again after 1, 3, 7… seconds. listen(2) on a socket that already
-// listens changes its queue, and pidfd_getfd(2) gets at QEMU's sockets.
+// lengthenQueues lets bursts of connections wait for QEMU's user network, which listens with a
+// backlog of one: the kernel would drop the other connections' SYNs, which would be repeated only
+// after 1, 3, 7… seconds. listen(2) on a listening socket changes its backlog, and pidfd_getfd(2)
+// gets QEMU's sockets.
 func (vm *VM) lengthenQueues() {
 	if !slices.ContainsFunc(vm.cfg.Forwards, func(f Forward) bool { return f.Proto == "tcp" }) {
 		return
@@ -52,8 +52,7 @@ func lengthenQueues(pid, pidfd int) error {
 	return nil
 }
 
-// lengthenQueue does so for one descriptor of the process, if it is a socket
-// that listens for TCP.
+// lengthenQueue does so for one descriptor of the process, if it is a listening TCP socket.
 func lengthenQueue(pidfd, number int) error {
 	fd, err := unix.PidfdGetfd(pidfd, number, 0)
 	if err != nil {

@@ -1,9 +1,8 @@
-// Package qemu runs one yolk image in one QEMU: it turns a [Config] into the
-// command line, starts the process so that it cannot outlive its parent, and
-// carries the guest's console, exit status and the request to stop. QEMU's own
-// messages are kept apart from the console and turned into errors that say what
-// to do. The options are those of the QEMU manual, "Invocation"; version 6 and
-// newer have all of them. Start with [Config.Args] and [Start].
+// Package qemu runs one yolk image in one QEMU: it turns a [Config] into the command line, starts
+// the process so that it cannot outlive its parent, and connects the guest's console, exit status
+// and the request to stop. QEMU's own messages are separated from the console and turned into
+// errors with advice. The options are those of the QEMU manual, "Invocation"; version 6 and newer
+// have all of them. Start with [Config.CommandLine] and [Start].
 package qemu
 
 import (
@@ -18,8 +17,7 @@ const Binary = "qemu-system-x86_64"
 // MinMemory is the smallest RAM a guest can have, in bytes.
 const MinMemory = 16 << 20
 
-// Machines are the machine types that an image boots on. The first is the
-// default.
+// Machines are the machine types that an image boots on. The first is the default.
 var Machines = []string{"microvm", "q35", "pc"}
 
 // Config is one virtual machine.
@@ -28,38 +26,32 @@ type Config struct {
 	KVM      bool   // use KVM; TCG (emulation) otherwise
 	Memory   int64  // bytes
 	CPUs     int
-	Kernel   string // the image
-	Append   string // kernel command line
-	Initrd   string // initial files as a cpio archive, or ""
-	Net      string // NetUser, NetNone, or "tap:" and an interface
-	Forwards []Forward
+	Kernel   string    // the image
+	Append   string    // kernel command line
+	Initrd   string    // initial files as a cpio archive, or ""
+	Nets     []Net     // networks of the guest's cards, in order
+	Forwards []Forward // forwarded ports of the network of kind NetUser
 	Folders  []Folder
 	Disks    []Disk
 	IP       IP     // the guest's address; the zero value is DHCP
-	GDB      string // where QEMU listens for a debugger, or ""
+	GDB      string // QEMU's address for a debugger, or ""
 	Name     string
-	Monitor  string   // path of the socket where QEMU's monitor listens, or ""
+	Monitor  string   // path of the socket for QEMU's monitor, or ""
 	Extra    []string // further QEMU arguments
 
-	crashFD int // the descriptor of a monitor that tells of a crash, or 0
+	crashFD int // the descriptor of a monitor that reports a crash, or 0
 }
 
-// Networks that need no further name.
-const (
-	NetUser = "user" // QEMU's own NAT: no privileges needed
-	NetNone = "none"
-)
-
-// I/O ports of the two status devices. The debug console (port 0xe9) takes the
-// line "exit N"; isa-debug-exit ends QEMU at once, but its value survives in
-// QEMU's exit status only modulo 128.
+// These are I/O ports of the two status devices. The debug console (port 0xe9) takes the line
+// "exit N"; isa-debug-exit ends QEMU at once, but QEMU's exit status has its value only modulo
+// 128.
 const (
 	statusPort = "0xe9"
 	exitPort   = "0xf4"
 )
 
-// CommandLine returns a command line for a shell user: the console on the
-// terminal, the exit status line on standard error.
+// CommandLine returns a command line for a shell: the console is the terminal, and the exit status
+// line goes to standard error.
 func (c *Config) CommandLine() []string {
 	return append([]string{Binary}, c.args("/dev/stderr", c.Initrd)...)
 }
@@ -84,12 +76,12 @@ func (c *Config) args(status, initrd string) []string {
 		a = append(a, "-name", escape(c.Name))
 	}
 	if c.Machine == "microvm" {
-		// microvm's transports are legacy ones unless told otherwise.
+		// microvm's virtio-mmio transports are legacy ones by default.
 		a = append(a, "-global", "virtio-mmio.force-legacy=false")
 	}
 	a = append(a, "-device", c.virtio("rng", ""))
 	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))
-	a = append(a, c.network()...)
+	a = append(a, c.networks()...)
 	for i := range c.Folders {
 		a = append(a, c.folder(i)...)
 	}
@@ -113,9 +105,9 @@ func (c *Config) args(status, initrd string) []string {
 	return append(a, "-append", c.Append)
 }
 
-// machineOptions: microvm without ACPI announces its virtio devices on the
-// kernel command line and reboots through the keyboard controller; its clock
-// chip and timer are named because their defaults depend on the accelerator.
+// machineOptions: microvm without ACPI announces its virtio devices on the kernel command line and
+// reboots through the keyboard controller. Its real-time clock and timer are set explicitly,
+// because their defaults depend on the accelerator.
 func (c *Config) machineOptions() string {
 	if c.Machine == "microvm" {
 		return "microvm,acpi=off,rtc=on,pit=on,pic=on"
@@ -147,49 +139,6 @@ func (c *Config) virtio(kind, options string) string {
 		options += ",romfile=" // no PXE ROM: the firmware would run it
 	}
 	return "virtio-" + kind + "-pci,disable-legacy=on" + options
-}
-
-func (c *Config) network() []string {
-	var backend, options string
-	switch tap, isTap := strings.CutPrefix(c.Net, "tap:"); {
-	case c.Net == NetNone:
-		return nil
-	case isTap:
-		backend = "tap,id=net0,ifname=" + escape(tap) + ",script=no,downscript=no"
-		options = ",mac=" + mac(tap)
-	default:
-		backend = "user,id=net0" + c.userNetwork()
-	}
-	return []string{"-netdev", backend, "-device", c.virtio("net", ",netdev=net0"+options)}
-}
-
-// userNetwork returns the options of QEMU's own network: with a fixed guest
-// address, its subnet and gateway follow that address.
-func (c *Config) userNetwork() string {
-	var b strings.Builder
-	guest := ""
-	if c.IP.Addr.IsValid() {
-		guest = c.IP.Addr.Addr().String()
-		fmt.Fprintf(&b, ",net=%s", c.IP.Addr.Masked())
-		if c.IP.Gateway.IsValid() {
-			fmt.Fprintf(&b, ",host=%s", c.IP.Gateway)
-		}
-	}
-	for _, f := range c.Forwards {
-		b.WriteString(",hostfwd=" + f.rule(guest))
-	}
-	return b.String()
-}
-
-// mac derives an address for a tap's guest from the interface name, so that
-// guests on one bridge differ and a restarted guest keeps its own. The second
-// bit of the first byte says "locally administered".
-func mac(tap string) string {
-	h := uint32(2166136261) // FNV-1a
-	for i := 0; i < len(tap); i++ {
-		h = (h ^ uint32(tap[i])) * 16777619
-	}
-	return fmt.Sprintf("52:54:%02x:%02x:%02x:%02x", byte(h>>24), byte(h>>16), byte(h>>8), byte(h))
 }
 
 // escape doubles commas, which separate the parts of a QEMU option.

@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -10,10 +11,10 @@ import (
 )
 
 func config(machine string) Config {
-	return Config{Machine: machine, Memory: 256 << 20, CPUs: 1, Kernel: "/tmp/app", Append: `arg0=app arg="a b"`, Net: NetUser}
+	return Config{Machine: machine, Memory: 256 << 20, CPUs: 1, Kernel: "/tmp/app", Append: `arg0=app arg="a b"`, Nets: []Net{{Kind: NetUser}}}
 }
 
-// value returns what follows each occurrence of an option.
+// value returns the argument of each occurrence of an option.
 func value(args []string, option string) []string {
 	var v []string
 	for i, a := range args[:len(args)-1] {
@@ -80,28 +81,69 @@ func TestCommandLineOptions(t *testing.T) {
 
 func TestCommandLineNetworks(t *testing.T) {
 	c := config("pc")
-	c.Net = NetNone
+	c.Nets = nil
 	if got := c.CommandLine(); slices.Contains(got, "-netdev") {
 		t.Errorf("-net none: %q", got)
 	}
-	c.Net = "tap:tap0"
+	c.Nets = []Net{{Kind: NetTap, Tap: "tap0"}}
 	got := value(c.CommandLine(), "-netdev")
 	if want := "tap,id=net0,ifname=tap0,script=no,downscript=no"; len(got) != 1 || got[0] != want {
 		t.Errorf("-net tap: -netdev %q; want %q", got, want)
 	}
 	a := value(c.CommandLine(), "-device")
-	c.Net = "tap:tap1"
+	c.Nets = []Net{{Kind: NetTap, Tap: "tap1"}}
 	if slices.Equal(a, value(c.CommandLine(), "-device")) {
 		t.Error("guests on two taps have the same MAC address")
 	}
 
-	c.Net = NetUser
+	c.Nets = []Net{{Kind: NetUser}}
 	c.IP, _ = ParseIP("192.168.7.9/24,gw=192.168.7.1")
 	f, _ := ParseForward("0.0.0.0:53:5353/udp")
 	c.Forwards = []Forward{f}
 	got = value(c.CommandLine(), "-netdev")
 	if want := "user,id=net0,net=192.168.7.0/24,host=192.168.7.1,hostfwd=udp:0.0.0.0:53-192.168.7.9:5353"; got[0] != want {
 		t.Errorf("fixed address: -netdev %q; want %q", got[0], want)
+	}
+}
+
+// Each card has a network of its own, in the order of -net; the fixed address and its network belong
+// to the first card.
+func TestCommandLineCards(t *testing.T) {
+	c := config("microvm")
+	c.Nets = nil
+	for _, s := range []string{"udp:5001:5002", "user", "tap:tap0", "udp:127.0.0.2:7:127.0.0.3:8"} {
+		n, err := ParseNet(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Nets = append(c.Nets, n)
+	}
+	c.IP, _ = ParseIP("192.168.7.9/24")
+	want := []string{
+		"socket,id=net0,udp=127.0.0.1:5002,localaddr=127.0.0.1:5001",
+		"user,id=net1",
+		"tap,id=net2,ifname=tap0,script=no,downscript=no",
+		"socket,id=net3,udp=127.0.0.3:8,localaddr=127.0.0.2:7",
+	}
+	args := c.CommandLine()
+	if got := value(args, "-netdev"); !slices.Equal(got, want) {
+		t.Errorf("-netdev %q; want %q", got, want)
+	}
+	macs := map[string]bool{}
+	for i, d := range value(args, "-device")[4:] {
+		_, options, _ := strings.Cut(d, fmt.Sprintf("virtio-net-device,netdev=net%d", i))
+		if macs[options] || (options == "") != (i == 1) {
+			t.Errorf("card %d is %q; want its network, and a MAC address of its own", i, d)
+		}
+		macs[options] = true
+	}
+}
+
+func TestParseNet(t *testing.T) {
+	for _, s := range []string{"", "none", "wifi", "tap", "tap:", "tap:a b", "user:x", "udp", "udp:1", "udp:1:2:3", "udp:0:1", "udp:1:x", "udp:::1:1:2", "udp:host:1:host:2"} {
+		if n, err := ParseNet(s); err == nil || !strings.Contains(err.Error(), "-net "+s+": want ") {
+			t.Errorf("ParseNet(%q) = %+v, %v; want an error that says what is", s, n, err)
+		}
 	}
 }
 
@@ -338,7 +380,8 @@ func TestUsableKVM(t *testing.T) {
 // The texts are what QEMU 7.2 prints.
 func TestExplain(t *testing.T) {
 	c := config("microvm")
-	c.Net, c.GDB, c.Folders = "tap:tap7", "tcp::1234", []Folder{{Host: "/data", Guest: "/mnt"}}
+	c.Nets = []Net{{Kind: NetUser}, {Kind: NetTap, Tap: "tap6"}, {Kind: NetTap, Tap: "tap7"}, {Kind: NetUDP, Local: netip.MustParseAddrPort("127.0.0.1:5001")}}
+	c.GDB, c.Folders = "tcp::1234", []Folder{{Host: "/data", Guest: "/mnt"}}
 	c.Disks = []Disk{{Host: "/d/data.img", Guest: "/data"}, {Host: "/ro.img", ReadOnly: true}}
 	const q = "qemu-system-x86_64: "
 	for stderr, want := range map[string]string{
@@ -354,6 +397,7 @@ func TestExplain(t *testing.T) {
 		q + "-device virtio-blk-device,drive=disk0,serial=disk0: Failed to get \"write\" lock\nIs another process using the image [/d/data.img]?\n": "/d/data.img is in use by another VM",
 		q + "-device virtio-blk-pci,disable-legacy=on,drive=disk1,serial=disk1: Failed to get shared \"write\" lock\n":                              "/ro.img is in use: another VM writes to it",
 		q + "-drive if=none,id=disk0,file=/d/data.img,format=raw: Could not open '/d/data.img': Permission denied\n":                                "/d/data.img cannot be written; add :ro to only read it",
+		q + "-netdev socket,id=net3,udp=127.0.0.1:5002,localaddr=127.0.0.1:5001: can't bind ip=127.0.0.1 to socket: Address already in use\n":       "UDP port 5001 is in use; choose another with -net",
 		"": "",
 	} {
 		if got := c.explain(stderr); !strings.Contains(got, want) || want == "" && got != "" {

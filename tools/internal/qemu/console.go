@@ -6,25 +6,23 @@ import (
 	"syscall"
 )
 
-// EscapedInput is the word of the kernel command line that announces what a
-// console that is no terminal receives. A serial line has no end of file and no
-// signals, so DLE (ASCII 0x10) escapes: DLE DLE is the byte itself, DLE 'e' the
-// end of the input, DLE 'i', 't' and 'q' are SIGINT, SIGTERM and SIGQUIT. A
-// terminal has control characters for this (termios(3)), and its input is not
-// escaped.
+// EscapedInput is the word of the kernel command line that announces escaped input, for a console
+// that is not a terminal. A serial line has no end of file and no signals, so DLE (ASCII 0x10)
+// escapes: DLE DLE is the byte itself, DLE 'e' the end of the input, DLE 'i', 't' and 'q' are
+// SIGINT, SIGTERM and SIGQUIT. A terminal has control characters for this (termios(3)), and its
+// input is not escaped.
 const EscapedInput = "yolk.input=escaped"
 
 const dle = 0x10
 
-// Control characters of a terminal in its usual state, termios(3).
+// These are control characters of a terminal in its initial state, termios(3).
 const (
 	intr = 0x03 // VINTR
 	eof  = 0x04 // VEOF
 	quit = 0x1c // VQUIT
 )
 
-// signal returns what the console receives in place of a signal. A terminal
-// has no character for SIGTERM.
+// signal returns the input that stands for a signal. A terminal has no character for SIGTERM.
 func (c *Console) signal(sig syscall.Signal) []byte {
 	switch {
 	case c.Terminal && sig == syscall.SIGQUIT:
@@ -39,7 +37,7 @@ func (c *Console) signal(sig syscall.Signal) []byte {
 	return []byte{dle, 't'}
 }
 
-// encoder writes input in the console's form.
+// encoder writes input in the console's format.
 type encoder struct {
 	w        io.Writer
 	terminal bool
@@ -63,8 +61,8 @@ func (e *encoder) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// end returns the end of the input. On a terminal the first VEOF in the middle
-// of a line only hands the line over.
+// end returns the end of the input. On a terminal the first VEOF in the middle of a line only
+// submits the line.
 func (e *encoder) end() []byte {
 	switch {
 	case !e.terminal:

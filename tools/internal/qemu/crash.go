@@ -11,8 +11,8 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
-// crashArgs make QEMU stop the machine when the guest says that it has crashed
-// (docs/specs/pvpanic of QEMU), and tell so on a monitor at descriptor fd.
+// crashArgs make QEMU stop the machine when the guest reports a crash (docs/specs/pvpanic of QEMU),
+// and send an event to a monitor at descriptor fd.
 func crashArgs(fd int) []string {
 	return append([]string{"-device", "pvpanic", "-action", "panic=pause"}, monitor("crash", fmt.Sprintf("fd=%d", fd))...)
 }
@@ -22,8 +22,7 @@ func monitor(id, where string) []string {
 	return []string{"-chardev", "socket,id=" + id + "," + where, "-mon", "chardev=" + id + ",mode=control"}
 }
 
-// socketPair returns a connected pair of sockets: our end and the one that QEMU
-// inherits.
+// socketPair returns a connected pair of sockets: one for this process, and one that QEMU inherits.
 func socketPair() (*net.UnixConn, *os.File, error) {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -39,16 +38,16 @@ func socketPair() (*net.UnixConn, *os.File, error) {
 	return conn.(*net.UnixConn), theirs, nil
 }
 
-// watchCrash calls Console.Crashed when the guest has crashed, with the machine
-// stopped, and lets the guest go on to its end.
+// watchCrash calls Console.Crashed when the guest has crashed, with the machine stopped, and then
+// resumes the guest until it ends.
 //
-// The event GUEST_PANICKED comes before the machine stops, when "cont" would do
-// nothing; STOP comes after it. A guest may have crashed before we were heard.
+// The event GUEST_PANICKED comes before the machine stops, when "cont" would do nothing; STOP
+// comes after it. A guest may have crashed before the monitor is connected.
 func (vm *VM) watchCrash(conn *net.UnixConn) {
 	c, err := qmp.New(conn)
 	if err != nil {
 		select {
-		case <-vm.done: // QEMU did not start; Wait says why
+		case <-vm.done: // QEMU did not start; Wait returns why
 		default:
 			vm.remark("no core will be written: %v", err)
 		}

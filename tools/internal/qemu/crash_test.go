@@ -11,8 +11,8 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
-// monitored is QEMU's side of a monitor whose machine is in the given states,
-// one for each query-status. After a query it says what is in events.
+// monitored is QEMU's side of a monitor. Its machine has the given states, one for each
+// query-status; after a query it sends the text in events.
 func monitored(conn net.Conn, states []string, events map[int]string, resumed chan<- string) {
 	fmt.Fprintln(conn, `{"QMP": {}}`)
 	state, queries := "running", 0
@@ -34,8 +34,8 @@ func monitored(conn net.Conn, states []string, events map[int]string, resumed ch
 	}
 }
 
-// A crash is seen wherever it falls: before the monitor is connected, when no
-// event tells of it, and between the event and the stop of the machine.
+// A crash is detected at any time: before the monitor is connected, when no event reports it, and
+// between the event and the stop of the machine.
 func TestCrashIsSeen(t *testing.T) {
 	const panicked, stop = `{"event": "GUEST_PANICKED"}` + "\n", `{"event": "STOP"}` + "\n"
 	for name, tt := range map[string]struct {

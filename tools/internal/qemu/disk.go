@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// Disk is a file of the host, or one of its disks, that is a disk of the guest.
+// Disk is a file of the host, or a block device, that is a disk of the guest.
 type Disk struct {
 	Host     string // absolute
-	Guest    string // where it is mounted: absolute and clean, or "" for nowhere
+	Guest    string // mount point: absolute and clean, or "" for none
 	ReadOnly bool
 }
 
@@ -40,8 +40,8 @@ func ParseDisk(s string) (Disk, error) {
 	return d, err
 }
 
-// splitDisk separates the parts of a disk's description. A colon in a file's name
-// does no harm unless /… or ro follows it.
+// splitDisk separates the parts of a disk's description. A file name may contain a colon unless
+// /… or ro follows it.
 func splitDisk(s string) (d Disk, err error) {
 	d.Host, d.ReadOnly = strings.CutSuffix(s, ":ro")
 	if i := strings.LastIndexByte(d.Host, ':'); i > 0 && path.IsAbs(d.Host[i+1:]) {
@@ -64,11 +64,11 @@ func fileExists(name string) bool {
 	return err == nil
 }
 
-// DiskTag returns the name under which the guest finds disk i: its serial number.
+// DiskTag returns the serial number by which the guest finds disk i.
 func DiskTag(i int) string { return fmt.Sprintf("disk%d", i) }
 
-// Word returns the word of the guest's command line for disk i, key and value;
-// the key is "" for a disk that is not mounted.
+// Word returns the word of the guest's command line for disk i, as key and value; the key is "" for
+// a disk that is not mounted.
 func (d Disk) Word(i int) (key, value string) {
 	value = DiskTag(i)
 	switch d.Guest {
@@ -85,10 +85,10 @@ func (d Disk) Word(i int) (key, value string) {
 	return key, value
 }
 
-// disk returns the options for disk i. The host's page cache is the disk's own
-// cache (cache=writeback): a flush of the guest is an fdatasync(2). The format is
-// told, because a guest could write another one's header to a raw disk. A host
-// without room is the guest's error; QEMU would stop the guest.
+// disk returns the options for disk i. The host's page cache is the disk's own cache
+// (cache=writeback): a flush by the guest is an fdatasync(2). The format is given, because
+// otherwise a guest could write another format's header to a raw disk. If the host is out of
+// space the guest gets an error; by default QEMU would stop the guest.
 func (c *Config) disk(i int) []string {
 	d := c.Disks[i]
 	format := "raw"
@@ -102,8 +102,8 @@ func (c *Config) disk(i int) []string {
 	return []string{"-drive", drive, "-device", c.virtio("blk", fmt.Sprintf(",drive=%[1]s,serial=%[1]s,num-queues=%[2]d", DiskTag(i), c.diskQueues()))}
 }
 
-// diskQueues is how many queues a disk has: one for each CPU, where each can have an
-// interrupt of its own, and one over which the guest reads pages of mapped files.
+// diskQueues is how many queues a disk has: one for each CPU, where each can have its own
+// interrupt, and one with which the guest reads pages of mapped files.
 func (c *Config) diskQueues() int {
 	if c.Machine == "microvm" {
 		return 2

@@ -11,8 +11,7 @@ import (
 	"strings"
 )
 
-// ErrNotInstalled is returned when there is no QEMU; the text names the package
-// to install.
+// ErrNotInstalled is returned if there is no QEMU; its text names the package to install.
 var ErrNotInstalled = errors.New(Binary + " is not installed: " + installHint())
 
 func installHint() string {
@@ -44,10 +43,10 @@ var (
 	noVirtfs    = regexp.MustCompile(`fsdev support is disabled|no option group 'fsdev'|'virtio-9p-[a-z]+' is not a valid device`)
 	diskFailure = regexp.MustCompile(`-(?:drive if=none,id|device virtio-blk-\w+,.*?drive)=disk(\d+),.*?: (Failed to get (?:shared )?("\w+") lock|Could not open .*)`)
 	tapFailure  = regexp.MustCompile(`(?i)/dev/net/tun|\(ifname |TUNSETIFF|bridge helper`)
+	udpFailure  = regexp.MustCompile(`-netdev socket,id=net(\d+),.*?: can't bind`)
 )
 
-// explain turns what QEMU wrote on standard error into one line. It is "" if
-// QEMU wrote nothing of use.
+// explain turns QEMU's standard error into one line; "" if it has nothing of use.
 func (c *Config) explain(stderr string) string {
 	if m := forwardRule.FindStringSubmatch(stderr); m != nil {
 		return forwardFailure(m[1], m[2], m[3], m[4])
@@ -63,17 +62,33 @@ func (c *Config) explain(stderr string) string {
 	case len(c.Folders) > 0 && noVirtfs.MatchString(stderr):
 		f := c.Folders[0]
 		return fmt.Sprintf("this QEMU is built without virtfs, which -v needs; install one that has it, or give the program a copy with -files %s:%s", f.Host, f.Guest)
-	case strings.HasPrefix(c.Net, "tap:") && tapFailure.MatchString(stderr):
-		tap := strings.TrimPrefix(c.Net, "tap:")
+	case c.tapIn(stderr) != "":
+		tap := c.tapIn(stderr)
 		return fmt.Sprintf("the tap interface %s cannot be opened; create it with: ip tuntap add %s mode tap user $USER && ip link set %s up",
 			tap, tap, tap)
+	case udpFailure.MatchString(stderr):
+		i, _ := strconv.Atoi(udpFailure.FindStringSubmatch(stderr)[1])
+		return fmt.Sprintf("UDP port %d is in use; choose another with -net udp:PORT:PORT", c.Nets[min(i, len(c.Nets)-1)].Local.Port())
 	case c.GDB != "" && strings.Contains(stderr, "gdbstub"):
 		return fmt.Sprintf("QEMU cannot listen on %s for the debugger; choose another address with -gdb", c.GDB)
 	}
 	return firstComplaint(stderr)
 }
 
-// diskFailure explains what diskFailure has found.
+// tapIn returns the tap interface in QEMU's error message, or the first one if it has none.
+func (c *Config) tapIn(stderr string) (tap string) {
+	if !tapFailure.MatchString(stderr) {
+		return ""
+	}
+	for _, n := range c.Nets {
+		if n.Kind == NetTap && (tap == "" || strings.Contains(stderr, n.Tap)) {
+			tap = n.Tap
+		}
+	}
+	return tap
+}
+
+// diskFailure explains an error of a disk; m is the regular expression's match.
 func (c *Config) diskFailure(m []string) string {
 	i, _ := strconv.Atoi(m[1])
 	if i >= len(c.Disks) {
@@ -111,8 +126,7 @@ func forwardFailure(proto, addr, host, guest string) string {
 	return fmt.Sprintf("port %s is in use; choose another with -p %d:%s%s", host, other, guest, suffix)
 }
 
-// firstComplaint returns QEMU's first line that is not a warning, without the
-// program's name.
+// firstComplaint returns QEMU's first line that is not a warning, without the program's name.
 func firstComplaint(stderr string) string {
 	for line := range strings.Lines(stderr) {
 		line = strings.TrimSpace(line)

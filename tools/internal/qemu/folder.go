@@ -44,7 +44,7 @@ func ParseFolder(s string) (Folder, error) {
 	return Folder{Host: host, Guest: guest, ReadOnly: readOnly}, err
 }
 
-// Tag returns the name under which the guest finds folder i.
+// Tag returns the mount tag of folder i.
 func Tag(i int) string { return fmt.Sprintf("folder%d", i) }
 
 // Word returns the value of the mount= word for folder i.
@@ -56,9 +56,9 @@ func (f Folder) Word(i int) string {
 	return w
 }
 
-// folder returns the options for folder i. Files belong to the user who runs
-// QEMU (security_model=none); multidevs=remap keeps inode numbers apart where
-// another file system is mounted inside the folder.
+// folder returns the options for folder i. Files belong to the user who runs QEMU
+// (security_model=none); multidevs=remap keeps inode numbers distinct if another file system is
+// mounted inside the folder.
 func (c *Config) folder(i int) []string {
 	f := c.Folders[i]
 	id := fmt.Sprintf("fs%d", i)

@@ -13,12 +13,12 @@ type Forward struct {
 	Proto string // "tcp" or "udp"
 	Host  netip.AddrPort
 	Guest uint16
-	// Chosen says that yolk picked the host port.
+	// Chosen says that Pick chose the host port.
 	Chosen bool
 }
 
-// ParseForward reads [ADDR:]HOST:GUEST[/udp|/tcp]. Without ADDR only the host
-// itself can connect (127.0.0.1). An empty HOST, or 0, picks a free port.
+// ParseForward reads [ADDR:]HOST:GUEST[/udp|/tcp]. Without ADDR only the host itself can connect
+// (127.0.0.1). If HOST is empty or 0, Pick chooses a free port.
 func ParseForward(s string) (Forward, error) {
 	bad := func(why string) (Forward, error) {
 		return Forward{}, fmt.Errorf("-p %s: %s; want HOST:GUEST or HOST:GUEST/udp, as in -p 8080:80", s, why)
@@ -59,8 +59,8 @@ func ParseForward(s string) (Forward, error) {
 	return f, nil
 }
 
-// Pick chooses a free host port if none is named. Another process can take it
-// before QEMU does; QEMU then reports it as in use.
+// Pick chooses a free host port if none is given. Another process can take it before QEMU does;
+// QEMU then reports that it is in use.
 func (f *Forward) Pick() error {
 	if f.Host.Port() != 0 {
 		return nil
@@ -89,8 +89,7 @@ func (f *Forward) Pick() error {
 	return nil
 }
 
-// rule returns the hostfwd rule; an empty guest address is the one that QEMU's
-// DHCP server gives out.
+// rule returns the hostfwd rule; an empty guest address is the first one of QEMU's DHCP server.
 func (f Forward) rule(guest string) string {
 	return fmt.Sprintf("%s:%s:%d-%s:%d", f.Proto, f.Host.Addr(), f.Host.Port(), guest, f.Guest)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// IP is a guest's IPv4 configuration. The zero value asks DHCP.
+// IP is a guest's IPv4 configuration. The zero value is DHCP.
 type IP struct {
 	Off     bool // no address at all
 	Addr    netip.Prefix

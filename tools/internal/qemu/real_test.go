@@ -85,8 +85,7 @@ func TestRealStopAndKill(t *testing.T) {
 	}
 }
 
-// A guest that says that it has crashed is stopped until Crashed returns, and
-// then ends with a status.
+// A guest that reports a crash is stopped until Crashed returns, and then exits with a status.
 func TestRealCrash(t *testing.T) {
 	for _, machine := range Machines {
 		var code tinyguest.Code
@@ -111,7 +110,7 @@ func TestRealCrash(t *testing.T) {
 	}
 }
 
-// A program that does not crash has the same machine.
+// The machine has the same devices whether or not the program crashes.
 func TestRealMonitors(t *testing.T) {
 	var code tinyguest.Code
 	c := real(t, "microvm", code.Print("up").Echo().Exit(5))
@@ -138,7 +137,7 @@ func TestRealMonitors(t *testing.T) {
 	}
 }
 
-// Connections that come while QEMU is busy wait for it: here it is stopped.
+// Connections that arrive while QEMU is busy wait: here QEMU is stopped.
 func TestRealConnectionBurst(t *testing.T) {
 	var code tinyguest.Code
 	c := real(t, "microvm", code.Print("up").Echo().Echo())

@@ -15,9 +15,8 @@ import (
 	"time"
 )
 
-// Running describes a VM to other processes of the same user. It is kept in a
-// file of RunDir, which the VM's process locks as long as it lives; beside it is
-// the socket of QEMU's monitor.
+// Running describes a VM to other processes of the same user. It is stored in a file in RunDir,
+// which the VM's process keeps locked while it lives; the socket of QEMU's monitor is beside it.
 type Running struct {
 	PID     int    // of the process that started the VM
 	Name    string // of the VM, or the program's
@@ -25,8 +24,8 @@ type Running struct {
 	Started time.Time
 }
 
-// RunDir returns the folder of the user's running VMs, and makes it: nobody else
-// may enter it, because who reaches a monitor owns the VM.
+// RunDir returns the folder of the user's running VMs, which it makes. No other user may enter it,
+// because access to a monitor is full control of the VM.
 func RunDir() (string, error) {
 	base, dir := os.Getenv("XDG_RUNTIME_DIR"), "yolk"
 	if info, err := os.Stat(base); err != nil || !info.IsDir() || !filepath.IsAbs(base) {
@@ -62,14 +61,14 @@ func (r *Running) Socket() (string, error) {
 	return path, nil
 }
 
-// Announce enters a VM of this process into the list until withdraw is called.
-// It returns the path for Config.Monitor.
+// Announce adds a VM of this process to the list until withdraw is called. It returns the path for
+// Config.Monitor.
 func Announce(r Running) (socket string, withdraw func(), err error) {
 	r.PID = os.Getpid()
 	if socket, err = r.Socket(); err != nil {
 		return "", nil, err
 	}
-	// Under its final name the file is always locked.
+	// A file under its final name is always locked.
 	f, err := os.CreateTemp(filepath.Dir(socket), "new-*")
 	if err != nil {
 		return "", nil, err
@@ -93,8 +92,7 @@ func Announce(r Running) (socket string, withdraw func(), err error) {
 	}, nil
 }
 
-// List returns the user's running VMs, oldest first, and forgets those whose
-// process was killed.
+// List returns the user's running VMs, oldest first. It removes entries whose process was killed.
 func List() ([]Running, error) {
 	dir, err := RunDir()
 	if err != nil {
@@ -123,8 +121,7 @@ func List() ([]Running, error) {
 	return list, nil
 }
 
-// readRunning reads an entry of the list; it removes one that nobody locks and
-// returns nil for it.
+// readRunning reads an entry of the list. If the entry is not locked, it removes it and returns nil.
 func readRunning(path string) (*Running, error) {
 	f, err := os.Open(path)
 	if err != nil {

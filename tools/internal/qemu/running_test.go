@@ -27,7 +27,7 @@ func TestAnnounce(t *testing.T) {
 	}
 }
 
-// A yolk that was killed leaves its files; nobody holds their lock.
+// A yolk that was killed leaves its files, but not their lock: List removes them.
 func TestListForgetsTheDead(t *testing.T) {
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())
 	dir, err := RunDir()

@@ -20,32 +20,29 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
-// readyWait is when input starts to flow if the guest neither says that it is
-// ready nor prints anything. The serial port is reset when the guest sets it up,
-// and what came before is lost.
+// readyWait is when input starts if the guest neither says that it is ready nor prints anything.
+// The guest resets the serial port when it sets it up, and loses earlier input.
 const readyWait = time.Second
 
-// powerOffGrace is how long QEMU may take to end after the guest has written its
-// exit status.
+// powerOffGrace is how long QEMU may take to exit after the guest has written its exit status.
 const powerOffGrace = 3 * time.Second
 
-// Console connects the guest's console and hands over open files.
+// Console connects the guest's console, and has open files for QEMU.
 type Console struct {
-	// In is the guest's standard input; nil means it is at its end at once.
+	// In is the guest's standard input; nil means that it is empty.
 	In io.Reader
 	// Out takes what the guest prints.
 	Out io.Writer
-	// Terminal says that the guest takes the console for a terminal; see
-	// EscapedInput for what is sent otherwise.
+	// Terminal says that the guest uses the console as a terminal; otherwise input is
+	// escaped (EscapedInput).
 	Terminal bool
-	// Initrd is an open cpio archive (its name need not exist any more), or
-	// nil for Config.Initrd.
+	// Initrd is an open cpio archive, whose name may have been removed, or nil for
+	// Config.Initrd.
 	Initrd *os.File
-	// Remarks takes lines for the user about what does not work as it should,
-	// if not nil.
+	// Remarks gets lines for the user about features that are not available; may be nil.
 	Remarks io.Writer
-	// Crashed is called, if not nil, when the program has crashed. The
-	// machine is stopped while it runs, and then ends.
+	// Crashed is called, if not nil, when the program has crashed. The machine is stopped
+	// during the call, and ends after it.
 	Crashed func(*qmp.Client)
 }
 
@@ -59,21 +56,21 @@ type VM struct {
 	stderr tail
 	done   chan struct{} // closed when QEMU has ended and err is set
 	err    error
-	told   chan struct{} // closed when the status line's reader has seen its end
+	told   chan struct{} // closed when the reader of the status line has reached the end
 	ready  chan struct{} // closed when the guest has set up its console
 	once   sync.Once     // closes ready
 
 	mu     sync.Mutex
-	status int // the guest's exit status, -1 until it has told it
+	status int // the guest's exit status, -1 until it is reported
 	killed bool
 }
 
-// Failure says that a VM ended without an exit status of the program.
+// Failure is the error of a VM that ended without an exit status of the program.
 type Failure struct {
-	// Reason is QEMU's complaint in one line that says what to do, or "" if
-	// QEMU had none: the guest itself then ended the machine.
+	// Reason is QEMU's error message in one line with advice, or "" if QEMU had none: then
+	// the guest itself has ended the machine.
 	Reason string
-	// Stderr is the end of what QEMU wrote on standard error.
+	// Stderr is the end of QEMU's standard error.
 	Stderr string
 }
 
@@ -127,14 +124,14 @@ func Start(cfg Config, con Console) (*VM, error) {
 	}
 	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
 	vm.cmd.Stdin = inputR
-	// Always a pipe, never the user's own terminal or file: QEMU makes its
-	// console non-blocking, which everyone who shares the file would see.
+	// Always a pipe, never the user's own terminal or file: QEMU makes its console
+	// non-blocking, which would affect all processes that share the file.
 	vm.cmd.Stdout = output{vm}
 	vm.cmd.Stderr = &vm.stderr
 	vm.cmd.ExtraFiles = files
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
-		// A group of its own, so that a terminal's Ctrl-C reaches only us, and
-		// a signal from the kernel should we be killed.
+		// A group of its own, so that a terminal's Ctrl-C reaches only this process, and a signal
+		// from the kernel if this process is killed.
 		Setpgid:   true,
 		Pdeathsig: syscall.SIGKILL,
 		PidFD:     &vm.pidfd,
@@ -157,8 +154,8 @@ func Start(cfg Config, con Console) (*VM, error) {
 	return vm, nil
 }
 
-// supervise starts QEMU and waits for its end on one locked thread, because
-// PR_SET_PDEATHSIG fires when the thread that started the child ends.
+// supervise starts QEMU and waits for its end on one locked thread, because PR_SET_PDEATHSIG sends
+// its signal when the thread that started the child ends.
 func (vm *VM) supervise(started chan<- error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -169,7 +166,7 @@ func (vm *VM) supervise(started chan<- error) {
 	}
 	vm.err = vm.cmd.Wait()
 	vm.input.Close()
-	<-vm.told // its reader may be at the sockets
+	<-vm.told // its reader may be using the sockets
 	unix.Close(vm.pidfd)
 	close(vm.done)
 }
@@ -189,8 +186,8 @@ func (vm *VM) setReady() {
 	})
 }
 
-// readStatus waits for the line "exit N". Any line, such as "ready", says that
-// the guest runs; others have no meaning yet.
+// readStatus waits for the line "exit N". Any line, such as "ready", shows that the guest is
+// running; others have no meaning yet.
 func (vm *VM) readStatus(r *os.File) {
 	defer close(vm.told)
 	defer r.Close()
@@ -210,10 +207,10 @@ func (vm *VM) readStatus(r *os.File) {
 	io.Copy(io.Discard, r) // a line too long for the scanner must not block QEMU
 }
 
-// feed copies the input to the console and tells its end.
+// feed copies the input to the console, and its end.
 func (vm *VM) feed(in io.Reader) {
 	var limit <-chan time.Time
-	if vm.cfg.GDB == "" { // a debugger may hold the guest before that
+	if vm.cfg.GDB == "" { // a debugger may stop the guest before that
 		limit = time.After(readyWait)
 	}
 	select {
@@ -230,8 +227,8 @@ func (vm *VM) feed(in io.Reader) {
 	vm.input.Write(w.end())
 }
 
-// Stop asks the guest to end, as the signal would on a host. It does not wait:
-// the console may be full.
+// Stop asks the guest to end, as the signal would on a host. It does not wait, because the console
+// may be full.
 func (vm *VM) Stop(sig syscall.Signal) {
 	go vm.input.Write(vm.con.signal(sig))
 }
@@ -244,7 +241,7 @@ func (vm *VM) Kill() {
 	vm.end()
 }
 
-// end kills QEMU and whatever it started (its process group).
+// end kills QEMU and its child processes (its process group).
 func (vm *VM) end() {
 	select {
 	case <-vm.done:
@@ -282,7 +279,7 @@ func (vm *VM) Wait() (int, error) {
 	return -1, f
 }
 
-// tail keeps the end of what is written to it.
+// tail keeps the end of the data written to it.
 type tail struct {
 	mu sync.Mutex
 	b  []byte

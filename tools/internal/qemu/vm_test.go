@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// fake puts a shell script in the place of QEMU. In it $KERNEL and $INITRD are
-// the values of those options.
+// fake replaces QEMU by a shell script. In the script, $KERNEL and $INITRD are the values of those
+// options.
 func fake(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -196,7 +196,7 @@ func TestStopThenKill(t *testing.T) {
 	}
 }
 
-// A guest that cannot switch its machine off must not keep yolk waiting.
+// yolk ends even if a guest cannot power off its machine.
 func TestHangAfterExit(t *testing.T) {
 	fake(t, "echo exit 3 >&3; exec sleep 60")
 	start := time.Now()

@@ -16,20 +16,20 @@ import (
 	"time"
 )
 
-// greetingWait is how long a monitor may take to greet. It greets at once,
-// unless another client has it.
+// greetingWait is how long a monitor may take to greet. It greets at once unless another client is
+// connected to it.
 const greetingWait = 10 * time.Second
 
 // ErrBusy says that the monitor did not greet: it serves one client at a time.
 var ErrBusy = errors.New("the VM's monitor does not answer: another program may be using it")
 
-// Event is something that happened to the machine, such as GUEST_PANICKED.
+// Event is an event of the machine, such as GUEST_PANICKED.
 type Event struct {
 	Name string
 	Data json.RawMessage
 }
 
-// Error is a command's failure in QEMU's words.
+// Error is a command's error message from QEMU.
 type Error struct {
 	Command string
 	Class   string `json:"class"`
@@ -95,8 +95,8 @@ func New(conn *net.UnixConn) (*Client, error) {
 	return c, nil
 }
 
-// read sorts what comes in until the connection ends. An event that nobody
-// takes is dropped: replies must go on.
+// read sorts the monitor's messages until the connection ends. An event that is not received is
+// dropped, so that replies get through.
 func (c *Client) read(r io.Reader) {
 	defer close(c.replies)
 	defer close(c.events)
@@ -120,13 +120,13 @@ func (c *Client) read(r io.Reader) {
 // Events returns the machine's events. It is closed when the connection ends.
 func (c *Client) Events() <-chan Event { return c.events }
 
-// Execute runs a command and stores what it returns in result, if not nil.
+// Execute runs a command and stores its result in result, if not nil.
 func (c *Client) Execute(command string, args map[string]any, result any) error {
 	return c.execute(command, args, result, nil)
 }
 
-// SendFile hands QEMU a copy of an open file under a name, by which later
-// commands refer to it ("fd:NAME").
+// SendFile gives QEMU a copy of an open file under a name, by which later commands refer to it
+// ("fd:NAME").
 func (c *Client) SendFile(name string, f *os.File) error {
 	return c.execute("getfd", map[string]any{"fdname": name}, nil, syscall.UnixRights(int(f.Fd())))
 }
@@ -157,5 +157,5 @@ func (c *Client) execute(command string, args map[string]any, result any, rights
 	return nil
 }
 
-// Close ends the connection. The machine goes on.
+// Close ends the connection. The machine keeps running.
 func (c *Client) Close() error { return c.conn.Close() }

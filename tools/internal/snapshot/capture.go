@@ -23,7 +23,7 @@ type Machine struct {
 // ram is a range of physical memory, in the file from offset.
 type ram struct{ start, size, offset uint64 }
 
-// CPU is what QEMU tells of a CPU in the note "QEMU" of a dump (QEMUCPUState in
+// CPU is the state of a CPU in the note "QEMU" of a dump (QEMUCPUState in
 // target/i386/arch_dump.c).
 type CPU struct {
 	Version, Size                          uint32
@@ -35,15 +35,14 @@ type CPU struct {
 	CR                                     [5]uint64
 }
 
-// Selector is a segment register with what it hides (QEMUCPUSegment).
+// Selector is a segment register with its hidden part (QEMUCPUSegment).
 type Selector struct {
 	Selector, Limit, Flags, _ uint32
 	Base                      uint64
 }
 
-// Capture stops the machine, copies its memory and CPUs, and lets it go on if it
-// ran. The copy is a temporary file in dir, which takes no more room than the
-// memory that is not zero.
+// Capture stops the machine, copies its memory and CPUs, and resumes it if it was running. The copy
+// is a temporary file in dir, whose size on disk is that of the memory that is not zero.
 func Capture(c *qmp.Client, dir string) (*Machine, error) {
 	f, err := os.CreateTemp(dir, ".yolk-dump-*")
 	if err != nil {
@@ -62,8 +61,8 @@ func Capture(c *qmp.Client, dir string) (*Machine, error) {
 	return m, nil
 }
 
-// capture has QEMU write its dump into a pipe: a pipe needs no file name that
-// QEMU may open, and pages of zeros need not reach the disk.
+// capture makes QEMU write its dump to a pipe: a pipe needs no file name that QEMU may open, and
+// pages of zeroes need not be written to a disk.
 func capture(c *qmp.Client, f *os.File) error {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -72,7 +71,7 @@ func capture(c *qmp.Client, f *os.File) error {
 	copied := make(chan error, 1)
 	go func() {
 		err := copySparse(f, r)
-		r.Close() // QEMU must not wait for a reader that has given up
+		r.Close() // otherwise QEMU would wait for a reader that has given up
 		copied <- err
 	}()
 	const name = "yolk-dump"
@@ -81,7 +80,7 @@ func capture(c *qmp.Client, f *os.File) error {
 	if err == nil {
 		err = c.Execute("dump-guest-memory", map[string]any{"paging": false, "protocol": "fd:" + name}, nil)
 		if err != nil {
-			// The command takes the descriptor, unless it fails early.
+			// The command takes the descriptor unless it fails early.
 			c.Execute("closefd", map[string]any{"fdname": name}, nil)
 		}
 	}
@@ -113,8 +112,8 @@ func copySparse(f *os.File, r io.Reader) error {
 	}
 }
 
-// ReadDump reads a dump in QEMU's ELF format, of physical memory. The machine
-// owns the file from then on.
+// ReadDump reads a dump in QEMU's ELF format, of physical memory. The machine owns the file from
+// then on.
 func ReadDump(f *os.File) (*Machine, error) {
 	e, err := elf.NewFile(f)
 	if err != nil {
@@ -138,7 +137,7 @@ func ReadDump(f *os.File) (*Machine, error) {
 	return m, nil
 }
 
-// readCPUs takes QEMU's notes out of a note segment.
+// readCPUs parses QEMU's notes in a note segment.
 func readCPUs(b []byte) ([]CPU, error) {
 	var cpus []CPU
 	for len(b) >= 12 {
@@ -178,7 +177,7 @@ func (m *Machine) ReadAt(b []byte, phys int64) (int, error) {
 	return n, nil
 }
 
-// find returns the range that holds a physical address.
+// find returns the range that contains a physical address.
 func (m *Machine) find(phys uint64) (ram, bool) {
 	for _, r := range m.ram {
 		if phys >= r.start && phys-r.start < r.size {
@@ -188,5 +187,5 @@ func (m *Machine) find(phys uint64) (ram, bool) {
 	return ram{}, false
 }
 
-// Close gives the memory up.
+// Close frees the copy of the memory.
 func (m *Machine) Close() error { return m.file.Close() }

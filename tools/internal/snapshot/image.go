@@ -12,27 +12,27 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/core"
 )
 
-// Image is what an ELF file tells about the program that runs.
+// Image has the information in an ELF file about the running program.
 type Image struct {
 	Path     string
 	header   elf.FileHeader
 	progs    []elf.ProgHeader
 	id       []byte // the note with the build ID
-	idAt     uint64 // where it is in memory
+	idAt     uint64 // address of id in memory
 	mach     uint64 // address of the machine half's state
 	machType dwarf.Type
-	dead     uint64 // runtime.threadDead
+	dead     uint64 // value of runtime.threadDead
 
 	resume, syscall, vectors, trap function
 }
 
-// function is where an assembly function lies.
+// function is the address range of an assembly function.
 type function struct{ start, end uint64 }
 
 func (f function) has(pc uint64) bool { return pc >= f.start && pc < f.end }
 
-// ErrStripped says that an image has no DWARF; a debugger could not use a core
-// of it either.
+// ErrStripped is returned for an image without DWARF, with which a debugger could not use a core
+// either.
 var ErrStripped = errors.New("no debugging information; build it without -ldflags -s and -w")
 
 // Open reads an image.
@@ -94,7 +94,7 @@ func (im *Image) loadTypes(f *elf.File) error {
 		name, _ := e.Val(dwarf.AttrName).(string)
 		switch {
 		case e.Tag == dwarf.TagCompileUnit && name == "runtime":
-			continue // into it
+			continue // continue with its children
 		case name == "runtime.mach":
 			machType, _ = e.Val(dwarf.AttrType).(dwarf.Offset)
 		case name == "runtime.threadDead":
@@ -163,7 +163,7 @@ func (im *Image) files() []core.Mapping {
 	return list
 }
 
-// auxv is what a debugger wants of the auxiliary vector.
+// auxv has the entries of the auxiliary vector that a debugger needs.
 func (im *Image) auxv() []core.Aux {
 	list := []core.Aux{{Type: core.AuxPageSize, Value: core.PageSize}, {Type: core.AuxEntry, Value: im.header.Entry}}
 	for _, p := range im.progs {

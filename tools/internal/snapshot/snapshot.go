@@ -1,9 +1,8 @@
-// Package snapshot looks into a stopped VM that runs one of our images: physical
-// memory and CPUs as QEMU dumps them, virtual memory through the page tables,
-// threads and mappings in the structures of the machine half
-// (runtime/goroot/src/runtime/machine.go), which the image's DWARF describes.
-// What comes from the guest may be damaged: every address is checked and every
-// list is bounded. Start with [Capture], [Open] and [Process].
+// Package snapshot reads the state of a stopped VM that runs a yolk image: physical memory and CPUs
+// as QEMU dumps them, virtual memory through the page tables, threads and mappings in the structures
+// of the machine half (runtime/goroot/src/runtime/machine.go), which the image's DWARF describes.
+// The guest may be damaged: every address is checked and every list is bounded. Start with
+// [Capture], [Open] and [Process].
 package snapshot
 
 import (
@@ -19,12 +18,11 @@ import (
 // pid is the number of the guest's only process.
 const pid = 1
 
-// ErrStarting says that the guest has no threads yet.
+// ErrStarting is returned if the guest has no threads yet.
 var ErrStarting = errors.New("the guest has not started its program yet")
 
-// Process describes the program that runs in a machine, for a core file. The
-// machine's memory is part of the result, and must stay open until it is
-// written.
+// Process describes the program that runs in a machine, for a core file. The machine's memory is part
+// of the result, and must stay open until the core is written.
 func Process(m *Machine, im *Image) (*core.Process, error) {
 	if len(m.CPUs) == 0 {
 		return nil, errors.New("QEMU's dump names no CPU")
@@ -43,7 +41,7 @@ func Process(m *Machine, im *Image) (*core.Process, error) {
 	if len(threads) == 0 {
 		return nil, ErrStarting
 	}
-	name := filepath.Base(im.Path) // gdb warns of others
+	name := filepath.Base(im.Path) // gdb warns if the names differ
 	return &core.Process{
 		PID: pid, Name: name, Args: name, Threads: threads, Segments: segments,
 		Files: im.files(), Auxv: im.auxv(), Memory: m,
@@ -56,8 +54,8 @@ type area struct{ start, end, prot uint64 }
 // maxAreas bounds the guest's list.
 const maxAreas = 1 << 16
 
-// areas reads the guest's mappings. What is out of order is left out: its pages
-// are found in the page tables.
+// areas reads the guest's mappings. It leaves out those that are not in order: their pages are found
+// in the page tables.
 func areas(mach view) []area {
 	mem := mach.field("mem")
 	var list []area
@@ -79,7 +77,7 @@ func areas(mach view) []area {
 	return list
 }
 
-// accessible tells whether the program may touch the area.
+// accessible reports whether the program may access the area.
 func (a area) accessible() bool { return a.prot&7 != 0 }
 
 // flags translates the PROT_ bits of mmap(2).
@@ -87,8 +85,8 @@ func (a area) flags() elf.ProgFlag {
 	return elf.ProgFlag(a.prot&1<<2 | a.prot&2 | a.prot&4>>2)
 }
 
-// mappings joins areas that the program may access with the pages that are
-// present. Pages outside of all areas become mappings of their own.
+// mappings combines the areas that the program may access with the pages that are present. Pages
+// outside of all areas become mappings of their own.
 func mappings(s Space, list []area) []core.Segment {
 	var out []core.Segment
 	for _, a := range list {
@@ -134,8 +132,8 @@ func mappings(s Space, list []area) []core.Segment {
 	return out
 }
 
-// addRun adds the first n bytes of a page to a mapping, joining what is
-// contiguous in both address spaces.
+// addRun adds the first n bytes of a page to a mapping, merged with the last run if it is contiguous in
+// both address spaces.
 func addRun(s *core.Segment, p page, n uint64) {
 	if k := len(s.Runs) - 1; k >= 0 {
 		if r := &s.Runs[k]; r.Addr+r.Len == p.va && r.Offset+r.Len == p.phys {

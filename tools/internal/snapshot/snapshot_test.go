@@ -13,13 +13,13 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/core"
 )
 
-// A guest with 16 pages of RAM from physical address 1 MiB on. Its upper half
-// maps all of that from upper on, its lower half what a test asks for.
+// The tests' guest has 16 pages of RAM from physical address 1 MiB on. Its upper half maps all of it
+// from upper on, its lower half what a test asks for.
 const (
 	ramBase  = 1 << 20
 	ramPages = 16
 	upper    = 0xffff800000000000
-	root     = ramBase // pages 0 to 3 are the tables of the lower half, 4 to 6 of the upper
+	root     = ramBase // pages 0 to 3 are the page tables of the lower half, 4 to 6 those of the upper
 	stateAt  = upper + 8*core.PageSize
 )
 
@@ -33,7 +33,7 @@ func (f *fake) put(phys uint64, values ...uint64) {
 	}
 }
 
-// set writes words to an address of the upper half.
+// set writes words at an address of the upper half.
 func (f *fake) set(va uint64, values ...uint64) { f.put(va-upper+ramBase, values...) }
 
 func page0(n uint64) uint64 { return ramBase + n*core.PageSize }
@@ -154,8 +154,8 @@ const (
 	areasAt    = stateAt + 0x600
 )
 
-// image describes the fake's state: threads 1 to 3, of which 3 is dead, and an
-// idle one; CPU 0 has thread 2.
+// image describes the fake's state: threads 1 to 3, of which 3 is dead, and an idle one; CPU 0 runs
+// thread 2.
 func image(f *fake) *Image {
 	f.set(stateAt, thread3, 0, 0, areasAt, 0, cpu0)
 	put := func(at, n, state, next uint64) {
@@ -205,7 +205,7 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// The crashed thread is the one to show, and is inside the machine half.
+// The crashed thread comes first, and is inside the machine half.
 func TestCrashed(t *testing.T) {
 	f := newFake()
 	im := image(f)
@@ -257,7 +257,7 @@ func TestThreadsAtTheEntries(t *testing.T) {
 func TestMappings(t *testing.T) {
 	f := newFake()
 	im := image(f)
-	// Two areas that may be used, one that may not; one of the lists is wrong.
+	// Two areas are accessible, one is not; one of the lists is damaged.
 	f.set(areasAt, 0x10000, 0x13000, 3, 0x20000, 0x30000, 1<<8, 0x8000, 0x9000, 3, 0x40000, 0x42000, 5)
 	f.set(stateAt+24, areasAt, 4)
 	f.mapPage(0x10000, page0(12), pageWrite|pageNX)
@@ -265,7 +265,7 @@ func TestMappings(t *testing.T) {
 	f.mapPage(0x12000, page0(9), pageWrite|pageNX)
 	f.mapPage(0x41000, page0(10), 0)
 	f.mapPage(0x50000, page0(11), pageNX)
-	f.mapPage(0x60000, 1<<40, 0) // no RAM
+	f.mapPage(0x60000, 1<<40, 0) // not in RAM
 	f.ram[11*core.PageSize] = 7
 	p := process(t, f, im, onCPU(cpu0))
 	want := []core.Segment{

@@ -8,7 +8,7 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/core"
 )
 
-// Bits of page table entries, Intel SDM volume 3, 4.5.
+// These are bits of page table entries, Intel SDM volume 3, 4.5.
 const (
 	pagePresent = 1 << 0
 	pageWrite   = 1 << 1
@@ -43,8 +43,8 @@ func (s Space) table(phys uint64) (t [512]uint64, err error) {
 	return t, err
 }
 
-// pages calls f for each present page of the lower half, in the order of the
-// addresses. Tables and pages outside of RAM are passed over.
+// pages calls f for each present page of the lower half, in the order of addresses. Tables and pages
+// outside of RAM are skipped.
 func (s Space) pages(f func(page)) { s.walk(s.root, 0, 39, f) }
 
 func (s Space) walk(root, va uint64, shift uint, f func(page)) {
@@ -75,8 +75,7 @@ func (s Space) walk(root, va uint64, shift uint, f func(page)) {
 	}
 }
 
-// physical translates a virtual address and tells how many bytes from there on
-// are contiguous.
+// physical translates a virtual address and returns how many bytes from there on are contiguous.
 func (s Space) physical(va uint64) (phys, n uint64, err error) {
 	table := s.root
 	for shift := uint(39); ; shift -= 9 {

@@ -10,8 +10,8 @@ import (
 // maxThreads bounds the guest's list.
 const maxThreads = 1 << 16
 
-// threads returns the program's threads: the one that crashed, those that run,
-// the others, each by age.
+// threads returns the program's threads: the one that crashed, then those that run, then the
+// others; each group by age.
 func (im *Image) threads(m *Machine, mach view) []core.Thread {
 	live := im.running(m, mach)
 	crashed, signal := mach.field("sig").field("crashed").uint(), mach.field("sig").field("fatal").uint()
@@ -44,7 +44,7 @@ func (im *Image) threads(m *Machine, mach view) []core.Thread {
 	return list
 }
 
-// savedRegs is the context that the machine half keeps of a thread.
+// savedRegs is the register state that the machine half has saved for a thread.
 func savedRegs(t view) core.Regs {
 	get := func(name string) uint64 { return t.field(name).uint() }
 	return program(core.Regs{
@@ -56,15 +56,14 @@ func savedRegs(t view) core.Regs {
 	})
 }
 
-// program completes registers as a debugger knows them of a Linux program: the
+// program completes registers to those of a Linux program as a debugger expects them: the
 // selectors are those of user code, and no system call is to be restarted.
 func program(r core.Regs) core.Regs {
 	r.CS, r.SS, r.OrigRAX = 0x33, 0x2b, ^uint64(0)
 	return r
 }
 
-// running returns the registers of the threads that CPUs have, by the threads'
-// addresses.
+// running returns the registers of the threads that run on CPUs, by the threads' addresses.
 func (im *Image) running(m *Machine, mach view) map[uint64]core.Regs {
 	live := map[uint64]core.Regs{}
 	cpu := mach.field("smp").field("cpu").at(0).deref() // for its type
@@ -81,10 +80,9 @@ func (im *Image) running(m *Machine, mach view) map[uint64]core.Regs {
 	return live
 }
 
-// liveRegs returns the registers of the thread that a CPU runs; false if the
-// machine half has saved them. At the first instructions of an entry they are
-// not saved yet, but partly elsewhere, and AX, CX, DX, DI and R14 may be lost
-// (machine_entry_amd64.s).
+// liveRegs returns the registers of the thread that runs on a CPU; false if the machine half has
+// saved them. At the first instructions of an entry they are not saved yet, but partly moved,
+// and AX, CX, DX, DI and R14 may be lost (machine_entry_amd64.s).
 func (im *Image) liveRegs(c *CPU, cpu view) (core.Regs, bool) {
 	if cpu.field("inside").uint() != 0 || im.resume.has(c.RIP) {
 		return core.Regs{}, false

@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// reader keeps the first error of views, so that a path of fields reads as in
-// the source and is checked once.
+// reader records the first error of views, so that a chain of fields reads as in Go source and is
+// checked once.
 type reader struct {
 	space Space
 	err   error
@@ -27,7 +27,7 @@ type view struct {
 	typ  dwarf.Type
 }
 
-// plain looks through names of types.
+// plain resolves the names of types.
 func plain(t dwarf.Type) dwarf.Type {
 	for {
 		d, ok := t.(*dwarf.TypedefType)

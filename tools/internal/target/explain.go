@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// BuildError is a failed build: what the go command printed, and one line of
-// ours that says what to do.
+// BuildError is a failed build: the go command's output, and one line with advice.
 type BuildError struct {
 	Output string
 	Hint   string
@@ -16,7 +15,7 @@ type BuildError struct {
 
 func (e *BuildError) Error() string { return e.Hint }
 
-// explain finds the reason of a failed build.
+// explain finds the reason for a failed build.
 func (b *Builder) explain(ctx context.Context, dir string, t Target, output string) error {
 	e := &BuildError{Output: withoutDownloads(output)}
 	if pkgs := b.needsCgo(ctx, dir, t, output); len(pkgs) > 0 {
@@ -34,7 +33,7 @@ func (b *Builder) explain(ctx context.Context, dir string, t Target, output stri
 	return e
 }
 
-// withoutDownloads drops the go command's progress.
+// withoutDownloads drops the go command's download progress.
 func withoutDownloads(output string) string {
 	var b strings.Builder
 	for line := range strings.Lines(output) {
@@ -69,9 +68,8 @@ var hints = []struct {
 
 var excluded = regexp.MustCompile(`build constraints exclude all Go files in (\S+)|imports (\S+): build constraints`)
 
-// needsCgo returns the packages outside the standard library that have cgo
-// files, if the build failed in one of them or for want of what such files
-// declare.
+// needsCgo returns the packages outside the standard library that have cgo files, if the build
+// failed in one of them or for want of their declarations.
 func (b *Builder) needsCgo(ctx context.Context, dir string, t Target, output string) []string {
 	if t.Kind == Module {
 		if m := excluded.FindStringSubmatch(output); m != nil {
@@ -103,14 +101,14 @@ func cgoFiles(format string) string {
 	return "{{if and (not .Standard) .CgoFiles}}" + format + "{{end}}"
 }
 
-// CgoPackages lists the packages outside the standard library, among those
-// that arg needs, which have files with import "C".
+// CgoPackages lists the packages outside the standard library, among those that arg needs, with
+// files that import "C".
 func (b *Builder) CgoPackages(ctx context.Context, dir, arg string) ([]string, error) {
 	return b.list(ctx, dir, arg, cgoFiles("{{.ImportPath}}"), "GOOS=linux", "CGO_ENABLED=1")
 }
 
-// AssemblyPackages lists the packages outside the standard library that have
-// assembly, which the port compiles as it is.
+// AssemblyPackages lists the packages outside the standard library that have assembly, which the
+// port compiles unchanged.
 func (b *Builder) AssemblyPackages(ctx context.Context, dir, arg string) ([]string, error) {
 	return b.list(ctx, dir, arg, `{{if and (not .Standard) .SFiles}}{{.ImportPath}}{{end}}`)
 }
@@ -133,7 +131,7 @@ func (b *Builder) list(ctx context.Context, dir, arg, format string, env ...stri
 	return strings.Fields(string(out)), nil
 }
 
-// tagFlags keeps the build flags that decide which files take part.
+// tagFlags selects the build flags that decide which files are built.
 func tagFlags(flags []string) []string {
 	var out []string
 	for _, f := range flags {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The flags that go build shares with go install, go help build.
+// These are the flags that go build shares with go install: go help build.
 var (
 	valueFlags = set("p", "asmflags", "buildmode", "compiler", "covermode", "coverpkg", "gccgoflags",
 		"gcflags", "installsuffix", "ldflags", "mod", "modfile", "overlay", "pgo", "pkgdir", "tags", "toolexec")
@@ -21,15 +21,15 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// buildFlags returns Flags and what adds Tags.
+// buildFlags returns Flags and a flag for Tags.
 func (b *Builder) buildFlags(ctx context.Context, dir string) ([]string, error) {
 	last, err := b.TagFlags(ctx, dir, b.Flags)
 	return append(b.Flags[:len(b.Flags):len(b.Flags)], last...), err
 }
 
-// TagFlags returns the flag that, behind flags, adds Tags to the tags that the go
-// command would take without it: of several -tags it heeds the last, and those of
-// GOFLAGS only if there is none. It returns nothing if there are no Tags.
+// TagFlags returns a flag that, after flags, adds Tags to the tags that the go command would use:
+// of several -tags it uses the last, and those of GOFLAGS only if there is none. It returns
+// nothing if there are no Tags.
 func (b *Builder) TagFlags(ctx context.Context, dir string, flags []string) ([]string, error) {
 	if len(b.Tags) == 0 {
 		return nil, nil
@@ -60,8 +60,8 @@ func lastTags(flags []string) (tags string, ok bool) {
 	return tags, ok
 }
 
-// CutFlag takes one go build flag from the front of args and returns it in the
-// form -name=value, how many arguments it took, and whether it was one.
+// CutFlag takes one go build flag from the front of args. It returns the flag in the form
+// -name=value, how many arguments it took, and whether there was a flag.
 func CutFlag(args []string) (flag string, n int, ok bool, err error) {
 	if len(args) == 0 || !strings.HasPrefix(args[0], "-") {
 		return "", 0, false, nil

@@ -12,12 +12,11 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 )
 
-// wantsGo finds the Go version that a module asks for in the error of a go
-// command that is older.
+// wantsGo matches the Go version that a module asks for, in the error of an older go command.
 var wantsGo = regexp.MustCompile(`requires go >= (\S+) \(running go `)
 
-// module installs a published program. Only the go command that tries it learns
-// which Go its module asks for, so that a second one may follow.
+// module installs a published program. Only a go command that tries it finds out which Go its
+// module asks for, so a second one may be needed.
 func (b *Builder) module(ctx context.Context, t Target) (*elfcheck.Image, error) {
 	outside, err := os.MkdirTemp("", "yolk-go-")
 	if err != nil {
@@ -33,15 +32,14 @@ func (b *Builder) module(ctx context.Context, t Target) (*elfcheck.Image, error)
 	if m == nil {
 		return im, err
 	}
-	// Such a module makes the go command choose what it would have switched to.
+	// A module with this version makes the go command choose a toolchain as if for the program.
 	if err := os.WriteFile(filepath.Join(outside, "go.mod"), []byte("module yolk\n\ngo "+m[1]+"\n"), 0o666); err != nil {
 		return nil, err
 	}
 	return b.installFor(ctx, t, outside)
 }
 
-// installFor installs a published program with the toolchain for the folder
-// dir.
+// installFor installs a published program with the toolchain for the folder dir.
 func (b *Builder) installFor(ctx context.Context, t Target, dir string) (*elfcheck.Image, error) {
 	if err := b.Prepare(ctx, dir); err != nil {
 		return nil, err
@@ -54,10 +52,9 @@ func (b *Builder) installFor(ctx context.Context, t Target, dir string) (*elfche
 	return b.install(ctx, t, gopath)
 }
 
-// install runs go install PKG@VERSION, which honours the module's own go.mod
-// and go.sum and no others. The go command refuses GOBIN when it cross-compiles
-// and installs below GOPATH, so GOPATH is a folder of ours, while modules stay
-// in the user's module cache.
+// install runs go install PKG@VERSION, which uses only the module's own go.mod and go.sum. When it
+// cross-compiles, the go command refuses GOBIN and installs below GOPATH, so GOPATH is a private
+// folder, while modules stay in the user's module cache.
 func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfcheck.Image, error) {
 	modcache, err := b.modCache(ctx)
 	if err != nil {
@@ -69,7 +66,7 @@ func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfche
 	}
 	cmd := b.Go(ctx, append(append([]string{"install"}, flags...), t.Arg)...)
 	cmd.Env = append(cmd.Env, "GOPATH="+gopath, "GOMODCACHE="+modcache, "GOBIN=", "GO111MODULE=on")
-	cmd.Dir = gopath // outside of any module of the user's
+	cmd.Dir = gopath // outside of the user's modules
 	if err := b.run(ctx, cmd, t); err != nil {
 		return nil, err
 	}

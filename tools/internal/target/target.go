@@ -1,7 +1,6 @@
-// Package target turns what a user names, a package, a program of a published
-// module, or an ELF file, into a yolk image: it drives the patched go command
-// and says what to do when a program does not build. Start with
-// [Builder.Image].
+// Package target turns a user's target (a package, a program of a published module, or an ELF file)
+// into a yolk image: it runs the patched go command and explains what to do when a program does
+// not build. Start with [Builder.Image].
 package target
 
 import (
@@ -24,25 +23,24 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 )
 
-// Builder holds what every build needs.
+// Builder has the settings of every build.
 type Builder struct {
-	// Toolchain returns the patched distribution for the Go release that the
-	// module in dir asks for, and its own build cache.
+	// Toolchain returns the patched distribution for the Go release that the module in dir
+	// asks for, and the distribution's build cache.
 	Toolchain func(ctx context.Context, dir string) (goroot, gocache string, err error)
-	// GOROOT and GOCACHE are what it returned; Prepare sets them.
+	// GOROOT and GOCACHE are the results of Toolchain; Prepare sets them.
 	GOROOT, GOCACHE string
-	// Cache is where images are kept between runs: linking is skipped if
-	// nothing changed.
+	// Cache is where images are kept between runs: linking is skipped if nothing has changed.
 	Cache string
 	// Stderr takes progress and compiler errors.
 	Stderr io.Writer
 	// Flags are go build flags.
 	Flags []string
-	// Tags are further build tags.
+	// Tags are additional build tags.
 	Tags []string
 }
 
-// Kind is what a target is.
+// Kind is the kind of a target.
 type Kind int
 
 const (
@@ -57,10 +55,10 @@ type Target struct {
 	Text string // as the user wrote it
 	Name string // the program's name, argv[0]
 	Dir  string // where to build a Package, or ""
-	Arg  string // what to tell the go command there
+	Arg  string // argument for the go command
 }
 
-// Parse decides what s names. It looks at the file system only.
+// Parse decides what s is. It only looks at the file system.
 func Parse(s string) (Target, error) {
 	t := Target{Text: s, Arg: s}
 	st, err := os.Stat(s)
@@ -99,8 +97,8 @@ func isPath(s string) bool {
 
 var majorVersion = regexp.MustCompile(`^v[0-9]+$`)
 
-// commandName is the go command's rule: the last element of the import path,
-// or the one before a major version.
+// commandName follows the go command's rule: the last element of the import path, or the one before
+// a major version.
 func commandName(pkg string) string {
 	name := path.Base(pkg)
 	if dir := path.Dir(pkg); majorVersion.MatchString(name) && dir != "." {
@@ -109,8 +107,8 @@ func commandName(pkg string) string {
 	return name
 }
 
-// Prepare makes sure of the toolchain for the module in dir, "" for the current
-// folder. Image and BuildTo call it; Go needs it.
+// Prepare makes the toolchain for the module in dir, "" for the current folder, unless it exists.
+// Image and BuildTo call it; Go needs it.
 func (b *Builder) Prepare(ctx context.Context, dir string) (err error) {
 	if b.Toolchain != nil {
 		b.GOROOT, b.GOCACHE, err = b.Toolchain(ctx, dir)
@@ -137,7 +135,7 @@ func (b *Builder) Image(ctx context.Context, t Target) (*elfcheck.Image, error) 
 	return b.build(ctx, t, filepath.Join(dir, t.Name))
 }
 
-// imageDir returns the target's folder in the cache, which is locked.
+// imageDir returns the target's folder in the cache, locked.
 func (b *Builder) imageDir(t Target) (dir string, unlock func(), err error) {
 	sum := sha256.Sum256([]byte(strings.Join(append(append([]string{b.GOROOT, t.Dir, cwd(), t.Arg}, b.Tags...), b.Flags...), "\x00")))
 	dir = filepath.Join(b.Cache, fmt.Sprintf("%x", sum[:8]))
@@ -193,7 +191,7 @@ func (b *Builder) build(ctx context.Context, t Target, out string) (*elfcheck.Im
 	return im, nil
 }
 
-// Go returns a command of the patched go command, set up to build images.
+// Go returns a go command of the patched distribution, set up to build images.
 func (b *Builder) Go(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(b.GOROOT, "bin", "go"), args...)
 	cmd.Env = append(Environ(os.Environ(), b.GOROOT, b.GOCACHE), "GOOS=tamago", "GOARCH=amd64", "CGO_ENABLED=0")
@@ -202,7 +200,7 @@ func (b *Builder) Go(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Environ returns env with the patched toolchain in the place of another one.
+// Environ returns env with the patched toolchain in place of another one.
 func Environ(env []string, goroot, gocache string) []string {
 	var out []string
 	pathList := os.Getenv("PATH")
@@ -243,7 +241,7 @@ func (b *Builder) run(ctx context.Context, cmd *exec.Cmd, t Target) error {
 // keepImages is how long an unused image stays in the cache.
 const keepImages = 7 * 24 * time.Hour
 
-// removeOld drops images that were not used for a week. dir is about to be used.
+// removeOld removes images that were not used for a week, except that in dir.
 func (b *Builder) removeOld(dir string) {
 	now := time.Now()
 	os.Chtimes(dir, now, now)

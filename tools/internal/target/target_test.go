@@ -64,8 +64,8 @@ var image = func() string {
 	return string(b)
 }()
 
-// fakeGo makes a Builder whose go command is a shell script. In it $out is the
-// value of -o and $IMAGE a file that boots.
+// fakeGo makes a Builder whose go command is a shell script. In the script, $out is the value of -o
+// and $IMAGE a file that boots.
 func fakeGo(t *testing.T, script string) *Builder {
 	t.Helper()
 	root := t.TempDir()
@@ -98,7 +98,7 @@ func parse(t *testing.T, s string) Target {
 	return tg
 }
 
-// Tags come beside those of the flags, or else of GOFLAGS.
+// Tags are added to those of the flags, or else to those of GOFLAGS.
 func TestTags(t *testing.T) {
 	b := fakeGo(t, `[ "$1 $2" = "env GOFLAGS" ] && echo "-trimpath '-tags=p,q' -v"`)
 	b.Tags = []string{"disk"}
@@ -162,7 +162,7 @@ esac`)
 	}
 }
 
-// The folder of a package says which toolchain builds it.
+// The folder of a package decides which toolchain builds it.
 func TestToolchainOfFolder(t *testing.T) {
 	dir := t.TempDir()
 	b := fakeGo(t, `cp $IMAGE $out`)
@@ -182,7 +182,7 @@ func TestToolchainOfFolder(t *testing.T) {
 	}
 }
 
-// A published program that asks for a newer Go gets it at the second try.
+// A published program that asks for a newer Go is built with it at the second try.
 func TestModuleWantsNewerGo(t *testing.T) {
 	b := fakeGo(t, `
 case $1 in

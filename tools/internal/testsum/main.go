@@ -1,7 +1,7 @@
-// Command testsum reads go test -json (test2json, go doc test2json) on standard
-// input and writes what a person wants of it: a line per package, the output of
-// what failed, the slowest tests, and as the last line the number of tests that
-// passed and failed. It exits with 1 if anything failed or nothing ran.
+// Command testsum reads go test -json (test2json, go doc test2json) on standard input and writes a
+// summary for people: a line per package, the output of failed tests, the slowest tests, and as the
+// last line the number of tests that passed and failed. It exits with 1 if anything failed or
+// nothing ran.
 package main
 
 import (
@@ -54,7 +54,7 @@ func (s *summary) read(r io.Reader) error {
 			if json.Unmarshal(line, &e) == nil && e.Action != "" {
 				s.event(e)
 			} else {
-				s.w.Write(line) // go vet, or the go command itself
+				s.w.Write(line) // from go vet, or the go command itself
 			}
 		}
 		if err == io.EOF {
@@ -98,7 +98,7 @@ func (s *summary) test(e event, output []string) {
 	fmt.Fprintf(s.w, "FAIL  %s %s (%.1fs)\n%s", e.Package, e.Test, e.Elapsed, strings.Join(output, ""))
 }
 
-// reason finds the words of t.Skip.
+// reason finds the message of t.Skip.
 func reason(output []string) string {
 	for _, l := range output {
 		if l = strings.TrimSpace(l); strings.Contains(l, ".go:") {
@@ -116,7 +116,7 @@ func (s *summary) pkg(e event, output []string) {
 	case "skip":
 		return
 	}
-	// A package that fails without a failed test did not build or crashed.
+	// A package that fails without a failed test did not build, or it crashed.
 	s.failed++
 	fmt.Fprintf(s.w, "FAIL  %s\n%s", e.Package, strings.Join(output, ""))
 	for key, lines := range s.output {
@@ -128,7 +128,7 @@ func (s *summary) pkg(e event, output []string) {
 
 const slowest = 5
 
-// finish prints the totals and reports whether all is well.
+// finish prints the totals and reports whether everything passed.
 func (s *summary) finish() bool {
 	sort.Slice(s.slow, func(i, j int) bool { return s.slow[i].Elapsed > s.slow[j].Elapsed })
 	for _, e := range s.slow[:min(slowest, len(s.slow))] {

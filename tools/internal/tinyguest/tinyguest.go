@@ -1,6 +1,6 @@
-// Package tinyguest makes the smallest images that a VMM boots, for tests of
-// what surrounds a guest: a PVH ELF (xen/include/public/elfnote.h) of a few
-// dozen bytes of 32-bit code that writes to I/O ports. Start with [Image].
+// Package tinyguest makes the smallest images that a VMM boots, for tests of a guest's surroundings:
+// a PVH ELF (xen/include/public/elfnote.h) with a few dozen bytes of 32-bit code that writes to I/O
+// ports. Start with [Image].
 package tinyguest
 
 import (
@@ -19,7 +19,7 @@ const (
 	pvpanic    = 0x505
 )
 
-// Load address, above the first MiB as any PVH kernel's.
+// loadAddr is the load address, above the first MiB as for any PVH kernel.
 const loadAddr = 0x100000
 
 // Code is guest code under construction.
@@ -52,7 +52,7 @@ func (c *Code) Echo() *Code {
 	return c
 }
 
-// Exit tells the exit status and ends the machine.
+// Exit reports the exit status and ends the machine.
 func (c *Code) Exit(status int) *Code {
 	line := fmt.Sprintf("exit %d\n", status)
 	for i := 0; i < len(line); i++ {
@@ -61,13 +61,13 @@ func (c *Code) Exit(status int) *Code {
 	return c.Off()
 }
 
-// Off ends the machine without telling a status.
+// Off ends the machine without reporting a status.
 func (c *Code) Off() *Code {
 	c.out(debugExit, 0)
 	return c
 }
 
-// Panic tells the VMM that the guest has crashed (QEMU's pvpanic device).
+// Panic reports to the VMM that the guest has crashed (QEMU's pvpanic device).
 func (c *Code) Panic() *Code {
 	c.out(pvpanic, 1)
 	return c
@@ -82,14 +82,14 @@ func (c *Code) Crash() *Code {
 	return c
 }
 
-// Image returns an ELF file that runs the code and then stops for good.
+// Image returns an ELF file that runs the code and then halts.
 func Image(c *Code) []byte {
 	code := append(bytes.Clone(c.b), 0xfa, 0xf4, 0xeb, 0xfd) // CLI; HLT; JMP to the HLT
 	note := []byte{4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, 'X', 'e', 'n', 0}
 	note = binary.LittleEndian.AppendUint32(note, loadAddr)
 
 	const noteOff = 64 + 2*56
-	codeOff := uint64(0x1000) // congruent to the address, as segments are
+	codeOff := uint64(0x1000) // congruent to the address modulo the page size, as for all segments
 	var b bytes.Buffer
 	h := elf.Header64{
 		Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Entry: loadAddr,

@@ -21,9 +21,9 @@ import (
 
 const modulePath = "github.com/yolk-unikernel/yolk"
 
-// placed says where this module's folders lie in the distribution, the first that
-// matches. The path is part of the name of every function in every image, so it is
-// short; what package runtime imports lies where it may.
+// placed are the paths of this module's folders in the distribution; the first match counts. The path
+// is part of the name of every function in every image, so it is short. What package runtime
+// imports must be where it may import it.
 var placed = []struct{ folder, path string }{
 	{"runtime/machine", machinePrefix},
 	{"boot/acpi", ownPrefix + "/boot/acpi"},
@@ -56,12 +56,12 @@ func place(path string) (to string, ours bool) {
 	return path, false
 }
 
-// renameImports makes Go source that imports this module's packages import them
-// from the distribution. Other strings stay.
+// renameImports changes Go source to import this module's packages from the distribution. Other
+// strings stay.
 func renameImports(text []byte) []byte {
 	f, err := parser.ParseFile(token.NewFileSet(), "", text, parser.ImportsOnly)
 	if err != nil {
-		return text // the compiler will say it
+		return text // the compiler will report it
 	}
 	var out []byte
 	done := 0
@@ -82,13 +82,13 @@ type builder struct {
 	version string
 	edits   []FileEdit
 	cache   string // GOCACHE of the patched tools
-	// hostCache is the GOCACHE of the stock tools, which build the patched
-	// ones; they may share it between contents of the port.
+	// hostCache is the GOCACHE of the stock tools, which build the patched ones; several
+	// contents of the port share it.
 	hostCache string
-	final     string // where the distribution will be
+	final     string // final path of the distribution
 	out       io.Writer
 
-	dir    string // where it is being made
+	dir    string // where it is being built
 	source string // a copy of this module's source
 }
 
@@ -121,14 +121,14 @@ func (b *builder) build() error {
 	return nil
 }
 
-// copyStock copies what a build needs of the stock distribution.
+// copyStock copies the parts of the stock distribution that a build needs.
 func (b *builder) copyStock() error {
 	for _, name := range []string{"VERSION", "go.env", "bin", "lib", "pkg/include", "pkg/tool", "src"} {
 		if err := copyTree(filepath.Join(b.stock, name), filepath.Join(b.dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	// A distribution that came as the module golang.org/toolchain has _go.mod.
+	// A distribution from the module golang.org/toolchain has _go.mod.
 	return filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Name() == "_go.mod" {
 			return os.Rename(path, filepath.Join(filepath.Dir(path), "go.mod"))
@@ -158,8 +158,8 @@ func (b *builder) applyPort() error {
 	return b.placeContract()
 }
 
-// placeContract puts what both package runtime and the wiring compile where both may
-// import it: the boot protocols and the leaf packages of runtime/machine.
+// placeContract copies the packages that both package runtime and the wiring compile to where both
+// may import them: the boot protocols and the leaf packages of runtime/machine.
 func (b *builder) placeContract() error {
 	if err := extractFlat("boot", filepath.Join(b.dir, "src", bootPath)); err != nil {
 		return err
@@ -167,8 +167,7 @@ func (b *builder) placeContract() error {
 	return extractAs("runtime/machine", filepath.Join(b.dir, "src", machinePrefix), renameImports)
 }
 
-// PortFiles returns the added files, as paths below GOROOT, with their sizes
-// in lines.
+// PortFiles returns the added files, as paths below GOROOT, with their sizes in lines.
 func PortFiles() (map[string]int, error) {
 	files := map[string]int{}
 	err := fs.WalkDir(yolk.Source, "runtime/goroot/src", func(path string, d fs.DirEntry, err error) error {
@@ -182,9 +181,8 @@ func PortFiles() (map[string]int, error) {
 	return files, err
 }
 
-// placeKernel copies the wiring and what it imports: this module's packages to where
-// place says, others to src/vendor, where imports of standard packages resolve by the
-// existence of the folder.
+// placeKernel copies the wiring and its imports: this module's packages to the paths of place, others
+// to src/vendor, where standard packages find their imports if the folder exists.
 func (b *builder) placeKernel() error {
 	if err := extract(".", b.source); err != nil {
 		return err
@@ -219,15 +217,15 @@ func (b *builder) placeKernel() error {
 	return shortenGVisor(filepath.Join(b.dir, "src"))
 }
 
-// listedPackage is what go list says of a package.
+// listedPackage is go list's description of a package.
 type listedPackage struct {
 	ImportPath, Dir string
 	Standard        bool
 	Imports         []string
 }
 
-// kernelPackages lists the packages outside the standard library that the
-// machine's packages import, with the folders that hold them.
+// kernelPackages lists the packages outside the standard library that the machine's packages import,
+// with their folders.
 func (b *builder) kernelPackages() ([]listedPackage, error) {
 	pkgs, err := b.list("./runtime/wiring/...", "./"+gvisorSource+"/...")
 	if err != nil {
@@ -260,7 +258,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 	return found, nil
 }
 
-// list returns packages and what they import, directly or not.
+// list returns packages and their direct and indirect imports.
 func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
 	cmd, err := b.listGo(append([]string{"list", "-e", "-deps", "-tags=tamago",
 		"-json=ImportPath,Dir,Standard,Imports"}, patterns...)...)
@@ -285,8 +283,8 @@ func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
 	}
 }
 
-// rebuildTools builds the go command and the linker with the stock go command
-// from the patched source.
+// rebuildTools builds the go command and the linker from the patched source with the stock go
+// command.
 func (b *builder) rebuildTools() error {
 	for _, t := range []struct{ pkg, out string }{
 		{"cmd/go", "bin/go"},
@@ -303,7 +301,7 @@ func (b *builder) rebuildTools() error {
 	return nil
 }
 
-// finish gives the distribution its exec hook and its place.
+// finish installs the exec hook in the distribution and moves it to its final path.
 func (b *builder) finish() error {
 	if err := os.MkdirAll(b.cache, 0o777); err != nil {
 		return err
@@ -318,8 +316,7 @@ func (b *builder) finish() error {
 	return os.Rename(b.dir, b.final)
 }
 
-// hostEnv returns the environment for building host tools: never a foreign
-// GOOS, never another toolchain.
+// hostEnv returns the environment for building host tools, without another GOOS or toolchain.
 func hostEnv(add ...string) []string {
 	var env []string
 	for _, kv := range os.Environ() {

@@ -46,11 +46,10 @@ func copyFile(src, dst string) error {
 	return os.WriteFile(dst, text, info.Mode().Perm()|0o200)
 }
 
-// copyPackage copies one package's folder without tests and sub-folders that
-// are packages of their own. gVisor's generated files that register every type
-// for checkpoints stay behind, because they would keep thousands of methods in
-// each image and run at each start; what else changes in its files, gvisor.go
-// says.
+// copyPackage copies one package's folder without tests and without sub-folders, which are packages
+// of their own. It leaves out gVisor's generated files that register every type for checkpoints,
+// because they would keep thousands of methods in each image and run at each start. gvisor.go has
+// the other changes to gVisor's files.
 func copyPackage(p listedPackage, dst string, edits map[string]FileEdit) error {
 	entries, err := os.ReadDir(p.Dir)
 	if err != nil {
@@ -115,7 +114,7 @@ func extractAs(root, dir string, edit func(text []byte) []byte) error {
 	})
 }
 
-// extractFlat writes the files of one embedded folder, not of those below it.
+// extractFlat writes the files of one embedded folder, without its sub-folders.
 func extractFlat(root, dir string) error {
 	entries, err := yolk.Source.ReadDir(root)
 	if err != nil {

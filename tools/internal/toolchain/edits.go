@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// A FileEdit is what the port changes in one upstream file.
+// A FileEdit is the port's changes to one upstream file.
 type FileEdit struct {
 	Path  string // below GOROOT
 	Edits []Edit
@@ -17,8 +17,8 @@ type FileEdit struct {
 // An Edit adds lines after a line of the file, or replaces it.
 type Edit struct {
 	Find    string // the line, without white space at its ends
-	Nth     int    // which of the equal lines, from 1
-	Replace bool   // the lines of New take its place
+	Nth     int    // which of several equal lines, from 1
+	Replace bool   // the lines of New replace the line
 	New     []string
 }
 
@@ -31,8 +31,7 @@ func (f FileEdit) Lines() int {
 	return n
 }
 
-// ParseEdits reads the format of runtime/goroot/edits.txt, which describes
-// itself.
+// ParseEdits parses the format of runtime/goroot/edits.txt, which is described there.
 func ParseEdits(text []byte) ([]FileEdit, error) {
 	var files []FileEdit
 	s := bufio.NewScanner(bytes.NewReader(text))

@@ -26,8 +26,7 @@ func TestBudget(t *testing.T) {
 	}
 }
 
-// Every edit must apply once to the Go release at hand, and to the others that
-// the module cache has.
+// Every edit applies exactly once to the current Go release, and to the others in the module cache.
 func TestEditsApply(t *testing.T) {
 	roots, err := filepath.Glob(filepath.Join(output(t, os.TempDir(), "env", "GOMODCACHE"), "golang.org/toolchain@*.linux-amd64"))
 	if err != nil {
@@ -81,9 +80,9 @@ func testEdits(t *testing.T, goroot, version string) {
 	}
 }
 
-// Every file added to the go distribution needs a constraint: the stock go
-// command builds the tools and knows no _tamago suffix. Files of the tools have
-// the constraint yolktools, which keeps them out of this module's packages.
+// Every file added to the go distribution needs a constraint: the stock go command builds the tools
+// and does not recognise the suffix _tamago. Files of the tools have the constraint yolktools,
+// which keeps them out of this module's packages.
 func TestAddedFilesAreConstrained(t *testing.T) {
 	files, err := PortFiles()
 	if err != nil {
@@ -126,7 +125,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// Imports are renamed to where a package lies in the distribution; other strings stay.
+// Imports are renamed to a package's path in the distribution; other strings stay.
 func TestRenameImports(t *testing.T) {
 	const in = `package p
 

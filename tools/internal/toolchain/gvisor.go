@@ -10,10 +10,10 @@ import (
 	"github.com/yolk-unikernel/yolk"
 )
 
-// What the toolchain changes in the copy of gVisor lies in netstack/gvisor:
-// edits.txt has edits of single lines in the format of runtime/goroot/edits.txt,
-// files of add/pkg/X are added to gVisor's package pkg/X, and a folder pkg/X
-// takes the place of the whole package. Package gvisor there says which and why.
+// The toolchain's changes to its copy of gVisor are in netstack/gvisor: edits.txt has edits of
+// single lines in the format of runtime/goroot/edits.txt, files of add/pkg/X are added to gVisor's
+// package pkg/X, and a folder pkg/X replaces the whole package. Package gvisor there gives the
+// reasons.
 const (
 	gvisorPath   = "gvisor.dev/gvisor/"
 	gvisorSource = "netstack/gvisor"
@@ -33,8 +33,8 @@ func GVisorEdits() (map[string]FileEdit, error) {
 	return edits, err
 }
 
-// gvisorReplacements returns the import paths of packages that are replaced,
-// with the embedded folders of ours.
+// gvisorReplacements returns the import paths of packages that are replaced, with the embedded
+// folders that replace them.
 func gvisorReplacements() (map[string]string, error) {
 	folders := map[string]string{}
 	err := fs.WalkDir(yolk.Source, gvisorSource+"/pkg", func(name string, d fs.DirEntry, err error) error {
@@ -47,12 +47,12 @@ func gvisorReplacements() (map[string]string, error) {
 	return folders, err
 }
 
-// addToGVisor adds our files to the copy of gVisor's packages below vendor.
+// addToGVisor adds files to the copy of gVisor's packages below vendor.
 func addToGVisor(vendor string) error {
 	return extract(gvisorSource+"/add", filepath.Join(vendor, gvisorPath))
 }
 
-// substitute gives the replaced packages the folders and imports of ours.
+// substitute gives the replaced packages the folders and imports of their replacements.
 func (b *builder) substitute(pkgs map[string]listedPackage, folders map[string]string) {
 	for path, folder := range folders {
 		ours := pkgs[modulePath+"/"+folder]
@@ -60,10 +60,9 @@ func (b *builder) substitute(pkgs map[string]listedPackage, folders map[string]s
 	}
 }
 
-// lean takes from a file of gVisor what no image needs. The compiler takes no
-// //go:inline in standard packages. The lock classes of the generated mutexes
-// exist only for gVisor's lock order checker, which is off; their init
-// functions would run at each start.
+// lean removes from a file of gVisor what no image needs. The compiler refuses //go:inline in
+// standard packages. The lock classes of the generated mutexes exist only for gVisor's lock order
+// checker, which is off; their init functions would run at each start.
 func lean(name string, text []byte) []byte {
 	text = bytes.ReplaceAll(text, []byte("\n//go:inline\n"), []byte("\n\n"))
 	if !strings.HasSuffix(name, "_mutex.go") {
@@ -76,7 +75,7 @@ func lean(name string, text []byte) []byte {
 		}
 	}
 	text = bytes.Join(out, []byte("\n"))
-	// What is left of the init function does nothing.
+	// The rest of the init function does nothing.
 	return bytes.ReplaceAll(text, []byte("\nfunc init() {\n"), []byte("\nfunc _() {\n"))
 }
 

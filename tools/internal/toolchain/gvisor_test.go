@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestEditedStack runs the tests of netstack on gVisor as images have it: with
-// the edits, added files and replaced packages of netstack/gvisor. The usual
-// run of those tests has the module as it is.
+// TestEditedStack runs the tests of netstack on gVisor as images have it: with the edits, added
+// files and replaced packages of netstack/gvisor. Otherwise those tests use the unchanged module.
 func TestEditedStack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and tests the whole stack once more")
@@ -34,8 +33,7 @@ func TestEditedStack(t *testing.T) {
 	}
 }
 
-// editedModule makes gVisor's module with the changes and returns a go.mod
-// that uses it.
+// editedModule makes gVisor's module with the changes and returns a go.mod that uses it.
 func editedModule(t *testing.T, root string) (modfile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -77,8 +75,8 @@ func editedModule(t *testing.T, root string) (modfile string) {
 	return modfile
 }
 
-// forAnySystem takes the build constraint from the added files, which keeps
-// them from being built in netstack/gvisor/add.
+// forAnySystem removes the build constraint from the added files, which keeps them from being built
+// in netstack/gvisor/add.
 func forAnySystem(t *testing.T, dir string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, gvisorPath, "pkg/*/*.go"))

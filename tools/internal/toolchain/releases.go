@@ -10,7 +10,7 @@ import (
 	"github.com/yolk-unikernel/yolk"
 )
 
-// The edits to upstream files, and the releases to which they apply.
+// These are the edits to upstream files, and the releases to which they apply.
 const (
 	editsFile    = "runtime/goroot/edits.txt"
 	releasesFile = "runtime/goroot/releases.txt"
@@ -18,13 +18,12 @@ const (
 
 // A Release is a Go release that the port supports.
 type Release struct {
-	Name        string // as in go1.26
+	Name        string // such as go1.26
 	First, Last int    // the patch releases that the matrix has passed
 	edits       []FileEdit
 }
 
-// Releases returns the supported releases, oldest first, which
-// runtime/goroot/releases.txt lists.
+// Releases returns the supported releases, oldest first, from runtime/goroot/releases.txt.
 func Releases() ([]Release, error) {
 	text, err := yolk.Source.ReadFile(releasesFile)
 	if err != nil {
@@ -33,8 +32,7 @@ func Releases() ([]Release, error) {
 	return parseReleases(string(text))
 }
 
-// parseReleases reads the format of runtime/goroot/releases.txt, which describes
-// itself.
+// parseReleases parses the format of runtime/goroot/releases.txt, which is described there.
 func parseReleases(text string) ([]Release, error) {
 	var list []Release
 	for i, line := range strings.Split(text, "\n") {
@@ -77,7 +75,7 @@ func parseRelease(s string) (r Release, err error) {
 // Newest returns the newest patch release that the matrix has passed.
 func (r Release) Newest() string { return fmt.Sprintf("%s.%d", r.Name, r.Last) }
 
-// Has tells whether version, such as go1.26.8, is of the release.
+// Has reports whether version, such as go1.26.8, belongs to the release.
 func (r Release) Has(version string) bool {
 	patch, ok := strings.CutPrefix(version, r.Name)
 	if !ok || patch == "" {
@@ -136,8 +134,7 @@ func PortEdits(version string) ([]FileEdit, error) {
 	return r.override(common), nil
 }
 
-// override puts the release's own edits in the place of those of common to the
-// same files.
+// override replaces the edits in common by the release's own edits to the same files.
 func (r Release) override(common []FileEdit) []FileEdit {
 	own := func(f FileEdit) bool {
 		return slices.ContainsFunc(r.edits, func(o FileEdit) bool { return o.Path == f.Path })

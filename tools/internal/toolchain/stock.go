@@ -37,9 +37,9 @@ func Select(ctx context.Context, dir string, progress io.Writer) (goroot, versio
 	return readStock(strings.TrimSpace(string(out)))
 }
 
-// stockGo returns a command of the go command in PATH. If that is a patched
-// one, because of yolk env, it is the one that this was made from, without the
-// GOTOOLCHAIN and GOROOT of that environment.
+// stockGo returns a command of the go command in PATH. If that is a patched one, because of yolk env,
+// it returns the stock one that it was made from, without the GOTOOLCHAIN and GOROOT of that
+// environment.
 func stockGo(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	path, err := exec.LookPath("go")
 	if err != nil {
@@ -61,8 +61,7 @@ func stockGo(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// stockOf returns what the distribution in goroot was made from, if yolk made
-// it.
+// stockOf returns the stock GOROOT of the distribution in goroot, if yolk made it.
 func stockOf(goroot string) (stock string, patched bool) {
 	text, err := os.ReadFile(filepath.Join(goroot, doneFile))
 	return strings.TrimSpace(string(text)), err == nil
@@ -85,7 +84,7 @@ func readStock(goroot string) (dir, version string, err error) {
 	return goroot, version, nil
 }
 
-// downloads keeps what the go command says, and passes on that it downloads.
+// downloads stores the go command's output, and passes on that it downloads.
 type downloads struct {
 	to   io.Writer
 	text bytes.Buffer
@@ -102,10 +101,9 @@ func (d *downloads) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// listGo returns a command of a go command that can list this module: the
-// stock one, or, if that is an older patch release than the module's libraries
-// ask for, the one in PATH, which switches if need be. What it lists is the same
-// source either way.
+// listGo returns a command of a go command that can list this module: the stock one or, if that is an
+// older patch release than the module's libraries require, the one in PATH, which switches to
+// another toolchain if need be. Both list the same source.
 func (b *builder) listGo(args ...string) (*exec.Cmd, error) {
 	need, err := moduleGo()
 	if err != nil {
@@ -123,7 +121,7 @@ func (b *builder) listGo(args ...string) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// moduleGo returns the Go version of this module's go.mod, as in go1.26.3.
+// moduleGo returns the Go version in this module's go.mod, such as go1.26.3.
 func moduleGo() (string, error) {
 	text, err := yolk.Source.ReadFile("go.mod")
 	if err != nil {

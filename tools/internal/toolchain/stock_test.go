@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// fakeGo puts a go command in PATH that is script, and returns the GOROOT
-// around it.
+// fakeGo puts a script in PATH as the go command, and returns the GOROOT around it.
 func fakeGo(t *testing.T, script string) (goroot string) {
 	t.Helper()
 	goroot = t.TempDir()
@@ -25,8 +24,7 @@ func fakeGo(t *testing.T, script string) (goroot string) {
 	return goroot
 }
 
-// answer is a script that prints what go env prints for a distribution of a
-// version.
+// answer is a script that prints what go env prints for a distribution of a version.
 func answer(t *testing.T, version string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -68,8 +66,8 @@ func TestSelectErrors(t *testing.T) {
 	}
 }
 
-// After yolk env, the patched go command is first in PATH, and GOTOOLCHAIN is
-// local for its sake. The stock one is asked, as the user would without that.
+// After yolk env, the patched go command is first in PATH and GOTOOLCHAIN is local because of it.
+// Select asks the stock one, as if yolk env had not been used.
 func TestSelectLooksBehindThePatched(t *testing.T) {
 	stock := fakeGo(t, `[ -z "$GOTOOLCHAIN$GOROOT" ] || exit 3
 `+answer(t, "go1.27.0"))
@@ -84,8 +82,7 @@ func TestSelectLooksBehindThePatched(t *testing.T) {
 	}
 }
 
-// The real go command: a module's toolchain line decides, as far as
-// GOTOOLCHAIN lets it.
+// The real go command: a module's toolchain line decides, if GOTOOLCHAIN allows it.
 func TestSelectRealModule(t *testing.T) {
 	t.Setenv("GOTOOLCHAIN", "local")
 	t.Setenv("GOWORK", "off")
@@ -123,8 +120,7 @@ func TestSelectRealModule(t *testing.T) {
 	}
 }
 
-// A patch release that is older than the module's libraries ask for has them
-// listed by another one.
+// If a patch release is older than the module's libraries require, another one lists them.
 func TestListGo(t *testing.T) {
 	need, err := moduleGo()
 	if err != nil || !goversion.IsValid(need) {

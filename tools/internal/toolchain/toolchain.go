@@ -1,8 +1,7 @@
-// Package toolchain makes the Go distribution that builds tamago programs out
-// of a stock one: it copies GOROOT, applies the port (runtime/ of this module),
-// places the kernel, the drivers, the netstack and what they import in it as
-// standard packages, and rebuilds the two tools that change, go and link. Start
-// reading at Ensure. docs/port.md explains the result.
+// Package toolchain makes the Go distribution that builds tamago programs from a stock one: it
+// copies GOROOT, applies the port (runtime/ of this module), adds the kernel, the drivers, the
+// netstack and their imports as standard packages, and rebuilds the two tools that change, go and
+// link. Start reading at Ensure. docs/port.md explains the result.
 package toolchain
 
 import (
@@ -20,18 +19,18 @@ import (
 	"github.com/yolk-unikernel/yolk"
 )
 
-// Options say what to build from and whom to tell.
+// Options are the parameters of Ensure.
 type Options struct {
-	// Dir is the folder whose module says which Go release; "" is the current
+	// Dir is the folder whose module decides which Go release is used; "" is the current
 	// one.
 	Dir string
 	// Progress receives a line per step; nil is silent.
 	Progress io.Writer
 }
 
-// Ensure returns the GOROOT of the patched distribution, building it if it is
-// not there: it is cached by the stock version and the content of the port.
-// Two processes may call it at once; one builds, the other waits.
+// Ensure returns the GOROOT of the patched distribution, which it builds if it does not exist. The
+// distribution is cached by the stock version and the content of the port. Two processes may call
+// it at once; one builds, the other waits.
 func Ensure(ctx context.Context, opt Options) (dir string, err error) {
 	if opt.Progress == nil {
 		opt.Progress = io.Discard
@@ -74,9 +73,8 @@ func Ensure(ctx context.Context, opt Options) (dir string, err error) {
 	return dir, nil
 }
 
-// GoCache returns the build cache that belongs to the distribution dir. The
-// patched tools carry the stock version, so they must not share a cache with
-// the stock ones.
+// GoCache returns the build cache of the distribution dir. The patched tools have the stock
+// version, so they must not share a cache with the stock tools.
 func GoCache(dir string) (string, error) {
 	link, err := os.Readlink(filepath.Join(dir, cacheLink))
 	if err != nil {
@@ -85,8 +83,8 @@ func GoCache(dir string) (string, error) {
 	return link, nil
 }
 
-// CacheDir returns the folder that holds the distributions: YOLK_CACHE, or
-// yolk below the user's cache directory.
+// CacheDir returns the folder of the distributions: YOLK_CACHE, or yolk below the user's cache
+// directory.
 func CacheDir() (string, error) {
 	if d := os.Getenv("YOLK_CACHE"); d != "" {
 		return filepath.Abs(d)
@@ -112,14 +110,14 @@ const (
 	cacheLink = "yolk.cache"
 )
 
-// complete tells whether dir is whole, and notes that it is used.
+// complete reports whether dir is complete, and records that it is used.
 func complete(dir string) bool {
 	now := time.Now()
 	return os.Chtimes(filepath.Join(dir, doneFile), now, now) == nil
 }
 
-// Key identifies the content of the port to a version such as go1.26.8: equal
-// keys make equal distributions.
+// Key identifies the content of the port for a version such as go1.26.8: equal keys make equal
+// distributions.
 func Key(version string) (string, error) {
 	edits, err := PortEdits(version)
 	if err != nil {
@@ -129,8 +127,8 @@ func Key(version string) (string, error) {
 	return key, nil
 }
 
-// contentKeys returns the key of the whole port to a version and that of the
-// part that changes the tools.
+// contentKeys returns the key of the whole port for a version and that of the part that changes the
+// tools.
 func contentKeys(version string, edits []FileEdit) (all, tools string) {
 	h, t := sha256.New(), sha256.New()
 	fs.WalkDir(yolk.Source, ".", func(path string, d fs.DirEntry, err error) error {
@@ -150,13 +148,13 @@ func contentKeys(version string, edits []FileEdit) (all, tools string) {
 	return fmt.Sprintf("%x", h.Sum(nil)[:6]), fmt.Sprintf("%x", t.Sum(nil)[:6])
 }
 
-// skipFile tells which files of the module are not part of the machine.
+// skipFile reports whether a file of the module is not part of the machine.
 func skipFile(path string) bool {
 	return strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") ||
 		strings.HasSuffix(path, ".md")
 }
 
-// lock takes the file lock that serialises builders.
+// lock takes the file lock that serializes builds.
 func lock(path string, out io.Writer) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
@@ -172,9 +170,8 @@ func lock(path string, out io.Writer) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
-// removeOthers deletes distributions of other port contents for the same Go
-// release that nobody has asked for in a day; a build may still run with a
-// younger one.
+// removeOthers deletes distributions with other content of the port for the same Go release that were
+// not used for a day; a build may still be running with a younger one.
 func removeOthers(base, version, key string, out io.Writer) {
 	old, _ := filepath.Glob(filepath.Join(base, version+"-*"))
 	for _, d := range old {
@@ -188,7 +185,7 @@ func removeOthers(base, version, key string, out io.Writer) {
 	}
 }
 
-// removeAll is os.RemoveAll for trees that may hold read-only folders.
+// removeAll is os.RemoveAll for trees that may contain read-only folders.
 func removeAll(dir string) error {
 	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {

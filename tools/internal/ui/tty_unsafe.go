@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// ioctl calls ioctl_tty(2). unsafe: its requests take pointers, and package
-// syscall has no call of its own for them.
+// ioctl calls ioctl_tty(2). It needs unsafe because requests take pointers, and package syscall
+// has no function for them.
 func ioctl[T any](f *os.File, request uintptr, arg *T) error {
 	_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, f.Fd(), request, uintptr(unsafe.Pointer(arg)))
 	if errno != 0 {
@@ -22,14 +22,14 @@ func IsTerminal(f *os.File) bool {
 	return ioctl(f, syscall.TCGETS, &t) == nil
 }
 
-// InForeground reports whether we may use the terminal f: a job in the
-// background must neither read it nor change its state.
+// InForeground reports whether this process may use the terminal f: a background job must neither
+// read it nor change its state.
 func InForeground(f *os.File) bool {
 	var group int32
 	return ioctl(f, syscall.TIOCGPGRP, &group) == nil && int(group) == syscall.Getpgrp()
 }
 
-// tcsetsw sets the state after all output has left, asm-generic/ioctls.h.
+// tcsetsw (TCSETSW) sets the state after all output is transmitted, asm-generic/ioctls.h.
 const tcsetsw = 0x5403
 
 // Indexes of control characters, termios(3).
@@ -38,9 +38,9 @@ const (
 	vsusp = 10
 )
 
-// PassKeys puts the terminal into a state for a guest that is a terminal of its
-// own: each key is passed on at once and not echoed. Ctrl-C alone keeps its
-// meaning. The returned function restores the former state.
+// PassKeys sets the terminal's state for a guest that is a terminal of its own: each key is passed
+// on at once and not echoed. Only Ctrl-C keeps its meaning. The returned function restores the
+// former state.
 func PassKeys(f *os.File) (restore func(), err error) {
 	var old syscall.Termios
 	if err := ioctl(f, syscall.TCGETS, &old); err != nil {

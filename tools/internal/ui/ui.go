@@ -1,6 +1,5 @@
-// Package ui is what the yolk command says on a terminal: whether a file is
-// one, and one line of progress for work that takes longer than a person waits
-// without asking. Start with [Begin].
+// Package ui is the yolk command's output to terminals: whether a file is a terminal, and one
+// line of progress for work that takes longer than two seconds. Start with [Begin].
 package ui
 
 import (
@@ -24,8 +23,8 @@ func Bold(w io.Writer, s string) string {
 	return "\x1b[1m" + s + "\x1b[0m"
 }
 
-// Step is one announced piece of work. As an io.Writer it passes the work's own
-// output on without mixing it with the line of progress.
+// Step is one announced piece of work. As an io.Writer it passes on the work's own output without
+// mixing it with the line of progress.
 type Step struct {
 	mu    sync.Mutex
 	w     io.Writer

@@ -1,5 +1,5 @@
-// Package log takes the place of gVisor's pkg/log: the console belongs to the
-// program, so nothing is written. What a person must know, netstack reports.
+// Package log replaces gVisor's pkg/log. It writes nothing: the console belongs to the program,
+// and netstack reports the events that a person must know.
 package log
 
 import "time"
@@ -7,12 +7,12 @@ import "time"
 // Level is the severity of a message.
 type Level uint32
 
-// Emitter is where messages would go.
+// Emitter is the destination of messages in gVisor's package; here it gets none.
 type Emitter interface {
 	Emit(depth int, level Level, timestamp time.Time, format string, v ...any)
 }
 
-// Logger is what gVisor's packages hold.
+// Logger is the interface that gVisor's packages use.
 type Logger interface {
 	Debugf(format string, v ...any)
 	Infof(format string, v ...any)
@@ -30,7 +30,7 @@ func (silent) IsLogging(Level) bool    { return false }
 // BasicRateLimitedLogger returns a Logger.
 func BasicRateLimitedLogger(time.Duration) Logger { return silent{} }
 
-// SetTarget would say where messages go.
+// SetTarget sets the destination of messages in gVisor's package; here it does nothing.
 func SetTarget(Emitter) {}
 
 // Debugf drops a message.

@@ -28,7 +28,7 @@ func TestInt63n(t *testing.T) {
 	if seen != [3]bool{true, true, true} {
 		t.Errorf("200 numbers below 3: seen %v", seen)
 	}
-	// A source of ones lies above the limit for 3, whatever is asked for.
+	// Numbers with all bits set are above the limit for 3 and are drawn again.
 	g = RNGFrom(bytes.NewReader(append(bytes.Repeat([]byte{0xff}, 8), make([]byte, 8)...)))
 	if v := g.Int63n(3 << 61); v != 0 {
 		t.Errorf("Int63n took a number beyond its limit: %d", v)

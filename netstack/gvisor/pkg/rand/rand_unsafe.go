@@ -1,5 +1,5 @@
-// Package rand takes the place of gVisor's pkg/rand: cryptographically secure
-// numbers, here by getrandom(2) without golang.org/x/sys.
+// Package rand replaces gVisor's pkg/rand: cryptographically secure random numbers from
+// getrandom(2), without golang.org/x/sys.
 package rand
 
 import (
@@ -33,13 +33,13 @@ func (reader) Read(p []byte) (int, error) {
 // Read fills p from Reader.
 func Read(p []byte) (int, error) { return io.ReadFull(Reader, p) }
 
-// RNG makes numbers of a secure source.
+// RNG makes random numbers from a secure source.
 type RNG struct{ Reader io.Reader }
 
 // RNGFrom returns an RNG over r.
 func RNGFrom(r io.Reader) RNG { return RNG{Reader: r} }
 
-// fill panics when the source fails: then no secret can be made.
+// fill panics if the source fails: secrets could not be made then.
 func (g *RNG) fill(p []byte) {
 	if _, err := io.ReadFull(g.Reader, p); err != nil {
 		panic("rand: " + err.Error())
@@ -75,7 +75,7 @@ func (g *RNG) Int63n(n int64) int64 {
 	if n <= 0 {
 		panic("rand: Int63n of a number that is not positive")
 	}
-	// Numbers from limit on would make the small results likelier.
+	// Numbers from limit on would make small results more likely.
 	limit := uint64(1<<63) - uint64(1<<63)%uint64(n)
 	for {
 		if v := uint64(g.Int63()); v < limit {

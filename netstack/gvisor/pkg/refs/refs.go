@@ -1,19 +1,18 @@
-// Package refs takes the place of gVisor's pkg/refs, which finds leaked
-// references: the counting itself is in each counted type's own file, and
-// leaks are looked for in host tests with the original.
+// Package refs replaces gVisor's pkg/refs, which finds leaked references. Each counted type
+// counts in a file of its own, and host tests look for leaks with the original.
 package refs
 
-// Register would begin to watch an object.
+// Register does nothing here.
 func Register(any) {}
 
-// Unregister would end it.
+// Unregister does nothing here.
 func Unregister(any) {}
 
-// LogIncRef would note a new reference.
+// LogIncRef does nothing here.
 func LogIncRef(any, int64) {}
 
-// LogTryIncRef would note a new reference.
+// LogTryIncRef does nothing here.
 func LogTryIncRef(any, int64) {}
 
-// LogDecRef would note a dropped reference.
+// LogDecRef does nothing here.
 func LogDecRef(any, int64) {}

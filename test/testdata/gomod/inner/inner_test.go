@@ -23,7 +23,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// The rest of the module is there, too.
+// The rest of the module is mounted, too.
 func TestModule(t *testing.T) {
 	files, err := filepath.Glob("../*.go")
 	if err != nil || len(files) != 2 {

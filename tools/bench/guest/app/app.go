@@ -24,8 +24,7 @@ var (
 	}()
 )
 
-// The handlers are marks of the instruction count, so each must stay a function
-// of its own.
+// The handlers are marks of the instruction count, so each must stay a separate function.
 
 //go:noinline
 func rootHandler(w http.ResponseWriter, r *http.Request) {
@@ -51,9 +50,9 @@ func jsonHandler(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(v)
 }
 
-// stream serves one connection to :5201. The client sends a mode and eight
-// bytes of length: 'S', the guest sends so many bytes and waits for one; 'R',
-// it reads them and answers with one.
+// stream serves one connection to :5201. The client sends a mode and a length of eight bytes. With
+// 'S' the guest sends that many bytes and waits for one; with 'R' it reads them and answers with
+// one.
 func stream(c net.Conn) {
 	defer c.Close()
 	var head [9]byte

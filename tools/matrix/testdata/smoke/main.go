@@ -1,4 +1,4 @@
-// Command smoke ends with a status of its own: 5 and one for each argument.
+// Command smoke exits with 5 plus the number of its arguments.
 package main
 
 import "os"

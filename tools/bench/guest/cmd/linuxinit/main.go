@@ -1,6 +1,6 @@
-// Command linuxinit is the benchmark's program as the init of a Linux guest: it
-// loads the modules that /m/order lists, gives eth0 its address by ioctl
-// (netdevice(7)), and then is the same program.
+// Command linuxinit is the benchmark's program as the init of a Linux guest: it loads the modules
+// listed in /m/order, gives eth0 its address by ioctl (netdevice(7)), and then runs the same
+// program.
 package main
 
 import (

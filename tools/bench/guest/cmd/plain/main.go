@@ -1,4 +1,4 @@
-// Command plain is the benchmark's program as an ordinary one: what yolk runs.
+// Command plain is the benchmark's program as an ordinary one, for yolk.
 package main
 
 import "github.com/yolk-unikernel/yolk/tools/bench/guest/app"

@@ -12,29 +12,29 @@ import (
 const (
 	// delayedAckTime is Linux's TCP_DELACK_MIN. RFC 1122 §4.2.3.2 allows 500 ms.
 	delayedAckTime = 40 * time.Millisecond
-	// delayedAckPatience is how many answers in time it takes to try again
-	// after a delay was in vain: the peer may wait for the acknowledgement.
+	// delayedAckPatience is how many answers in time must follow a delay that was useless
+	// before the next delay: the peer may wait for the acknowledgement.
 	delayedAckPatience = 16
 )
 
-// delayedAck holds an endpoint's delayed acknowledgement (RFC 1122 §4.2.3.2,
-// RFC 5681 §4.2): a small request is acknowledged by its answer, which saves a
-// packet per exchange. As on Linux only conversations are delayed: connections
-// whose program was seen to answer in time. Endpoint.mu guards it.
+// delayedAck is the state of an endpoint's delayed acknowledgement (RFC 1122 §4.2.3.2, RFC 5681
+// §4.2): a small request is acknowledged by its answer, which saves a packet per exchange. As on
+// Linux, acknowledgements are delayed only on interactive connections: those whose program was
+// seen to answer in time. Endpoint.mu guards it.
 type delayedAck struct {
-	answers int                 // in time; delays happen from 1 on
+	answers int                 // number of answers in time; delays begin at 1
 	pending bool                // an acknowledgement was delayed
-	from    seqnum.Value        // MaxSentAck at that time: if it moved, one was sent
-	since   tcpip.MonotonicTime // when the data came
+	from    seqnum.Value        // MaxSentAck when the delay began: if it has changed, one was sent
+	since   tcpip.MonotonicTime // when the data arrived
 	timer   tcpip.Timer
-	// armed: the timer runs. It is not stopped when an answer goes out but
-	// looks for itself when it fires, so a request costs no timer.
+	// armed says that the timer runs. It is not stopped when an answer is sent but checks
+	// the state when it fires, so a request costs no timer.
 	armed bool
 }
 
-// delayAck reports whether the acknowledgement of what was received may wait
-// for data to travel with. At most one full segment waits, and one call: the
-// second segment is acknowledged at once.
+// delayAck reports whether the acknowledgement of received data may wait for an answer to carry
+// it. It may wait for at most one full segment and one call: the second segment is acknowledged
+// at once.
 //
 // +checklocks:e.mu
 func (e *Endpoint) delayAck() bool {
@@ -66,7 +66,7 @@ func (d *delayedAck) arm(e *Endpoint, after time.Duration) {
 	d.timer = e.stack.Clock().AfterFunc(after, timerHandler(e, e.delayedAckExpired))
 }
 
-// delayedAckExpired sends an acknowledgement that no data came to carry.
+// delayedAckExpired sends an acknowledgement that no data has carried.
 //
 // +checklocks:e.mu
 func (e *Endpoint) delayedAckExpired() tcpip.Error {
@@ -85,7 +85,7 @@ func (e *Endpoint) delayedAckExpired() tcpip.Error {
 	return nil
 }
 
-// answered notes that data goes out; it carries an acknowledgement.
+// answered records that data is sent, which carries an acknowledgement.
 //
 // +checklocks:e.mu
 func (e *Endpoint) answered() {
