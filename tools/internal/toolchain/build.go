@@ -34,7 +34,7 @@ var placed = []struct{ folder, path string }{
 
 const (
 	ownPrefix     = "runtime/yolk"
-	machinePrefix = "internal/runtime/yolk/machine"
+	machinePrefix = "internal/runtime/yolk"
 	bootPath      = "internal/runtime/yolk/boot"
 	wiringPath    = modulePath + "/runtime/wiring"
 )

@@ -149,7 +149,7 @@ import (
 	"internal/runtime/yolk/boot"
 	acpi "runtime/yolk/boot/acpi"
 	"runtime/yolk/kernel/fs/ext4"
-	"internal/runtime/yolk/machine/linked"
+	"internal/runtime/yolk/linked"
 	"runtime/yolk/wiring"
 )
 

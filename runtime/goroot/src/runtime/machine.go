@@ -36,7 +36,7 @@
 //	machine_api.go         what the kernel above may ask of the machine
 //
 // What of it needs no machine lies in packages of its own, which the tests of this module
-// run on the host: runtime/machine there, internal/runtime/yolk/machine here.
+// run on the host: runtime/machine there, internal/runtime/yolk here.
 //
 //	areas              the sorted list of mappings
 //	frames             the allocator of page frames
@@ -55,7 +55,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine/runq"
+	"internal/runtime/yolk/runq"
 	"unsafe"
 )
 

@@ -5,8 +5,8 @@ package runtime
 import (
 	"internal/abi"
 	"internal/runtime/syscall/linux"
-	"internal/runtime/yolk/machine"
-	"internal/runtime/yolk/machine/areas"
+	machine "internal/runtime/yolk"
+	"internal/runtime/yolk/areas"
 	"unsafe"
 )
 

@@ -3,11 +3,11 @@
 package runtime
 
 import (
+	"internal/runtime/yolk/areas"
 	"internal/runtime/yolk/boot"
-	"internal/runtime/yolk/machine/areas"
-	"internal/runtime/yolk/machine/clock"
-	"internal/runtime/yolk/machine/frames"
-	"internal/runtime/yolk/machine/initstack"
+	"internal/runtime/yolk/clock"
+	"internal/runtime/yolk/frames"
+	"internal/runtime/yolk/initstack"
 	"unsafe"
 )
 

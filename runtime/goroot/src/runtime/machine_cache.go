@@ -5,8 +5,8 @@ package runtime
 import (
 	"internal/runtime/atomic"
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine"
-	"internal/runtime/yolk/machine/mapped"
+	machine "internal/runtime/yolk"
+	"internal/runtime/yolk/mapped"
 	"unsafe"
 )
 

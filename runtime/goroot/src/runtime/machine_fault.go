@@ -3,7 +3,7 @@
 package runtime
 
 import (
-	"internal/runtime/yolk/machine/areas"
+	"internal/runtime/yolk/areas"
 	"unsafe"
 )
 

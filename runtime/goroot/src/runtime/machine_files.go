@@ -4,9 +4,9 @@ package runtime
 
 import (
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine"
-	"internal/runtime/yolk/machine/areas"
-	"internal/runtime/yolk/machine/mapped"
+	machine "internal/runtime/yolk"
+	"internal/runtime/yolk/areas"
+	"internal/runtime/yolk/mapped"
 	"unsafe"
 )
 

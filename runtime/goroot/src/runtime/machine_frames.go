@@ -2,7 +2,7 @@
 
 package runtime
 
-import "internal/runtime/yolk/machine/frames"
+import "internal/runtime/yolk/frames"
 
 // Page frames: the allocator of package frames, and what it has to do with the rest of
 // the machine half: pages taken back from the cache when there is no frame left, the end

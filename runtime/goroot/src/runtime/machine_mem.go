@@ -4,8 +4,8 @@ package runtime
 
 import (
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine/areas"
-	"internal/runtime/yolk/machine/frames"
+	"internal/runtime/yolk/areas"
+	"internal/runtime/yolk/frames"
 	"unsafe"
 )
 

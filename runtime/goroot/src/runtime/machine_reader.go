@@ -5,7 +5,7 @@ package runtime
 import (
 	"internal/runtime/atomic"
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine"
+	machine "internal/runtime/yolk"
 	"unsafe"
 )
 

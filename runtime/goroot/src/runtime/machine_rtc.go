@@ -2,7 +2,7 @@
 
 package runtime
 
-import "internal/runtime/yolk/machine/clock"
+import "internal/runtime/yolk/clock"
 
 // The real-time clock of the PC (Motorola MC146818), through its index and data
 // ports. Register A bit 7 says that an update is under way; what the others mean is in

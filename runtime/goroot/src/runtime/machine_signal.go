@@ -3,7 +3,7 @@
 package runtime
 
 import (
-	"internal/runtime/yolk/machine/signals"
+	"internal/runtime/yolk/signals"
 	"unsafe"
 )
 

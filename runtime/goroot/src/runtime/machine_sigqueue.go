@@ -4,7 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine/signals"
+	"internal/runtime/yolk/signals"
 	"unsafe"
 )
 

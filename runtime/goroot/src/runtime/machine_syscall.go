@@ -3,7 +3,7 @@
 package runtime
 
 import (
-	"internal/runtime/yolk/machine"
+	machine "internal/runtime/yolk"
 	"unsafe"
 )
 

@@ -4,8 +4,8 @@ package runtime
 
 import (
 	"internal/runtime/sys"
-	"internal/runtime/yolk/machine/clock"
-	"internal/runtime/yolk/machine/runq"
+	"internal/runtime/yolk/clock"
+	"internal/runtime/yolk/runq"
 	"unsafe"
 )
 

@@ -3,7 +3,7 @@
 package runtime
 
 import (
-	"internal/runtime/yolk/machine/clock"
+	"internal/runtime/yolk/clock"
 	"unsafe"
 )
 

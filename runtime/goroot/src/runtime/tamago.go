@@ -4,7 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/syscall/linux"
-	"internal/runtime/yolk/machine"
+	machine "internal/runtime/yolk"
 	"internal/stringslite"
 	"unsafe"
 )

@@ -4,7 +4,7 @@ package load
 
 import (
 	"cmd/go/internal/cfg"
-	"internal/runtime/yolk/machine/linked"
+	"internal/runtime/yolk/linked"
 )
 
 // tamagoDeps returns the packages that make a tamago program a machine. The

@@ -7,7 +7,7 @@ import (
 	"cmd/link/internal/loader"
 	"cmd/link/internal/sym"
 	"debug/elf"
-	"internal/runtime/yolk/machine/linked"
+	"internal/runtime/yolk/linked"
 	"slices"
 	"strings"
 )
