@@ -57,3 +57,36 @@ func TestDocsNamePaths(t *testing.T) {
 		t.Errorf("only %d paths were checked; the pattern has gone wrong", checked)
 	}
 }
+
+// step is a row of a strict page's table: its number and what the second column names.
+var (
+	step   = regexp.MustCompile(`^\| (?:\d+|later) \| ([^|]*) \|`)
+	listed = regexp.MustCompile("`([A-Za-z_][A-Za-z0-9_.]*)`")
+)
+
+// Each step of a path names functions of ours, all of which exist, bare ones too.
+func TestDocsStepsExist(t *testing.T) {
+	have := declared(t)
+	for page := range strict {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		steps := 0
+		for line := range strings.Lines(string(text)) {
+			row := step.FindStringSubmatch(line)
+			if row == nil {
+				continue
+			}
+			steps++
+			for _, m := range listed.FindAllStringSubmatch(row[1], -1) {
+				if !have[m[1]] {
+					t.Errorf("%s: %s does not exist:\n%s", page, m[1], line)
+				}
+			}
+		}
+		if steps < 15 {
+			t.Errorf("%s has only %d steps; the pattern has gone wrong", page, steps)
+		}
+	}
+}

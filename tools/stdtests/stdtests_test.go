@@ -134,3 +134,22 @@ func TestReport(t *testing.T) {
 		t.Error("report of a hang = true")
 	}
 }
+
+// docs/stdtests.md has the known differences, all of them.
+func TestDocsHaveDifferences(t *testing.T) {
+	page, err := os.ReadFile("../../docs/stdtests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, _, _ := strings.Cut(string(page), "## Results")
+	known := knownDifferences()
+	for name, cause := range known {
+		pkg, test, _ := strings.Cut(name, " ")
+		if row := "| " + pkg + " | " + test + " | " + cause + " |\n"; !strings.Contains(table, row) {
+			t.Errorf("docs/stdtests.md lacks %q", row)
+		}
+	}
+	if rows := strings.Count(table, "\n| ") - 1; rows != len(known) {
+		t.Errorf("docs/stdtests.md has %d differences; differences.txt has %d", rows, len(known))
+	}
+}

@@ -155,6 +155,8 @@ func (d *Device) QueueMax(i int) int {
 
 // SetQueue sets queue i up.
 func (d *Device) SetQueue(i int, r virtio.Rings) error {
+	d.work.Lock() // the device may still look for work of its last user
+	defer d.work.Unlock()
 	q := d.Queues[i]
 	q.Rings, q.Ready = r, true
 	return nil

@@ -42,7 +42,7 @@ func TestNodes(t *testing.T) {
 		m.WantFile("/dev/vda", strings.Repeat("a", 4096))
 		m.WantFile("/dev/vdb", strings.Repeat("b", 512))
 		wantError(t, m, "/dev/vdc", syscall.ENOENT)
-		for path, want := range map[string]uint64{"/dev/vda": 254<<8 | 0, "/dev/vdb": 254<<8 | 16} {
+		for path, want := range map[string]uint64{"/dev/vda": 254 << 8, "/dev/vdb": 254<<8 | 16} {
 			var st syscall.Stat_t
 			p := &st
 			m.Must(syscall.SYS_STAT, path, ptr(p))

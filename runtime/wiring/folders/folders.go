@@ -38,7 +38,7 @@ func mount(tag, path string, readOnly bool) (is bool, why string) {
 	if f == nil {
 		return false, ""
 	}
-	return true, f.mount(path, readOnly)
+	return true, mountOne(f, path, readOnly)
 }
 
 // open starts the machine's 9P devices and returns them by their tags.
@@ -70,8 +70,8 @@ func openOne(d *devices.Device) (*p9.Device, error) {
 	return dev, nil
 }
 
-// mount returns why a folder cannot be mounted, "" if it is.
-func (f *folder) mount(path string, readOnly bool) (why string) {
+// mountOne returns why a folder cannot be mounted, "" if it is.
+func mountOne(f *folder, path string, readOnly bool) (why string) {
 	if f.fs == nil {
 		fs, err := p9fs.Mount(p9fs.Config{
 			Transport: transport{f.Device},

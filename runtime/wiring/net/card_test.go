@@ -23,9 +23,9 @@ const (
 type card struct {
 	*virtiotest.Device
 	mac    []byte
-	frames chan []byte            // that were sent, with their headers
-	header []byte                 // of what next returned
-	room   chan *virtiotest.Chain // where received frames go
+	frames chan []byte // that were sent, with their headers
+	header []byte      // of what next returned
+	room   chan offer  // where received frames go
 
 	mu    sync.Mutex
 	slow  bool                // frames are not taken
@@ -38,7 +38,7 @@ func newCard(t *testing.T, m *wiringtest.Machine, n byte, entries int) *card {
 }
 
 func newCardWith(t *testing.T, m *wiringtest.Machine, n byte, entries int, features uint64) *card {
-	c := &card{mac: []byte{0x52, 0x54, 0, 0x12, 0x34, n}, frames: make(chan []byte, 1000), room: make(chan *virtiotest.Chain, entries)}
+	c := &card{mac: []byte{0x52, 0x54, 0, 0x12, 0x34, n}, frames: make(chan []byte, 1000), room: make(chan offer, 4*entries)}
 	config := append(bytes.Clone(c.mac), 1, 0, 1, 0, 0x78, 0x05) // link up, MTU 1400
 	c.Device = virtiotest.NewDevice(virtio.TypeNet, m.DeviceMemory(), features, config, entries, entries)
 	c.Answer(t, func(i int, q *virtiotest.Queue, ch *virtiotest.Chain) {
@@ -47,7 +47,7 @@ func newCardWith(t *testing.T, m *wiringtest.Machine, n byte, entries int, featu
 		defer c.mu.Unlock()
 		switch {
 		case i == rx:
-			c.room <- kept
+			c.room <- offer{kept, q.Rings}
 		case c.slow:
 			c.queue = append(c.queue, kept)
 		default:
@@ -79,17 +79,26 @@ func (c *card) setSlow(slow bool) {
 	})
 }
 
+// offer is room for a frame, in the queue that the driver had then.
+type offer struct {
+	*virtiotest.Chain
+	rings virtio.Rings
+}
+
 // deliver has the machine receive a frame.
 func (c *card) deliver(frame []byte) {
-	ch := <-c.room
 	h := make([]byte, header)
 	h[header-2] = 1 // num_buffers
-	n := ch.Fill(append(h, frame...))
-	c.Do(func() {
-		q := c.Queues[rx]
-		q.Push(ch.Head, uint32(n))
-		q.Flush()
-	})
+	q := c.Queues[rx]
+	for done := false; !done; {
+		at := <-c.room
+		c.Do(func() {
+			if done = at.rings == q.Rings; done { // else a user before has offered it
+				q.Push(at.Head, uint32(at.Fill(append(h, frame...))))
+				q.Flush()
+			}
+		})
+	}
 }
 
 // next returns the next frame of a kind, and answers questions for addresses (ARP) on the

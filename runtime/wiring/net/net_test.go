@@ -12,6 +12,8 @@ import (
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	virtionet "github.com/yolk-unikernel/yolk/drivers/virtio/net"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/cards"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/wiringtest"
 )
 
@@ -181,6 +183,40 @@ func TestFullRing(t *testing.T) {
 			t.Fatalf("datagram %d came as number %d", f[42], i)
 		}
 	}
+}
+
+// The program can take a card: its interface, addresses and routes are gone then, and the
+// other card is the stack's as before.
+func TestProgramTakesCard(t *testing.T) {
+	m := wiringtest.New(t)
+	c := newCard(t, m, 1, 64)
+	m.Add(c.Device)
+	m.Add(newCard(t, m, 2, 64).Device)
+	m.Start(quiet, "ip=10.0.0.2/24::10.0.0.1:::eth0", "ip=10.1.0.2/24:::::eth1")
+	start()
+	list := cards.List()
+	for i, l := range list {
+		if got := l.(*cards.Listed).User(); got != devices.Stack {
+			t.Errorf("card %d is in use by %q; want the stack", i, got)
+		}
+	}
+	n, err := list[0].(*cards.Listed).Open(0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := links(m); got[2].name != "" || got[3].name != "eth1" {
+		t.Errorf("interfaces %v; want lo and eth1", got)
+	}
+	if got := strings.Join(routesOf(m), "\n"); strings.Contains(got, "10.0.0.") {
+		t.Errorf("routes over the card that is gone:\n%s", got)
+	}
+	frame := arp(1, peerMAC, peer, make([]byte, 6), own)
+	c.deliver(frame)
+	frames := make([]cards.Frame, 1)
+	if _, err := n.(*cards.Card).Receive(frames); err != nil || !bytes.Equal(frames[0].Data, frame) {
+		t.Errorf("the program receives %x, %v; want %x", frames[0].Data, err, frame)
+	}
+	m.WantQuiet()
 }
 
 // A card that cannot be used is told of by its name and place, and keeps its name.

@@ -248,10 +248,10 @@ func overrun() {
 	block(rt)
 	_, id := create(monotonic, &sigevent{notify: sigevThreadID, signo: int32(rt), tid: int32(tid()), value: 5})
 	settime(id, 0, 10*time.Millisecond, 10*time.Millisecond)
-	time.Sleep(105 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond)
 	note("before", call(syscall.SYS_TIMER_GETOVERRUN, id))
 	r, in := take(bit(rt), 0)
-	note("late", r, in.value, in.b >= 7 && in.b < 100)
+	note("late", r, in.value, in.b >= 7 && in.b < 10_000) // a busy host may be late
 	call(syscall.SYS_TIMER_DELETE, id)
 	take(bit(rt), 50) // one that was sent meanwhile
 
