@@ -26,6 +26,8 @@ var forms = map[string]func(nr uintptr) syscall.Errno{
 	"faccessat":  with(atFdCwd, "/etc", 4),
 	"faccessat2": with(atFdCwd, "/etc", 4, 0),
 
+	"sched_getparam": with(0, keep(int32(0))),
+
 	"mmap":     with(0, page, readWrite, anonymous, -1, 0),
 	"mprotect": func(nr uintptr) syscall.Errno { return call(nr, memory(), page, syscall.PROT_READ) },
 	"munmap":   func(nr uintptr) syscall.Errno { return call(nr, memory(), page) },
