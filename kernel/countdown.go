@@ -6,28 +6,28 @@ import (
 	"syscall"
 )
 
-// A countdown is a timer of one of the kernel's clocks: what timerfd_create(2),
-// setitimer(2) and timer_create(2) have in common. An absolute time of CLOCK_REALTIME
-// moves with that clock when it is set.
+// A countdown is a timer of one of the kernel's clocks: the common part of
+// timerfd_create(2), setitimer(2) and timer_create(2). An absolute time of
+// CLOCK_REALTIME moves with that clock when it is set.
 type countdown struct {
 	k     *Kernel
-	clock int    // of absolute times: clockRealtime, clockMonotonic or one of CPU time
-	ring  func() // called without mu, perhaps for nothing: take tells
-	moved Waiter // of Kernel.clockSet
+	clock int    // clock of absolute times: clockRealtime, clockMonotonic or one of CPU time
+	ring  func() // called after an expiry without mu; take may return 0 in it
+	moved Waiter // waits on Kernel.clockSet
 
 	mu       sync.Mutex
-	at       int   // the clock of next
+	at       int   // clock of next
 	next     int64 // time of the next expiry; 0: not armed
 	interval int64
-	expired  uint64 // how often since take
+	expired  uint64 // number of expiries since the last take
 	timer    alarm
-	setting  uint64 // counts changes, so that an old alarm does nothing
+	setting  uint64 // counts changes, so that an alarm of an earlier setting does nothing
 }
 
 // itimerspec is struct itimerspec.
 type itimerspec struct{ interval, value syscall.Timespec }
 
-// init names the clock, by the number that a program uses, and what to call.
+// init sets the clock, by the number that a program uses, and the function to call.
 func (c *countdown) init(k *Kernel, clock int, ring func()) {
 	c.k, c.ring = k, ring
 	switch clock {
@@ -44,7 +44,7 @@ func (c *countdown) init(k *Kernel, clock int, ring func()) {
 	}
 }
 
-// close ends it; the alarm may still ring once.
+// close ends the timer; ring may be called once more.
 func (c *countdown) close() {
 	c.mu.Lock()
 	c.disarm()
@@ -63,12 +63,11 @@ func (c *countdown) disarm() {
 	c.setting++
 }
 
-// minCPUStep is how often at most the clocks of CPU time are looked at (ns).
+// minCPUStep is the least time between two reads of a clock of CPU time (ns).
 const minCPUStep = 1e6
 
-// arm starts the alarm for c.next. mu is held. CPU time passes at most as fast as
-// there are CPUs, and not at all while the program waits: then one alarm follows
-// another.
+// arm starts the alarm for c.next. mu is held. CPU time passes at most as fast as there are
+// CPUs, and not at all while the program waits: then the alarm is started again.
 func (c *countdown) arm() {
 	now, _ := c.k.clock(c.at)
 	d := c.next - now
@@ -104,8 +103,8 @@ func (c *countdown) clockMoved(Events) {
 	c.mu.Unlock()
 }
 
-// catchUp counts the expiries up to now: the goroutine that rang runs on may be
-// late. mu is held.
+// catchUp counts the expiries up to now: the goroutine of the alarm may run too late. mu is
+// held.
 func (c *countdown) catchUp() {
 	if c.next == 0 {
 		return
@@ -125,7 +124,7 @@ func (c *countdown) catchUp() {
 	c.next += n * c.interval
 }
 
-// take returns how often it has expired since the last time.
+// take returns how often the timer has expired since the last call.
 func (c *countdown) take() uint64 {
 	c.mu.Lock()
 	n := c.expired
@@ -152,7 +151,7 @@ func (c *countdown) left() (value, interval int64) {
 	return value, c.interval
 }
 
-// set arms it for a time, or disarms it if that is 0, and returns what get did.
+// set arms the timer, or disarms it if value is 0, and returns what get would have returned.
 func (c *countdown) set(value, interval int64, absolute bool) (oldValue, oldInterval int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,7 +174,7 @@ func (c *countdown) set(value, interval int64, absolute bool) (oldValue, oldInte
 	return
 }
 
-// nanos checks an itimerspec.
+// nanos converts an itimerspec; EINVAL.
 func (s *itimerspec) nanos() (value, interval int64, e syscall.Errno) {
 	value, ok := nanos(s.value)
 	interval, ok2 := nanos(s.interval)

@@ -22,8 +22,8 @@ type fakeMachine struct {
 	pollable map[int]bool
 	ready    map[int]Events
 	exit     int
-	signals  []*SignalInfo // that are pending: all are blocked
-	wall     int64         // of SetWallTime
+	signals  []*SignalInfo // pending signals; all are blocked
+	wall     int64         // set by SetWallTime
 }
 
 func newFake() *fakeMachine {
@@ -56,7 +56,7 @@ func (m *fakeMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
 	return r, e
 }
 
-// SendSignal knows the threads of the test.
+// SendSignal accepts the threads of the test process.
 func (m *fakeMachine) SendSignal(tid int, info *SignalInfo, timer bool) (pending bool, e syscall.Errno) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +77,7 @@ func (m *fakeMachine) SendSignal(tid int, info *SignalInfo, timer bool) (pending
 	return false, 0
 }
 
-// deliver returns the signal that came first, nil if there is none.
+// deliver returns the oldest pending signal, nil if there is none.
 func (m *fakeMachine) deliver() *SignalInfo {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,11 +18,10 @@ type Machine interface {
 	// Syscall passes a system call to the machine half (memory, threads,
 	// signals, futexes, clocks, exit).
 	Syscall(nr uintptr, a Args) (uintptr, syscall.Errno)
-	// SendSignal sends a signal to a thread of the process, or to the process if tid
-	// is 0. Signal number 0 only looks whether the thread is there (ESRCH). timer
-	// says that the signal is of a timer, whose ID is in info; if one of the same
-	// timer is pending, that one counts on (its overrun grows by that of info and
-	// by one, but not for signal number 0), and pending is true.
+	// SendSignal sends a signal to a thread of the process, or to the process if tid is 0.
+	// Signal number 0 only checks that the thread exists (ESRCH). With timer, the signal is
+	// from the timer whose ID is in info. If one of the same timer is pending, its overrun
+	// grows by that of info and by one (but not for signal number 0), and pending is true.
 	SendSignal(tid int, info *SignalInfo, timer bool) (pending bool, e syscall.Errno)
 	// SetWallTime sets the clock of CLOCK_REALTIME, in nanoseconds since 1970.
 	SetWallTime(ns int64)

@@ -2,17 +2,17 @@ package kernel
 
 import "syscall"
 
-// SignalInfo is what comes with a signal: the beginning of siginfo_t (sigaction(2)),
-// of which Linux passes on no more.
+// SignalInfo is the information sent with a signal: the beginning of siginfo_t
+// (sigaction(2)), the only part that Linux passes on.
 type SignalInfo struct {
 	Signo, Errno, Code int32
 	_                  int32
-	// Fields is a union. The sender's process and user ID and a value, or a timer's
-	// ID, overrun and value: the first two are 32 bits each.
+	// Fields is a union: the sender's process ID, user ID and value, or a timer's ID,
+	// overrun and value. The first two have 32 bits each.
 	Fields [4]uint64
 }
 
-// Values of SignalInfo.Code.
+// These are values of SignalInfo.Code.
 const (
 	siTimer  = -2
 	siTkill  = -6
@@ -53,9 +53,8 @@ func sysRtTgsigqueueinfo(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.queueSignal(tid, a.Int(2), info)
 }
 
-// signalInfo copies argument i. What tells of a sender other than a program is for
-// a caller's use on itself: EPERM unless target is the calling thread, as Linux
-// compares them.
+// signalInfo copies argument i. Information with a code of the kernel is EPERM unless target
+// is the calling thread, which is what Linux compares.
 func (k *Kernel) signalInfo(a *Args, i, target int) (*SignalInfo, syscall.Errno) {
 	p, e := user[SignalInfo](a, i)
 	if e != 0 {

@@ -4,7 +4,7 @@ import (
 	"syscall"
 )
 
-// Clocks of clock_gettime(2).
+// These are the clocks of clock_gettime(2).
 const (
 	clockRealtime        = 0
 	clockMonotonic       = 1
@@ -19,19 +19,19 @@ const (
 	clockTAI             = 11
 )
 
-// Clocks of a process or a thread have its ID in their number, which is negative
-// (clock_getcpuclockid(3)), and what counts in the lowest bits.
+// The number of a process's or thread's clock is negative and contains its ID; the lowest bits say
+// what the clock counts (clock_getcpuclockid(3)).
 const (
 	cpuClockKind = 3
 	cpuClockRan  = 2 // CPUCLOCK_SCHED
 )
 
-// isCPUClock tells the clocks of CPU time, which are the machine's.
+// isCPUClock reports whether a clock counts CPU time.
 func isCPUClock(id int) bool {
 	return id == clockProcessCPU || id == clockThreadCPU || id < 0 && id&cpuClockKind != cpuClockKind
 }
 
-// clock reads a clock (ns).
+// clock reads a clock in ns; known is false if there is no such clock.
 func (k *Kernel) clock(id int) (ns int64, known bool) {
 	switch id {
 	case clockRealtime, clockRealtimeCoarse, clockRealtimeAlarm, clockTAI:
@@ -90,9 +90,9 @@ func sysClockSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.setWallTime(*ts)
 }
 
-// setWallTime sets the realtime clock, and moves the timers that go by it. As on
-// Linux (timespec64_valid_settod) it can run for another 30 years, and the machine
-// did not boot before 1970.
+// setWallTime sets the realtime clock, and moves the timers that use it. As on Linux
+// (timespec64_valid_settod), the clock must be able to run for another 30 years, and the time
+// of the boot must not be before 1970.
 func (k *Kernel) setWallTime(ts syscall.Timespec) syscall.Errno {
 	const most = (1<<63-1)/1_000_000_000 - 30*365*86400
 	ns, ok := nanos(ts)
@@ -171,23 +171,24 @@ func sysClockNanosleep(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// cpuTime is how long the program has run on CPUs, in nanoseconds.
+// cpuTime is the CPU time of the program, in nanoseconds.
 func (k *Kernel) cpuTime() int64 {
 	ns, _ := k.cpuClock(clockProcessCPU)
 	return ns
 }
 
-// cpuClock reads a clock of CPU time.
+// cpuClock reads a clock of CPU time in ns; known is false if there is no such clock.
 func (k *Kernel) cpuClock(clock int) (ns int64, known bool) {
 	ts := new(syscall.Timespec)
 	_, e := k.m.Syscall(syscall.SYS_CLOCK_GETTIME, pointerArgs(1, startOf(structBytes(ts)), uintptr(clock)))
 	return ts.Sec*1e9 + ts.Nsec, e == 0
 }
 
-// sysGetrusage is getrusage(2): CPU time is all the user's.
+// sysGetrusage is getrusage(2): all CPU time counts as user time.
 func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const children, thread = syscall.RUSAGE_CHILDREN, syscall.RUSAGE_THREAD
 	who := a.Int(0)
-	if who < -1 || who > 1 {
+	if who < children || who > thread {
 		return 0, syscall.EINVAL
 	}
 	r, e := user[syscall.Rusage](&a, 1)
@@ -195,11 +196,11 @@ func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	*r = syscall.Rusage{}
-	if who == -1 {
-		return 0, 0 // children
+	if who == children {
+		return 0, 0
 	}
 	clock := clockProcessCPU
-	if who == 1 { // RUSAGE_THREAD
+	if who == thread {
 		clock = clockThreadCPU
 	}
 	ns, _ := k.cpuClock(clock)

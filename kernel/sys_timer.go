@@ -5,14 +5,14 @@ import (
 	"syscall"
 )
 
-// Timers that send signals: setitimer(2) and timer_create(2).
+// This file has the timers that send signals: setitimer(2) and timer_create(2).
 
 // timerAbstime is TIMER_ABSTIME and TFD_TIMER_ABSTIME.
 const timerAbstime = 1
 
-const maxInt32 = 1<<31 - 1 // what an overrun counts to
+const maxInt32 = 1<<31 - 1 // maximum of an overrun
 
-// timerState are the timers of the process.
+// timerState has the timers of the process.
 type timerState struct {
 	mu       sync.Mutex
 	interval [3]*countdown // of setitimer(2), made when first set
@@ -20,8 +20,8 @@ type timerState struct {
 	lastID   int
 }
 
-// intervalTimers are clock and signal of ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF.
-// All CPU time is the program's.
+// intervalTimers are clock and signal of ITIMER_REAL, ITIMER_VIRTUAL and ITIMER_PROF. All
+// CPU time is user time.
 var intervalTimers = [3]struct {
 	clock  int
 	signal syscall.Signal
@@ -31,8 +31,7 @@ var intervalTimers = [3]struct {
 	{clockProcessCPU, syscall.SIGPROF},
 }
 
-// intervalTimer returns the timer of setitimer(2), nil if there is none of that
-// number.
+// intervalTimer returns a timer of setitimer(2), nil if there is none with that number.
 func (k *Kernel) intervalTimer(which int) *countdown {
 	if which < 0 || which >= len(intervalTimers) {
 		return nil
@@ -58,12 +57,12 @@ type itimerval struct{ interval, value syscall.Timeval }
 
 func (v *itimerval) fill(value, interval int64) {
 	if value != 0 {
-		value = max(value, 1000) // what is armed does not show as 0
+		value = max(value, 1000) // an armed timer must not be reported as 0
 	}
 	*v = itimerval{syscall.NsecToTimeval(interval), syscall.NsecToTimeval(value)}
 }
 
-// timevalNanos returns nanoseconds as nanos does.
+// timevalNanos converts a timeval to nanoseconds, as nanos converts a timespec.
 func timevalNanos(tv syscall.Timeval) (int64, bool) {
 	if tv.Usec < 0 || tv.Usec >= 1e6 {
 		return 0, false
@@ -85,8 +84,8 @@ func sysGetitimer(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysSetitimer is setitimer(2). No new value disarms, as on Linux. The Go runtime's
-// own profile is taken by the machine half.
+// sysSetitimer is setitimer(2). As on Linux, a null pointer for the new value disarms the
+// timer. The machine half takes the Go runtime's own CPU profile.
 func sysSetitimer(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	var value, interval int64
 	if v := optional[itimerval](&a, 1); v != nil {
@@ -102,7 +101,7 @@ func sysSetitimer(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	if value == 0 && c.clock == clockMonotonic {
-		interval = 0 // Linux keeps that of a timer of CPU time
+		interval = 0 // Linux keeps the interval of a timer of CPU time
 	}
 	value, interval = c.set(value, interval, false)
 	if old := optional[itimerval](&a, 2); old != nil {
@@ -125,15 +124,15 @@ func sysAlarm(k *Kernel, a Args) (uintptr, syscall.Errno) {
 type posixTimer struct {
 	countdown
 	id   int
-	tid  int        // the thread that is told; 0: the process
-	info SignalInfo // what it is told; no number: nothing
+	tid  int        // the thread that gets the signal; 0: the process
+	info SignalInfo // information of the signal; no signal if Signo is 0
 
-	// How often the timer expired beyond once for the signal that was sent last, and
-	// for the one before. Guarded by countdown.mu.
+	// overrun is how many expiries, after the first, the last signal stands for, and before
+	// how many the signal before it stands for. countdown.mu guards both.
 	overrun, before uint64
 }
 
-// expire sends the signal, or lets the one that is pending count on.
+// expire sends the signal, or adds to the overrun of the pending one.
 func (t *posixTimer) expire() {
 	n := t.take()
 	if n == 0 || t.info.Signo == 0 {
@@ -162,11 +161,11 @@ type sigevent struct {
 const (
 	sigevSignal   = 0
 	sigevNone     = 1
-	sigevThread   = 2 // for C libraries, which start the thread: a signal here
+	sigevThread   = 2 // for C libraries, which start a thread: a signal here
 	sigevThreadID = 4
 )
 
-// check is good_sigevent of Linux.
+// check is Linux's good_sigevent.
 func (ev *sigevent) check(k *Kernel) bool {
 	switch ev.notify {
 	case sigevNone:
@@ -182,17 +181,17 @@ func (ev *sigevent) check(k *Kernel) bool {
 	return ev.signo > 0 && ev.signo <= maxSignal
 }
 
-// timerClock returns the clock that a timer of timer_create(2) uses.
+// timerClock returns the clock of a timer of timer_create(2).
 func (k *Kernel) timerClock(id int) (int, syscall.Errno) {
 	const perThread = 4
 	switch id {
 	case clockMonotonicRaw, clockRealtimeCoarse, clockMonotonicCoarse:
 		return 0, syscall.EOPNOTSUPP
-	case clockThreadCPU: // of this thread, wherever it is read
+	case clockThreadCPU: // the calling thread's, whichever thread reads it
 		tid, _ := k.m.Syscall(syscall.SYS_GETTID, Args{})
 		return ^int(tid)<<3 | perThread | cpuClockRan, 0
 	}
-	if id < 0 && id&cpuClockKind == cpuClockKind { // of a device
+	if id < 0 && id&cpuClockKind == cpuClockKind { // a clock of a device
 		return 0, syscall.EOPNOTSUPP
 	}
 	if _, known := k.clock(id); !known {
@@ -297,8 +296,8 @@ func sysTimerGettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysTimerGetoverrun is timer_getoverrun(2): how often the timer expired without a
-// signal of its own before the last one was delivered.
+// sysTimerGetoverrun is timer_getoverrun(2): how many expiries had no signal of their own
+// before the last signal was delivered.
 func sysTimerGetoverrun(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	t := k.posixTimer(&a)
 	if t == nil {
@@ -313,7 +312,7 @@ func sysTimerGetoverrun(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return uintptr(min(n, maxInt32)), 0
 }
 
-// sysTimerDelete is timer_delete(2). A signal that is pending still comes.
+// sysTimerDelete is timer_delete(2). A pending signal is still delivered.
 func sysTimerDelete(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	k.timers.mu.Lock()
 	t := k.timers.posix[a.Int(0)]

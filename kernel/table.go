@@ -31,8 +31,8 @@ type call struct {
 const tableSize = 472
 
 // table is indexed by system call number (linux/amd64,
-// arch/x86/entry/syscalls/syscall_64.tbl). docs/syscalls.md is made from it; the
-// comment behind an entry is its note.
+// arch/x86/entry/syscalls/syscall_64.tbl). docs/syscalls.md is generated from it;
+// the comment after an entry is its note.
 var table = [tableSize]call{
 	0:   {"read", sysRead, levelFull},
 	1:   {"write", sysWrite, levelFull},

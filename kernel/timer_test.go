@@ -7,11 +7,11 @@ import (
 	"unsafe"
 )
 
-// seconds rounds.
+// seconds rounds a time to seconds.
 func seconds(tv syscall.Timeval) int64 { return (tv.Sec*1e6 + tv.Usec + 5e5) / 1e6 }
 
-// timerScripts are part of TestABI. No timer of theirs sends a signal: the host's
-// would reach the test.
+// timerScripts are part of TestABI. Their timers send no signals, which on the host would
+// reach the test.
 var timerScripts = []script{
 	{"interval timers", func(s *system) {
 		get := func(which int) {
@@ -84,7 +84,7 @@ var timerScripts = []script{
 		set(0, syscall.Timespec{Nsec: 1e6}, syscall.Timespec{Sec: 1000})
 		time.Sleep(10 * time.Millisecond)
 		get()
-		set(0, syscall.Timespec{}, syscall.Timespec{Sec: 3}) // then Linux still tells the time to an expiry that is off
+		set(0, syscall.Timespec{}, syscall.Timespec{Sec: 3}) // Linux still reports the time to an expiry of a timer that is off
 		set(0, syscall.Timespec{Nsec: 1e9}, syscall.Timespec{})
 		set(0, syscall.Timespec{Sec: 1}, syscall.Timespec{Sec: -1})
 		s.try("no value", syscall.SYS_TIMER_SETTIME, int(*id), 0, 0, 0)
@@ -113,7 +113,7 @@ var timerScripts = []script{
 	}},
 }
 
-// eventually waits for f.
+// eventually waits until f returns true.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for start := time.Now(); !f(); time.Sleep(time.Millisecond) {
@@ -123,8 +123,8 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-// A timer sends one signal, which counts the expiries until it is delivered, as
-// timer_getoverrun(2) then says.
+// A timer sends one signal, which counts the expiries until it is delivered;
+// timer_getoverrun(2) then returns their number.
 func TestTimerOverrun(t *testing.T) {
 	s := newSystem(t)
 	id := new(int32)
@@ -136,7 +136,7 @@ func TestTimerOverrun(t *testing.T) {
 		t.Errorf("timer_getoverrun before a signal was delivered = %d; want 0", n)
 	}
 	s.must(syscall.SYS_TIMER_SETTIME, int(*id), 0, unsafe.Pointer(new(itimerspec)), 0)
-	time.Sleep(20 * time.Millisecond) // an alarm may be on its way
+	time.Sleep(20 * time.Millisecond) // an alarm may still be running
 	got := s.fake.deliver()
 	if got == nil || got.Signo != 40 || got.Code != siTimer || int32(got.Fields[0]) != *id || got.Fields[1] != 1<<40 {
 		t.Fatalf("signal %+v", got)
@@ -160,7 +160,7 @@ func TestTimerOverrunOfTheLast(t *testing.T) {
 	if got == nil || got.Signo != int32(syscall.SIGALRM) || got.Fields[1] != uint64(*id) {
 		t.Fatalf("the default signal is %+v", got)
 	}
-	// The next one may be pending already, or not: both ways this is the last one's.
+	// Whether or not the next one is pending, this is the overrun of the last one.
 	over := int(got.Fields[0] >> 32)
 	if n := s.must(syscall.SYS_TIMER_GETOVERRUN, int(*id)); n != over {
 		t.Errorf("timer_getoverrun = %d; want %d, as the signal said", n, over)
@@ -168,7 +168,7 @@ func TestTimerOverrunOfTheLast(t *testing.T) {
 	s.must(syscall.SYS_TIMER_DELETE, int(*id))
 }
 
-// CPU time arms a timer only while the program runs.
+// A timer of CPU time runs only while the program does.
 func TestIntervalTimerSignals(t *testing.T) {
 	s := newSystem(t)
 	v := &itimerval{value: syscall.Timeval{Usec: 1000}}
@@ -187,7 +187,8 @@ func TestIntervalTimerSignals(t *testing.T) {
 	}
 }
 
-// A timer file whose clock is set says so to those who asked (timerfd_create(2)).
+// A read of a timer file with TFD_TIMER_CANCEL_ON_SET fails once after the clock is set
+// (timerfd_create(2)).
 func TestTimerfdCanceled(t *testing.T) {
 	s := newSystem(t)
 	const cancelOnSet = 2
@@ -217,7 +218,7 @@ func TestTimerfdCanceled(t *testing.T) {
 	}
 }
 
-// What a signal carries arrives, and what only a kernel may claim does not.
+// A signal's information arrives, and information that only a kernel may send is refused.
 func TestQueueSignal(t *testing.T) {
 	s := newSystem(t)
 	in := &SignalInfo{Signo: 99, Code: -1, Fields: [4]uint64{5, 6, 7, 8}}

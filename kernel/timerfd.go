@@ -7,9 +7,9 @@ type timerFD struct {
 	anonFile
 	countdown
 
-	// Guarded by countdown.mu:
+	// countdown.mu guards the fields below.
 	cancels  bool // TFD_TIMER_CANCEL_ON_SET
-	canceled bool // the clock was set since
+	canceled bool // the clock was set since the last read
 }
 
 func (f *timerFD) Read(p []byte, _ int64) (int, syscall.Errno) {

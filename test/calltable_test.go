@@ -13,10 +13,9 @@ import (
 
 const calltable = "./test/testdata/calltable"
 
-// Every system call answers as its level in docs/syscalls.md says, which is the
-// kernel's table (kernel.TestTableDoc): what is served does not answer ENOSYS, what is
-// not does, a stub answers what its note says, and of what is served in part some form
-// succeeds.
+// Every system call answers as its level in docs/syscalls.md says, which is the kernel's table
+// (kernel.TestTableDoc): a call that is served does not answer ENOSYS, one that is not served does,
+// a stub answers as in its note, and of a call that is served in part some form succeeds.
 func TestCallTable(t *testing.T) {
 	docs := filepath.Join(vm.Root(t), "docs")
 	text, err := os.ReadFile(filepath.Join(docs, "syscalls.md"))
@@ -47,7 +46,7 @@ func TestCallTable(t *testing.T) {
 	}
 }
 
-// The calls that end a thread or the machine.
+// These calls end a thread or the machine.
 func TestEndingCalls(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]vm.Result{

@@ -29,9 +29,9 @@ func onLinux(t *testing.T, target string, args ...string) string {
 	return string(out)
 }
 
-// The calls about signals, timers and the ends of threads do what they do on Linux.
+// The calls about signals, timers and the ends of threads have the same results as on Linux.
 func TestSignalCalls(t *testing.T) {
-	vm.Command(t) // or the test is skipped
+	vm.Command(t) // otherwise the test is skipped
 	want := onLinux(t, sigcalls)
 	if !strings.HasSuffix(want, "\ndone\n") {
 		t.Fatalf("on Linux the program prints\n%s", want)
@@ -45,7 +45,7 @@ func TestSignalCalls(t *testing.T) {
 	}
 }
 
-// compareLines reports lines that differ, with the heading that they stand below.
+// compareLines reports lines that differ, with the heading above them.
 func compareLines(t *testing.T, got, want string) {
 	t.Helper()
 	heading := ""
@@ -67,8 +67,8 @@ func compareLines(t *testing.T, got, want string) {
 	}
 }
 
-// A clock that the program has set stays set, although the machine goes by its
-// real-time clock, and moves the timers that go by it.
+// A clock that the program has set stays set, although the machine also reads its real-time clock,
+// and moves the timers that use it.
 func TestSetClock(t *testing.T) {
 	t.Parallel()
 	got := vm.Run(t, vm.Options{Target: sigcalls, Args: []string{"clock"}})

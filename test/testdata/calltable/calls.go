@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// call makes a system call and returns its error. What pointers point to escapes.
+// call makes a system call and returns its error. Memory that is passed escapes.
 func call(nr uintptr, args ...any) syscall.Errno {
 	_, e := result(nr, args...)
 	return e
@@ -47,12 +47,12 @@ func keep[T any](v T) unsafe.Pointer {
 	return unsafe.Pointer(p)
 }
 
-// with is a probe or a form that makes its call with the given arguments.
+// with is a probe, or a form, that makes its call with the given arguments.
 func with(args ...any) func(nr uintptr) syscall.Errno {
 	return func(nr uintptr) syscall.Errno { return call(nr, args...) }
 }
 
-// probes are the calls that zeroes would make wait, or harm the program.
+// probes are the calls that would wait, or harm the program, with zeroes as arguments.
 var probes = map[string]func(nr uintptr) syscall.Errno{
 	"read":        with(-1),
 	"close":       with(-1),
@@ -71,7 +71,7 @@ var probes = map[string]func(nr uintptr) syscall.Errno{
 		interruptSoon()
 		return call(nr, keep(uint64(0)), 8)
 	},
-	"rt_sigreturn": func(uintptr) syscall.Errno { // the end of every handler
+	"rt_sigreturn": func(uintptr) syscall.Errno { // ends every handler
 		c := make(chan os.Signal, 1)
 		signal.Notify(c, syscall.SIGUSR2)
 		syscall.Kill(os.Getpid(), syscall.SIGUSR2)

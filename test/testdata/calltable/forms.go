@@ -15,11 +15,10 @@ const (
 	attribute = "user.test"
 )
 
-// ids are arguments that leave all IDs alone.
+// ids are arguments that change no IDs.
 var ids = with(0, 0, 0)
 
-// forms are, for each call that is served in part, one that the table's note does
-// not exclude.
+// forms has, for each call that is served in part, one form that the table's note does not exclude.
 var forms = map[string]func(nr uintptr) syscall.Errno{
 	"open":       with("/etc", syscall.O_RDONLY),
 	"openat":     with(atFdCwd, "/etc", syscall.O_RDONLY),
@@ -27,7 +26,7 @@ var forms = map[string]func(nr uintptr) syscall.Errno{
 	"faccessat":  with(atFdCwd, "/etc", 4),
 	"faccessat2": with(atFdCwd, "/etc", 4, 0),
 
-	"sched_getparam": with(0, make([]byte, 4)),
+	"sched_getparam": with(0, keep(int32(0))),
 
 	"mmap":     with(0, page, readWrite, anonymous, -1, 0),
 	"mprotect": func(nr uintptr) syscall.Errno { return call(nr, memory(), page, syscall.PROT_READ) },

@@ -1,10 +1,10 @@
-// Calltable makes every system call of docs/syscalls.md, which it reads from /docs, and
-// reports where the answer is not what the table's level says. /data is a disk.
+// Calltable makes every system call of docs/syscalls.md, which it reads from /docs, and reports
+// answers that do not match the table's level. /data is a disk.
 package main
 
 import (
 	"fmt"
-	_ "net" // sockets are linked with it
+	_ "net" // links sockets
 	"os"
 	"runtime"
 	"strconv"
@@ -28,7 +28,7 @@ func main() {
 		os.Exit(1)
 	})
 	done := make(chan bool)
-	go func() { // with a thread that can be interrupted
+	go func() { // on a thread that can be interrupted
 		runtime.LockOSThread()
 		for _, r := range table() {
 			fmt.Println("call", r.nr, r.name)
@@ -60,10 +60,10 @@ func table() (rows []row) {
 	return rows
 }
 
-// elsewhere are the calls that end the machine or the thread: see end.
+// elsewhere are the calls that end the machine or the thread: function end makes them.
 var elsewhere = map[string]bool{"exit": true, "exit_group": true, "reboot": true}
 
-// check makes the call and says what is wrong.
+// check makes the call and returns what is wrong.
 func (r row) check() string {
 	if elsewhere[r.name] {
 		return ""
@@ -88,7 +88,7 @@ func (r row) check() string {
 	return ""
 }
 
-// checkPartial wants a form of the call that succeeds.
+// checkPartial checks that a form of the call succeeds.
 func (r row) checkPartial() string {
 	form := forms[r.name]
 	if form == nil {
@@ -100,7 +100,7 @@ func (r row) checkPartial() string {
 	return ""
 }
 
-// firstErrno returns the error that a note begins with; 0 for "accepted".
+// firstErrno returns the error at the start of a note; 0 for "accepted".
 func firstErrno(note string) (e syscall.Errno, named bool) {
 	word, _, _ := strings.Cut(note, " ")
 	e, named = map[string]syscall.Errno{
@@ -109,8 +109,7 @@ func firstErrno(note string) (e syscall.Errno, named bool) {
 	return e, named
 }
 
-// probe makes the call with arguments that change nothing: zeroes, unless probes
-// has others.
+// probe makes the call with arguments that change nothing: zeroes, or those in probes.
 func (r row) probe() syscall.Errno {
 	if f := probes[r.name]; f != nil {
 		return f(r.nr)
@@ -121,7 +120,7 @@ func (r row) probe() syscall.Errno {
 // end makes a call that does not return.
 func end(how string) {
 	switch how {
-	case "exit": // the thread; others go on
+	case "exit": // ends the thread; others continue
 		go func() {
 			time.Sleep(50 * time.Millisecond)
 			fmt.Println("another thread")

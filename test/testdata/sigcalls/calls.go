@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// result is what a system call returned.
+// result is the result of a system call.
 type result struct {
 	r uintptr
 	e syscall.Errno
@@ -28,7 +28,7 @@ func (r result) errno() string {
 	return "ok"
 }
 
-// call makes a system call. What pointers point to lives in globals or escapes.
+// call makes a system call. Memory that is passed is global or escapes.
 func call(nr uintptr, args ...any) result {
 	var n [6]uintptr
 	for i, a := range args {
@@ -51,10 +51,10 @@ func call(nr uintptr, args ...any) result {
 	return result{r, e}
 }
 
-// unheard makes calls that the scheduler does not hear of.
+// unheard makes calls without notifying the scheduler.
 var unheard bool
 
-// keep makes v escape: call hides pointers.
+// keep makes v escape, since call hides pointers.
 func keep[T any](v T) *T {
 	p := new(T)
 	*p = v
@@ -80,7 +80,7 @@ const (
 
 func bit(sig syscall.Signal) uint64 { return 1 << (sig - 1) }
 
-// mask changes what the thread blocks and returns what it did.
+// mask changes the signals that the thread blocks and returns the old ones.
 func mask(how int, set uint64) uint64 {
 	old := keep(uint64(0))
 	if r := call(syscall.SYS_RT_SIGPROCMASK, how, unsafe.Pointer(keep(set)), unsafe.Pointer(old), 8); r.e != 0 {
@@ -94,7 +94,7 @@ func block(sig syscall.Signal) { mask(sigBlock, bit(sig)) }
 func pending() uint64 {
 	set := keep(uint64(0))
 	call(syscall.SYS_RT_SIGPENDING, unsafe.Pointer(set), 8)
-	return *set &^ bit(syscall.SIGURG) // which main.go blocks
+	return *set &^ bit(syscall.SIGURG) // blocked by main.go
 }
 
 // take is rt_sigtimedwait for ms milliseconds.
@@ -111,10 +111,10 @@ func tgkill(tid int, sig syscall.Signal) result {
 	return call(syscall.SYS_TGKILL, os.Getpid(), tid, sig)
 }
 
-// soon does something a moment after the caller has gone to wait.
+// soon calls f a moment later, when the caller waits.
 func soon(f func()) { time.AfterFunc(50*time.Millisecond, f) }
 
-// who tells the sender's process, and root from others.
+// who returns whether the sender is this process and root.
 func (in *info) who() string {
 	return fmt.Sprint(int(in.a) == os.Getpid(), " ", int(in.b) == os.Getuid())
 }

@@ -6,7 +6,7 @@ import (
 	"unsafe"
 )
 
-// setClock is for a machine of one's own: it sets the clock.
+// setClock sets the clock, on a machine without other users.
 func setClock() {
 	note("zero", call(syscall.SYS_SETTIMEOFDAY, 0, 0))
 	quiet := &sigevent{notify: sigevNone}
@@ -38,7 +38,7 @@ func setClock() {
 	_, err = syscall.Read(fd, b)
 	note("timerfd", err)
 
-	// The real-time clock is looked at every two seconds.
+	// The machine reads its real-time clock every two seconds.
 	time.Sleep(5 * time.Second)
 	note("stays", late())
 	tv := keep(syscall.NsecToTimeval(target.Add(48 * time.Hour).UnixNano()))

@@ -1,5 +1,5 @@
-// Sigcalls makes the system calls about signals, timers and the ends of threads, and
-// prints what they do. It prints the same on Linux.
+// Sigcalls makes the system calls about signals, timers and the ends of threads, and prints their
+// results. It prints the same on Linux.
 package main
 
 import (
@@ -38,7 +38,7 @@ var cases = []struct {
 func init() { runtime.LockOSThread() } // the main thread, whose ID is the process's
 
 func main() {
-	time.AfterFunc(time.Minute, func() { // which leaves no thread of its own behind
+	time.AfterFunc(time.Minute, func() { // leaves no thread behind
 		fmt.Println("hangs")
 		os.Exit(1)
 	})
@@ -53,7 +53,7 @@ func main() {
 		go func() {
 			defer close(done)
 			runtime.LockOSThread()
-			block(syscall.SIGURG) // Go's preemption would end a wait now and then
+			block(syscall.SIGURG) // Go's preemption could end a wait
 			c.run()
 		}()
 		<-done
@@ -69,7 +69,7 @@ func main() {
 
 func note(what string, v ...any) { fmt.Println(append([]any{"  " + what + ":"}, v...)...) }
 
-// notify passes a signal on to a channel.
+// notify passes a signal to a channel.
 func notify(sig syscall.Signal) chan os.Signal {
 	c := make(chan os.Signal, 100)
 	signal.Notify(c, sig)

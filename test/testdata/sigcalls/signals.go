@@ -17,7 +17,7 @@ func queueTo(tid int, sig syscall.Signal, code int32, value uint64) result {
 	return call(syscall.SYS_RT_TGSIGQUEUEINFO, os.Getpid(), tid, sig, unsafe.Pointer(in))
 }
 
-// queue: real-time signals come each, in order; others once.
+// queue: each real-time signal is delivered, in order; other signals once.
 func queue() {
 	block(rt)
 	block(syscall.SIGUSR1)
@@ -96,8 +96,7 @@ func wait() {
 	note("others ran", counts())
 }
 
-// counts tells whether a goroutine runs while this thread waits in the system, with
-// one P.
+// counts reports whether a goroutine runs while this thread waits in the system, with one P.
 func counts() bool {
 	old := runtime.GOMAXPROCS(1)
 	defer runtime.GOMAXPROCS(old)
@@ -138,8 +137,8 @@ func suspend() {
 	note("fault", call(syscall.SYS_RT_SIGSUSPEND, 8, 8))
 }
 
-// process: a signal to the process waits while all threads block it. No thread may
-// start meanwhile: it would not block it.
+// process: a signal to the process is pending while all threads block it. No thread may start
+// meanwhile, because it would not block the signal.
 func process() {
 	const sig = rt + 1
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
@@ -167,8 +166,8 @@ func process() {
 	note("handled", count, handledCount, handled.value, pending())
 }
 
-// blockEverywhere makes all threads that there are block a signal. (That of os/signal
-// does already, and does not take the signal that tells them.)
+// blockEverywhere makes all existing threads block a signal. (The thread of os/signal blocks it
+// already, and does not take the signal that notifies the threads.)
 func blockEverywhere(sig syscall.Signal) {
 	alsoBlock = bit(sig)
 	catch(rt, blockerPC())
@@ -189,14 +188,14 @@ func handlerPC() uintptr
 func blockerPC() uintptr
 func restorerPC() uintptr
 
-// What handler_amd64.s stores, and reads.
+// handler_amd64.s writes and reads these.
 var (
 	handled      info
 	handledCount int32
 	alsoBlock    uint64
 )
 
-// catch makes assembly the handler of a signal.
+// catch makes an assembly function the handler of a signal.
 func catch(sig syscall.Signal, pc uintptr) {
 	const siginfo, onStack, restorer = 4, 0x08000000, 0x04000000
 	handled, handledCount = info{}, 0
@@ -206,7 +205,7 @@ func catch(sig syscall.Signal, pc uintptr) {
 	}
 }
 
-// handler: what comes with a signal reaches its handler.
+// handler: a signal's information reaches its handler.
 func handler() {
 	catch(rt, handlerPC())
 	note("queue", queueTo(tid(), rt, siQueue, 1<<40+3))

@@ -12,14 +12,14 @@ import (
 func ended(f func()) {
 	word := keep(int32(1))
 	go func() {
-		runtime.LockOSThread() // and never unlock: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
 		f()
 		call(syscall.SYS_SET_TID_ADDRESS, unsafe.Pointer(word))
 	}()
 	waitZero(word)
 }
 
-// waitZero waits for a word to become 0, by futex(2).
+// waitZero waits for a word to become 0, with futex(2).
 func waitZero(word *int32) {
 	const futexWait = 0
 	for {

@@ -72,7 +72,7 @@ func alarm() {
 	note("none", call(syscall.SYS_ALARM, 0))
 }
 
-// spin uses the CPU until a signal comes.
+// spin uses the CPU until a signal arrives.
 func spin(got chan os.Signal) os.Signal {
 	for {
 		select {
@@ -91,7 +91,7 @@ func cpuTime(clock int) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// virtual: the timers that count CPU time do not run while the program waits.
+// virtual: timers of CPU time do not run while the program waits.
 func virtual() {
 	got := notify(syscall.SIGVTALRM)
 	before := cpuTime(processCPU)
@@ -146,7 +146,7 @@ func gettime(id int) (result, itimerspec) {
 	return call(syscall.SYS_TIMER_GETTIME, id, unsafe.Pointer(v)), *v
 }
 
-// timers: calls and their errors, with timers that tell nobody.
+// timers: calls and their errors, with timers that send no signals.
 func timers() {
 	quiet := &sigevent{notify: sigevNone}
 	for _, clock := range []int{realtime, monotonic, processCPU, threadCPU, raw, coarse, monoCoarse, boottime, tai, 12, 99, ^1<<3 | 3} {
@@ -208,7 +208,7 @@ func timers() {
 	note("deleted", call(syscall.SYS_TIMER_GETOVERRUN, id))
 }
 
-// timerSignals: what a timer's signal tells, and whom.
+// timerSignals: the information in a timer's signal, and the thread that gets it.
 func timerSignals() {
 	block(rt)
 	_, a := create(monotonic, &sigevent{notify: sigevThreadID, signo: int32(rt), tid: int32(tid()), value: 77})
@@ -243,7 +243,7 @@ func timerSignals() {
 	call(syscall.SYS_TIMER_DELETE, id)
 }
 
-// overrun: a timer has one signal pending, which counts on.
+// overrun: a timer has one pending signal, with an overrun.
 func overrun() {
 	block(rt)
 	_, id := create(monotonic, &sigevent{notify: sigevThreadID, signo: int32(rt), tid: int32(tid()), value: 5})
@@ -253,7 +253,7 @@ func overrun() {
 	r, in := take(bit(rt), 0)
 	note("late", r, in.value, in.b >= 7 && in.b < 10_000) // a busy host may be late
 	call(syscall.SYS_TIMER_DELETE, id)
-	take(bit(rt), 50) // one that came meanwhile
+	take(bit(rt), 50) // one that was sent meanwhile
 
 	_, id = create(monotonic, &sigevent{notify: sigevThreadID, signo: int32(rt), tid: int32(tid())})
 	settime(id, 0, 10*time.Millisecond, 10*time.Millisecond)
