@@ -74,7 +74,7 @@ Examples:
     yolk run -p :8080 -files ./site:/srv app.elf -root /srv
     yolk run -v ./data:/data -v ./site:/srv:ro ./app
     yolk disk create -size 1G data.img; yolk run -disk data.img:/data ./app
-    yolk run -m 512M -p 1053:53/udp github.com/coredns/coredns@v1.15.0 -conf /Corefile
+    yolk run -p 1053:53/udp -files Corefile:/Corefile github.com/coredns/coredns@v1.15.0 -conf /Corefile
 `
 
 func runCommand(ctx context.Context, args []string) int {

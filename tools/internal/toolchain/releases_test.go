@@ -2,6 +2,8 @@ package toolchain
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -16,18 +18,49 @@ func releases(t *testing.T) []Release {
 }
 
 func TestUnsupported(t *testing.T) {
+	list := releases(t)
+	newest := list[len(list)-1]
+	var minor int
+	if _, err := fmt.Sscanf(newest.Name, "go1.%d", &minor); err != nil {
+		t.Fatal(err)
+	}
 	for v, ok := range map[string]bool{
-		"go1.26": true, "go1.26.0": true, "go1.26.8": true, "go1.27.4": true, "go1.27.99": true,
-		"go1.25.3": false, "go1.28.0": false, "go1.260.1": false, "go1.27rc1": false, "go1.26.8-custom": false, "devel": false, "": false,
+		"go1.26": true, "go1.26.0": true, "go1.26.8": true, newest.Newest(): true, newest.Name + ".99": true,
+		"go1.25.3": false, fmt.Sprintf("go1.%d.0", minor+1): false, "go1.260.1": false, newest.Name + "rc1": false,
+		"go1.26.8-custom": false, "devel": false, "": false,
 	} {
 		_, err := releaseOf(v)
 		if (err == nil) != ok || err != nil && !errors.Is(err, ErrUnsupported) {
 			t.Errorf("releaseOf(%q) = %v", v, err)
 		}
-		if err != nil && !strings.Contains(err.Error(), "Go 1.26 or 1.27; a toolchain line in go.mod or GOTOOLCHAIN=go1.27.") {
+		if err != nil && !strings.Contains(err.Error(), Supported()+"; a toolchain line in go.mod or GOTOOLCHAIN="+newest.Newest()+" chooses one") {
 			t.Errorf("%q does not say what to choose", err)
 		}
 	}
+}
+
+// The README and docs/port.md name the supported releases.
+func TestDocsNameReleases(t *testing.T) {
+	for page, want := range map[string][]string{"README.md": {Supported()}, "docs/port.md": patchReleases(t)} {
+		text, err := os.ReadFile("../../../" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(string(text), w) {
+				t.Errorf("%s does not name %s", page, w)
+			}
+		}
+	}
+}
+
+// patchReleases returns the rows of the table in docs/port.md.
+func patchReleases(t *testing.T) (rows []string) {
+	t.Helper()
+	for _, r := range releases(t) {
+		rows = append(rows, fmt.Sprintf("| Go %s.%d to %s |", strings.TrimPrefix(r.Name, "go"), r.First, strings.TrimPrefix(r.Newest(), "go")))
+	}
+	return rows
 }
 
 func TestParseReleases(t *testing.T) {
