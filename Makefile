@@ -105,7 +105,7 @@ databases-own: qemu
 FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:
-	@for p in kernel/fs/ext4 kernel/fs/ext4/jbd2 kernel/fs/erofs runtime/machine/*; do \
+	@for p in kernel/fs/ext4 kernel/fs/ext4/jbd2 kernel/fs/erofs runtime/machine/* runtime/wiring runtime/wiring/devices; do \
 		for t in $$(cat $$p/*_test.go 2>/dev/null | grep -ho '^func Fuzz[A-Za-z0-9]*' | cut -c6-); do \
 		echo "$$p $$t"; $(GO) test ./$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
