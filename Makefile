@@ -99,7 +99,8 @@ databases: qemu
 databases-own: qemu
 	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
 
-# Fuzzing of what comes from disks and of the machine half's algorithms: FUZZTIME for each
+# Fuzzing of what comes from disks, of the machine half's algorithms and of the wiring's
+# parsers: FUZZTIME for each
 # target (executions, or 10m as a time, at whose end the go command may fail on its own
 # account), and then so many random changes of each kind of metadata.
 FUZZTIME  ?= 50000x
