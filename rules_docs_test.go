@@ -90,3 +90,24 @@ func TestDocsStepsExist(t *testing.T) {
 		}
 	}
 }
+
+// Programs see each type of device that drivers know by a name.
+func TestDeviceKinds(t *testing.T) {
+	types, err := os.ReadFile("drivers/virtio/virtio.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds, err := os.ReadFile("runtime/machine_tamago.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := regexp.MustCompile(`(?m)^\tType(\w+) +DeviceType = (\d+)$`).FindAllStringSubmatch(string(types), -1)
+	if len(list) < 7 {
+		t.Errorf("found only %d types of devices in drivers/virtio/virtio.go", len(list))
+	}
+	for _, m := range list {
+		if !strings.Contains(string(kinds), m[2]+`: "`) {
+			t.Errorf("kinds in runtime/machine_tamago.go has no name for Type%s (%s)", m[1], m[2])
+		}
+	}
+}

@@ -170,11 +170,18 @@ func TestMachineListsItsFiles(t *testing.T) {
 	}
 }
 
-// What the list of linked packages names exists, and every package of the wiring that
-// others do not import is on it.
+// What the list of linked packages names exists and is in the table of docs/architecture.md,
+// and every package of the wiring that others do not import is on it.
 func TestLinkedPackages(t *testing.T) {
+	page, err := os.ReadFile("docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	onList := map[string]bool{}
 	for _, p := range linked.Packages {
+		if row := "| `runtime/" + strings.TrimPrefix(p.Path, "runtime/yolk/") + "`"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/architecture.md does not say what %s goes in with", p.Path)
+		}
 		onList[p.Path] = true
 		dir := filepath.Join("runtime", strings.TrimPrefix(p.Path, "runtime/yolk/"))
 		if files, _ := filepath.Glob(dir + "/*.go"); len(files) == 0 {
