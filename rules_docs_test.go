@@ -1,6 +1,8 @@
 package yolk
 
 import (
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,5 +111,34 @@ func TestDeviceKinds(t *testing.T) {
 		if !strings.Contains(string(kinds), m[2]+`: "`) {
 			t.Errorf("kinds in runtime/machine_tamago.go has no name for Type%s (%s)", m[1], m[2])
 		}
+	}
+}
+
+// sourceFile is a file of Go or assembly that a comment names.
+var sourceFile = regexp.MustCompile(`\b[a-z0-9_]+\.(?:go|s)\b`)
+
+// Package comments name files that exist, in the package's folder or another.
+func TestPackageCommentsNameFiles(t *testing.T) {
+	have := map[string]bool{}
+	goFiles(t, func(path string) { have[filepath.Base(path)] = true })
+	asm, _ := filepath.Glob("runtime/goroot/src/runtime/*.s")
+	for _, path := range asm {
+		have[filepath.Base(path)] = true
+	}
+	checked := 0
+	goFiles(t, func(path string) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.PackageClauseOnly|parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range sourceFile.FindAllString(f.Doc.Text(), -1) {
+			checked++
+			if !have[name] {
+				t.Errorf("the package comment in %s names %s, which does not exist", path, name)
+			}
+		}
+	})
+	if checked < 60 {
+		t.Errorf("only %d names of files were checked; the pattern has gone wrong", checked)
 	}
 }

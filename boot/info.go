@@ -2,7 +2,7 @@
 // description, Info: RAM, command line, initial files, ACPI. It consists of pure functions over
 // bytes: PVH (the x86/HVM direct boot ABI of Xen,
 // xen/include/public/arch-x86/hvm/start_info.h) in pvh.go, the words of the command line in
-// cmdline.go. Package runtime calls it before there is a heap, so it does not allocate. Package
+// cmdline.go, the CPUs that the firmware's tables list in cpus.go and tables.go. Package runtime calls it before there is a heap, so it does not allocate. Package
 // acpi, which reads the ACPI tables, runs later.
 package boot
 

@@ -5,7 +5,6 @@
 //
 // Start reading at table.go (the handler of each call, and how well it is served), then
 // description.go (open files and blocking) and vfs.go (names).
-// description.go (open files and blocking) and vfs.go (names).
 package kernel
 
 import (

@@ -5,8 +5,8 @@
 //
 // What the machine half does is asked for by private system calls, Call: numbers that
 // Linux does not use, made by the SYSCALL instruction. Each takes up to six words and
-// returns one, or an errno as a system call does. Who calls sees them as functions:
-// runtime/wiring/machine.go lists those; the machine half serves them in machineCall
+// returns one, or an errno as a system call does. To the wiring they are functions:
+// runtime/wiring/machine.go lists them; the machine half serves them in machineCall
 // (runtime/goroot/src/runtime/machine_api.go).
 //
 // The package is a leaf: it imports nothing, because package runtime imports it.

@@ -4,7 +4,8 @@
 // in chunks of 64.
 //
 // Reading order: cache.go (memory, what may be dirty), chunk.go (64 pages), file.go
-// (read and write), readahead.go, writeback.go, truncate.go, mapping.go (mmap).
+// (read and write), readahead.go, writeback.go, truncate.go, mapping.go (mmap), runs.go
+// (what the machine reads by itself).
 package pagecache
 
 import (

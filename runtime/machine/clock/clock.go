@@ -1,6 +1,6 @@
 // Package clock is the arithmetic of clocks: time stamp counters as nanoseconds,
 // nanoseconds as ticks of timers, the calibration of both, and the PC's calendar.
-// Who reads the registers is machine_time.go and machine_rtc.go of package runtime.
+// machine_time.go and machine_rtc.go of package runtime read the registers.
 //
 // Factors are 32.32 fixed point: 1<<32 is one.
 package clock

@@ -2,7 +2,7 @@
 // device has it, and the state of its pages.
 //
 // The table of a file's pages is mapped on demand, so that only parts of it are there;
-// who calls (machine_files.go of package runtime) hands over one resident part after the
+// the caller (machine_files.go of package runtime) hands over one resident part after the
 // other. It does so on a private stack, where nothing may be allocated and no write
 // barrier may run.
 package mapped

@@ -1,7 +1,7 @@
 // Package devices finds the machine's virtio devices and gives their drivers
-// what drivers need: registers, DMA memory, interrupts. It is linked into
-// programs that use a device: the network, or a source of randomness that the
-// CPU does not have.
+// what drivers need: registers, DMA memory, interrupts. It is linked into programs that
+// link crypto's source of randomness or this module's package runtime, and with each
+// package that uses a device.
 //
 // Start reading at Devices.
 package devices

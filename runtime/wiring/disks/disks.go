@@ -1,8 +1,9 @@
 // Package disks gives the kernel the machine's virtio disks: each is a file,
 // /dev/vda and so on in the order in which they are found, and those that the
 // command line names are mounted, with root=TAG[:ro] or mount=TAG:/path[:ro]. It
-// is linked into programs that are built with the tag yolkdisk (tamagoDisks in
-// cmd/link/internal/ld/tamago.go), and initialises before their own packages.
+// is linked into programs that are built with the tag yolkdisk, and initialises before
+// their own packages; package wiring then leaves mounting to it (tamagoDisks in
+// cmd/link/internal/ld/tamago.go).
 //
 // Start reading at start, then mount (mount.go).
 package disks

@@ -1,5 +1,5 @@
 // Package toolchain makes the Go distribution that builds tamago programs from a stock one: it
-// copies GOROOT, applies the port (runtime/ of this module), adds the kernel, the drivers, the
+// copies GOROOT, applies the port (runtime/goroot), adds the kernel, the drivers, the
 // netstack and their imports as standard packages, and rebuilds the two tools that change, go and
 // link. Start reading at Ensure. docs/port.md explains the result.
 package toolchain
