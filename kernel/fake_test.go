@@ -287,3 +287,13 @@ func (s *system) stat(path string) (st syscall.Stat_t, e syscall.Errno) {
 
 // p is a path in the test's directory.
 func (s *system) p(name string) string { return s.dir + "/" + name }
+
+// overrun returns how often the first pending signal's timer has expired again.
+func (m *fakeMachine) overrun() uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.signals) == 0 {
+		return 0
+	}
+	return m.signals[0].Fields[0] >> 32
+}
