@@ -111,28 +111,27 @@ func cpuTime([]string) {
 func cpus([]string) {
 	n := runtime.NumCPU()
 	seen := make([]atomic.Bool, n)
+	var left atomic.Int32 // CPUs that no thread has been seen on
+	left.Store(int32(n))
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
 			runtime.LockOSThread()
-			for start := time.Now(); time.Since(start) < 300*time.Millisecond; {
+			// A busy host may need seconds to start all CPUs.
+			for start := time.Now(); time.Since(start) < 300*time.Millisecond || left.Load() > 0 && time.Since(start) < 20*time.Second; {
 				var cpu uint32
 				_, _, errno := syscall.Syscall(getcpu, uintptr(unsafe.Pointer(&cpu)), 0, 0)
 				if errno != 0 {
 					panic(errno)
 				}
-				seen[cpu].Store(true)
+				if !seen[cpu].Swap(true) {
+					left.Add(-1)
+				}
 			}
 		})
 	}
 	wg.Wait()
-	used := 0
-	for i := range seen {
-		if seen[i].Load() {
-			used++
-		}
-	}
-	fmt.Println(n, runtime.GOMAXPROCS(0), used)
+	fmt.Println(n, runtime.GOMAXPROCS(0), n-int(left.Load()))
 }
 
 func check(err error) {
