@@ -37,7 +37,7 @@ func TestCommandLineMicrovm(t *testing.T) {
 	want := []string{
 		"qemu-system-x86_64",
 		"-M", "microvm,acpi=off,rtc=on,pit=on,pic=on",
-		"-accel", "tcg", "-cpu", "max", "-m", "256M", "-smp", "1",
+		"-accel", "tcg", "-cpu", "max", "-m", "256M", "-smp", "1,maxcpus=2",
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
 		"-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
 		"-chardev", "file,id=status,path=/dev/stderr",
