@@ -100,9 +100,9 @@ databases-own: qemu
 	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
 
 # Fuzzing of what comes from disks, of the machine half's algorithms and of the wiring's
-# parsers: FUZZTIME for each
-# target (executions, or 10m as a time, at whose end the go command may fail on its own
-# account), and then so many random changes of each kind of metadata.
+# parsers: FUZZTIME for each target (executions, or 10m as a time, at whose end the go
+# command may fail on its own account), and then MUTATIONS random changes of each kind of
+# metadata.
 FUZZTIME  ?= 50000x
 MUTATIONS ?= 10000
 fuzz:

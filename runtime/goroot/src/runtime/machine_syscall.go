@@ -181,7 +181,7 @@ func machFileCall(nr, fd, buf, n uintptr) uintptr {
 	case nr == nrWrite && fd == dumpfd && fd > 2:
 		return mach.held.write(fd, buf, n)
 	}
-	return machErr(_EBADF) // EBADF
+	return machErr(_EBADF)
 }
 
 // machHeld is what the runtime has written to a file when the kernel above could
@@ -271,7 +271,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrFcntl:
 		return 0
 	case nrClose:
-		return machErr(_EBADF) // EBADF: no file is open here
+		return machErr(_EBADF) // no file is open here
 	case nrPrctl, nrPrlimit64:
 		return machErr(_EINVAL)
 	case nrTimerCreate: // the runtime falls back to setitimer
