@@ -199,26 +199,27 @@ func TestNoCore(t *testing.T) {
 func TestGDB(t *testing.T) {
 	t.Parallel()
 	vm.Command(t)
-	gdb, err := exec.LookPath("gdb")
-	if err != nil {
+	if _, err := exec.LookPath("gdb"); err != nil {
 		t.Skip("gdb is not installed")
 	}
 	image := debugImage(t)
 	addr := freePort(t)
 	// QEMU's -S: the machine waits for the debugger.
 	m := vm.Start(t, vm.Options{Flags: []string{"-gdb", addr, "-qemu-arg", "-S"}, Target: image, Args: []string{"wait"}})
-	var line []string
+	command := ""
 	m.Eventually(func() error {
-		line = regexp.MustCompile(`debug with: gdb -iex '(.*)' -ex '(.*)' (\S+)\n`).FindStringSubmatch(m.Stderr())
-		if line == nil || line[2] != "target remote "+addr || line[3] != image {
+		line := regexp.MustCompile(`debug with: (gdb .* -ex 'target remote \Q` + addr + `\E' \Q` + image + `\E)\n`).FindStringSubmatch(m.Stderr())
+		if line == nil {
 			return fmt.Errorf("yolk run -gdb says %q; want gdb's command line", m.Stderr())
 		}
+		command = line[1]
 		return nil
 	})
-	text := tool(t, gdb, "-nx", "-q", "-batch", "-iex", line[1], "-ex", line[2],
-		"-ex", "break main.worker", "-ex", "continue", "-ex", "bt", "-ex", "info goroutines",
-		"-ex", "goroutine 1 bt", "-ex", "delete", "-ex", "detach", line[3])
-	wantAll(t, "gdb", text, "Breakpoint 1, main.worker (id=", "in main.main.gowrap1 ()", "main.main.gowrap1\n", "runtime.gopark", "in main.main ()")
+	command = strings.TrimSuffix(command, image) + `-nx -q -batch -ex "break main.worker" -ex continue -ex bt -ex list \
+		-ex "info goroutines" -ex "goroutine 1 bt" -ex "list runtime.gopark" -ex delete -ex detach ` + image
+	text := tool(t, "sh", "-c", command)
+	wantAll(t, "gdb", text, "Breakpoint 1, main.worker (id=", "in main.main.gowrap1 ()", "main.main.gowrap1\n", "runtime.gopark", "in main.main ()",
+		"func worker(", "func gopark(") // source lines, of the program and of the standard library
 	m.WaitFor("waiting") // it continues, and ends with its input
 	if status := m.Wait(); status != 0 {
 		t.Errorf("exit status %d after the debugger; want 0", status)

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,9 +89,13 @@ func TestCoreFlag(t *testing.T) {
 }
 
 func TestGDBCommand(t *testing.T) {
-	self, err := os.Executable() // a Go program; go test has stripped its reference to the script
-	if err != nil {
-		t.Fatal(err)
+	image := filepath.Join(t.TempDir(), "app.elf")
+	if out, err := exec.Command("go", "build", "-trimpath", "-o", image, "../../examples/hello").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	src := findSources(t.Context())
+	if src.goroot == "" || len(src.modules) != 1 {
+		t.Fatalf("sources %+v; want a GOROOT and this module", src)
 	}
 	for addr, want := range map[string]string{
 		"tcp::1234":                 "target remote :1234",
@@ -99,11 +103,15 @@ func TestGDBCommand(t *testing.T) {
 		"unix:/tmp/s,server=on":     "target remote /tmp/s",
 		"tcp::1234,server,nodelay=": "target remote :1234",
 	} {
-		if got := gdbCommand(self, addr); !strings.HasPrefix(got, "gdb ") || !strings.Contains(got, "-ex '"+want+"'") || !strings.HasSuffix(got, " "+self) {
-			t.Errorf("gdbCommand(%s) = %s; want %s", addr, got, want)
+		got := gdbCommand(image, addr, src)
+		for _, w := range []string{"-ex '" + want + "'", "-iex 'directory " + src.goroot + "/src:" + src.modcache + "'",
+			"-iex 'set substitute-path github.com/yolk-unikernel/yolk " + src.modules[0][1] + "'"} {
+			if !strings.HasPrefix(got, "gdb ") || !strings.Contains(got, w) || !strings.HasSuffix(got, " "+image) {
+				t.Errorf("gdbCommand(%s) = %s; want %s", addr, got, w)
+			}
 		}
 	}
-	if got := gdbCommand("/nowhere", "tcp::1"); got != "gdb -ex 'target remote :1' /nowhere" {
-		t.Errorf("without a script: %s", got)
+	if got := gdbCommand("/nowhere", "tcp::1", src); got != "gdb -ex 'target remote :1' /nowhere" {
+		t.Errorf("without an image: %s", got)
 	}
 }

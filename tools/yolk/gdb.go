@@ -1,46 +1,62 @@
 package main
 
 import (
-	"bytes"
+	"context"
 	"debug/elf"
-	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
 
+// sources is where a debugger finds the files that an image names: an image built with -trimpath,
+// the default, names them by import path.
+type sources struct {
+	goroot   string      // "" if there is no go command
+	modcache string      // GOMODCACHE
+	modules  [][2]string // path and folder of each main module of the current folder
+}
+
+// findSources asks the go command in PATH.
+func findSources(ctx context.Context) sources {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT", "GOMODCACHE").Output()
+	lines := strings.Split(string(out), "\n")
+	if err != nil || len(lines) < 2 {
+		return sources{}
+	}
+	s := sources{goroot: lines[0], modcache: lines[1]}
+	out, _ = exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}}\t{{.Dir}}").Output() // fails outside of a module
+	for line := range strings.Lines(string(out)) {
+		if path, dir, ok := strings.Cut(strings.TrimSpace(line), "\t"); ok && dir != "" {
+			s.modules = append(s.modules, [2]string{path, dir})
+		}
+	}
+	return s
+}
+
 // gdbCommand returns the command line that connects gdb to a VM whose gdb stub listens at addr
-// (QEMU's -gdb). It allows gdb to load the Go runtime's own script, which gdb refuses outside of
-// its trusted folders.
-func gdbCommand(image, addr string) string {
+// (QEMU's -gdb). It says where the sources are, and allows gdb to load the Go runtime's own script,
+// which gdb refuses outside of its trusted folders.
+func gdbCommand(image, addr string, src sources) string {
 	words := []string{"gdb"}
-	if script := gdbScript(image); script != "" {
-		words = append(words, "-iex", shellQuote("add-auto-load-safe-path "+filepath.Dir(script)))
+	early := func(command string) { words = append(words, "-iex", shellQuote(command)) }
+	if src.goroot != "" && hasDebugInfo(image) {
+		early("directory " + filepath.Join(src.goroot, "src") + ":" + src.modcache)
+		early("add-auto-load-safe-path " + filepath.Join(src.goroot, "src/runtime"))
+		for _, m := range src.modules {
+			early("set substitute-path " + m[0] + " " + m[1])
+		}
 	}
 	return strings.Join(append(words, "-ex", shellQuote("target remote "+gdbTarget(addr)), shellQuote(image)), " ")
 }
 
-// gdbScript returns the path of runtime-gdb.py in an image, "" if there is none. The section has
-// entries of a kind byte (1: a Python file) and a name (gdb manual, "dotdebug_gdb_scripts
-// section").
-func gdbScript(image string) string {
+// hasDebugInfo reports whether an image was built without -ldflags "-s -w".
+func hasDebugInfo(image string) bool {
 	f, err := elf.Open(image)
 	if err != nil {
-		return ""
+		return false
 	}
 	defer f.Close()
-	s := f.Section(".debug_gdb_scripts")
-	if s == nil {
-		return ""
-	}
-	b, err := s.Data()
-	if err != nil || len(b) < 2 || b[0] != 1 {
-		return ""
-	}
-	name, _, _ := bytes.Cut(b[1:], []byte{0})
-	if _, err := os.Stat(string(name)); err != nil {
-		return "" // built elsewhere, or with -trimpath
-	}
-	return string(name)
+	return f.Section(".debug_gdb_scripts") != nil
 }
 
 // gdbTarget converts QEMU's address of the stub to gdb's form.

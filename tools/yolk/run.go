@@ -166,7 +166,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 		os.Remove(files.Name()) // QEMU gets the open file
 	}
 	if v.gdb != "" {
-		say("", "debug with: %s", gdbCommand(cfg.Kernel, v.gdb))
+		say("", "debug with: %s", gdbCommand(cfg.Kernel, v.gdb, findSources(ctx)))
 	}
 	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr}
 	if v.core != "" {

@@ -3,10 +3,34 @@
 package work
 
 import (
+	"cmd/go/internal/base"
 	"cmd/go/internal/cfg"
 	"cmd/go/internal/load"
+	"context"
+	"flag"
 	"strings"
 )
+
+func init() { // build.go's comes first: the go command sorts files by name
+	TamagoTrimpath(CmdBuild)
+	TamagoTrimpath(CmdInstall)
+}
+
+// TamagoTrimpath makes -trimpath the default of a command for tamago programs:
+// an image is the same bits wherever it is built, and no folder of the host is
+// named in it. A -trimpath in the arguments or in GOFLAGS counts as given. Go
+// test is not among the commands: tests find their files by runtime.Caller.
+func TamagoTrimpath(cmd *base.Command) {
+	run := cmd.Run
+	cmd.Run = func(ctx context.Context, cmd *base.Command, args []string) {
+		given := false
+		cmd.Flag.Visit(func(f *flag.Flag) { given = given || f.Name == "trimpath" })
+		if cfg.Goos == "tamago" && !given {
+			cfg.BuildTrimpath = true
+		}
+		run(ctx, cmd, args)
+	}
+}
 
 // tamagoToolEnv returns what the compiler, the assembler and the linker are to
 // find in their environment beyond the usual. The stock compiler knows no
