@@ -20,6 +20,7 @@ import (
 // other package is loaded by go list, go vet, gopls and staticcheck (make lint).
 var upstream = []string{
 	"runtime/goroot/src/cmd/go/internal/load",
+	"runtime/goroot/src/cmd/go/internal/run",
 	"runtime/goroot/src/cmd/go/internal/work",
 	"runtime/goroot/src/cmd/link/internal/ld",
 	"runtime/goroot/src/internal/syscall/unix",
