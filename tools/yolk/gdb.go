@@ -33,8 +33,7 @@ func findSources(ctx context.Context) sources {
 	return s
 }
 
-// gdbCommand returns the command line that connects gdb to a VM whose gdb stub listens at addr
-// (QEMU's -gdb). It says where the sources are, and allows gdb to load the Go runtime's own script,
+// gdbCommand returns the command line that connects gdb to a VM whose gdb stub listens at addr. It says where the sources are, and allows gdb to load the Go runtime's own script,
 // which gdb refuses outside of its trusted folders.
 func gdbCommand(image, addr string, src sources) string {
 	words := []string{"gdb"}
@@ -46,7 +45,7 @@ func gdbCommand(image, addr string, src sources) string {
 			early("set substitute-path " + m[0] + " " + m[1])
 		}
 	}
-	return strings.Join(append(words, "-ex", shellQuote("target remote "+gdbTarget(addr)), shellQuote(image)), " ")
+	return strings.Join(append(words, "-ex", shellQuote("target remote "+addr), shellQuote(image)), " ")
 }
 
 // hasDebugInfo reports whether an image was built without -ldflags "-s -w".
@@ -57,13 +56,4 @@ func hasDebugInfo(image string) bool {
 	}
 	defer f.Close()
 	return f.Section(".debug_gdb_scripts") != nil
-}
-
-// gdbTarget converts QEMU's address of the stub to gdb's form.
-func gdbTarget(addr string) string {
-	addr, _, _ = strings.Cut(addr, ",")
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		return path
-	}
-	return strings.TrimPrefix(addr, "tcp:")
 }

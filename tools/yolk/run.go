@@ -57,7 +57,8 @@ Flags:
     -machine microvm|q35|pc      (default microvm)
     -accel auto|kvm|tcg          (default auto: KVM if it runs guests at full speed)
     -smp N                       CPUs (default 1); an image uses up to 64
-    -gdb [HOST]:PORT             let a debugger connect; its command line is printed
+    -gdb [ADDR]:PORT|unix:PATH   let a debugger connect; its command line is printed; ADDR is
+                                 127.0.0.1 unless given, and port 0 a free one
     -core FILE                   write a core if the program crashes (see yolk dump -h);
                                  sets GOTRACEBACK=crash unless you set it
     -name NAME                   name of the VM
@@ -165,8 +166,8 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	if files != nil {
 		os.Remove(files.Name()) // QEMU gets the open file
 	}
-	if v.gdb != "" {
-		say("", "debug with: %s", gdbCommand(cfg.Kernel, v.gdb, findSources(ctx)))
+	if !cfg.GDB.IsZero() {
+		say("", "debug with: %s", gdbCommand(cfg.Kernel, cfg.GDB.String(), findSources(ctx)))
 	}
 	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr}
 	if v.core != "" {

@@ -36,7 +36,7 @@ type vmFlags struct {
 	disks    []qemu.Disk
 	hostname string
 	cwd      string
-	gdb      string
+	gdb      qemu.Debugger
 	core     string // where to write a core if the program crashes
 	name     string
 	extra    []string
@@ -122,7 +122,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "w":
 		return v.setCwd
 	case "gdb":
-		return v.setGDB
+		return func(s string) (err error) { v.gdb, err = qemu.ParseDebugger(s); return }
 	case "core":
 		return v.setCore
 	case "name":
@@ -343,23 +343,6 @@ func (v *vmFlags) setCwd(s string) error {
 	return nil
 }
 
-// setGDB accepts what gdb's target remote does, :1234 or host:1234, and QEMU's
-// own forms.
-func (v *vmFlags) setGDB(s string) error {
-	switch {
-	case strings.Contains(s, "::"), strings.HasPrefix(s, "tcp:"), strings.HasPrefix(s, "unix:"):
-		v.gdb = s
-	case strings.Contains(s, ":"):
-		v.gdb = "tcp:" + s
-	default:
-		if _, err := strconv.ParseUint(s, 10, 16); err != nil {
-			return fmt.Errorf("-gdb %s: want [HOST]:PORT", s)
-		}
-		v.gdb = "tcp::" + s
-	}
-	return nil
-}
-
 // check finds flags that contradict each other.
 func (v *vmFlags) check() error {
 	for _, d := range v.disks {
@@ -402,6 +385,16 @@ func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 		}
 	}
 	c.Forwards = v.forwards
+	if err := c.GDB.Pick(); err != nil {
+		return c, fmt.Errorf("no free port for -gdb: %w", err)
+	}
+	if c.GDB.Wide() {
+		fmt.Fprintf(w, "yolk: -gdb %s: whoever reaches this address controls the VM, and what QEMU can do here\n", c.GDB)
+	}
+	if v.quiet {
+		w = io.Discard
+	}
+	c.Confine(w)
 	return c, nil
 }
 

@@ -239,7 +239,7 @@ func TestMistakes(t *testing.T) {
 		{"run -files /none " + app, 2, "no such file"},
 		{"run -w rel " + app, 2, "absolute path"},
 		{"run -hostname _x " + app, 2, "letters"},
-		{"run -gdb here " + app, 2, "[HOST]:PORT"},
+		{"run -gdb here " + app, 2, "ADDR:PORT"},
 		{"run -v /none:/srv " + app, 2, "no such file"},
 		{"run -v " + app + ":/srv " + app, 2, "is not a folder; -files " + app + ":/srv gives the program a copy of a file"},
 		{"run -v /tmp " + app, 2, "want DIR:/path or DIR:/path:ro"},

@@ -262,7 +262,7 @@ func (m *VM) Signal(sig syscall.Signal) { m.cmd.Process.Signal(sig) }
 func (m *VM) CPUTime() time.Duration {
 	m.t.Helper()
 	var total time.Duration
-	for _, pid := range m.vmm() {
+	for _, pid := range m.VMM() {
 		stat, err := os.ReadFile("/proc/" + pid + "/stat")
 		if err != nil {
 			m.t.Fatal(err)
@@ -279,8 +279,8 @@ func (m *VM) CPUTime() time.Duration {
 	return total
 }
 
-// vmm returns the process IDs of the VMM.
-func (m *VM) vmm() (pids []string) {
+// VMM returns the process IDs of the VMM.
+func (m *VM) VMM() (pids []string) {
 	kids, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.cmd.Process.Pid))
 	for _, k := range kids {
 		list, _ := os.ReadFile(k)
@@ -293,7 +293,7 @@ func (m *VM) vmm() (pids []string) {
 // proc_pid_status(5).
 func (m *VM) Resident() (total int64) {
 	m.t.Helper()
-	for _, pid := range m.vmm() {
+	for _, pid := range m.VMM() {
 		status, err := os.ReadFile("/proc/" + pid + "/status")
 		if err != nil {
 			m.t.Fatal(err)

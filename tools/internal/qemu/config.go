@@ -33,10 +33,11 @@ type Config struct {
 	Forwards []Forward // forwarded ports of the network of kind NetUser
 	Folders  []Folder
 	Disks    []Disk
-	IP       IP     // the guest's address; the zero value is DHCP
-	GDB      string // QEMU's address for a debugger, or ""
+	IP       IP // the guest's address; the zero value is DHCP
+	GDB      Debugger
 	Name     string
-	Monitor  string   // path of the socket for QEMU's monitor, or ""
+	Monitor  string // path of the socket for QEMU's monitor, or ""
+	Confined Confinement
 	Extra    []string // further QEMU arguments
 
 	crashFD int // the descriptor of a monitor that reports a crash, or 0
@@ -88,15 +89,14 @@ func (c *Config) args(status, initrd string) []string {
 	for i := range c.Disks {
 		a = append(a, c.disk(i)...)
 	}
-	if c.GDB != "" {
-		a = append(a, "-gdb", c.GDB)
-	}
+	a = append(a, c.GDB.args()...)
 	if c.Monitor != "" {
 		a = append(a, monitor("monitor", "server=on,wait=off,path="+escape(c.Monitor))...)
 	}
 	if c.crashFD != 0 {
 		a = append(a, crashArgs(c.crashFD)...)
 	}
+	a = append(a, c.Confined.args()...)
 	a = append(a, c.Extra...)
 	a = append(a, "-kernel", c.Kernel)
 	if initrd != "" {

@@ -58,13 +58,14 @@ func TestCommandLineMicrovm(t *testing.T) {
 
 func TestCommandLineOptions(t *testing.T) {
 	c := config("q35")
-	c.KVM, c.Memory, c.CPUs, c.GDB, c.Initrd = true, 100<<20+1, 2, "tcp::1234", "/tmp/f"
+	c.KVM, c.Memory, c.CPUs, c.Initrd = true, 100<<20+1, 2, "/tmp/f"
+	c.GDB, _ = ParseDebugger(":1234")
 	c.Extra = []string{"-d", "int"}
 	c.Monitor = "/run/a,b"
 	got := c.CommandLine()
 	for option, want := range map[string]string{
 		"-M": "q35", "-accel": "kvm", "-cpu": "host", "-m": "101M", "-smp": "2",
-		"-gdb": "tcp::1234", "-initrd": "/tmp/f", "-d": "int", "-netdev": "user,id=net0",
+		"-gdb": "tcp:127.0.0.1:1234", "-initrd": "/tmp/f", "-d": "int", "-netdev": "user,id=net0",
 		"-mon": "chardev=monitor,mode=control",
 	} {
 		if v := value(got, option); len(v) != 1 || v[0] != want {
@@ -76,6 +77,48 @@ func TestCommandLineOptions(t *testing.T) {
 	}
 	if d := value(got, "-device"); !slices.Contains(d, "virtio-net-pci,disable-legacy=on,netdev=net0,romfile=") {
 		t.Errorf("devices %q lack a modern PCI network card", d)
+	}
+}
+
+func TestCommandLineConfined(t *testing.T) {
+	c := config("microvm")
+	if a := c.CommandLine(); slices.Contains(a, "-sandbox") || slices.Contains(a, "-runas") {
+		t.Errorf("%q; want no confinement that was not chosen", a)
+	}
+	c.Confined = Confinement{Sandbox: true}
+	if got := value(c.CommandLine(), "-sandbox"); len(got) != 1 || got[0] != "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny" {
+		t.Errorf("-sandbox %q", got)
+	}
+	c.Confined.User = "nobody"
+	a := c.CommandLine()
+	if got := value(a, "-sandbox"); len(got) != 1 || got[0] != "on,obsolete=deny,spawn=deny,resourcecontrol=deny" || !slices.Equal(value(a, "-runas"), []string{"nobody"}) {
+		t.Errorf("%q; want that QEMU can become another user", a)
+	}
+}
+
+func TestParseDebugger(t *testing.T) {
+	for in, want := range map[string]string{
+		":1234": "127.0.0.1:1234", "1234": "127.0.0.1:1234", "tcp::1234": "127.0.0.1:1234", "tcp:1234": "127.0.0.1:1234",
+		"localhost:1": "127.0.0.1:1", "10.0.0.1:2": "10.0.0.1:2", "0.0.0.0:3": "0.0.0.0:3", "[::]:4": "[::]:4", "[::1]:5": "[::1]:5",
+		"unix:/run/s": "/run/s", "unix:s": "s",
+	} {
+		d, err := ParseDebugger(in)
+		wide := strings.HasPrefix(want, "10.") || strings.HasPrefix(want, "0.") || strings.HasPrefix(want, "[::]")
+		if err != nil || d.String() != want || d.Wide() != wide {
+			t.Errorf("ParseDebugger(%q) = %v, %v, wide %v; want %s", in, d, err, d.Wide(), want)
+		}
+	}
+	for _, in := range []string{"", ":", ":x", ":65536", "host:1", "1.2.3:4", "unix:", "unix:/s,server=off", "tcp::1,server=off", "::1"} {
+		if d, err := ParseDebugger(in); err == nil || !strings.Contains(err.Error(), "want :PORT") {
+			t.Errorf("ParseDebugger(%q) = %v, %v; want an error that says what is", in, d, err)
+		}
+	}
+	if d := (Debugger{}); d.Pick() != nil || !d.IsZero() || d.args() != nil {
+		t.Errorf("no debugger became %v", d)
+	}
+	d, _ := ParseDebugger(":0")
+	if err := d.Pick(); err != nil || d.Addr.Port() == 0 || d.Wide() {
+		t.Errorf("Pick: %v, %v", d, err)
 	}
 }
 
@@ -381,7 +424,8 @@ func TestUsableKVM(t *testing.T) {
 func TestExplain(t *testing.T) {
 	c := config("microvm")
 	c.Nets = []Net{{Kind: NetUser}, {Kind: NetTap, Tap: "tap6"}, {Kind: NetTap, Tap: "tap7"}, {Kind: NetUDP, Local: netip.MustParseAddrPort("127.0.0.1:5001")}}
-	c.GDB, c.Folders = "tcp::1234", []Folder{{Host: "/data", Guest: "/mnt"}}
+	c.GDB, _ = ParseDebugger(":1234")
+	c.Folders = []Folder{{Host: "/data", Guest: "/mnt"}}
 	c.Disks = []Disk{{Host: "/d/data.img", Guest: "/data"}, {Host: "/ro.img", ReadOnly: true}}
 	const q = "qemu-system-x86_64: "
 	for stderr, want := range map[string]string{

@@ -69,7 +69,7 @@ func (c *Config) explain(stderr string) string {
 	case udpFailure.MatchString(stderr):
 		i, _ := strconv.Atoi(udpFailure.FindStringSubmatch(stderr)[1])
 		return fmt.Sprintf("UDP port %d is in use; choose another with -net udp:PORT:PORT", c.Nets[min(i, len(c.Nets)-1)].Local.Port())
-	case c.GDB != "" && strings.Contains(stderr, "gdbstub"):
+	case !c.GDB.IsZero() && strings.Contains(stderr, "gdbstub"):
 		return fmt.Sprintf("QEMU cannot listen on %s for the debugger; choose another address with -gdb", c.GDB)
 	}
 	return firstComplaint(stderr)

@@ -181,7 +181,7 @@ func TestRealComplaints(t *testing.T) {
 		want   string
 	}{
 		"busy port":   {func(c *Config) { c.Forwards = []Forward{busy} }, fmt.Sprintf("port %d is in use; choose another with -p ", port)},
-		"busy gdb":    {func(c *Config) { c.GDB = fmt.Sprintf("tcp:127.0.0.1:%d", port) }, "-gdb"},
+		"busy gdb":    {func(c *Config) { c.GDB, _ = ParseDebugger(fmt.Sprint(port)) }, "-gdb"},
 		"bad extra":   {func(c *Config) { c.Extra = []string{"-device", "nonsense"} }, "nonsense"},
 		"too much":    {func(c *Config) { c.Memory = 1 << 49 }, "-m"},
 		"not a guest": {func(c *Config) { c.Kernel = "/dev/null" }, ""},

@@ -53,6 +53,7 @@ type VM struct {
 	cmd    *exec.Cmd
 	pidfd  int
 	input  *os.File
+	life   *os.File // kept open, see lifeline
 	stderr tail
 	done   chan struct{} // closed when QEMU has ended and err is set
 	err    error
@@ -122,7 +123,18 @@ func Start(cfg Config, con Console) (*VM, error) {
 		cfg.crashFD = 3 + len(files)
 		files = append(files, theirs)
 	}
+	var lifeR *os.File
+	if cfg.Confined.User != "" {
+		if lifeR, vm.life, err = os.Pipe(); err != nil {
+			statusR.Close()
+			inputW.Close()
+			return nil, err
+		}
+		defer lifeR.Close()
+		files = append(files, lifeR)
+	}
 	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
+	vm.cmd.Env = environment(os.Environ())
 	vm.cmd.Stdin = inputR
 	// Always a pipe, never the user's own terminal or file: QEMU makes its console
 	// non-blocking, which would affect all processes that share the file.
@@ -146,6 +158,11 @@ func Start(cfg Config, con Console) (*VM, error) {
 		}
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}
+	if lifeR != nil {
+		if err := lifeline(lifeR, vm.cmd.Process.Pid); err != nil {
+			vm.remark("QEMU goes on if this process is killed: %v", err)
+		}
+	}
 	if crash != nil {
 		go vm.watchCrash(crash)
 	}
@@ -155,11 +172,15 @@ func Start(cfg Config, con Console) (*VM, error) {
 }
 
 // supervise starts QEMU and waits for its end on one locked thread, because PR_SET_PDEATHSIG sends
-// its signal when the thread that started the child ends.
+// its signal when the thread that started the child ends. QEMU inherits from the thread that it
+// cannot get more rights by starting a program (no_new_privs, prctl(2)); the thread ends with the
+// goroutine.
 func (vm *VM) supervise(started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := vm.cmd.Start()
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if err == nil {
+		err = vm.cmd.Start()
+	}
 	started <- err
 	if err != nil {
 		return
@@ -168,6 +189,9 @@ func (vm *VM) supervise(started chan<- error) {
 	vm.input.Close()
 	<-vm.told // its reader may be using the sockets
 	unix.Close(vm.pidfd)
+	if vm.life != nil {
+		vm.life.Close()
+	}
 	close(vm.done)
 }
 
@@ -210,7 +234,7 @@ func (vm *VM) readStatus(r *os.File) {
 // feed copies the input to the console, and its end.
 func (vm *VM) feed(in io.Reader) {
 	var limit <-chan time.Time
-	if vm.cfg.GDB == "" { // a debugger may stop the guest before that
+	if vm.cfg.GDB.IsZero() { // a debugger may stop the guest before that
 		limit = time.After(readyWait)
 	}
 	select {
