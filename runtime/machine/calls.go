@@ -112,7 +112,8 @@ type PowerOff struct {
 
 // Boot is what the VMM told the machine at its start.
 type Boot struct {
-	CommandLine  string
+	CommandLine  string // as the VMM gave it
+	Words        string // the command line and the words of the configuration document (package boot)
 	InitialFiles []byte // a cpio archive, mapped for good and not to be written; nil if none
 	RSDP         uint64 // physical address of ACPI's root pointer, 0 if none
 	BootAPIC     uint32 // local APIC ID of the CPU that booted

@@ -5,10 +5,11 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
-// commandLineWords returns the decoded words of the command line.
+// commandLineWords returns the decoded words of the command line and of the
+// configuration document.
 func commandLineWords() []string {
 	var words []string
-	line := []byte(booted.CommandLine)
+	line := []byte(booted.Words)
 	buf := make([]byte, len(line))
 	for {
 		word, rest, more := boot.NextWord(line, buf)
@@ -20,7 +21,8 @@ func commandLineWords() []string {
 	}
 }
 
-// AllWords returns the decoded words of the command line.
+// AllWords returns the decoded words of the command line and of the configuration
+// document.
 func AllWords() []string { return commandLineWords() }
 
 // Words returns the values of the words that begin with prefix, such as "ip=".

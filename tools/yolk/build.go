@@ -148,8 +148,9 @@ Example:
     GOOS=tamago go run ./app
     GOOS=tamago go test ./...
 
-The hook that runs binaries reads YOLK_MEM (RAM, default 512M) and
-YOLK_RUN_FLAGS (flags of yolk run).
+The hook that runs binaries reads YOLK_MEM (RAM, default 512M), YOLK_RUN_FLAGS
+(flags of yolk run) and YOLK_ENV (further variables that the program gets, as in
+YOLK_ENV="DATABASE_URL APP_*").
 `
 
 func envCommand(ctx context.Context, args []string) int {

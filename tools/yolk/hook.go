@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
@@ -67,37 +68,37 @@ func hookFlags(mem, flags string) (*vmFlags, error) {
 	return v, nil
 }
 
-// hostOnly are variables that describe the host, the user's session or the go command, and would
-// mislead a program in the guest. All others are passed.
-var hostOnly = map[string]bool{
-	"PATH": true, "HOME": true, "PWD": true, "OLDPWD": true, "SHELL": true, "SHLVL": true, "_": true,
-	"USER": true, "LOGNAME": true, "MAIL": true, "TMPDIR": true, "DISPLAY": true, "WAYLAND_DISPLAY": true,
-	"GOROOT": true, "GOPATH": true, "GOBIN": true, "GOCACHE": true, "GOMODCACHE": true, "GOENV": true,
-	"GOOS": true, "GOARCH": true, "GOFLAGS": true, "GOTOOLCHAIN": true, "GOPROXY": true, "GOSUMDB": true,
-	"GOPRIVATE": true, "GONOPROXY": true, "GONOSUMDB": true, "GOMOD": true, "GOWORK": true, "GO111MODULE": true,
-	"GOAUTH": true, "GOTMPDIR": true, "GOEXE": true, "CGO_ENABLED": true, "CC": true, "CXX": true,
-	"YOLK_MEM": true, "YOLK_RUN_FLAGS": true, "YOLK_CACHE": true, "LS_COLORS": true,
+// passed are the variables of the host that a program of go run and go test gets: settings of the
+// Go runtime and of package testing, language, time zone. Any other may be a secret of the user's
+// session or mislead the program. A * ends a prefix.
+var passed = []string{
+	"GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK", "GOCOVERDIR",
+	"TZ", "LANG", "LANGUAGE", "LC_*", "TERM", "NO_COLOR", "CI", "TEST_*",
 }
 
-var hostOnlyPrefixes = []string{"LD_", "XDG_", "SSH_", "DBUS_", "GPG_", "SUDO_", "BASH_", "GIT_", "CGO_"}
-
-// hookEnv selects the variables of the host's environment that a program gets.
+// hookEnv selects the variables that a program gets: those of passed, and those that the
+// variable YOLK_ENV names, in the same form, separated by spaces or commas.
 func hookEnv(env []string) []string {
+	allow := passed
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "YOLK_ENV="); ok {
+			allow = append(allow[:len(allow):len(allow)], strings.FieldsFunc(v, func(r rune) bool { return r == ' ' || r == ',' })...)
+		}
+	}
 	var out []string
-next:
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")
-		if hostOnly[name] || !bootline.ValidKey(name) {
-			continue
+		if bootline.ValidKey(name) && slices.ContainsFunc(allow, func(p string) bool { return matches(name, p) }) {
+			out = append(out, kv)
 		}
-		for _, p := range hostOnlyPrefixes {
-			if strings.HasPrefix(name, p) {
-				continue next
-			}
-		}
-		out = append(out, kv)
 	}
 	return out
+}
+
+// matches reports whether pattern is the name, or a prefix of it that ends with *.
+func matches(name, pattern string) bool {
+	prefix, ok := strings.CutSuffix(pattern, "*")
+	return name == pattern || ok && strings.HasPrefix(name, prefix)
 }
 
 // splitWords splits a line as sh(1) does, for words that are plain, quoted, or have a backslash

@@ -31,17 +31,17 @@ func TestHook(t *testing.T) {
 	}
 	var code tinyguest.Code
 	app := guest(t, &code)
-	got := runHook(t, dir, []string{"YOLK_MEM=64M", "YOLK_RUN_FLAGS=-machine q35 -e 'A=b c'", "FOO=bar"}, app, "-test.v")
+	got := runHook(t, dir, []string{"YOLK_MEM=64M", "YOLK_RUN_FLAGS=-machine q35 -e 'A=b c'", "FOO=bar", "SECRET=x", "YOLK_ENV=FOO"}, app, "-test.v")
 	if got.status != 0 || got.err != "" {
 		t.Fatalf("got %+v", got)
 	}
-	line := after(got.out, "-append")
+	line := after(got.out, "-words")
 	for _, want := range []string{"arg0=" + app + " arg=-test.v", "cwd=" + dir, "env.FOO=bar", `env.A="b c"`} {
 		if !strings.Contains(line, want) {
 			t.Errorf("command line %q lacks %q", line, want)
 		}
 	}
-	if strings.Contains(line, "env.PATH") || strings.Contains(line, "env.HOME") {
+	if strings.Contains(line, "env.PATH") || strings.Contains(line, "env.SECRET") || strings.Contains(line, "env.HOME") {
 		t.Errorf("command line %q has variables of the host", line)
 	}
 	if m := after(got.out, "-m"); m != "64M" || !strings.HasPrefix(got.out, "-M\nq35\n") {
@@ -74,9 +74,13 @@ func TestHookMistakes(t *testing.T) {
 }
 
 func TestHookEnv(t *testing.T) {
-	got := hookEnv([]string{"A=b", "PATH=/bin", "XDG_DATA_DIRS=/x", "GOGC=50", "GOCACHE=/c", "BASH_FUNC_x%%=()", "GODEBUG=x=1", "TZ=UTC", "SSH_AUTH_SOCK=/s"})
-	if want := []string{"A=b", "GOGC=50", "GODEBUG=x=1", "TZ=UTC"}; !slices.Equal(got, want) {
+	env := []string{"A=b", "PATH=/bin", "GOGC=50", "GOCACHE=/c", "BASH_FUNC_x%%=()", "GODEBUG=x=1", "TZ=UTC", "AWS_SECRET_ACCESS_KEY=k", "LC_TIME=C", "APP_X=1", "AP=2"}
+	if got, want := hookEnv(env), []string{"GOGC=50", "GODEBUG=x=1", "TZ=UTC", "LC_TIME=C"}; !slices.Equal(got, want) {
 		t.Errorf("hookEnv = %q; want %q", got, want)
+	}
+	env = append(env, "YOLK_ENV=A, APP_* PATH")
+	if got, want := hookEnv(env), []string{"A=b", "PATH=/bin", "GOGC=50", "GODEBUG=x=1", "TZ=UTC", "LC_TIME=C", "APP_X=1"}; !slices.Equal(got, want) {
+		t.Errorf("hookEnv with YOLK_ENV = %q; want %q", got, want)
 	}
 }
 

@@ -52,14 +52,42 @@ func init() { // not a literal: help reads the table
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	args, mask := takeArguments()
 	status := 0
-	if filepath.Base(os.Args[0]) == hookName {
-		status = hook(ctx, os.Args[1:])
+	if filepath.Base(args[0]) == hookName {
+		mask(func(i int) bool { return i > 1 })
+		status = hook(ctx, args[1:])
 	} else {
-		status = dispatch(ctx, os.Args[1:])
+		hideArguments(args, mask)
+		status = dispatch(ctx, args[1:])
 	}
 	stop()
 	os.Exit(status)
+}
+
+// hideArguments masks what may be secret in the arguments that all users of the host see: all of
+// yolk run's, but for the flags and the program.
+func hideArguments(args []string, mask func(hide func(i int) bool)) {
+	if len(args) < 2 || args[1] != "run" && args[1] != "test" {
+		return
+	}
+	value, program := false, false // the argument is a flag's value; the program came before
+	mask(func(i int) bool {
+		a := args[i]
+		switch {
+		case i < 2:
+			return false
+		case program || value:
+			value = false
+			return true
+		case strings.HasPrefix(a, "-") && len(a) > 1:
+			name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
+			value = !hasValue && name != "n" && name != ""
+			return hasValue
+		}
+		program = true
+		return false
+	})
 }
 
 func dispatch(ctx context.Context, args []string) int {

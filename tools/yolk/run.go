@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
@@ -41,6 +43,8 @@ Flags:
     -m SIZE                      RAM, 16M or more (default 256M)
     -e NAME=VALUE, -e NAME       set or pass on an environment variable (repeat)
     -env-file FILE               the same, from NAME=VALUE lines
+    -secret NAME[=FILE]          the guest's file /run/secrets/NAME, which only root may read, with the
+                                 content of FILE, or of the variable NAME here (repeat)
     -files DIR[:/path]           copy a folder or file into the guest's root file
                                  system at /path before it starts (repeat)
     -v DIR:/path[:ro]            mount a folder of this host at /path in the guest: both
@@ -152,24 +156,22 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 		return fail("", err)
 	}
 	terminal := ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stdout) && ui.InForeground(os.Stdin)
-	cfg.Append = v.bootLine(name, args, terminal)
-	var files *os.File
-	if len(v.files) > 0 {
-		if files, err = v.packFiles(); err != nil {
-			return fail("", err)
-		}
-		defer files.Close()
-	}
+	words := v.bootLine(name, args, terminal)
 	if v.print {
-		return printCommandLine(cfg, files)
+		return v.printCommandLine(cfg, words)
 	}
-	if files != nil {
-		os.Remove(files.Name()) // QEMU gets the open file
+	if !terminal {
+		words += " " + qemu.EscapedInput
 	}
+	module, err := v.initialModule(words)
+	if err != nil {
+		return fail("", err)
+	}
+	defer module.Close()
 	if !cfg.GDB.IsZero() {
 		say("", "debug with: %s", gdbCommand(cfg.Kernel, cfg.GDB.String(), findSources(ctx)))
 	}
-	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: files, Terminal: terminal, Remarks: os.Stderr}
+	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: module, Terminal: terminal, Remarks: os.Stderr}
 	if v.core != "" {
 		im, err := snapshot.Open(cfg.Kernel) // now: at the time of a crash the file may have been replaced
 		if err != nil {
@@ -187,42 +189,67 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 	return runVM(ctx, cfg, con)
 }
 
-// packFiles writes the initial files to a temporary file.
-func (v *vmFlags) packFiles() (*os.File, error) {
-	f, err := os.CreateTemp("", "yolk-files-*.cpio")
+// initialModule makes the initial module in memory that has no name on the host: the words of the
+// configuration, which no other process is to see, secrets and files.
+func (v *vmFlags) initialModule(words string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("yolk-initial-module", unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
-	step := ui.Begin(os.Stderr, "packing files")
-	n, err := initfs.Write(f, v.files, initfs.Options{
-		MaxBytes: v.memory,
-		Skipped: func(host string, why error) {
-			fmt.Fprintf(step, "yolk: %s is left out: %v\n", host, why)
-		},
-	})
-	step.End()
-	// The archive stays in memory while the program runs.
-	if err == nil && n > v.memory*3/4 || errors.Is(err, initfs.ErrTooLarge) {
-		err = fmt.Errorf("the files of -files do not fit in %d MiB of RAM; choose more with -m", v.memory>>20)
-	}
-	if err != nil {
+	f := os.NewFile(uintptr(fd), "initial module")
+	if err := v.packFiles(f, words); err != nil {
 		f.Close()
-		os.Remove(f.Name())
 		return nil, err
 	}
 	return f, nil
 }
 
-func printCommandLine(cfg qemu.Config, files *os.File) int {
-	if files != nil {
-		cfg.Initrd = files.Name()
+// packFiles writes the initial module with a configuration of these words.
+func (v *vmFlags) packFiles(f *os.File, words string) error {
+	var out io.Writer = os.Stderr
+	if len(v.files) > 0 {
+		step := ui.Begin(os.Stderr, "packing files")
+		defer step.End()
+		out = step
+	}
+	n, err := initfs.Write(f, v.files, initfs.Options{
+		MaxBytes: v.memory, Config: words, Texts: v.secrets,
+		Skipped: func(host string, why error) {
+			fmt.Fprintf(out, "yolk: %s is left out: %v\n", host, why)
+		},
+	})
+	// The archive stays in memory while the program runs.
+	if err == nil && n > v.memory*3/4 || errors.Is(err, initfs.ErrTooLarge) {
+		err = fmt.Errorf("the files of -files do not fit in %d MiB of RAM; choose more with -m", v.memory>>20)
+	}
+	if most := v.memory / 32; err == nil && int64(len(words)) > most {
+		err = fmt.Errorf("arguments, variables and other settings have %d KiB; %d MiB of RAM are enough for %d: choose more with -m, or put what is large in a file (-files, -secret)",
+			len(words)>>10, v.memory>>20, most>>10)
+	}
+	return err
+}
+
+// printCommandLine prints a command line for a shell. The words of the configuration are in it, so
+// that one can read and change them.
+func (v *vmFlags) printCommandLine(cfg qemu.Config, words string) int {
+	cfg.Append = words
+	if len(v.files)+len(v.secrets) > 0 {
+		f, err := os.CreateTemp("", "yolk-files-*.cpio")
+		if err == nil {
+			err = v.packFiles(f, "")
+			f.Close()
+		}
+		if err != nil {
+			return fail("", err)
+		}
+		cfg.Initrd = f.Name()
 		fmt.Fprintf(os.Stderr, "yolk: the initial files are in %s; remove it when you are done\n", cfg.Initrd)
 	}
-	var words []string
+	var quoted []string
 	for _, a := range cfg.CommandLine() {
-		words = append(words, shellQuote(a))
+		quoted = append(quoted, shellQuote(a))
 	}
-	fmt.Println(strings.Join(words, " "))
+	fmt.Println(strings.Join(quoted, " "))
 	return 0
 }
 
@@ -242,8 +269,6 @@ func runVM(ctx context.Context, cfg qemu.Config, con qemu.Console) int {
 		if restore, err := ui.PassKeys(os.Stdin); err == nil {
 			defer restore()
 		}
-	} else {
-		cfg.Append += " " + qemu.EscapedInput
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)

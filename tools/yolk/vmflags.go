@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/yolk-unikernel/yolk/boot"
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
@@ -32,6 +33,7 @@ type vmFlags struct {
 	ip       qemu.IP
 	env      []string // NAME=VALUE
 	files    []initfs.Source
+	secrets  []initfs.Text
 	folders  []qemu.Folder
 	disks    []qemu.Disk
 	hostname string
@@ -111,6 +113,8 @@ func (v *vmFlags) setter(name string) func(string) error {
 		return v.setEnv
 	case "env-file":
 		return v.readEnvFile
+	case "secret":
+		return v.addSecret
 	case "net":
 		return v.addNet
 	case "ip":
@@ -228,6 +232,7 @@ func (v *vmFlags) readEnvFile(name string) error {
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, boot.MaxConfig)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || line[0] == '#' {
@@ -238,7 +243,40 @@ func (v *vmFlags) readEnvFile(name string) error {
 		}
 		v.env = append(v.env, line)
 	}
-	return lines.Err()
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("-env-file %s: %w", name, err)
+	}
+	return nil
+}
+
+// secretName is a file name.
+var secretName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// addSecret reads NAME=FILE, or NAME for the value of a variable.
+func (v *vmFlags) addSecret(s string) error {
+	name, file, hasFile := strings.Cut(s, "=")
+	if !secretName.MatchString(name) {
+		return fmt.Errorf("-secret %s: want NAME or NAME=FILE, with a NAME of letters, digits, dots, dashes and underscores", name)
+	}
+	secret := initfs.Text{Guest: "/run/secrets/" + name}
+	if slices.ContainsFunc(v.secrets, func(t initfs.Text) bool { return t.Guest == secret.Guest }) {
+		return fmt.Errorf("-secret %s is given twice", name)
+	}
+	if hasFile {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("-secret %s: %w", name, err)
+		}
+		secret.Data = data
+	} else {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			return fmt.Errorf("-secret %s: the variable is not set here; want NAME=FILE", name)
+		}
+		secret.Data = []byte(value)
+	}
+	v.secrets = append(v.secrets, secret)
+	return nil
 }
 
 // addNet adds a network card.
@@ -398,7 +436,7 @@ func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	return c, nil
 }
 
-// bootLine writes the kernel command line.
+// bootLine writes the words of the configuration.
 func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	var l bootline.Line
 	l.Add("arg0", name)

@@ -51,6 +51,7 @@ func Bubble(t *testing.T, f func(t *testing.T, m *Machine)) {
 func (m *Machine) Start(words ...string) (ended bool) {
 	m.t.Helper()
 	m.Boot.CommandLine = strings.Join(append(m.words, words...), " ")
+	m.Boot.Words = m.Boot.CommandLine
 	ended = m.HostMachine.Start()
 	m.t.Cleanup(m.Stop)
 	return ended

@@ -279,6 +279,9 @@ func (m *VM) CPUTime() time.Duration {
 	return total
 }
 
+// PID returns the process ID of yolk.
+func (m *VM) PID() string { return fmt.Sprint(m.cmd.Process.Pid) }
+
 // VMM returns the process IDs of the VMM.
 func (m *VM) VMM() (pids []string) {
 	kids, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", m.cmd.Process.Pid))

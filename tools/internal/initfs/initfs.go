@@ -4,6 +4,7 @@
 package initfs
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -12,10 +13,15 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/yolk-unikernel/yolk/boot"
 )
 
 // ErrTooLarge is returned when the files exceed a limit.
 var ErrTooLarge = errors.New("too large")
+
+// ErrConfigTooLarge is returned for a configuration document that a guest would refuse.
+var ErrConfigTooLarge = fmt.Errorf("arguments, variables and other settings have more than %d KiB together: put what is large in a file (-files, -secret)", boot.MaxConfig>>10)
 
 // maxFile is the largest file that newc can hold: its size has 32 bits.
 const maxFile = 1<<32 - 1
@@ -49,9 +55,18 @@ func Parse(s string) (Source, error) {
 	return Source{Host: host, Guest: path.Clean(guest)}, nil
 }
 
+// Text is a file whose content is at hand.
+type Text struct {
+	Guest string // absolute path; only root may read it (mode 0400), as its folder (0700)
+	Data  []byte
+}
+
 // Options limit and filter what Write packs. Zero limits mean none.
 type Options struct {
 	MaxBytes int64
+	// Config is the configuration document (package boot), "" for none. It comes first.
+	Config string
+	Texts  []Text
 	// Exclude reports whether to leave out a directory entry (and everything below it).
 	Exclude func(d fs.DirEntry) bool
 	// Skipped is called for files that cannot be packed: sockets, devices, files that the
@@ -63,6 +78,9 @@ type Options struct {
 // same path, the guest gets the later one.
 func Write(w io.Writer, sources []Source, opt Options) (int64, error) {
 	p := &packer{a: archive{w: w}, opt: opt, dirs: map[string]bool{}}
+	if err := p.texts(); err != nil {
+		return p.a.n, err
+	}
 	for _, s := range sources {
 		if err := p.source(s); err != nil {
 			return p.a.n, err
@@ -70,6 +88,35 @@ func Write(w io.Writer, sources []Source, opt Options) (int64, error) {
 	}
 	err := p.a.close()
 	return p.a.n, err
+}
+
+// texts adds the configuration document and the texts.
+func (p *packer) texts() error {
+	if c := p.opt.Config; c != "" {
+		c = boot.ConfigVersion + c
+		if len(c) > boot.MaxConfig {
+			return ErrConfigTooLarge
+		}
+		if err := p.a.add(entry{name: boot.ConfigName, mode: modeRegular | 0o400, size: int64(len(c))}, strings.NewReader(c)); err != nil {
+			return err
+		}
+	}
+	for _, t := range p.opt.Texts {
+		name := strings.TrimPrefix(path.Clean("/"+t.Guest), "/")
+		if err := p.parents(path.Dir(path.Dir(name))); err != nil {
+			return err
+		}
+		if dir := path.Dir(name); !p.dirs[dir] {
+			p.dirs[dir] = true
+			if err := p.a.add(entry{name: dir, mode: modeDir | 0o700}, nil); err != nil {
+				return err
+			}
+		}
+		if err := p.a.add(entry{name: name, mode: modeRegular | 0o400, size: int64(len(t.Data))}, bytes.NewReader(t.Data)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type packer struct {

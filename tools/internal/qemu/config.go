@@ -27,7 +27,7 @@ type Config struct {
 	Memory   int64  // bytes
 	CPUs     int
 	Kernel   string    // the image
-	Append   string    // kernel command line
+	Append   string    // kernel command line, which all users of the host see
 	Initrd   string    // initial files as a cpio archive, or ""
 	Nets     []Net     // networks of the guest's cards, in order
 	Forwards []Forward // forwarded ports of the network of kind NetUser
@@ -102,7 +102,10 @@ func (c *Config) args(status, initrd string) []string {
 	if initrd != "" {
 		a = append(a, "-initrd", initrd)
 	}
-	return append(a, "-append", c.Append)
+	if c.Append != "" {
+		a = append(a, "-append", c.Append)
+	}
+	return a
 }
 
 // machineOptions: microvm without ACPI announces its virtio devices on the kernel command line and

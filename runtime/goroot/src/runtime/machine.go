@@ -149,12 +149,14 @@ type machState struct {
 	timer machTimer
 	sig   machSignals
 	poll  machPoll
-	cmd   uintptr // command line, NUL-terminated, or 0
-	cmdn  uintptr
 	files machRange // initial file system, physical
 	rsdp  uintptr
 	hooks machHooks
 	held  machHeld
+
+	words  uintptr // the command line, a space, the words of the configuration document
+	wordsn uintptr // bytes of both
+	linen  uintptr // of the command line
 
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made

@@ -330,8 +330,10 @@ func yolk_runtimeEnviron() []string { return envs }
 //
 //go:linkname yolk_bootInfo runtime/yolk/wiring.bootInfo
 func yolk_bootInfo() machine.Boot {
+	words := string(unsafe.Slice((*byte)(unsafe.Pointer(mach.words)), mach.wordsn))
 	b := machine.Boot{
-		CommandLine: string(unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)),
+		CommandLine: words[:mach.linen],
+		Words:       words,
 		RSDP:        uint64(mach.rsdp),
 		BootAPIC:    mach.smp.apic[0],
 		CPUs:        mach.smp.n,

@@ -23,13 +23,10 @@ func machBoot(startInfo, early uintptr) {
 	base := early + directMap
 	info := (*boot.Info)(unsafe.Pointer(base + earlyInfo))
 	if e := boot.ParsePVH(info, uint64(startInfo), bootMemory); e != "" {
-		conString("yolk: cannot boot: ")
-		conString(e)
-		conString("\n")
-		machExit(125)
+		bootRefuse(e)
 	}
 	bootFrames(info, early)
-	bootCommandLine(uintptr(info.CommandLine))
+	bootWords(uintptr(info.CommandLine))
 	bootTables(base)
 	machIDTInit(base + earlyIDT)
 	bootCPU(base)
@@ -44,6 +41,14 @@ func machBoot(startInfo, early uintptr) {
 	machLeave()
 	thisCPU().guardStacks()
 	machResume()
+}
+
+// bootRefuse says why the machine cannot start, and ends it.
+func bootRefuse(why string) {
+	conString("yolk: cannot boot: ")
+	conString(why)
+	conString("\n")
+	machExit(125)
 }
 
 // bootMemory reads physical memory through the early direct map (4 GiB).
@@ -95,20 +100,38 @@ func bootFrames(info *boot.Info, early uintptr) {
 
 const directMapMax = 512 << 30
 
-// bootCommandLine copies the command line, which may lie anywhere, also in
-// page 0.
-func bootCommandLine(phys uintptr) {
+// bootWords copies the command line, and behind it the words of the configuration document with
+// which the initial module may begin: what is left of the module are the initial files.
+func bootWords(commandLine uintptr) {
+	line := bootCommandLine(commandLine)
+	var config []byte
+	if f := &mach.files; f.start != f.end && f.end <= 4<<30 {
+		words, rest, why := boot.CutConfig(unsafe.Slice((*byte)(unsafe.Pointer(directMap+f.start)), f.end-f.start))
+		if why != "" {
+			bootRefuse(why)
+		}
+		config, f.start = words, f.end-uintptr(len(rest))
+	}
+	n := uintptr(len(line))
+	p := directMap + mach.mem.contiguousLow(n+1+uintptr(len(config)))
+	memmove(unsafe.Pointer(p), unsafe.Pointer(unsafe.SliceData(line)), n)
+	*(*byte)(unsafe.Pointer(p + n)) = ' '
+	memmove(unsafe.Pointer(p+n+1), unsafe.Pointer(unsafe.SliceData(config)), uintptr(len(config)))
+	mach.words, mach.wordsn, mach.linen = p, n+1+uintptr(len(config)), n
+}
+
+// bootCommandLine returns the command line, which may lie anywhere, also in page 0.
+func bootCommandLine(phys uintptr) []byte {
 	if phys == 0 || phys >= 4<<30 {
-		return
+		return nil
 	}
-	const most = 64 << 10
 	n := uintptr(0)
-	for n < most && *(*byte)(unsafe.Pointer(directMap + phys + n)) != 0 {
-		n++
+	for *(*byte)(unsafe.Pointer(directMap + phys + n)) != 0 {
+		if n++; n > boot.MaxCommandLine {
+			bootRefuse("the kernel command line has more than 64 KiB; pass configuration in the initial module, as yolk run does")
+		}
 	}
-	p := mach.mem.contiguousLow(n + 1)
-	memmove(unsafe.Pointer(directMap+p), unsafe.Pointer(directMap+phys), n)
-	mach.cmd, mach.cmdn = directMap+p, n
+	return unsafe.Slice((*byte)(unsafe.Pointer(directMap+phys)), n)
 }
 
 // elfSegment is what is needed of an ELF64 program header.
@@ -276,18 +299,16 @@ func bootMainThread() {
 	mach.sched.cpus.Runs(c.index, false)
 	mach.sched.lastID = 0
 	t := newThread()
-	top := mach.mem.stack
-	mach.mem.add(areas.Area{Start: top - mainStackSize, End: top, Prot: _PROT_READ | _PROT_WRITE})
-	t.sp = uint64(bootStack(top))
+	t.sp = uint64(bootStack(mach.mem.stack))
 	t.ip = uint64(machRt0())
 	t.ctx = ctxPlain
 	c.enqueue(t, false)
 }
 
-// bootStack writes the initial stack below top and returns where it begins.
+// bootStack maps the initial stack below top and writes it. It returns where its
+// content begins.
 func bootStack(top uintptr) uintptr {
 	random := top - 16
-	machRandom(random, 16)
 	aux := [...]initstack.Aux{
 		{Tag: _AT_PAGESZ, Value: machPage},
 		{Tag: _AT_CLKTCK, Value: 100},
@@ -295,10 +316,13 @@ func bootStack(top uintptr) uintptr {
 		{Tag: _AT_RANDOM, Value: random},
 		{Tag: _AT_NULL},
 	}
-	line := unsafe.Slice((*byte)(unsafe.Pointer(mach.cmd)), mach.cmdn)
+	line := unsafe.Slice((*byte)(unsafe.Pointer(mach.words)), mach.wordsn)
 	words, bytes := initstack.Size(len(line), len(aux))
 	text := random - uintptr(bytes)
 	sp := (text - uintptr(words)*8) &^ 15
+	start := (sp - mainStackSize) &^ (machPage - 1)
+	mach.mem.add(areas.Area{Start: start, End: top, Prot: _PROT_READ | _PROT_WRITE})
+	machRandom(random, 16)
 	initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
 	return sp
 }
