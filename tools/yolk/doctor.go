@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	root "github.com/yolk-unikernel/yolk"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
@@ -198,11 +199,8 @@ func versionCommand(ctx context.Context, args []string) int {
 	if len(args) > 0 {
 		return usage("version", "takes no arguments")
 	}
-	version, revision := "(devel)", ""
+	version, revision := root.Version, ""
 	if bi, ok := debug.ReadBuildInfo(); ok {
-		if bi.Main.Version != "" {
-			version = bi.Main.Version
-		}
 		for _, s := range bi.Settings {
 			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
 				revision = " " + s.Value[:12]

@@ -43,6 +43,8 @@ func init() { // not a literal: help reads the table
 		{"test", "run a package's tests in a VM", testHelp, testCommand},
 		{"disk", "make or check a disk for a VM", diskHelp, diskCommand},
 		{"dump", "write a core of a running program", dumpHelp, dumpCommand},
+		{"sbom", "print what an image is built from", sbomHelp, sbomCommand},
+		{"licenses", "print the licenses of all in an image", licensesHelp, licensesCommand},
 		{"env", "print the environment for the plain go command", envHelp, envCommand},
 		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},
 		{"doctor", "check this machine, or a program", doctorHelp, doctorCommand},

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,6 +192,7 @@ func (b *builder) placeKernel() error {
 	if err != nil {
 		return err
 	}
+	pkgs = slices.DeleteFunc(pkgs, b.inStock)
 	edits, err := GVisorEdits()
 	if err != nil {
 		return err
@@ -199,9 +201,6 @@ func (b *builder) placeKernel() error {
 		dst := filepath.Join(b.dir, "src/vendor", p.ImportPath)
 		if to, ours := place(p.ImportPath); ours {
 			dst = filepath.Join(b.dir, "src", to)
-		}
-		if _, err := os.Stat(filepath.Join(b.stock, "src/vendor", p.ImportPath)); err == nil {
-			continue // the distribution has its own
 		}
 		if err := copyPackage(p, dst, edits); err != nil {
 			return err
@@ -214,7 +213,16 @@ func (b *builder) placeKernel() error {
 	if err := copyFile(filepath.Join(b.stock, "lib/time/zoneinfo.zip"), zones); err != nil {
 		return err
 	}
-	return shortenGVisor(filepath.Join(b.dir, "src"))
+	if err := shortenGVisor(filepath.Join(b.dir, "src")); err != nil {
+		return err
+	}
+	return b.listModules(pkgs)
+}
+
+// inStock reports whether the stock distribution has a package of its own.
+func (b *builder) inStock(p listedPackage) bool {
+	_, err := os.Stat(filepath.Join(b.stock, "src/vendor", p.ImportPath))
+	return err == nil
 }
 
 // listedPackage is go list's description of a package.
@@ -222,6 +230,7 @@ type listedPackage struct {
 	ImportPath, Dir string
 	Standard        bool
 	Imports         []string
+	Module          *struct{ Path, Version string }
 }
 
 // kernelPackages lists the packages outside the standard library that the machine's packages import,
@@ -261,7 +270,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 // list returns packages and their direct and indirect imports.
 func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
 	cmd, err := b.listGo(append([]string{"list", "-e", "-deps", "-tags=tamago",
-		"-json=ImportPath,Dir,Standard,Imports"}, patterns...)...)
+		"-json=ImportPath,Dir,Standard,Imports,Module"}, patterns...)...)
 	if err != nil {
 		return nil, err
 	}

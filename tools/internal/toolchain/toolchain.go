@@ -137,13 +137,14 @@ func contentKeys(version string, edits []FileEdit) (all, tools string) {
 		}
 		text, err := yolk.Source.ReadFile(path)
 		fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
-		if strings.Contains(path, "/src/cmd/") || strings.HasPrefix(path, "runtime/machine/linked/") {
+		if strings.Contains(path, "/src/cmd/") || strings.HasPrefix(path, "runtime/machine/linked/") ||
+			path == "go.mod" || path == "go.sum" { // which the linker's list of modules comes from
 			fmt.Fprintf(t, "%s %d\n%s", path, len(text), text)
 		}
 		return err
 	})
 	for _, w := range []io.Writer{h, t} {
-		fmt.Fprintf(w, "%s %v", version, edits)
+		fmt.Fprintf(w, "%s %s %v", yolk.Version, version, edits)
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)[:6]), fmt.Sprintf("%x", t.Sum(nil)[:6])
 }

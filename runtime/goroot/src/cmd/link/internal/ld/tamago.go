@@ -36,6 +36,7 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	if ctxt.LibraryByPkg[linked.Wiring] == nil {
 		return main
 	}
+	tamagoModules(ctxt)
 	tamagoFolders(ctxt)
 	tamagoDisks(ctxt)
 	all := ldr.MakeSymbolBuilder("go:tamago.inittasks")
@@ -60,6 +61,16 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	add(main)
 	addMachine(linked.Last)
 	return all.Sym()
+}
+
+// tamagoModules names in the build information the modules of the machine's packages that
+// the program carries: go version -m and scanners see them as its own.
+func tamagoModules(ctxt *Link) {
+	const name = "runtime.modinfo"
+	in := linked.In(linked.Modules, func(path string) bool { return ctxt.LibraryByPkg[path] != nil })
+	if info := strdata[name]; info != "" {
+		strdata[name] = linked.AddModules(info, in)
+	}
 }
 
 // tamagoFolders makes a program that names files carry what mounts the host's
@@ -142,6 +153,9 @@ func tamagoHide(ctxt *Link) {
 			continue
 		}
 		name := ldr.SymName(s)
+		if name == "go:func.*" { // by which govulncheck finds inlined calls
+			continue
+		}
 		if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") || strings.Contains(name, "..") {
 			ldr.SetAttrNotInSymbolTable(s, true)
 		}
