@@ -54,9 +54,10 @@ lint:
 	@$(GO) vet ./...
 	@$(GO) run $(STATICCHECK) $$($(GO) list ./... | grep -v /runtime/goroot/)
 
-# What tests of file systems compare with. Without mkfs.erofs they say what they skip.
+# What tests of file systems compare with, and a network of yolk run. Without them tests say what
+# they skip.
 test-tools:
-	@command -v mkfs.erofs >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends erofs-utils; }
+	@{ command -v mkfs.erofs && command -v passt; } >/dev/null || [ "$$(id -u)" != 0 ] || { apt-get update -qq && apt-get install -y -qq --no-install-recommends erofs-utils passt; }
 
 test-host:
 	@$(GO) test -json $(RACE) -short -timeout 8m $$($(GO) list ./... | grep -v -e /yolk/test -e '/yolk/runtime$$' -e /$(WIRING)) || true

@@ -69,7 +69,7 @@ func TestExampleFetch(t *testing.T) {
 	}
 	port := server.URL[strings.LastIndex(server.URL, ":"):]
 	got := vm.Run(t, vm.Options{
-		Flags:  []string{"-files", dir + ":/certs", "-files", filepath.Join(dir, "hosts") + ":/etc/hosts", "-e", "SSL_CERT_FILE=/certs/cert.pem"},
+		Flags:  []string{"-net", "user:host-loopback", "-files", dir + ":/certs", "-files", filepath.Join(dir, "hosts") + ":/etc/hosts", "-e", "SSL_CERT_FILE=/certs/cert.pem"},
 		Target: "./examples/fetch", Args: []string{"https://example.com" + port + "/"},
 	})
 	wantOutput(t, got, 0, "example.com is at [10.0.2.2]", "200 OK")

@@ -155,7 +155,7 @@ func TestTakeNIC(t *testing.T) {
 	}()
 	for _, machine := range []string{"microvm", "q35"} {
 		got := vm.Run(t, vm.Options{
-			Flags:  []string{"-machine", machine, "-net", "user", "-net", c.flag, "-ip", "10.0.2.15/24,gw=10.0.2.2"},
+			Flags:  []string{"-machine", machine, "-net", "user:host-loopback", "-net", c.flag, "-ip", "10.0.2.15/24,gw=10.0.2.2"},
 			Target: "./test/testdata/nic", Args: []string{fmt.Sprintf("10.0.2.2:%d", l.Addr().(*net.TCPAddr).Port)},
 		})
 		wantOutput(t, got, 0,

@@ -47,12 +47,15 @@ Flags:
                                  content of FILE, or of the variable NAME here (repeat)
     -files DIR[:/path]           copy a folder or file into the guest's root file
                                  system at /path before it starts (repeat)
-    -v DIR:/path[:ro]            mount a folder of this host at /path in the guest: both
-                                 see what the other writes (repeat)
+    -v DIR:/path[:ro][:mapped]   mount a folder of this host at /path in the guest: both
+                                 see what the other writes (repeat); mapped keeps owners, modes
+                                 and links that the guest makes out of the host's sight
     -disk FILE[:/path][:ro]      a disk: FILE, from yolk disk create, mounted at /path;
                                  without a path it is only /dev/vda (repeat)
     -w /path                     working directory of the program
     -net user|tap:IF|none        QEMU's own NAT (default), a tap interface, nothing;
+    -net passt                   NAT by passt(1), if that is installed
+    -net user:host-loopback      NAT, and this host's loopback interface at the gateway's address
     -net udp:PORT:PORT           or frames in datagrams between two ports of this host:
                                  QEMU's own, and where it sends to (repeat: each -net
                                  is a network card)

@@ -391,9 +391,12 @@ func (v *vmFlags) check() error {
 	if v.noNet && len(v.nets) > 0 {
 		return errors.New("-net none is for a VM without a network card; there is another -net")
 	}
-	isUser := func(n qemu.Net) bool { return n.Kind == qemu.NetUser }
+	isUser := func(n qemu.Net) bool { return n.Kind == qemu.NetUser || n.Kind == qemu.NetPasst }
+	if v.print && slices.ContainsFunc(v.networks(), func(n qemu.Net) bool { return n.Kind == qemu.NetPasst }) {
+		return errors.New("-n prints one command, and -net passt needs two: use -net user")
+	}
 	if len(v.forwards) > 0 && !slices.ContainsFunc(v.networks(), isUser) {
-		return errors.New("-p needs -net user; over another network connect to the guest's own address")
+		return errors.New("-p needs -net user or -net passt; over another network connect to the guest's own address")
 	}
 	return nil
 }

@@ -229,7 +229,7 @@ func TestMistakes(t *testing.T) {
 		{"run -smp 0 " + app, 2, "number of CPUs"},
 		{"run -machine toaster " + app, 2, "microvm, q35, pc"},
 		{"run -accel fast " + app, 2, "auto, kvm, tcg"},
-		{"run -net wifi " + app, 2, "user, tap:INTERFACE, udp:PORT:PORT or none"},
+		{"run -net wifi " + app, 2, "tap:INTERFACE, udp:PORT:PORT or none"},
 		{"run -net none -net user " + app, 2, "-net none is for a VM without a network card"},
 		{"run -net tap:a -net user -net tap:a " + app, 2, "-net tap:a is given twice"},
 		{"run -net tap:a -net udp:1:2 -p 80:80 " + app, 2, "-p needs -net user"},

@@ -41,6 +41,7 @@ type Config struct {
 	Extra    []string // further QEMU arguments
 
 	crashFD int // the descriptor of a monitor that reports a crash, or 0
+	passtFD int // the descriptor of the connection with passt, or 0
 }
 
 // These are I/O ports of the two status devices. The debug console (port 0xe9) takes the line

@@ -192,11 +192,11 @@ func TestParseNet(t *testing.T) {
 
 func TestCommandLineFolders(t *testing.T) {
 	c := config("microvm")
-	c.Folders = []Folder{{Host: "/a,b", Guest: "/mnt"}, {Host: "/c", Guest: "/d", ReadOnly: true}}
+	c.Folders = []Folder{{Host: "/a,b", Guest: "/mnt"}, {Host: "/c", Guest: "/d", ReadOnly: true, Mapped: true}}
 	got := c.CommandLine()
 	want := []string{
 		"local,id=fs0,path=/a,,b,security_model=none,multidevs=remap",
-		"local,id=fs1,path=/c,security_model=none,multidevs=remap,readonly=on",
+		"local,id=fs1,path=/c,security_model=mapped-xattr,multidevs=remap,readonly=on",
 	}
 	if fs := value(got, "-fsdev"); !slices.Equal(fs, want) {
 		t.Errorf("-fsdev %q; want %q", fs, want)
@@ -297,6 +297,7 @@ func TestParseFolder(t *testing.T) {
 	for in, want := range map[string]Folder{
 		"sub:/mnt":            {Host: real + "/sub", Guest: "/mnt"},
 		"./sub:/mnt/../x/:ro": {Host: real + "/sub", Guest: "/x", ReadOnly: true},
+		"sub:/mnt:ro:mapped":  {Host: real + "/sub", Guest: "/mnt", ReadOnly: true, Mapped: true},
 		".:/m:n":              {},
 		"a:b:/mnt":            {Host: real + "/a:b", Guest: "/mnt"},
 		real + ":/mnt":        {Host: real, Guest: "/mnt"},
@@ -314,7 +315,7 @@ func TestParseFolder(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"none:/mnt": "no such file", "file:/mnt": "is not a folder", "sub": "want DIR:/path", ":/mnt": "want DIR:/path",
-		"sub:mnt": "as in sub:/mnt", "sub:/mnt:rw": "only ro", "sub:/": "cannot be the guest's root", "": "want DIR:/path",
+		"sub:mnt": "as in sub:/mnt", "sub:/mnt:rw": "there are ro and mapped", "sub:/": "cannot be the guest's root", "": "want DIR:/path",
 	} {
 		if got, err := ParseFolder(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseFolder(%q) = %+v, %v; want an error with %q", in, got, err, want)

@@ -13,6 +13,7 @@ type Net struct {
 	Kind          NetKind
 	Tap           string         // NetTap: name of the interface
 	Local, Remote netip.AddrPort // NetUDP: QEMU's address, and the one it sends to
+	HostLoopback  bool           // NetUser, NetPasst: the guest may use services of the host's loopback interface
 }
 
 // NetKind is a kind of Net.
@@ -20,18 +21,20 @@ type NetKind string
 
 // These are the kinds of networks.
 const (
-	NetUser NetKind = "user" // QEMU's own NAT: no privileges needed
-	NetTap  NetKind = "tap"  // a tap interface of the host
-	NetUDP  NetKind = "udp"  // each frame is a datagram
+	NetUser  NetKind = "user"  // QEMU's own NAT: no privileges needed
+	NetPasst NetKind = "passt" // the same by passt(1), which yolk starts
+	NetTap   NetKind = "tap"   // a tap interface of the host
+	NetUDP   NetKind = "udp"   // each frame is a datagram
 )
 
 var interfaceName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,15}$`) // IFNAMSIZ
 
-// ParseNet reads user, tap:INTERFACE or udp:[ADDR:]PORT:[ADDR:]PORT.
+// ParseNet reads user, passt, user:host-loopback, passt:host-loopback, tap:INTERFACE or udp:[ADDR:]PORT:[ADDR:]PORT.
 func ParseNet(s string) (Net, error) {
 	kind, rest, _ := strings.Cut(s, ":")
 	switch n := (Net{Kind: NetKind(kind)}); {
-	case s == string(NetUser):
+	case (n.Kind == NetUser || n.Kind == NetPasst) && (s == kind || rest == "host-loopback"):
+		n.HostLoopback = rest != ""
 		return n, nil
 	case n.Kind == NetTap && interfaceName.MatchString(rest):
 		n.Tap = rest
@@ -43,7 +46,7 @@ func ParseNet(s string) (Net, error) {
 		}
 		return n, fmt.Errorf("-net %s: want udp:PORT:PORT or udp:ADDR:PORT:ADDR:PORT, first where QEMU listens, then where it sends to", s)
 	}
-	return Net{}, fmt.Errorf("-net %s: want user, tap:INTERFACE, udp:PORT:PORT or none", s)
+	return Net{}, fmt.Errorf("-net %s: want user, passt, user:host-loopback, passt:host-loopback, tap:INTERFACE, udp:PORT:PORT or none", s)
 }
 
 func parseUDP(s string) (local, remote netip.AddrPort, ok bool) {
@@ -75,6 +78,8 @@ func (c *Config) networks() []string {
 		case NetUDP:
 			backend = fmt.Sprintf("socket,id=%s,udp=%s,localaddr=%s", id, n.Remote, n.Local)
 			options = ",mac=" + mac(n.Local.String()) // the guest at the other end has another one
+		case NetPasst:
+			backend = fmt.Sprintf("stream,id=%s,addr.type=fd,addr.str=%d", id, c.passtFD)
 		default:
 			backend = "user,id=" + id + c.userNetwork(i == 0)
 		}

@@ -60,6 +60,7 @@ type VM struct {
 	told   chan struct{} // closed when the reader of the status line has reached the end
 	ready  chan struct{} // closed when the guest has set up its console
 	once   sync.Once     // closes ready
+	kept   sync.Once     // tells of a connection that gate refused
 
 	mu     sync.Mutex
 	status int // the guest's exit status, -1 until it is reported
@@ -133,6 +134,17 @@ func Start(cfg Config, con Console) (*VM, error) {
 		defer lifeR.Close()
 		files = append(files, lifeR)
 	}
+	if cfg.passt() >= 0 {
+		frames, err := vm.startPasst()
+		if err != nil {
+			statusR.Close()
+			inputW.Close()
+			return nil, err
+		}
+		defer frames.Close()
+		cfg.passtFD = 3 + len(files)
+		files = append(files, frames)
+	}
 	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
 	vm.cmd.Env = environment(os.Environ())
 	vm.cmd.Stdin = inputR
@@ -179,6 +191,12 @@ func (vm *VM) supervise(started chan<- error) {
 	runtime.LockOSThread()
 	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	if err == nil {
+		g, why := newGate(&vm.cfg, vm.refused)
+		if why != nil {
+			vm.remark("%v", why)
+		} else if g != nil {
+			go g.serve()
+		}
 		err = vm.cmd.Start()
 	}
 	started <- err
