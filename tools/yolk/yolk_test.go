@@ -245,7 +245,7 @@ func TestMistakes(t *testing.T) {
 		{"run -v " + app + ":/srv " + app, 2, "is not a folder; -files " + app + ":/srv gives the program a copy of a file"},
 		{"run -v /tmp " + app, 2, "want DIR:/path or DIR:/path:ro"},
 		{"run -v /tmp:srv " + app, 2, "absolute path in the guest, as in /tmp:/srv"},
-		{"run -v /tmp:/srv:rw " + app, 2, `"rw" is no option; there is only ro`},
+		{"run -v /tmp:/srv:rw " + app, 2, `"rw" is no option; there are ro and mapped`},
 		{"run -v /tmp:/ " + app, 2, "cannot be the guest's root"},
 		{"run -v /tmp:/a -v .:/b/../a:ro " + app, 2, "/a of the guest is given twice"},
 		{"run -disk d.img " + app, 2, "there is no file d.img; make one with yolk disk create -size 1G d.img"},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -92,67 +91,23 @@ func Start(cfg Config, con Console) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	statusR, statusW, err := os.Pipe()
+	vm := &VM{cfg: cfg, con: con, status: -1, done: make(chan struct{}), told: make(chan struct{}), ready: make(chan struct{})}
+	f := files{lent: []*os.File{nil}} // the status port's comes first
+	defer f.closeLent()
+	status, err := vm.connect(&f)
 	if err != nil {
+		f.closeKept()
 		return nil, err
 	}
-	defer statusW.Close()
-	inputR, inputW, err := os.Pipe()
-	if err != nil {
-		statusR.Close()
-		return nil, err
-	}
-	defer inputR.Close()
-
-	vm := &VM{cfg: cfg, con: con, input: inputW, status: -1, done: make(chan struct{}), told: make(chan struct{}), ready: make(chan struct{})}
-	initrd := cfg.Initrd
-	files := []*os.File{statusW} // descriptor 3
-	if con.Initrd != nil {
-		files = append(files, con.Initrd)
-		initrd = "/dev/fd/4"
-	}
-	var crash *net.UnixConn
-	if con.Crashed != nil {
-		ours, theirs, err := socketPair()
-		if err != nil {
-			statusR.Close()
-			inputW.Close()
-			return nil, err
-		}
-		defer theirs.Close()
-		crash = ours
-		cfg.crashFD = 3 + len(files)
-		files = append(files, theirs)
-	}
-	var lifeR *os.File
-	if cfg.Confined.User != "" {
-		if lifeR, vm.life, err = os.Pipe(); err != nil {
-			statusR.Close()
-			inputW.Close()
-			return nil, err
-		}
-		defer lifeR.Close()
-		files = append(files, lifeR)
-	}
-	if cfg.passt() >= 0 {
-		frames, err := vm.startPasst()
-		if err != nil {
-			statusR.Close()
-			inputW.Close()
-			return nil, err
-		}
-		defer frames.Close()
-		cfg.passtFD = 3 + len(files)
-		files = append(files, frames)
-	}
-	vm.cmd = exec.Command(path, cfg.args("/dev/fd/3", initrd)...)
+	started := make(chan error)
+	vm.cmd = exec.Command(path, f.args...)
 	vm.cmd.Env = environment(os.Environ())
-	vm.cmd.Stdin = inputR
+	vm.cmd.Stdin = f.stdin
 	// Always a pipe, never the user's own terminal or file: QEMU makes its console
 	// non-blocking, which would affect all processes that share the file.
 	vm.cmd.Stdout = output{vm}
 	vm.cmd.Stderr = &vm.stderr
-	vm.cmd.ExtraFiles = files
+	vm.cmd.ExtraFiles = f.lent
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
 		// A group of its own, so that a terminal's Ctrl-C reaches only this process, and a signal
 		// from the kernel if this process is killed.
@@ -160,25 +115,20 @@ func Start(cfg Config, con Console) (*VM, error) {
 		Pdeathsig: syscall.SIGKILL,
 		PidFD:     &vm.pidfd,
 	}
-	started := make(chan error)
 	go vm.supervise(started)
 	if err := <-started; err != nil {
-		statusR.Close()
-		inputW.Close()
-		if crash != nil {
-			crash.Close()
-		}
+		f.closeKept()
 		return nil, fmt.Errorf("starting QEMU: %w", err)
 	}
-	if lifeR != nil {
-		if err := lifeline(lifeR, vm.cmd.Process.Pid); err != nil {
+	if f.lifeline != nil {
+		if err := lifeline(f.lifeline, vm.cmd.Process.Pid); err != nil {
 			vm.remark("QEMU goes on if this process is killed: %v", err)
 		}
 	}
-	if crash != nil {
-		go vm.watchCrash(crash)
+	if f.crash != nil {
+		go vm.watchCrash(f.crash)
 	}
-	go vm.readStatus(statusR)
+	go vm.readStatus(status)
 	go vm.feed(con.In)
 	return vm, nil
 }
