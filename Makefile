@@ -66,8 +66,9 @@ test-host:
 	$(GO) run ./tools/internal/covered -least 70 -without '$(HOST_ONLY)' $$cover || \
 		echo '{"Action":"fail","Package":"coverage of ./$(WIRING)/..."}'
 
+# With every fuzz target for a few hundred executions.
 test-vm: qemu
-	@$(GO) test -json -timeout 15m -p 1 ./test/... || true
+	@$(GO) test -json -timeout 15m -p 1 ./test/... ./tools/fuzz || true
 
 # The standard library's own tests in VMs, compared with Linux: all packages (an
 # hour), or the sample of continuous integration. CPUS=N picks the VMs' CPUs;
@@ -100,16 +101,14 @@ databases: qemu
 databases-own: qemu
 	@$(GO) test ./test/databases -run TestSuites -timeout 0 -v -suites $(SUITES)
 
-# Fuzzing of what comes from disks, of the machine half's algorithms and of the wiring's
-# parsers: FUZZTIME for each target (executions, or 10m as a time, at whose end the go
-# command may fail on its own account), and then MUTATIONS random changes of each kind of
-# metadata.
-FUZZTIME  ?= 50000x
+# Fuzzing of everything that comes from outside, and of the machine half's algorithms: every fuzz
+# target for N executions, and then MUTATIONS random changes of each kind of disk metadata. PICK is
+# a regular expression of "folder target".
+N         ?= 50000
+PICK      ?=
 MUTATIONS ?= 10000
 fuzz:
-	@for p in kernel/fs/ext4 kernel/fs/ext4/jbd2 kernel/fs/erofs runtime/machine/* runtime/wiring runtime/wiring/devices; do \
-		for t in $$(cat $$p/*_test.go 2>/dev/null | grep -ho '^func Fuzz[A-Za-z0-9]*' | cut -c6-); do \
-		echo "$$p $$t"; $(GO) test ./$$p -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; done; done
+	@$(GO) run ./tools/fuzz -n $(N) -run '$(PICK)'
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
 
 # Device faults: errors, short lives, hangs, full disks.
