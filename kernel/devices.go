@@ -16,7 +16,7 @@ const (
 	devNull deviceKind = iota
 	devZero
 	devFull
-	devRandom
+	devURandom
 )
 
 // deviceNumbers are those of Linux's admin-guide/devices.txt.
@@ -88,8 +88,10 @@ func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errn
 		return &device{k: k, kind: devZero, node: n}, 0
 	case makedev(1, 7):
 		return &device{k: k, kind: devFull, node: n}, 0
-	case makedev(1, 8), makedev(1, 9):
-		return &device{k: k, kind: devRandom, node: n}, 0
+	case makedev(1, 8):
+		return &randomDevice{device{k: k, node: n}}, 0
+	case makedev(1, 9):
+		return &device{k: k, kind: devURandom, node: n}, 0
 	case makedev(5, 0), makedev(5, 1):
 		if rdev == makedev(5, 0) && !k.opt.Terminal {
 			return nil, syscall.ENXIO // tty(4): no controlling terminal
@@ -103,8 +105,8 @@ func (d *device) Read(p []byte, _ int64) (int, syscall.Errno) {
 	switch d.kind {
 	case devNull:
 		return 0, 0
-	case devRandom:
-		d.k.m.Random(p)
+	case devURandom: // random(4): does not wait
+		d.k.m.Random(p, true)
 	default:
 		clear(p)
 	}

@@ -1,0 +1,218 @@
+package test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
+)
+
+const resumeProg = "./test/testdata/resume"
+
+// resumable is a machine that is saved, or goes on from a saved state.
+type resumable struct {
+	*vm.VM
+	t       *testing.T
+	in      io.Writer
+	monitor string // path of a socket
+	peer    *peer
+}
+
+// startResumable boots the program, or lets it go on from a state that was saved with the same
+// flags.
+func startResumable(t *testing.T, state string, flags ...string) *resumable {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "resume") // short, and without the commas of a test's name
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	r := &resumable{t: t, monitor: filepath.Join(dir, "s"), peer: newPeer(t)}
+	flags = append(flags, "-m", "64M", "-net", r.peer.flag, "-ip", "10.9.0.2/24,gw=10.9.0.1,dns=10.9.0.1",
+		"-qemu-arg", "-qmp", "-qemu-arg", "unix:"+r.monitor+",server=on,wait=off")
+	if state != "" {
+		flags = append(flags, "-qemu-arg", "-incoming", "-qemu-arg", "exec:cat "+state)
+	}
+	in, out, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); out.Close() })
+	r.in = out
+	r.VM = vm.Start(t, vm.Options{Flags: flags, Target: resumeProg, Stdin: in})
+	return r
+}
+
+// save writes the machine's state to a file and ends it.
+func (r *resumable) save() (state string) {
+	r.t.Helper()
+	state = filepath.Join(filepath.Dir(r.monitor), "state")
+	m := dialMonitor(r.t, r.VM, r.monitor)
+	m.do("migrate", map[string]any{"uri": "exec:cat >" + state})
+	r.Eventually(func() error {
+		if answer := m.do("query-migrate", nil).(map[string]any); answer["status"] != "completed" {
+			return fmt.Errorf("saving the state: %v", answer)
+		}
+		return nil
+	})
+	r.Kill()
+	return state
+}
+
+// drawn is what the program has told for one line.
+type drawn struct {
+	math, crypto string
+	wall         time.Time
+}
+
+var drawnLine = regexp.MustCompile(`math (\w+) crypto (\w+) wall (\d+)\n`)
+
+// draw has the program tell n-th.
+func (r *resumable) draw(line string, n int) drawn {
+	r.t.Helper()
+	if line != "" {
+		io.WriteString(r.in, line+"\n")
+	}
+	var found [][]string
+	r.Eventually(func() error {
+		if found = drawnLine.FindAllStringSubmatch(r.Stdout(), -1); len(found) < n {
+			return fmt.Errorf("the program has told %d times; want %d", len(found), n)
+		}
+		return nil
+	})
+	f := found[n-1]
+	ms, _ := strconv.ParseInt(f[3], 10, 64)
+	return drawn{f[1], f[2], time.UnixMilli(ms)}
+}
+
+// peer is the other end of the machine's cable: it answers ARP for everybody, and keeps what
+// TCP and DNS should not repeat.
+type peer struct {
+	*cable
+	mu       sync.Mutex
+	isn, dns []uint32 // initial sequence numbers; ports and ids of queries
+}
+
+func newPeer(t *testing.T) *peer {
+	p := &peer{cable: newCable(t)}
+	go func() {
+		b := make([]byte, 65536)
+		for {
+			n, err := p.Read(b)
+			if errIsClosed(err) {
+				return
+			}
+			if err == nil {
+				p.take(b[:n])
+			}
+		}
+	}()
+	return p
+}
+
+func errIsClosed(err error) bool {
+	e, ok := err.(*net.OpError)
+	return ok && e.Err == net.ErrClosed
+}
+
+// Offsets in an Ethernet frame (RFC 826, RFC 791 without options, RFC 9293, RFC 768, RFC 1035).
+const (
+	etherType = 12
+	arpTarget = 38
+	ipProto   = 23
+	l4        = 34
+)
+
+func (p *peer) take(frame []byte) {
+	if len(frame) < 42 {
+		return
+	}
+	switch be := binary.BigEndian; {
+	case be.Uint16(frame[etherType:]) == 0x0806 && be.Uint16(frame[20:]) == 1 && string(frame[28:32]) != string(frame[arpTarget:42]):
+		p.Write(arpReply(frame))
+	case be.Uint16(frame[etherType:]) != 0x0800:
+	case len(frame) < l4+20:
+	case frame[ipProto] == 6 && frame[l4+13] == 2: // SYN
+		p.keep(&p.isn, be.Uint32(frame[l4+4:]))
+	case frame[ipProto] == 17 && be.Uint16(frame[l4+2:]) == 53:
+		p.keep(&p.dns, uint32(be.Uint16(frame[l4:]))<<16|uint32(be.Uint16(frame[l4+8:])))
+	}
+}
+
+// arpReply answers for the address that is asked for.
+func arpReply(request []byte) []byte {
+	own := []byte{0x52, 0x54, 0, 9, 0, 1}
+	b := append([]byte(nil), request[6:12]...)
+	b = append(append(b, own...), request[12:20]...)
+	b = append(b, 0, 2)
+	b = append(append(b, own...), request[38:42]...)
+	return append(b, request[22:32]...)
+}
+
+func (p *peer) keep(list *[]uint32, v uint32) {
+	p.mu.Lock()
+	*list = append(*list, v)
+	p.mu.Unlock()
+}
+
+// first returns the first initial sequence number, and port and id of the first query.
+func (p *peer) first() (isn, dns uint32, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.isn) == 0 || len(p.dns) == 0 {
+		return 0, 0, fmt.Errorf("%d SYNs and %d queries came; want some", len(p.isn), len(p.dns))
+	}
+	return p.isn[0], p.dns[0], nil
+}
+
+// Machines that go on from one saved state draw different numbers, from the first on, and know
+// what time it is.
+func TestResume(t *testing.T) {
+	for _, machine := range []string{"microvm", "q35"} {
+		t.Run(machine, func(t *testing.T) {
+			t.Parallel()
+			testResume(t, "-machine", machine)
+		})
+	}
+}
+
+func testResume(t *testing.T, flags ...string) {
+	first := startResumable(t, "", flags...)
+	first.draw("", 1)
+	state := first.save()
+	saved := time.Now()
+	time.Sleep(time.Until(saved.Add(4 * time.Second))) // a real-time clock counts seconds
+	seen := map[string]int{}
+	note := func(what, v string, i int) {
+		if other, ok := seen[what+v]; ok {
+			t.Errorf("machines %d and %d have the same %s: %s", other, i, what, v)
+		}
+		seen[what+v] = i
+	}
+	for i := range 3 {
+		r := startResumable(t, state, flags...)
+		d := r.draw("draw", 1)
+		note("math/rand number", d.math, i)
+		note("key", d.crypto, i)
+		if late := time.Since(d.wall); late > 3*time.Second || late < -3*time.Second {
+			t.Errorf("machine %d: the wall clock is %v late", i, late)
+		}
+		r.draw("net", 2)
+		isn, dns, err := r.peer.first()
+		if err != nil {
+			t.Fatal(err)
+		}
+		note("initial sequence number", fmt.Sprint(isn), i)
+		note("DNS query's port and id", fmt.Sprintf("%#x", dns), i)
+		r.Kill()
+	}
+}
