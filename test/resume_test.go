@@ -1,15 +1,21 @@
 package test
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,8 +104,9 @@ func (r *resumable) draw(line string, n int) drawn {
 // TCP and DNS should not repeat.
 type peer struct {
 	*cable
-	mu       sync.Mutex
-	isn, dns []uint32 // initial sequence numbers; ports and ids of queries
+	mu        sync.Mutex
+	isn, dns  []uint32 // initial sequence numbers; ports and ids of queries
+	announced bool     // the machine has said where its address is, unasked
 }
 
 func newPeer(t *testing.T) *peer {
@@ -108,7 +115,7 @@ func newPeer(t *testing.T) *peer {
 		b := make([]byte, 65536)
 		for {
 			n, err := p.Read(b)
-			if errIsClosed(err) {
+			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err == nil {
@@ -117,11 +124,6 @@ func newPeer(t *testing.T) *peer {
 		}
 	}()
 	return p
-}
-
-func errIsClosed(err error) bool {
-	e, ok := err.(*net.OpError)
-	return ok && e.Err == net.ErrClosed
 }
 
 // Offsets in an Ethernet frame (RFC 826, RFC 791 without options, RFC 9293, RFC 768, RFC 1035).
@@ -137,7 +139,11 @@ func (p *peer) take(frame []byte) {
 		return
 	}
 	switch be := binary.BigEndian; {
-	case be.Uint16(frame[etherType:]) == 0x0806 && be.Uint16(frame[20:]) == 1 && string(frame[28:32]) != string(frame[arpTarget:42]):
+	case be.Uint16(frame[etherType:]) == 0x0806 && string(frame[28:32]) == string(frame[arpTarget:42]):
+		p.mu.Lock()
+		p.announced = true
+		p.mu.Unlock()
+	case be.Uint16(frame[etherType:]) == 0x0806 && be.Uint16(frame[20:]) == 1:
 		p.Write(arpReply(frame))
 	case be.Uint16(frame[etherType:]) != 0x0800:
 	case len(frame) < l4+20:
@@ -164,6 +170,15 @@ func (p *peer) keep(list *[]uint32, v uint32) {
 	p.mu.Unlock()
 }
 
+func (p *peer) wasAnnounced() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.announced {
+		return errors.New("the machine has not announced its address")
+	}
+	return nil
+}
+
 // first returns the first initial sequence number, and port and id of the first query.
 func (p *peer) first() (isn, dns uint32, err error) {
 	p.mu.Lock()
@@ -174,13 +189,20 @@ func (p *peer) first() (isn, dns uint32, err error) {
 	return p.isn[0], p.dns[0], nil
 }
 
-// Machines that go on from one saved state draw different numbers, from the first on, and know
-// what time it is.
+// noRDRAND is a CPU without a generator.
+var noRDRAND = []string{"-qemu-arg", "-cpu", "-qemu-arg", "max,-rdrand,-rdseed"}
+
+// Machines that go on from one saved state draw different numbers, from the first on, know what
+// time it is, and tell the program and their neighbours.
 func TestResume(t *testing.T) {
 	for _, machine := range []string{"microvm", "q35"} {
 		t.Run(machine, func(t *testing.T) {
 			t.Parallel()
 			testResume(t, "-machine", machine)
+		})
+		t.Run(machine+" without RDRAND", func(t *testing.T) {
+			t.Parallel()
+			testResume(t, append(noRDRAND, "-machine", machine, "-smp", "2")...)
 		})
 	}
 }
@@ -200,6 +222,9 @@ func testResume(t *testing.T, flags ...string) {
 	}
 	for i := range 3 {
 		r := startResumable(t, state, flags...)
+		if slices.Contains(flags, "q35") {
+			r.WaitFor("resumed\n") // VMGenID interrupts; a microvm waits for the next interrupt
+		}
 		d := r.draw("draw", 1)
 		note("math/rand number", d.math, i)
 		note("key", d.crypto, i)
@@ -213,6 +238,64 @@ func testResume(t *testing.T, flags ...string) {
 		}
 		note("initial sequence number", fmt.Sprint(isn), i)
 		note("DNS query's port and id", fmt.Sprintf("%#x", dns), i)
+		r.WaitFor("resumed\n")
+		r.Eventually(r.peer.wasAnnounced)
 		r.Kill()
 	}
+}
+
+// The sources of randomness are cut off one by one.
+func TestRandomSources(t *testing.T) {
+	const all = "key: yes\nnonblock: yes\ninsecure: yes\nurandom: 16 <nil>\n"
+	for _, machine := range []string{"microvm", "q35"} {
+		for _, tt := range []struct {
+			name        string
+			rdrand, rng bool
+			want        string
+		}{
+			{"both", true, true, all},
+			{"virtio-rng", false, true, all},
+			{"RDRAND", true, false, all},
+			{"neither", false, false, "key: waits\nnonblock: EAGAIN\ninsecure: yes\nurandom: 16 <nil>\n"},
+		} {
+			t.Run(machine+" "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				flags := []string{"run", "-n", "-accel", "tcg", "-machine", machine, "-net", "none"}
+				if !tt.rdrand {
+					flags = append(flags, noRDRAND...)
+				}
+				line := vm.Yolk(t, vm.Options{}, append(flags, resumeProg, "sources")...).Stdout
+				if !tt.rng {
+					without := regexp.MustCompile(`-device '?virtio-rng-[^ ]*`).ReplaceAllString(line, "")
+					if without == line {
+						t.Fatalf("no virtio-rng in %s", line)
+					}
+					line = without
+				}
+				out := runShell(t, line)
+				told := strings.Count(out, "yolk: no source of random numbers")
+				if got := withoutLog(out); got != tt.want || (told == 1) == (tt.rdrand || tt.rng) {
+					t.Errorf("output %q; want %q, and the missing source told once: %v", out, tt.want, !tt.rdrand && !tt.rng)
+				}
+			})
+		}
+	}
+}
+
+// runShell runs a command line and returns its standard output.
+func runShell(t *testing.T, line string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sh", "-c", "exec "+line)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	out, err := cmd.Output()
+	if ctx.Err() != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return string(out)
+}
+
+// withoutLog returns a console's text without lines of the kernel.
+func withoutLog(s string) string {
+	return regexp.MustCompile(`(?m)^yolk: .*\n`).ReplaceAllString(strings.ReplaceAll(s, "\r", ""), "")
 }

@@ -8,6 +8,9 @@ func HoldRandom() {
 	holdRandom()
 }
 
+// RandomReady reports whether getrandom(2) would answer at once.
+func RandomReady() bool { return random(nil, false) }
+
 // AddEntropy mixes p into the machine's generator. Without any bytes, what was to bring them has
 // failed.
 func AddEntropy(p []byte) {

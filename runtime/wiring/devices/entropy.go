@@ -2,6 +2,7 @@ package devices
 
 import (
 	"sync"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/rng"
@@ -17,18 +18,31 @@ var answers struct {
 	at  string // its location
 }
 
+// patience is how long a program waits for a device at the start. A host may limit its
+// rate, or not answer at all; then the CPU's generator has to do, if it has one.
+const patience = time.Second
+
 // seed brings bytes of a virtio-rng device, if there is one, to the generator, also where
-// the CPU has a generator of its own: getrandom(2) waits for them. The program's start goes
-// on meanwhile.
+// the CPU has a generator of its own: then getrandom(2) waits for them, and the program's
+// start goes on. Else the start waits: the network stack is about to draw its secrets.
 func seed() {
 	list := FindDevices(virtio.TypeEntropy)
 	if len(list) == 0 {
 		return
 	}
+	ready := wiring.RandomReady()
 	wiring.HoldRandom()
+	settled := make(chan struct{})
+	end := sync.OnceFunc(func() { close(settled) })
+	late := time.AfterFunc(patience, func() {
+		wiring.AddEntropy(nil)
+		end()
+	})
 	answers.mu.Lock()
 	go func() {
 		defer answers.mu.Unlock()
+		defer end()
+		defer late.Stop()
 		for _, d := range list {
 			dev, err := openEntropy(d)
 			if err == nil {
@@ -42,6 +56,9 @@ func seed() {
 		}
 		wiring.AddEntropy(nil)
 	}()
+	if !ready {
+		<-settled
+	}
 }
 
 func openEntropy(d *Device) (*rng.Device, error) {

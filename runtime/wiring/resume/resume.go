@@ -10,6 +10,8 @@ package resume
 
 import (
 	"encoding/binary"
+	"sync"
+	_ "unsafe" // for linkname
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
@@ -36,8 +38,16 @@ func start() {
 	}
 }
 
-// serve does for each resume what the machine half cannot do.
+// serve does for each resume what the machine half cannot do. The program's functions have
+// a goroutine of their own: they may take long, and need not return.
 func serve(irq *wiring.Interrupt) {
+	resumed := make(chan struct{}, 1) // more at once are one
+	defer close(resumed)
+	go func() {
+		for range resumed {
+			program.call()
+		}
+	}()
 	for {
 		irq.Wait()
 		devices.Reseed()
@@ -45,6 +55,36 @@ func serve(irq *wiring.Interrupt) {
 		for _, f := range wiring.Resumed() {
 			f()
 		}
+		select {
+		case resumed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// program has the functions of the program.
+var program functions
+
+type functions struct {
+	mu   sync.Mutex
+	list []func()
+}
+
+// OnResume is OnResume of the module's package runtime.
+//
+//go:linkname OnResume
+func OnResume(f func()) {
+	program.mu.Lock()
+	program.list = append(program.list, f)
+	program.mu.Unlock()
+}
+
+func (p *functions) call() {
+	p.mu.Lock()
+	list := p.list
+	p.mu.Unlock()
+	for _, f := range list {
+		f()
 	}
 }
 

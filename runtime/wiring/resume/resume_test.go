@@ -71,6 +71,7 @@ func TestResume(t *testing.T) {
 		}
 		var calls []int
 		for i := range 3 {
+			OnResume(func() { calls = append(calls, 10*m.Reseeded()+5+i) })
 			wiring.OnResume(func() { calls = append(calls, 10*m.Reseeded()+i) })
 		}
 		for range 2 {
@@ -81,13 +82,35 @@ func TestResume(t *testing.T) {
 			m.RaiseGSI(9)
 			synctest.Wait()
 		}
-		if want := []int{10, 11, 12, 20, 21, 22}; !slices.Equal(calls, want) {
+		if want := []int{10, 11, 12, 15, 16, 17, 20, 21, 22, 25, 26, 27}; !slices.Equal(calls, want) {
 			t.Errorf("calls %v; want %v", calls, want)
 		}
 		if h.status != 0xdf {
 			t.Errorf("event status %#x after the interrupt; want 0xdf", h.status)
 		}
 		m.WantQuiet()
+	})
+}
+
+// A function of the program that does not return keeps nobody else.
+func TestProgramBlocks(t *testing.T) {
+	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+		m.Start()
+		start()
+		calls, release := 0, make(chan bool)
+		OnResume(func() { calls++; <-release })
+		for range 3 {
+			m.Resume()
+			synctest.Wait()
+		}
+		if calls != 1 || m.Reseeded() != 3 {
+			t.Errorf("called %d times, new keys %d times; want 1, 3", calls, m.Reseeded())
+		}
+		close(release)
+		synctest.Wait()
+		if calls != 2 { // those that came meanwhile are one
+			t.Errorf("called %d times; want 2", calls)
+		}
 	})
 }
 
