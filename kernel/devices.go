@@ -16,6 +16,7 @@ const (
 	devNull deviceKind = iota
 	devZero
 	devFull
+	devRandom
 	devURandom
 )
 
@@ -89,7 +90,7 @@ func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errn
 	case makedev(1, 7):
 		return &device{k: k, kind: devFull, node: n}, 0
 	case makedev(1, 8):
-		return &randomDevice{device{k: k, node: n}}, 0
+		return &device{k: k, kind: devRandom, node: n}, 0
 	case makedev(1, 9):
 		return &device{k: k, kind: devURandom, node: n}, 0
 	case makedev(5, 0), makedev(5, 1):
@@ -105,12 +106,34 @@ func (d *device) Read(p []byte, _ int64) (int, syscall.Errno) {
 	switch d.kind {
 	case devNull:
 		return 0, 0
-	case devURandom: // random(4): does not wait
+	case devRandom: // random(4): waits as getrandom(2) does
+		if e := d.k.random.fill(d.k, p); e != 0 {
+			return 0, e
+		}
+	case devURandom: // and this does not
 		d.k.m.Random(p, true)
 	default:
 		clear(p)
 	}
 	return len(p), 0
+}
+
+// Readiness is as Linux has it: /dev/random can be read, or else written.
+func (d *device) Readiness() Events {
+	switch {
+	case d.kind != devRandom:
+		return EventIn | EventOut
+	case d.k.m.Random(nil, false):
+		return EventIn
+	}
+	return EventOut
+}
+
+func (d *device) Queue() *WaitQueue {
+	if d.kind != devRandom {
+		return nil
+	}
+	return &d.k.random.queue
 }
 
 func (d *device) Write(p []byte, _ int64) (int, syscall.Errno) {

@@ -25,9 +25,8 @@ func (k *Kernel) RandomSettled(more bool) {
 }
 
 // noRandom is what a person can do about it.
-const noRandom = "no source of random numbers: the CPU has no RDRAND or RDSEED that works, and no virtio-rng device has given any " +
-	"(its driver is in programs with crypto/rand). getrandom(2) waits. Give the VM that device: " +
-	"-device virtio-rng-pci, on a microvm -device virtio-rng-device"
+const noRandom = "no source of random numbers: no RDRAND or RDSEED that works, and no answer of a virtio-rng device (programs with " +
+	"crypto/rand have its driver). getrandom(2) waits. Add -device virtio-rng-pci, on a microvm virtio-rng-device"
 
 // fill fills p; EAGAIN while there is no source, of which it complains once.
 func (r *randomPool) fill(k *Kernel, p []byte) syscall.Errno {
@@ -38,6 +37,15 @@ func (r *randomPool) fill(k *Kernel, p []byte) syscall.Errno {
 		k.Log(noRandom)
 	}
 	return syscall.EAGAIN
+}
+
+// wait is fill that waits until there is a source.
+func (r *randomPool) wait(k *Kernel, p []byte) {
+	s := newSleeper(k, &r.queue, 0)
+	for r.fill(k, p) != 0 {
+		s.sleep()
+	}
+	s.done()
 }
 
 // sysGetrandom is getrandom(2). GRND_RANDOM makes no difference, as on Linux since 5.6.
@@ -56,35 +64,10 @@ func sysGetrandom(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		k.m.Random(p, true)
 		return n, 0
 	}
-	if e := k.random.fill(k, p); e == 0 {
-		return n, 0
-	} else if flags&nonblock != 0 {
-		return 0, e
+	e = k.random.fill(k, p)
+	if e != 0 && flags&nonblock == 0 {
+		k.random.wait(k, p)
+		e = 0
 	}
-	s := newSleeper(k, &k.random.queue, 0)
-	defer s.done()
-	for k.random.fill(k, p) != 0 {
-		s.sleep()
-	}
-	return n, 0
+	return n, e
 }
-
-// randomDevice is /dev/random, which waits as getrandom(2) does (random(4)).
-type randomDevice struct{ device }
-
-func (d *randomDevice) Read(p []byte, _ int64) (int, syscall.Errno) {
-	if e := d.k.random.fill(d.k, p); e != 0 {
-		return 0, e
-	}
-	return len(p), 0
-}
-
-// Readiness is random(4)'s: it can be read, or else written.
-func (d *randomDevice) Readiness() Events {
-	if d.k.m.Random(nil, false) {
-		return EventIn
-	}
-	return EventOut
-}
-
-func (d *randomDevice) Queue() *WaitQueue { return &d.k.random.queue }

@@ -36,10 +36,6 @@ func unixDays(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719468
 }
 
-// Differs tells whether off, by which the real-time clock is ahead of another (s), is more
-// than the moments of two readings can explain: more than two seconds.
-func Differs(off int64) bool { return off > 2 || off < -2 }
-
 // Jumped tells whether off, by how much more the real-time clock is ahead than at the reading
 // before (s), is more than whole seconds and the rate of the other clock explain, which may be
 // wrong by one in a thousand. elapsed is the time between the readings (ns).

@@ -63,14 +63,6 @@ func TestUnixRefuses(t *testing.T) {
 	}
 }
 
-func TestDiffers(t *testing.T) {
-	for off := int64(-10); off <= 10; off++ {
-		if got, want := Differs(off), off < -2 || off > 2; got != want {
-			t.Errorf("Differs(%d) = %t; want %t", off, got, want)
-		}
-	}
-}
-
 // A clock that is read in whole seconds, and another that runs at a slightly wrong rate: no
 // moments of two readings are a jump, and each jump of three seconds is one.
 func TestJumped(t *testing.T) {

@@ -67,7 +67,7 @@ func (g *machGeneration) begin() {
 	}
 	machRand.resumed(&id)
 	machReseed()
-	machClock.compareWall(machNow())
+	machClock.compareWall(machNow(), 0)
 	if g.notice != 0 {
 		mach.poll.interrupt(int(g.notice - 1))
 	}

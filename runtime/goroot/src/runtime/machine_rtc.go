@@ -21,6 +21,9 @@ const (
 	// rtcSoon: sixteen port accesses, of which each may cost a hypervisor 2 us.
 	rtcInterval = 2e9
 	rtcSoon     = 100e6
+
+	// rtcTolerance is how many seconds the moments of two readings can explain.
+	rtcTolerance = 2
 )
 
 // set sets the wall clock (ns since 1970). The real-time clock is left alone, and
@@ -53,14 +56,14 @@ func machSetWall() {
 // machCheckWall compares the wall clock with the real-time clock when it is time to: if that
 // has jumped, the machine was saved or stood still. now is machNow's.
 func machCheckWall(now int64) {
-	if c := &machClock; now >= c.nextCheck && c.compareWall(now) {
+	if c := &machClock; now >= c.nextCheck && c.compareWall(now, rtcTolerance) {
 		mach.generation.begin()
 	}
 }
 
-// compareWall sets the wall clock again if the real-time clock differs from it, and tells
-// whether that has jumped since it was read last.
-func (c *machClockParams) compareWall(now int64) (jumped bool) {
+// compareWall sets the wall clock again if the real-time clock differs from it by more than
+// most seconds, and tells whether that has jumped since it was read last.
+func (c *machClockParams) compareWall(now, most int64) (jumped bool) {
 	if !c.hasRTC {
 		return false
 	}
@@ -79,7 +82,7 @@ func (c *machClockParams) compareWall(now int64) (jumped bool) {
 	off := seconds - int64(uint64(now)+c.wall-c.ahead)/1e9
 	jumped = clock.Jumped(off-c.off, now-c.compared)
 	c.off, c.compared = off, now
-	if clock.Differs(off) {
+	if off > most || off < -most {
 		c.setWall(uint64(seconds*1e9-now) + c.ahead)
 		c.off = 0
 	}
