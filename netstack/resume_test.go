@@ -99,7 +99,7 @@ func addrText(b []byte) string {
 // advertised tells what an unsolicited advertisement to all nodes says, "" if ip is none.
 func advertised(ip header.IPv6, to, mac string) string {
 	icmp := header.ICMPv6(ip.Payload())
-	if ip.TransportProtocol() != header.ICMPv6ProtocolNumber || len(icmp) < header.ICMPv6NeighborAdvertMinimumSize || icmp.Type() != header.ICMPv6NeighborAdvert {
+	if ip.NextHeader() != uint8(header.ICMPv6ProtocolNumber) || len(icmp) < header.ICMPv6NeighborAdvertMinimumSize || icmp.Type() != header.ICMPv6NeighborAdvert {
 		return ""
 	}
 	na := header.NDPNeighborAdvert(icmp.MessageBody())
