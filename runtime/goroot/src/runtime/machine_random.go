@@ -59,9 +59,7 @@ func machRandom(p, n uintptr, insecure bool) bool {
 		if k == 8 {
 			store64(p, v)
 		} else {
-			for i := uintptr(0); i < k; i++ {
-				*(*byte)(unsafe.Pointer(p + i)) = byte(v >> (8 * i))
-			}
+			memmove(unsafe.Pointer(p), unsafe.Pointer(&v), k)
 		}
 		p, n = p+k, n-k
 	}
@@ -86,11 +84,12 @@ func (r *machRandState) wipe() {
 	memclrNoHeapPointers(unsafe.Pointer(&r.state), unsafe.Sizeof(r.state))
 }
 
-// draw returns a number of the CPU's generator, of RDSEED unless fast is set.
+// draw returns a number of the CPU's generator: unless fast is set of RDSEED, which is slower
+// than those who may ask (Intel SDM volume 1, §7.3.17.2), and if it has none of RDRAND.
 func (r *machRandState) draw(fast bool) (v uint64, ok bool) {
 	for i := 0; i < entropy.Tries && !r.source.Broken(); i++ {
 		switch {
-		case r.rdrand && (fast || !r.rdseed):
+		case r.rdrand && (fast || !r.rdseed || i >= entropy.Tries/2):
 			v, ok = rdrand()
 		case r.rdseed:
 			v, ok = rdseed()
@@ -100,9 +99,7 @@ func (r *machRandState) draw(fast bool) (v uint64, ok bool) {
 		if ok && r.source.Good(v) {
 			return v, true
 		}
-		if !fast {
-			machPause() // RDSEED is slower than those who ask: Intel SDM volume 1, §7.3.17.2
-		}
+		machPause()
 	}
 	return 0, false
 }
@@ -148,10 +145,7 @@ func machRandomSeed(p, n uintptr) {
 		*w = (*w ^ rdtsc()) * 0x9e3779b97f4a7c15
 		*w ^= *w >> 29
 		if i < 4 {
-			v, ok := r.draw(false)
-			if !ok {
-				v, _ = r.draw(true)
-			}
+			v, _ := r.draw(false)
 			*w ^= v
 		}
 	}
@@ -159,9 +153,7 @@ func machRandomSeed(p, n uintptr) {
 	for n > 0 { // 32 bytes at a time
 		k := min(n, 32)
 		words = [4]uint64{}
-		for i := uintptr(0); i < k; i++ {
-			words[i/8] |= uint64(*(*byte)(unsafe.Pointer(p + i))) << (i % 8 * 8)
-		}
+		memmove(unsafe.Pointer(&words), unsafe.Pointer(p), k)
 		r.absorb(&words)
 		p, n = p+k, n-k
 	}

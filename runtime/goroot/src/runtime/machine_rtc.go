@@ -38,18 +38,9 @@ func (c *machClockParams) set(ns uint64) {
 // 2 ms a second, it says so; then try again. Without a chip the clock stays at 1970.
 func machSetWall() {
 	c := &machClock
-	for try := 0; try < 100_000; try++ {
-		d, ok := rtcRead()
-		if !ok {
-			continue
-		}
-		if seconds, ok := d.Unix(); ok {
-			now := machNow()
-			c.setWall(uint64(seconds*1e9 - now))
-			c.compared = now
-			c.hasRTC = true
-		}
-		return
+	c.hasRTC = true
+	for try := 0; try < 100_000 && c.hasRTC && c.nextCheck == 0; try++ {
+		c.compareWall(machNow(), 0)
 	}
 }
 
@@ -77,6 +68,7 @@ func (c *machClockParams) compareWall(now, most int64) (jumped bool) {
 	}
 	seconds, ok := d.Unix()
 	if !ok {
+		c.hasRTC = false
 		return false
 	}
 	off := seconds - int64(uint64(now)+c.wall-c.ahead)/1e9
@@ -108,4 +100,7 @@ func rtcRegister(reg uint8) uint8 {
 
 func rtcBusy() bool { return rtcRegister(rtcStatusA)&0x80 != 0 }
 
+// rtcBCD is called for each field of a date: not inlined, it saves images 200 bytes.
+//
+//go:noinline
 func rtcBCD(reg uint8) int64 { return clock.BCD(rtcRegister(reg)) }
