@@ -42,11 +42,13 @@ func startResumable(t *testing.T, state string, flags ...string) *resumable {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o777) // QEMU may have become another user
 	r := &resumable{t: t, monitor: filepath.Join(dir, "s"), peer: newPeer(t)}
 	flags = append(flags, "-m", "64M", "-net", r.peer.flag, "-ip", "10.9.0.2/24,gw=10.9.0.1,dns=10.9.0.1",
 		"-qemu-arg", "-qmp", "-qemu-arg", "unix:"+r.monitor+",server=on,wait=off")
+	saved := filepath.Join(dir, "i") // QEMU may start no process that would pass the state on
 	if state != "" {
-		flags = append(flags, "-qemu-arg", "-incoming", "-qemu-arg", "exec:cat "+state)
+		flags = append(flags, "-qemu-arg", "-incoming", "-qemu-arg", "unix:"+saved)
 	}
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -55,22 +57,67 @@ func startResumable(t *testing.T, state string, flags ...string) *resumable {
 	t.Cleanup(func() { in.Close(); out.Close() })
 	r.in = out
 	r.VM = vm.Start(t, vm.Options{Flags: flags, Target: resumeProg, Stdin: in})
+	if state != "" {
+		r.load(state, saved)
+	}
 	return r
+}
+
+// load passes a saved state to QEMU, which waits for it at a socket.
+func (r *resumable) load(state, socket string) {
+	r.t.Helper()
+	f, err := os.Open(state)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer f.Close()
+	var c net.Conn
+	r.Eventually(func() (err error) { c, err = net.Dial("unix", socket); return err })
+	defer c.Close()
+	if _, err := io.Copy(c, f); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // save writes the machine's state to a file and ends it.
 func (r *resumable) save() (state string) {
 	r.t.Helper()
-	state = filepath.Join(filepath.Dir(r.monitor), "state")
-	m := dialMonitor(r.t, r.VM, r.monitor)
-	m.do("migrate", map[string]any{"uri": "exec:cat >" + state})
-	r.Eventually(func() error {
-		if answer := m.do("query-migrate", nil).(map[string]any); answer["status"] != "completed" {
-			return fmt.Errorf("saving the state: %v", answer)
+	dir := filepath.Dir(r.monitor)
+	state = filepath.Join(dir, "state")
+	f, err := os.Create(state)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "o"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer l.Close()
+	os.Chmod(filepath.Join(dir, "o"), 0o777)
+	copied := make(chan error, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			_, err = io.Copy(f, c)
 		}
-		return nil
+		copied <- errors.Join(err, f.Close())
+	}()
+	m := dialMonitor(r.t, r.VM, r.monitor)
+	m.do("migrate", map[string]any{"uri": "unix:" + filepath.Join(dir, "o")})
+	r.Eventually(func() error {
+		answer := m.do("query-migrate", nil).(map[string]any)
+		switch answer["status"] {
+		case "completed":
+			return nil
+		case "failed":
+			r.t.Fatalf("saving the state: %v", answer)
+		}
+		return fmt.Errorf("saving the state: %v", answer)
 	})
 	r.Kill()
+	if err := <-copied; err != nil {
+		r.t.Fatal(err)
+	}
 	return state
 }
 
