@@ -515,6 +515,14 @@ var processScripts = []script{
 		s.value("getrandom", nrGetrandom, b, 32, 0)
 		s.note("%v", string(b) != string(make([]byte, 32)))
 		s.value("flags", nrGetrandom, b, 32, 64)
+		for flags := range 8 { // of GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE
+			s.value("more flags", nrGetrandom, b, 32, flags)
+		}
+		for _, name := range []string{"/dev/random", "/dev/urandom"} {
+			fd := s.open(name, syscall.O_RDONLY|syscall.O_NONBLOCK)
+			s.value("read", syscall.SYS_READ, fd, b, 32)
+			s.note("%x", s.pollOnce(fd))
+		}
 	}},
 	{"capabilities", func(s *system) {
 		h := &capHeader{version: capVersion3}

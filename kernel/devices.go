@@ -17,6 +17,7 @@ const (
 	devZero
 	devFull
 	devRandom
+	devURandom
 )
 
 // deviceNumbers are those of Linux's admin-guide/devices.txt.
@@ -88,8 +89,10 @@ func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errn
 		return &device{k: k, kind: devZero, node: n}, 0
 	case makedev(1, 7):
 		return &device{k: k, kind: devFull, node: n}, 0
-	case makedev(1, 8), makedev(1, 9):
+	case makedev(1, 8):
 		return &device{k: k, kind: devRandom, node: n}, 0
+	case makedev(1, 9):
+		return &device{k: k, kind: devURandom, node: n}, 0
 	case makedev(5, 0), makedev(5, 1):
 		if rdev == makedev(5, 0) && !k.opt.Terminal {
 			return nil, syscall.ENXIO // tty(4): no controlling terminal
@@ -103,12 +106,34 @@ func (d *device) Read(p []byte, _ int64) (int, syscall.Errno) {
 	switch d.kind {
 	case devNull:
 		return 0, 0
-	case devRandom:
-		d.k.m.Random(p)
+	case devRandom: // random(4): waits as getrandom(2) does
+		if e := d.k.random.fill(d.k, p); e != 0 {
+			return 0, e
+		}
+	case devURandom: // and this does not
+		d.k.m.Random(p, true)
 	default:
 		clear(p)
 	}
 	return len(p), 0
+}
+
+// Readiness is as Linux has it: /dev/random can be read, or else written.
+func (d *device) Readiness() Events {
+	switch {
+	case d.kind != devRandom:
+		return EventIn | EventOut
+	case d.k.m.Random(nil, false):
+		return EventIn
+	}
+	return EventOut
+}
+
+func (d *device) Queue() *WaitQueue {
+	if d.kind != devRandom {
+		return nil
+	}
+	return &d.k.random.queue
 }
 
 func (d *device) Write(p []byte, _ int64) (int, syscall.Errno) {

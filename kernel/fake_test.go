@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 // fakeMachine is a Machine on the host: memory and clocks are the host's.
 type fakeMachine struct {
+	noRandom atomic.Bool
 	start    time.Time
 	archive  []byte
 	memory   uint64
@@ -121,7 +123,14 @@ func (m *fakeMachine) Area(addr uintptr) (start, end, prot uintptr) {
 	return 0, 0, 0
 }
 
-func (m *fakeMachine) Random(p []byte)              { rand.Read(p) }
+func (m *fakeMachine) Random(p []byte, insecure bool) bool {
+	if m.noRandom.Load() && !insecure {
+		return false
+	}
+	rand.Read(p)
+	return true
+}
+
 func (m *fakeMachine) Memory() (total, free uint64) { return m.memory, m.memory / 2 }
 func (m *fakeMachine) CPU() int                     { return 1 }
 func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }

@@ -58,6 +58,7 @@ type Kernel struct {
 	hostname string
 	domain   string
 
+	random          randomPool
 	noProcessLogged atomic.Bool
 	// logged has one bit per system call number whose absence was logged.
 	logged [(tableSize + 31) / 32]atomic.Uint32

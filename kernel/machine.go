@@ -27,8 +27,9 @@ type Machine interface {
 	SetWallTime(ns int64)
 	// ConsoleWrite writes to the console, as it is (no CR is added).
 	ConsoleWrite(p []byte)
-	// Random fills p from the machine's entropy.
-	Random(p []byte)
+	// Random fills p with random bytes. It returns false, and leaves p, while the machine has
+	// no source of randomness, unless insecure is set; Kernel.RandomReady says that it has one.
+	Random(p []byte, insecure bool) bool
 	// Memory returns the RAM and its free part, in bytes.
 	Memory() (total, free uint64)
 	// CPUs returns the number of CPUs that are online, and the model name from cpuid.

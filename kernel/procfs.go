@@ -208,7 +208,7 @@ func uuid(r [16]byte) string {
 // newUUID is a random UUID (RFC 9562 §5.4).
 func (k *Kernel) newUUID() string {
 	var r [16]byte
-	k.m.Random(r[:])
+	k.m.Random(r[:], true)
 	r[6] = r[6]&0x0f | 0x40
 	r[8] = r[8]&0x3f | 0x80
 	return uuid(r)

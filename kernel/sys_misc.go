@@ -92,21 +92,6 @@ func sysSysinfo(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// sysGetrandom is getrandom(2); the source is always ready.
-func sysGetrandom(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	const nonblock, random, insecure = 1, 2, 4 // GRND_*
-	if uint32(a.N[2])&^(nonblock|random|insecure) != 0 {
-		return 0, syscall.EINVAL
-	}
-	n := min(a.N[1], 1<<25-1)
-	p, e := a.Bytes(0, int(n))
-	if e != 0 {
-		return 0, e
-	}
-	k.m.Random(p)
-	return n, 0
-}
-
 // sysSchedYield is sched_yield(2).
 func sysSchedYield(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	runtime.Gosched()

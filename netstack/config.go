@@ -132,7 +132,8 @@ func waitFor(leases *sync.WaitGroup, timeout time.Duration) error {
 // startDHCP runs a client for the card until Close or RemoveNIC.
 func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	ctx, stop := context.WithCancel(context.Background())
-	run := &dhcpRun{stop, make(chan struct{})}
+	c := newDHCPClient(s, l)
+	run := &dhcpRun{stop, make(chan struct{}), c}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Contains(s.links, l) || l.dhcp != nil {
@@ -146,7 +147,6 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 	go func() {
 		defer close(run.ended)
 		defer first()
-		c := newDHCPClient(s, l)
 		for ctx.Err() == nil {
 			got, server, err := c.acquire(ctx)
 			if err != nil {
@@ -154,8 +154,9 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 			}
 			s.applyLease(l, got, nil)
 			first()
-			if c.keep(ctx, got, server) == nil {
-				return // the lease does not expire
+			c.keep(ctx, got, server)
+			if ctx.Err() != nil {
+				return
 			}
 			s.log(l.name, ": the lease of ", got.addr.String(), " is lost")
 			s.dropLease(l, got)

@@ -18,6 +18,7 @@ type dhcpClient struct {
 
 	started time.Time
 	replies chan dhcpReply
+	again   chan struct{} // the lease is to be renewed at once; has room for one
 }
 
 type dhcpReply struct {
@@ -39,7 +40,7 @@ const (
 var errNoOffer = errors.New("dhcp: no answer")
 
 func newDHCPClient(s *Stack, l *Link) *dhcpClient {
-	return &dhcpClient{s: s, link: l, replies: make(chan dhcpReply, 4)}
+	return &dhcpClient{s: s, link: l, replies: make(chan dhcpReply, 4), again: make(chan struct{}, 1)}
 }
 
 // acquire gets a lease (INIT to BOUND); ctx ends it.
@@ -157,18 +158,21 @@ func (c *dhcpClient) send(q *dhcpQuery, to peerAddr) {
 }
 
 // keep renews the lease until ctx ends or the lease is lost (§4.4.5). Between exchanges it only
-// has a timer.
+// has a timer, and none with a lease that does not expire.
 func (c *dhcpClient) keep(ctx context.Context, l *lease, server peerAddr) error {
 	for {
-		if l.duration == infiniteLease {
-			return nil
-		}
 		bound := time.Now()
 		end := bound.Add(max(l.duration, dhcpMinLease))
 		renew := bound.Add(max(min(l.renew, l.duration), dhcpMinLease/2))
 		rebind := bound.Add(max(min(l.rebind, l.duration), dhcpMinLease*3/4))
-		if !sleepUntil(ctx, renew) {
+		if l.duration == infiniteLease {
+			renew, rebind = time.Time{}, end
+		}
+		switch c.rest(ctx, renew) {
+		case restEnded:
 			return ctx.Err()
+		case restAgain: // the network, and its server, may be another: any may answer
+			rebind = time.Now()
 		}
 		next, from, err := c.extend(ctx, l, server, rebind, end)
 		if err != nil {
@@ -211,6 +215,33 @@ func (c *dhcpClient) extend(ctx context.Context, l *lease, server peerAddr, rebi
 		if !sleepUntil(ctx, now.Add(wait)) {
 			return nil, peerAddr{}, ctx.Err()
 		}
+	}
+}
+
+// What ends a rest.
+type restEnd int
+
+const (
+	restOver  restEnd = iota // the time has come
+	restAgain                // the lease is to be renewed before
+	restEnded                // the client ends
+)
+
+// rest waits until t, or without end if t is zero.
+func (c *dhcpClient) rest(ctx context.Context, t time.Time) restEnd {
+	var over <-chan time.Time
+	if !t.IsZero() {
+		timer := time.NewTimer(time.Until(t))
+		defer timer.Stop()
+		over = timer.C
+	}
+	select {
+	case <-over:
+		return restOver
+	case <-c.again:
+		return restAgain
+	case <-ctx.Done():
+		return restEnded
 	}
 }
 

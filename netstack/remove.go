@@ -36,6 +36,18 @@ func (s *Stack) RemoveNIC(l *Link) syscall.Errno {
 type dhcpRun struct {
 	cancel func()
 	ended  chan struct{}
+	client *dhcpClient
+}
+
+// renewNow has the client renew its lease, if it has one. Nothing happens if d is nil.
+func (d *dhcpRun) renewNow() {
+	if d == nil {
+		return
+	}
+	select {
+	case d.client.again <- struct{}{}:
+	default: // it is asked already
+	}
 }
 
 // end stops the client and waits until it has stopped. Nothing happens if d is nil.

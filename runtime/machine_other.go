@@ -22,5 +22,7 @@ func Devices() []Device { return nil }
 
 func listNICs() []any { return nil }
 
+func onResume(func()) {}
+
 // PowerOff ends the machine; on other systems it returns ErrNotMachine.
 func PowerOff() error { return ErrNotMachine }

@@ -20,6 +20,9 @@ func words() string
 //go:linkname devices runtime/yolk/wiring/devices.List
 func devices() (types []uint32, locations []string)
 
+//go:linkname onResume runtime/yolk/wiring/resume.OnResume
+func onResume(f func())
+
 // listNICs returns the network cards: each is a machineNIC.
 //
 //go:linkname listNICs runtime/yolk/wiring/cards.List

@@ -31,6 +31,12 @@ func startMonitored(t *testing.T, opt vm.Options) (*vm.VM, *qmpClient) {
 	opt.Target = prog
 	opt.Flags = append(opt.Flags, "-qemu-arg", "-qmp", "-qemu-arg", "unix:"+socket+",server=on,wait=off")
 	v := vm.Start(t, opt)
+	return v, dialMonitor(t, v, socket)
+}
+
+// dialMonitor connects to the monitor of a machine that has been started.
+func dialMonitor(t *testing.T, v *vm.VM, socket string) *qmpClient {
+	t.Helper()
 	m := &qmpClient{t: t}
 	v.Eventually(func() (err error) { m.conn, err = net.Dial("unix", socket); return err })
 	t.Cleanup(func() { m.conn.Close() })
@@ -39,7 +45,7 @@ func startMonitored(t *testing.T, opt vm.Options) (*vm.VM, *qmpClient) {
 		t.Fatal(err)
 	}
 	m.do("qmp_capabilities", nil)
-	return v, m
+	return m
 }
 
 func (m *qmpClient) next() (answer map[string]any, err error) {

@@ -53,6 +53,12 @@ type Info struct {
 	// Events is the device that reports a power button on machines without fixed hardware,
 	// nil if there is none.
 	Events *EventDevice
+	// Generation is where VMGenID has its 16 bytes, 0 if there is none; GenerationEvent comes
+	// when they have changed, nil if it is not known which event that is.
+	Generation      uint64
+	GenerationEvent *Event
+	// Clock is where VMClock has its structure, nil if there is none.
+	Clock *Region
 }
 
 // GSI returns the global system interrupt of an ISA interrupt.
@@ -154,6 +160,9 @@ func Parse(rsdp uint64, mem Memory) (*Info, error) {
 	for at, rest, ok := tables.Cut(); ok; at, rest, ok = rest.Cut() {
 		p.table(at)
 	}
+	if p.info.Generation != 0 {
+		p.info.GenerationEvent = p.events.event(p.generationEvent)
+	}
 	return p.info, p.err
 }
 
@@ -162,6 +171,10 @@ type parser struct {
 	info *Info
 	err  error
 	seen [3]bool // MADT, MCFG, FADT: only the first of each is used
+
+	ssdts           int
+	events          gpeBlock
+	generationEvent int // number of the event
 }
 
 func (p *parser) fail(err error) {
@@ -179,21 +192,25 @@ func (p *parser) table(addr uint64) {
 		which, parse = 1, (*parser).mcfg
 	case "FACP":
 		which, parse = 2, (*parser).fadt
+	case "SSDT":
+		p.ssdt(addr)
+		return
 	case "\x00\x00\x00\x00":
 		p.fail(ErrTable)
 		return
 	default:
 		return
 	}
+	if p.seen[which] {
+		return // unread: a list of a hundred thousand would take minutes
+	}
 	t := boot.Table(addr, p.mem)
 	if t == nil {
 		p.fail(ErrTable)
 		return
 	}
-	if !p.seen[which] {
-		p.seen[which] = true
-		parse(p, t)
-	}
+	p.seen[which] = true
+	parse(p, t)
 }
 
 func le16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }

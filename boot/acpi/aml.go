@@ -9,6 +9,8 @@ const (
 	amlWord   = 0x0b
 	amlDWord  = 0x0c
 	amlQWord  = 0x0e
+	amlMethod = 0x14
+	amlAdd    = 0x72
 	amlNotify = 0x86
 	amlOnes   = 0xff
 	amlDevice = "\x5b\x82"
@@ -124,10 +126,13 @@ type dsdtDevices struct {
 	virtio  []VirtioMMIO
 	buttons []string // names of the power buttons
 	events  []byte   // body of the first generic event device
+
+	generation []byte // body of the first VMGenID device
+	clock      []byte // body of the first VMClock device
 }
 
 // findDevices finds devices by their _HID: "LNRO0005", which is the virtio-mmio devices of VMMs,
-// the power button and the generic event device.
+// the power button and the generic event device; or by their _CID: VMGenID and VMClock.
 func findDevices(aml []byte) (found dsdtDevices) {
 	for i, c := range aml {
 		if c != amlDevice[0] || !at(aml, i, amlDevice) {
@@ -168,6 +173,14 @@ func (f *dsdtDevices) add(body []byte) {
 		case at(body, i, "\x08_HID\x0dPNP0C0C\x00"), at(body, i, "\x08_HID\x0c\x41\xd0\x0c\x0c"):
 			if len(f.buttons) < maxButtons {
 				f.buttons = append(f.buttons, name)
+			}
+		case at(body, i, "\x08_CID\x0dVM_Gen_Counter\x00"):
+			if f.generation == nil {
+				f.generation = body
+			}
+		case at(body, i, "\x08_CID\x0dVMCLOCK\x00"):
+			if f.clock == nil {
+				f.clock = body
 			}
 		default:
 			continue

@@ -66,7 +66,9 @@ const (
 	fadtPM1bEvt    = 60
 	fadtPM1aCnt    = 64
 	fadtPM1bCnt    = 68
+	fadtGPE0       = 80
 	fadtPM1EvtLen  = 88
+	fadtGPE0Len    = 92
 	fadtFlags      = 112
 	fadtReset      = 116
 	fadtResetValue = 128
@@ -75,6 +77,7 @@ const (
 	fadtXPM1bEvt   = 160
 	fadtXPM1aCnt   = 172
 	fadtXPM1bCnt   = 184
+	fadtXGPE0      = 220
 	fadtSleep      = 244
 
 	fadtMinSize   = 116 // ACPI 1.0
@@ -109,6 +112,8 @@ func (p *parser) fadt(t []byte) {
 	p.info.Virtio = devices.virtio
 	p.info.Button = fixedButton(t)
 	p.info.Events = eventDevice(&devices)
+	p.generation(aml, &devices)
+	p.gpe(t)
 	a, b, ok := findS5(aml)
 	switch {
 	case !ok:
@@ -148,7 +153,10 @@ func extended(t []byte, off, xoff int) Write {
 	if w, ok := register(t, xoff); ok {
 		return w
 	}
-	return Write{Space: SpaceIO, Address: uint64(le32(t[off:]))}
+	if port := le32(t[off:]); port < 1<<16 {
+		return Write{Space: SpaceIO, Address: uint64(port)}
+	}
+	return Write{}
 }
 
 // register reads a generic address structure (§5.2.3.2), if the table has it and its address

@@ -35,7 +35,7 @@ func (*Machine) SendSignal(int, *kernel.SignalInfo, bool) (bool, syscall.Errno) 
 }
 func (*Machine) SetWallTime(int64)                       {}
 func (*Machine) ConsoleWrite([]byte)                     {}
-func (*Machine) Random([]byte)                           {}
+func (*Machine) Random([]byte, bool) bool                { return true }
 func (*Machine) CPU() int                                { return 0 }
 func (*Machine) CPUs() (int, string)                     { return 1, "host" }
 func (*Machine) Busy(int) int64                          { return 0 }

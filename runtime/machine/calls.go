@@ -69,17 +69,31 @@ const (
 
 	// The machine as a whole.
 
-	CallAddEntropy  Call = 0x1050 // (p, n): mixes bytes into the random generator
+	CallAddEntropy  Call = 0x1050 // (p, n): mixes bytes into the random generator; 1 if it has a source now
 	CallCPUBusy     Call = 0x1051 // (cpu): nanoseconds for which it has run threads
 	CallOutAlone    Call = 0x1052 // (port, value): a 32-bit OUT while no other CPU runs a thread
 	CallSetPowerOff Call = 0x1053 // (*PowerOff): what switches the machine off
 	CallSetClock    Call = 0x1054 // (nanoseconds since 1970): sets the wall clock
+	CallHoldRandom  Call = 0x1055 // (): getrandom(2) is EAGAIN until the next CallAddEntropy
+	CallReseed      Call = 0x1056 // (): new keys for the generators of all threads
+
+	// A machine that goes on from a saved state.
+
+	CallWatch        Call = 0x1058 // (physical): 8 bytes that the VMM changes then; EINVAL, ENOSPC
+	CallNoticeResume Call = 0x1059 // (Device): interrupts then, when the generators have new keys
 
 	// Signals.
 
 	// (thread or 0, *siginfo, timer) 1 if a timer's signal is pending still; ESRCH, EAGAIN
 	CallSendSignal Call = 0x1060
 )
+
+// MaxWatched is how many words can be watched (CallWatch).
+const MaxWatched = 8
+
+// GetrandomInsecure is GRND_INSECURE of getrandom(2): an answer even without a source. The
+// machine half, which does not wait, knows no other flag.
+const GetrandomInsecure = 4
 
 // Interrupt vectors of the local APIC (Intel SDM volume 3, §11.8): devices have those
 // from FirstVector on.

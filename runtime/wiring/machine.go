@@ -80,9 +80,21 @@ import (
 // func consoleRead(p []byte) int
 //     Writes all of p; reads what has come in, without waiting.
 //
-// func random(p []byte)
-// func addEntropy(p []byte)
-//     Fills p from the machine's generator; mixes p into it.
+// func random(p []byte, insecure bool) bool
+//     Fills p from the machine's generator; false while it has no source, unless insecure.
+//
+// func holdRandom()
+// func addEntropy(p []byte) bool
+//     Says that there is no source until the next addEntropy; mixes p in, and tells whether
+//     there is one now.
+//
+// func reseed()
+//     Gives the generators of package runtime new keys.
+//
+// func watch(phys uint64) bool
+// func noticeResume(d machine.Device)
+//     Says which 8 bytes the VMM changes when the machine goes on from a saved state; which
+//     interrupt is to come then.
 //
 // func cpu() int
 // func busy(cpu int) int64
@@ -176,21 +188,21 @@ type theMachine struct{}
 
 var _ kernel.Machine = theMachine{}
 
-func (theMachine) SetPollable(fd int, pollable bool) { setPollable(fd, pollable) }
-func (theMachine) Ready(fd int, ev kernel.Events)    { notify(fd, uint32(ev)) }
-func (theMachine) ConsoleWrite(p []byte)             { consoleWrite(p) }
-func (theMachine) Waiting(delta int)                 { adjustWaiters(int32(delta)) }
-func (theMachine) Random(p []byte)                   { random(p) }
-func (theMachine) Memory() (total, free uint64)      { return memory() }
-func (theMachine) CommandLine() string               { return booted.CommandLine }
-func (theMachine) InitialFiles() []byte              { return booted.InitialFiles }
-func (theMachine) Nanotime() int64                   { return nanotime() }
-func (theMachine) CPU() int                          { return cpu() }
-func (theMachine) Busy(cpu int) int64                { return busy(cpu) }
-func (theMachine) Stolen(cpu int) int64              { return stolen(cpu) }
-func (theMachine) LargePages() uint64                { return largePages() }
-func (theMachine) SetWallTime(ns int64)              { setClock(ns) }
-func (theMachine) Exit(status int)                   { Exit(status) }
+func (theMachine) SetPollable(fd int, pollable bool)   { setPollable(fd, pollable) }
+func (theMachine) Ready(fd int, ev kernel.Events)      { notify(fd, uint32(ev)) }
+func (theMachine) ConsoleWrite(p []byte)               { consoleWrite(p) }
+func (theMachine) Waiting(delta int)                   { adjustWaiters(int32(delta)) }
+func (theMachine) Random(p []byte, insecure bool) bool { return random(p, insecure) }
+func (theMachine) Memory() (total, free uint64)        { return memory() }
+func (theMachine) CommandLine() string                 { return booted.CommandLine }
+func (theMachine) InitialFiles() []byte                { return booted.InitialFiles }
+func (theMachine) Nanotime() int64                     { return nanotime() }
+func (theMachine) CPU() int                            { return cpu() }
+func (theMachine) Busy(cpu int) int64                  { return busy(cpu) }
+func (theMachine) Stolen(cpu int) int64                { return stolen(cpu) }
+func (theMachine) LargePages() uint64                  { return largePages() }
+func (theMachine) SetWallTime(ns int64)                { setClock(ns) }
+func (theMachine) Exit(status int)                     { Exit(status) }
 
 func (theMachine) Area(addr uintptr) (start, end, prot uintptr) {
 	a := area(addr)
@@ -262,9 +274,10 @@ func NoDMA(b []byte) bool {
 	return onStack(p) || isMapped(p)
 }
 
-// Random fills p from the machine's generator; it is an io.Reader's Read.
+// Random fills p from the machine's generator, even before that has had a source: OnResume
+// tells when it has. It is an io.Reader's Read.
 func Random(p []byte) (int, error) {
-	random(p)
+	random(p, true)
 	return len(p), nil
 }
 
@@ -309,9 +322,6 @@ func RSDP() uint64 { return booted.RSDP }
 
 // APICID returns the boot CPU's local APIC ID.
 func APICID() uint32 { return booted.BootAPIC }
-
-// AddEntropy mixes p into the machine's generator.
-func AddEntropy(p []byte) { addEntropy(p) }
 
 // CPUID executes the instruction.
 func CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }

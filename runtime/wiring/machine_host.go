@@ -60,6 +60,11 @@ type HostMachine struct {
 	signals    []syscall.Signal
 	wanted     map[syscall.Signal]bool
 	entropy    []byte
+	given      bool // entropy was
+	held       bool // and is about to be
+	reseeded   int
+	watched    []uint64
+	resume     *hostInterrupt // of noticeResume
 	powerOff   machine.PowerOff
 	waiting    int32
 }
@@ -235,6 +240,31 @@ func (h *HostMachine) Entropy() []byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.entropy
+}
+
+// Resume is what the machine does when it goes on from a saved state: nothing that was
+// brought to the generator counts any more, and the interrupt that was asked for comes.
+func (h *HostMachine) Resume() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.given = false
+	if h.resume != nil {
+		h.resume.raise()
+	}
+}
+
+// Reseeded returns how often the generators of package runtime got new keys.
+func (h *HostMachine) Reseeded() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.reseeded
+}
+
+// Watched returns the addresses that tell of a resume.
+func (h *HostMachine) Watched() []uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append([]uint64(nil), h.watched...)
 }
 
 // PowerOff returns what switches the machine off.

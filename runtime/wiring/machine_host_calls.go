@@ -99,12 +99,58 @@ func consoleRead(p []byte) int {
 	return n
 }
 
-func random(p []byte) { rand.Read(p) }
-
-func addEntropy(p []byte) {
+// random waits for what machine_random.go waits for.
+func random(p []byte, insecure bool) bool {
 	h := host()
 	h.mu.Lock()
+	ready := !h.held && (!h.NoRDRAND || h.given)
+	h.mu.Unlock()
+	if !ready && !insecure {
+		return false
+	}
+	rand.Read(p)
+	return true
+}
+
+func holdRandom() {
+	h := host()
+	h.mu.Lock()
+	h.held = true
+	h.mu.Unlock()
+}
+
+func addEntropy(p []byte) bool {
+	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.held, h.given = false, h.given || len(p) > 0
 	h.entropy = append(h.entropy, p...)
+	return h.given || !h.NoRDRAND
+}
+
+func reseed() {
+	h := host()
+	h.mu.Lock()
+	h.reseeded++
+	h.mu.Unlock()
+}
+
+// watch takes what lies in the machine's memory, on whole words.
+func watch(phys uint64) bool {
+	h := host()
+	if phys%8 != 0 || memoryAt(phys, 8) == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watched = append(h.watched, phys)
+	return len(h.watched) <= machine.MaxWatched
+}
+
+func noticeResume(d machine.Device) {
+	h := host()
+	h.mu.Lock()
+	h.resume = h.interrupts[d]
 	h.mu.Unlock()
 }
 

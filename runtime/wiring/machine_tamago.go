@@ -96,6 +96,9 @@ func memoryAt(phys uint64, n int) []byte
 //go:linkname onStack
 func onStack(p unsafe.Pointer) bool
 
+//go:linkname reseed
+func reseed()
+
 //go:linkname isMapped
 func isMapped(p unsafe.Pointer) bool
 
@@ -150,13 +153,24 @@ func consoleRead(p []byte) int {
 
 const sysGetrandom = 318 // package syscall does not have it
 
-func random(p []byte) {
-	call(sysGetrandom, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+func random(p []byte, insecure bool) bool {
+	_, errno := call(sysGetrandom, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), word(insecure)*machine.GetrandomInsecure, 0, 0, 0)
+	return errno == 0
 }
 
-func addEntropy(p []byte) {
-	call(uintptr(machine.CallAddEntropy), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+func holdRandom() { ask(machine.CallHoldRandom, 0, 0, 0) }
+
+func addEntropy(p []byte) bool {
+	ready, _ := call(uintptr(machine.CallAddEntropy), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), 0, 0, 0, 0)
+	return ready != 0
 }
+
+func watch(phys uint64) bool {
+	_, errno := call(uintptr(machine.CallWatch), uintptr(phys), 0, 0, 0, 0, 0)
+	return errno == 0
+}
+
+func noticeResume(d machine.Device) { ask(machine.CallNoticeResume, uintptr(d), 0, 0) }
 
 func busy(cpu int) int64 { return int64(ask(machine.CallCPUBusy, uintptr(cpu), 0, 0)) }
 

@@ -36,13 +36,10 @@ func unixDays(year, month, day int64) int64 {
 	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719468
 }
 
-// Differs tells whether the clock's time of day is more than two seconds from that of a
-// Unix time: more than the moments of two readings can explain.
-func (d *Date) Differs(unix int64) bool {
-	const most = 2
-	off := (d.timeOfDay() - unix) % day
-	if off < 0 {
-		off += day
-	}
-	return off > most && off < day-most
+// Jumped tells whether off, by how much more the real-time clock is ahead than at the reading
+// before (s), is more than whole seconds and the rate of the other clock explain, which may be
+// wrong by one in a thousand. elapsed is the time between the readings (ns).
+func Jumped(off, elapsed int64) bool {
+	most := 1 + elapsed/1e12
+	return off > most || off < -most
 }

@@ -45,6 +45,7 @@ var Packages = []Package{
 	{Path: Wiring},
 	{Path: Disks, Tag: "yolkdisk"},
 	{Path: Wiring + "/devices", With: []string{randomness, machine}},
+	{Path: Wiring + "/resume", With: []string{randomness, machine, network}},
 	{Path: Wiring + "/certs", With: []string{"crypto/x509"}},
 	{Path: Wiring + "/net", With: []string{network}},
 	{Path: Wiring + "/cards", With: []string{machine}}, // as much as NICs and OpenNIC refer to

@@ -1,6 +1,9 @@
 package devices
 
 import (
+	"sync"
+	"time"
+
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/rng"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
@@ -8,39 +11,93 @@ import (
 
 func init() { seed() }
 
-// seed adds entropy from a virtio-rng device where the CPU has no
-// generator of its own. With neither, the pool has only timing jitter, and the
-// log says so.
-func seed() {
-	if _, _, c, _ := wiring.CPUID(1, 0); c>>30&1 != 0 { // RDRAND
-		return
-	}
-	for _, d := range FindDevices(virtio.TypeEntropy) {
-		if err := seedFrom(d); err != nil {
-			wiring.Kernel.Log("virtio-rng at " + d.Location + ": " + err.Error())
-			continue
-		}
-		return
-	}
-	wiring.Kernel.Log("no RDRAND and no virtio-rng: random numbers rest on timing jitter alone; give the VM a virtio-rng device")
+// answers is the entropy device that does, once there is one.
+var answers struct {
+	mu  sync.Mutex
+	dev *rng.Device
+	at  string // its location
 }
 
-func seedFrom(d *Device) error {
+// patience is how long a program waits for a device at the start. A host may limit its
+// rate, or not answer at all; then the CPU's generator has to do, if it has one.
+const patience = time.Second
+
+// seed brings bytes of a virtio-rng device, if there is one, to the generator, also where
+// the CPU has a generator of its own: then getrandom(2) waits for them, and the program's
+// start goes on. Else the start waits: the network stack is about to draw its secrets.
+func seed() {
+	list := FindDevices(virtio.TypeEntropy)
+	if len(list) == 0 {
+		return
+	}
+	ready := wiring.RandomReady()
+	wiring.HoldRandom()
+	settled := make(chan struct{})
+	end := sync.OnceFunc(func() { close(settled) })
+	late := time.AfterFunc(patience, func() {
+		wiring.AddEntropy(nil)
+		end()
+	})
+	answers.mu.Lock()
+	go func() {
+		defer answers.mu.Unlock()
+		defer end()
+		defer late.Stop()
+		for _, d := range list {
+			dev, err := openEntropy(d)
+			if err == nil {
+				answers.dev, answers.at = dev, d.Location
+				if err = bring(dev); err == nil {
+					return
+				}
+				answers.dev = nil
+			}
+			wiring.Kernel.Log("virtio-rng at " + d.Location + ": " + err.Error())
+		}
+		wiring.AddEntropy(nil)
+	}()
+	if !ready {
+		<-settled
+	}
+}
+
+func openEntropy(d *Device) (*rng.Device, error) {
 	t, irqs, err := d.Open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dev, err := rng.New(t, DMA{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, irq := range irqs {
 		go virtio.Serve(irq.Wait, dev.HandleInterrupt)
 	}
-	var seed [64]byte
-	if _, err := dev.Read(seed[:]); err != nil {
+	return dev, nil
+}
+
+// bring mixes bytes of the device into the generator.
+func bring(dev *rng.Device) error {
+	var b [64]byte
+	if _, err := dev.Read(b[:]); err != nil {
 		return err
 	}
-	wiring.AddEntropy(seed[:])
+	wiring.AddEntropy(b[:])
+	clear(b[:])
 	return nil
+}
+
+// Reseed brings bytes to the generator once more: the machine goes on from a saved state, and
+// what it had before may be what others have.
+func Reseed() {
+	answers.mu.Lock()
+	defer answers.mu.Unlock()
+	if answers.dev == nil {
+		return
+	}
+	if err := bring(answers.dev); err != nil {
+		wiring.Kernel.Log("virtio-rng at " + answers.at + ": " + err.Error())
+		answers.dev = nil
+		wiring.AddEntropy(nil)
+	}
 }

@@ -15,5 +15,7 @@ func init() {
 		found, findOnce = nil, sync.Once{}
 		tables, readOnce = acpi.Info{}, sync.Once{}
 		linesTaken.Store(0)
+		sci.irq, sci.failed, sci.handlers = nil, false, nil
+		answers.dev = nil
 	})
 }

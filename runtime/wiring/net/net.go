@@ -45,6 +45,7 @@ func start() {
 	})
 	registerSockets(s)
 	registerFiles(s)
+	wiring.OnResume(s.Resume)
 	for _, c := range devices.Cards() {
 		addCard(s, c)
 	}

@@ -9,7 +9,6 @@ package power
 
 import (
 	"syscall"
-	"time"
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/drivers/i8042"
@@ -20,7 +19,7 @@ import (
 func start() {
 	info := devices.ACPI()
 	if b := info.Button; b != nil {
-		go serveButton(b, info.GSI(b.IRQ))
+		go serveButton(b)
 	}
 	if e := info.Events; e != nil {
 		go serveEvents(e)
@@ -30,53 +29,31 @@ func start() {
 
 func pressed() { wiring.Raise(syscall.SIGTERM) }
 
-// The interrupts here are connected edge-triggered, even where ACPI calls them
-// level-triggered: a line that stays up until a goroutine has served it would
-// interrupt all the time. Each of them falls when its handler has run, which sees
-// to everything that could hold it.
-
-// Bits of the PM1 registers (§4.8.3.1, §4.8.3.2.1).
-const (
-	pm1Button = 1 << 8 // PWRBTN_STS, PWRBTN_EN
-	pm1Enable = 1 << 0 // SCI_EN
-)
+// pm1Button is the power button's bit of the PM1 status and enable registers (§4.8.3.1).
+const pm1Button = 1 << 8
 
 // serveButton serves the power button of the fixed hardware.
-func serveButton(b *acpi.PowerButton, gsi uint32) {
-	irq := wiring.RouteGSI(gsi, false)
-	if irq == nil || !enableACPI(b) {
-		wiring.Kernel.Log("the power button cannot be used: ACPI mode or its interrupt is missing")
-		return
-	}
-	for i := range b.Enable {
-		wiring.OutWord(b.Status[i], pm1Button) // pressed before: that started the machine
-		wiring.OutWord(b.Enable[i], pm1Button) // and nothing else
-	}
-	for {
-		for _, port := range b.Status {
-			if wiring.InWord(port)&pm1Button != 0 {
+func serveButton(b *acpi.PowerButton) {
+	first := true
+	err := devices.ServeSCI(b, func() {
+		for i, port := range b.Status {
+			switch {
+			case first: // pressed before: that started the machine
+				wiring.OutWord(port, pm1Button)
+				wiring.OutWord(b.Enable[i], pm1Button) // and nothing else
+			case wiring.InWord(port)&pm1Button != 0:
 				wiring.OutWord(port, pm1Button)
 				pressed()
 			}
 		}
-		irq.Wait()
+		first = false
+	})
+	if err != nil {
+		wiring.Kernel.Log("the power button cannot be used: " + err.Error())
 	}
 }
 
-// enableACPI takes the fixed hardware over from the firmware (§4.8.2.5), which on
-// a virtual machine happens at once.
-func enableACPI(b *acpi.PowerButton) bool {
-	if b.SMICommand != 0 && wiring.InWord(b.Control)&pm1Enable == 0 {
-		wiring.OutByte(b.SMICommand, b.EnableACPI)
-	}
-	for range 100 {
-		if b.SMICommand == 0 || wiring.InWord(b.Control)&pm1Enable != 0 {
-			return true
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return false
-}
+// The interrupts that follow are edge-triggered, as devices.ServeSCI explains.
 
 // serveEvents serves a generic event device.
 func serveEvents(e *acpi.EventDevice) {

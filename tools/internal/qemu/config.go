@@ -80,6 +80,8 @@ func (c *Config) args(status, initrd string) []string {
 	if c.Machine == "microvm" {
 		// microvm's virtio-mmio transports are legacy ones by default.
 		a = append(a, "-global", "virtio-mmio.force-legacy=false")
+	} else {
+		a = append(a, "-device", "vmgenid,guid=auto") // tells the guest that it goes on from a saved state
 	}
 	a = append(a, "-device", c.virtio("rng", ""))
 	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))

@@ -78,6 +78,9 @@ func TestCommandLineOptions(t *testing.T) {
 	if d := value(got, "-device"); !slices.Contains(d, "virtio-net-pci,disable-legacy=on,netdev=net0,romfile=") {
 		t.Errorf("devices %q lack a modern PCI network card", d)
 	}
+	if d := value(got, "-device"); !slices.Contains(d, "vmgenid,guid=auto") {
+		t.Errorf("devices %q do not tell the guest that it was resumed", d)
+	}
 }
 
 func TestCommandLineConfined(t *testing.T) {

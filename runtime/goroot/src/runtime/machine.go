@@ -31,6 +31,7 @@
 //	                       program's calls to the kernel without coming here
 //	machine_console.go     serial port, exit
 //	machine_random.go      random numbers
+//	machine_resume.go      notices that the machine goes on from a saved state
 //	machine_end.go         signals and panics that end the program: what the wiring asks
 //	machine_oom.go         the end for lack of memory
 //	machine_api.go         what the kernel above may ask of the machine
@@ -44,6 +45,7 @@
 //	runq               run queues, and which CPU gets a thread
 //	clock              rates of counters and timers, calibration, calendar
 //	signals            sets of signals: masks, the order of delivery, default actions
+//	entropy            whether the CPU's random numbers can be used
 //	initstack          argc, argv, envp and auxv from the command line
 //
 // Code that runs on the private stack must not allocate, hold Go pointers
@@ -158,6 +160,8 @@ type machState struct {
 	wordsn uintptr // bytes of both
 	linen  uintptr // of the command line
 
+	generation machGeneration
+
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made
 	nested  bool        // an exception in the machine half is being served
@@ -192,6 +196,7 @@ func rdmsr(msr uint32) uint64
 func wrmsr(msr uint32, v uint64)
 func rdtsc() uint64
 func rdrand() (v uint64, ok bool)
+func rdseed() (v uint64, ok bool)
 func machCPUID(leaf, sub uint32) (a, b, c, d uint32)
 func loadCR3(v uintptr)
 func readCR3() uintptr

@@ -37,7 +37,15 @@ func machineCall(t *machThread, call machine.Call, a1, a2, a3, a4, a5, a6 uintpt
 	case machine.CallConsoleRead:
 		return conRead(a1, a2)
 	case machine.CallAddEntropy:
-		machRandomSeed(a1, a2)
+		return machAddEntropy(a1, a2)
+	case machine.CallHoldRandom:
+		machHoldRandom()
+	case machine.CallReseed:
+		machReseed()
+	case machine.CallWatch:
+		return mach.generation.watch(a1)
+	case machine.CallNoticeResume:
+		mach.generation.notice = a1 + 1
 	case machine.CallCPUBusy:
 		if a1 < uintptr(mach.smp.online) {
 			return uintptr(mach.smp.cpu[a1].busyUntil(machNow()))
@@ -311,6 +319,15 @@ func yolk_largePages() uint64 { return uint64(mach.mem.large) * machLargePage }
 
 //go:linkname yolk_cpuid runtime/yolk/wiring.cpuid
 func yolk_cpuid(leaf, sub uint32) (a, b, c, d uint32) { return machCPUID(leaf, sub) }
+
+// yolk_reseed gives the generators of all threads new keys while none of them uses its own.
+//
+//go:linkname yolk_reseed runtime/yolk/wiring.reseed
+func yolk_reseed() {
+	stw := stopTheWorld(stwUnknown)
+	linux.Syscall6(uintptr(machine.CallReseed), 0, 0, 0, 0, 0, 0)
+	startTheWorld(stw)
+}
 
 // yolk_onStack reports whether p lies in the calling goroutine's stack.
 //

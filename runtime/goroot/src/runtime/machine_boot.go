@@ -157,7 +157,7 @@ func bootTables(base uintptr) {
 	m.root = m.zeroFrame()
 	m.ioNext = ioMap
 	var random [2]uint64
-	machRandom(uintptr(unsafe.Pointer(&random)), unsafe.Sizeof(random))
+	machRandom(uintptr(unsafe.Pointer(&random)), unsafe.Sizeof(random), true)
 	m.base = mmapBase + uintptr(random[0]%mmapPages)*machPage
 	m.next = m.base
 	m.stack = userEnd - uintptr(random[1]%topPages)*machPage
@@ -322,7 +322,7 @@ func bootStack(top uintptr) uintptr {
 	sp := (text - uintptr(words)*8) &^ 15
 	start := (sp - mainStackSize) &^ (machPage - 1)
 	mach.mem.add(areas.Area{Start: start, End: top, Prot: _PROT_READ | _PROT_WRITE})
-	machRandom(random, 16)
+	machRandom(random, 16, true)
 	initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
 	return sp
 }

@@ -445,14 +445,14 @@ zero:
 
 // func rdrand() (v uint64, ok bool)
 TEXT runtime·rdrand<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
-	MOVL	$32, CX
-retry:
 	BYTE	$0x48; BYTE $0x0f; BYTE $0xc7; BYTE $0xf0	// RDRAND AX
-	JCS	good
-	DECL	CX
-	JNE	retry
-	XORL	BX, BX
+	SETCS	BX
+	MOVBLZX	BX, BX
 	RET
-good:
-	MOVL	$1, BX
+
+// func rdseed() (v uint64, ok bool)
+TEXT runtime·rdseed<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
+	BYTE	$0x48; BYTE $0x0f; BYTE $0xc7; BYTE $0xf8	// RDSEED AX
+	SETCS	BX
+	MOVBLZX	BX, BX
 	RET

@@ -168,6 +168,10 @@ func machTrap() {
 	c := thisCPU()
 	c.enter()
 	t := c.cur
+	if t.trap >= vectorTimer {
+		mach.generation.check()
+		machCheckWall(machNow())
+	}
 	switch v := t.trap; {
 	case v == vectorTimer:
 		apicWrite(apicEOI, 0)

@@ -151,7 +151,6 @@ func (p *machPoll) collect(at uintptr, most int) int {
 
 // interrupt records an interrupt of a device.
 func (p *machPoll) interrupt(n int) {
-	machCheckWall(machNow())
 	if n < numDevices {
 		p.report(&p.device[n], linux.EPOLLIN)
 	}

@@ -16,64 +16,91 @@ const (
 	rtcStatusA                       = 0x0a
 	rtcCentury                       = 0x32
 
-	// rtcInterval is how long the wall clock is trusted (ns); an interrupt after
-	// that compares it.
+	// rtcInterval is how long the wall clock is trusted (ns); an interrupt after that
+	// compares it. Where nothing else tells that the machine was saved meanwhile, it is
+	// rtcSoon: sixteen port accesses, of which each may cost a hypervisor 2 us.
 	rtcInterval = 2e9
+	rtcSoon     = 100e6
+
+	// rtcTolerance is how many seconds the moments of two readings can explain.
+	rtcTolerance = 2
 )
 
 // set sets the wall clock (ns since 1970). The real-time clock is left alone, and
-// its distance kept for machSetWall.
+// its distance kept for compareWall.
 func (c *machClockParams) set(ns uint64) {
 	wall := ns - uint64(machNow())
 	c.ahead += wall - c.wall
 	c.setWall(wall)
 }
 
-// machSetWall reads the wall clock. While the chip updates itself, for up to
+// machSetWall reads the wall clock at the start. While the chip updates itself, for up to
 // 2 ms a second, it says so; then try again. Without a chip the clock stays at 1970.
 func machSetWall() {
-	for try := 0; try < 100_000; try++ {
-		if rtcBusy() {
-			continue
-		}
-		d := clock.Date{
-			Century: rtcBCD(rtcCentury), Year: rtcBCD(rtcYear), Month: rtcBCD(rtcMonth), Day: rtcBCD(rtcDay),
-			Hour: rtcBCD(rtcHours), Minute: rtcBCD(rtcMinutes), Second: rtcBCD(rtcSeconds),
-		}
-		if rtcBusy() {
-			continue
-		}
-		if seconds, ok := d.Unix(); ok {
-			machClock.setWall(uint64(seconds*1e9-machNow()) + machClock.ahead)
-		} else {
-			machClock.noRTC = true
-		}
-		return
+	c := &machClock
+	c.hasRTC = true
+	for try := 0; try < 100_000 && c.hasRTC && c.nextCheck == 0; try++ {
+		c.compareWall(machNow(), 0)
 	}
 }
 
-// machCheckWall sets the wall clock again if the real-time clock differs from it.
-// now is machNow's.
+// machCheckWall compares the wall clock with the real-time clock when it is time to: if that
+// has jumped, the machine was saved or stood still. now is machNow's.
 func machCheckWall(now int64) {
-	c := &machClock
-	if now < c.nextCheck || c.noRTC {
-		return
+	if c := &machClock; now >= c.nextCheck && c.compareWall(now, rtcTolerance) {
+		mach.generation.begin()
+	}
+}
+
+// compareWall sets the wall clock again if the real-time clock differs from it by more than
+// most seconds, and tells whether that has jumped since it was read last.
+func (c *machClockParams) compareWall(now, most int64) (jumped bool) {
+	if !c.hasRTC {
+		return false
+	}
+	d, ok := rtcRead()
+	if !ok {
+		return false // the next interrupt finds it
 	}
 	c.nextCheck = now + rtcInterval
-	if rtcBusy() {
-		return // the next interrupt finds it
+	if mach.generation.n == 0 {
+		c.nextCheck = now + rtcSoon
 	}
-	d := clock.Date{Hour: rtcBCD(rtcHours), Minute: rtcBCD(rtcMinutes), Second: rtcBCD(rtcSeconds)}
-	if d.Differs(int64(uint64(now)+c.wall-c.ahead) / 1e9) {
-		machSetWall()
+	seconds, ok := d.Unix()
+	if !ok {
+		c.hasRTC = false
+		return false
 	}
+	off := seconds - int64(uint64(now)+c.wall-c.ahead)/1e9
+	jumped = clock.Jumped(off-c.off, now-c.compared)
+	c.off, c.compared = off, now
+	if off > most || off < -most {
+		c.setWall(uint64(seconds*1e9-now) + c.ahead)
+		c.off = 0
+	}
+	return jumped
 }
 
-func rtcRead(reg uint8) uint8 {
+// rtcRead returns the date; false while the chip updates it.
+func rtcRead() (d clock.Date, ok bool) {
+	if rtcBusy() {
+		return d, false
+	}
+	d = clock.Date{
+		Century: rtcBCD(rtcCentury), Year: rtcBCD(rtcYear), Month: rtcBCD(rtcMonth), Day: rtcBCD(rtcDay),
+		Hour: rtcBCD(rtcHours), Minute: rtcBCD(rtcMinutes), Second: rtcBCD(rtcSeconds),
+	}
+	return d, !rtcBusy()
+}
+
+func rtcRegister(reg uint8) uint8 {
 	outb(rtcIndex, reg)
 	return inb(rtcData)
 }
 
-func rtcBusy() bool { return rtcRead(rtcStatusA)&0x80 != 0 }
+func rtcBusy() bool { return rtcRegister(rtcStatusA)&0x80 != 0 }
 
-func rtcBCD(reg uint8) int64 { return clock.BCD(rtcRead(reg)) }
+// rtcBCD is called for each field of a date: not inlined, it saves images 200 bytes.
+//
+//go:noinline
+func rtcBCD(reg uint8) int64 { return clock.BCD(rtcRegister(reg)) }

@@ -264,8 +264,7 @@ func machRareCall(t *machThread, nr, a1, a2, a3, a4 uintptr) uintptr {
 	case nrSetitimer:
 		return linuxSetitimer(a1, a2)
 	case nrGetrandom:
-		machRandom(a1, a2)
-		return a2
+		return linuxGetrandom(a1, a2, a3)
 	case nrOpenat, nrFaccessat:
 		return machErr(_ENOENT) // the kernel above has the files
 	case nrGetuid, nrGetgid, nrGeteuid, nrGetegid, nrGetppid, nrSetuid, nrSetgid, nrFcntl:

@@ -306,7 +306,6 @@ func (s *machSched) tick(c *machCPU) {
 	}
 	c.profileTick(now)
 	machClockRefine()
-	machCheckWall(now)
 }
 
 // linuxFutex is futex(2): FUTEX_WAIT and FUTEX_WAKE, as the runtime uses them.

@@ -20,8 +20,10 @@ type machClockParams struct {
 	rate clock.Rate
 	wall uint64 // Unix time at boot, ns
 
-	nextCheck int64 // when the wall clock is compared again
-	noRTC     bool
+	hasRTC    bool
+	nextCheck int64  // when the wall clock is compared again (nanotime)
+	compared  int64  // when it was compared last
+	off       int64  // by how much the real-time clock was ahead then (s), ahead aside
 	ahead     uint64 // of the real-time clock, because the program has set the time
 }
 

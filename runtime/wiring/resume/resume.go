@@ -1,0 +1,136 @@
+// Package resume serves a machine that goes on from a saved state: it finds what the VMM
+// changes then (VMGenID, VMClock), brings fresh entropy, and calls those who keep secrets of
+// their own: the network stack and the program. It is linked into programs that link
+// crypto's randomness, this module's package runtime or the network, and initialises before
+// the program's packages. What cannot wait, the machine half does: machine_resume.go of
+// package runtime. docs/randomness.md has the whole picture.
+//
+// Start reading at start.
+package resume
+
+import (
+	"encoding/binary"
+	"sync"
+	_ "unsafe" // for linkname
+
+	"github.com/yolk-unikernel/yolk/boot/acpi"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+)
+
+func init() { start() }
+
+func start() {
+	irq := wiring.NewInterrupt()
+	if irq == nil {
+		return // no vector is left, on a machine with more than 90 devices
+	}
+	wiring.NoticeResume(irq)
+	go serve(irq)
+	info := devices.ACPI()
+	if at := info.Generation; at != 0 {
+		watchGeneration(at, info)
+	}
+	if c := info.Clock; c != nil {
+		for _, at := range clockWords(c) {
+			wiring.Watch(at)
+		}
+	}
+}
+
+// serve does for each resume what the machine half cannot do. The program's functions have
+// a goroutine of their own: they may take long, and need not return.
+func serve(irq *wiring.Interrupt) {
+	resumed := make(chan struct{}, 1) // more at once are one
+	defer close(resumed)
+	go func() {
+		for range resumed {
+			program.call()
+		}
+	}()
+	for {
+		irq.Wait()
+		devices.Reseed()
+		wiring.Reseed()
+		for _, f := range wiring.Resumed() {
+			f()
+		}
+		select {
+		case resumed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// program has the functions of the program.
+var program functions
+
+type functions struct {
+	mu   sync.Mutex
+	list []func()
+}
+
+// OnResume is OnResume of the module's package runtime.
+//
+//go:linkname OnResume
+func OnResume(f func()) {
+	program.mu.Lock()
+	program.list = append(program.list, f)
+	program.mu.Unlock()
+}
+
+func (p *functions) call() {
+	p.mu.Lock()
+	list := p.list
+	p.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}
+
+// watchGeneration watches the 16 bytes of VMGenID, and has their change interrupt.
+func watchGeneration(at uint64, info *acpi.Info) {
+	if wiring.MemoryAt(at, 16) == nil || !wiring.Watch(at) || !wiring.Watch(at+8) {
+		wiring.Kernel.Log("VMGenID is where no memory is: a resume is noticed by the clock alone")
+		return
+	}
+	e, b := info.GenerationEvent, info.Button
+	if e == nil || b == nil {
+		return // the next interrupt finds it
+	}
+	wiring.OutByte(e.Status, e.Mask)
+	wiring.OutByte(e.Enable, wiring.InByte(e.Enable)|e.Mask)
+	if err := devices.ServeSCI(b, func() { wiring.OutByte(e.Status, e.Mask) }); err != nil {
+		wiring.Kernel.Log("a resume does not interrupt: " + err.Error())
+	}
+}
+
+// Fields of struct vmclock_abi (Linux: include/uapi/linux/vmclock-abi.h), version 1, by
+// their offset.
+const (
+	clockMagic      = 0x00 // 32 bits: "VCLK"
+	clockVersion    = 0x08 // 16 bits
+	clockDisruption = 0x10 // 64 bits: changes when the counter is disrupted, as by a migration
+	clockFlags      = 0x18 // 64 bits
+	clockGeneration = 0x68 // 64 bits: changes when the machine is loaded from a saved state
+	clockSize       = 0x70
+
+	clockHasGeneration = 1 << 8
+)
+
+// clockWords returns the addresses of what changes in a VMClock when the machine goes on from a
+// saved state.
+func clockWords(c *acpi.Region) (list []uint64) {
+	if c.Size < clockSize {
+		return nil
+	}
+	b := wiring.MemoryAt(c.Address, clockSize)
+	if b == nil || string(b[clockMagic:][:4]) != "VCLK" || binary.LittleEndian.Uint16(b[clockVersion:]) != 1 {
+		return nil
+	}
+	list = append(list, c.Address+clockDisruption)
+	if binary.LittleEndian.Uint64(b[clockFlags:])&clockHasGeneration != 0 {
+		list = append(list, c.Address+clockGeneration)
+	}
+	return list
+}

@@ -1,0 +1,5 @@
+//go:build !tamago
+
+package wiring
+
+func init() { OnHostStart(func() { resumed.list = nil }) }
