@@ -112,6 +112,16 @@ func (l List) Covers(start, end uintptr) bool {
 	return true
 }
 
+// Has reports whether any area in [start, end) has one of the bits in Prot.
+func (l List) Has(start, end, bits uintptr) bool {
+	for i := l.Find(start); i < len(l) && l[i].Start < end; i++ {
+		if l[i].Prot&bits != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Gap returns the lowest address, from from on, of n bytes that are free and end at
 // limit or below; 0 if there is none.
 func (l List) Gap(from, limit, n uintptr) uintptr {

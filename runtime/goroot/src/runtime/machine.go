@@ -39,6 +39,7 @@
 // run on the host: runtime/machine there, internal/runtime/yolk here.
 //
 //	areas              the sorted list of mappings
+//	mman               the arguments of mmap(2) and its kin
 //	frames             the allocator of page frames
 //	mapped             where a mapped file lies, and the state of its pages
 //	runq               run queues, and which CPU gets a thread
@@ -68,7 +69,6 @@ const (
 	directMap = 0xffff800000000000 // physical address 0, cached
 	ioMap     = 0xffff808000000000 // device registers, uncached
 	ioMapEnd  = 0xffff810000000000
-	userEnd   = 0x00007ffffffff000
 	mmapBase  = 0x00007f0000000000
 	mmapPages = 1 << 27 // 512 GiB in which the first mapping lies
 	topPages  = 1 << 22 // 16 GiB in which the stack ends

@@ -8,6 +8,7 @@ import (
 	"internal/runtime/yolk/clock"
 	"internal/runtime/yolk/frames"
 	"internal/runtime/yolk/initstack"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
@@ -158,9 +159,10 @@ func bootTables(base uintptr) {
 	m.ioNext = ioMap
 	var random [2]uint64
 	machRandom(uintptr(unsafe.Pointer(&random)), unsafe.Sizeof(random))
-	m.base = mmapBase + uintptr(random[0]%mmapPages)*machPage
-	m.next = m.base
-	m.stack = userEnd - uintptr(random[1]%topPages)*machPage
+	m.window.Base = mmapBase + uintptr(random[0]%mmapPages)*machPage
+	m.window.Next = m.window.Base
+	m.stack = mman.End - uintptr(random[1]%topPages)*machPage
+	m.window.Limit = m.stack - mainStackSize*2
 	pdpt := base + 0x1000
 	store64(m.root+256*8, uint64(pdpt-directMap)|ptePresent|pteWrite|pteNX)
 	// The early tables use it too until then, for RAM above 4 GiB.
@@ -273,8 +275,8 @@ func bootImage(base uintptr) {
 		}
 		start := uintptr(s.vaddr) &^ (machPage - 1)
 		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
-		m.mapRange(start, start, end-start, protBits(prot))
-		m.add(areas.Area{Start: start, End: end, Prot: prot})
+		m.mapRange(start, start, end-start, protBits(prot)|pteBoot)
+		m.add(areas.Area{Start: start, End: end, Prot: prot | areaImage})
 		if prot&_PROT_WRITE == 0 {
 			m.protectDirect(start, end)
 		}
