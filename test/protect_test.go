@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -15,6 +16,7 @@ var protections = []struct {
 	name   string
 	want   []string
 	status int
+	cpus   string // of a machine that has what is protected; any has without it
 }{
 	{name: "text-read-only", want: []string{"unexpected fault address", "main.write("}},
 	{name: "text-alias-read-only", want: []string{"unexpected fault address", "main.write("}},
@@ -35,6 +37,14 @@ var protections = []struct {
 	// As on Linux, where the handler has no stack either.
 	{name: "thread-stack-guard", want: []string{"fatal: SIGSEGV, not handled"}, status: 128 + int(syscall.SIGSEGV)},
 	{name: "machine-stack-guard", want: []string{"unexpected fault address", "main.write("}},
+	{name: "idt-read-only", want: []string{"unexpected fault address", "main.write("}},
+	{name: "gdt-read-only", want: []string{"unexpected fault address", "main.write("}},
+	{name: "tss-read-only", want: []string{"unexpected fault address", "main.write("}},
+	{name: "cpu-start-code-read-only", want: []string{"unexpected fault address", "main.write("}, cpus: "2"},
+	{name: "cpu-start-code-unmapped", want: []string{"unexpected fault address", "main.read("}},
+	{name: "firmware-not-in-map", want: []string{"unexpected fault address", "main.read("}},
+	{name: "registers-not-in-map", want: []string{"unexpected fault address", "main.read("}},
+	{name: "direct-map-ends-with-ram", want: []string{"unexpected fault address", "main.read("}},
 }
 
 // Each forbidden access ends in a fault with a name, and the program's exit, also when another
@@ -49,6 +59,9 @@ func TestProtections(t *testing.T) {
 				status = 2
 			}
 			for _, cpus := range []string{"1", "2"} {
+				if p.cpus != "" && p.cpus != cpus {
+					continue
+				}
 				got := vm.Run(t, vm.Options{Flags: []string{"-smp", cpus}, Target: program, Args: []string{p.name}})
 				wantOutput(t, got, status, p.want...)
 				if strings.Contains(got.Stdout, "nothing happened") {
@@ -60,6 +73,18 @@ func TestProtections(t *testing.T) {
 	t.Run("recovered", func(t *testing.T) {
 		got := vm.Run(t, vm.Options{Target: program, Args: []string{"recover"}})
 		wantOutput(t, got, 0, "recovered\n")
+	})
+	t.Run("places-differ", func(t *testing.T) {
+		var direct, window [3]string
+		for i := range direct {
+			got := vm.Run(t, vm.Options{Target: program, Args: []string{"places"}})
+			if _, err := fmt.Sscan(got.Stdout, &direct[i], &window[i]); err != nil {
+				t.Fatalf("%q: %v", got.Stdout, err)
+			}
+		}
+		if direct[0] == direct[1] && direct[1] == direct[2] || window[0] == window[1] && window[1] == window[2] {
+			t.Errorf("the direct map is at %v, the window for registers at %v", direct, window)
+		}
 	})
 }
 

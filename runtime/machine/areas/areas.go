@@ -72,6 +72,8 @@ func (a *Area) joins(b *Area) bool {
 }
 
 // Find returns the index of the first area that ends above va.
+//
+//go:noinline
 func (l List) Find(va uintptr) int {
 	lo, hi := 0, len(l)
 	for lo < hi {
@@ -102,6 +104,8 @@ func (l List) Overlaps(start, end uintptr) bool {
 }
 
 // Covers reports whether all of [start, end) is mapped.
+//
+//go:noinline
 func (l List) Covers(start, end uintptr) bool {
 	for i := l.Find(start); start < end; i++ {
 		if i == len(l) || l[i].Start > start {

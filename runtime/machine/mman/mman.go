@@ -4,7 +4,8 @@
 // length that rounds up to nothing. What a check returns is safe to compute with.
 //
 // The machine half (machine_mem.go of package runtime) and the kernel (kernel/mmap.go)
-// both call it. Nothing here allocates. Each check returns an errno, 0 if the call may go
+// both call it; images are small without a copy of a check in each caller. Nothing here
+// allocates. Each check returns an errno, 0 if the call may go
 // on; the caller then finds out what is mapped.
 package mman
 
@@ -47,6 +48,8 @@ func whole(n uintptr) uintptr { return (n + page - 1) &^ (page - 1) }
 // Map checks mmap(2) of n bytes and returns their number in whole pages. Without a fixed
 // address, addr is a hint, which Place takes or not. Without MAP_ANONYMOUS there is a
 // file, which File has checked.
+//
+//go:noinline
 func Map(addr, n, flags uintptr) (size, errno uintptr) {
 	size = whole(n)
 	fixed := flags&(Fixed|FixedNoReplace) != 0
@@ -73,6 +76,8 @@ func Map(addr, n, flags uintptr) (size, errno uintptr) {
 
 // File checks the offset at which mmap(2) shows size bytes of a file (ksys_mmap_pgoff,
 // file_mmap_ok): no file reaches beyond 1<<63-1.
+//
+//go:noinline
 func File(off, size uintptr) (errno uintptr) {
 	const most = 1<<63 - 1
 	switch {
@@ -85,6 +90,8 @@ func File(off, size uintptr) (errno uintptr) {
 }
 
 // Unmap checks munmap(2) and returns where the range ends.
+//
+//go:noinline
 func Unmap(addr, n uintptr) (end, errno uintptr) {
 	if addr%page != 0 || addr > End || n > End-addr || n == 0 {
 		return 0, EINVAL
@@ -100,6 +107,8 @@ const (
 )
 
 // Protect checks mprotect(2) and returns where the range ends, at addr if it is empty.
+//
+//go:noinline
 func Protect(addr, n, prot uintptr) (end, errno uintptr) {
 	switch {
 	case prot&protGrows == protGrows || addr%page != 0:
@@ -118,6 +127,8 @@ func Protect(addr, n, prot uintptr) (end, errno uintptr) {
 
 // Range checks the range of madvise(2) and mlock(2) and returns where it ends, at addr if
 // it is empty. It may lie where nothing can be mapped, and is ENOMEM then.
+//
+//go:noinline
 func Range(addr, n uintptr) (end, errno uintptr) {
 	size := whole(n)
 	if addr%page != 0 || n != 0 && size == 0 || addr+size < addr {
@@ -149,6 +160,8 @@ func Sync(addr, n uintptr) (end, errno uintptr) {
 }
 
 // Core checks mincore(2) and returns where the range ends.
+//
+//go:noinline
 func Core(addr, n uintptr) (end, errno uintptr) {
 	switch {
 	case addr%page != 0:
@@ -168,6 +181,8 @@ const (
 
 // Remap checks mremap(2) and returns both sizes in whole pages. A range that wraps around
 // is in no area (EFAULT), which is the caller's to find.
+//
+//go:noinline
 func Remap(addr, old, size, flags, to uintptr) (oldSize, newSize, errno uintptr) {
 	oldSize, newSize = whole(old), whole(size)
 	fixed := flags&RemapFixed != 0
@@ -205,6 +220,8 @@ const (
 const served = 1<<DontNeed | 1<<Free | 1<<DontNeedLocked | 1<<Collapse
 
 // Advice checks the third argument of madvise(2): what is not known is EINVAL.
+//
+//go:noinline
 func Advice(advice uint32) (errno uintptr) {
 	if advice > 63 || (hints|served)>>advice&1 == 0 {
 		return EINVAL

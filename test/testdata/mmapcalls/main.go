@@ -128,7 +128,7 @@ func all(p, n place, block uintptr) {
 	say(e, "msync", p.name, n.name)
 	_, e = call(syscall.SYS_MUNLOCK, p.addr, n.addr)
 	say(e, "munlock", p.name, n.name)
-	if n.addr == 0 || p.addr%page != 0 || p.addr+n.addr < p.addr || p.addr+n.addr > end || p.addr == block && n.addr <= 16*page {
+	if n.addr == 0 || p.addr%page != 0 || p.addr+n.addr < p.addr || p.addr+n.addr > end || p.addr+n.addr <= 1<<20 || p.addr == block && n.addr <= 16*page {
 		_, e = call(syscall.SYS_MUNMAP, p.addr, n.addr)
 		say(e, "munmap", p.name, n.name)
 		restore(block)

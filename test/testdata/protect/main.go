@@ -34,11 +34,19 @@ var cases = map[string]func(){
 	"goroutine-stack-end":      overflowStack,
 	"thread-stack-guard":       overflowSystemStack,
 	"machine-stack-guard":      func() { write(machineStack() - 1) },
+	"idt-read-only":            func() { write(idt() + 14*16) },
+	"gdt-read-only":            func() { write(gdt() + 8) },
+	"tss-read-only":            func() { write(gdt() + 0x100 + 36) },
+	"cpu-start-code-read-only": func() { write(directMap() + cpuStart) },
+	"cpu-start-code-unmapped":  func() { read(cpuStart) },
+	"firmware-not-in-map":      func() { read(directMap() + 0xf0000) },
+	"registers-not-in-map":     func() { read(directMap() + 0xfee00000) },
+	"direct-map-ends-with-ram": func() { read(directMap() + ramEnd()) },
+	"places":                   func() { fmt.Printf("%#x %#x\n", directMap(), machineStack()) },
 	"recover":                  recoverFault,
 }
 
 func main() {
-	debug.SetTraceback("all")
 	cases[os.Args[1]]()
 	fmt.Println("nothing happened")
 }
@@ -101,6 +109,17 @@ func machineStack() uintptr {
 	tss := gdt() + 0x100
 	top := *(*uintptr)(unsafe.Pointer(pointer(tss + 36)))
 	return top - 8<<10
+}
+
+// cpuStart is where a further CPU begins, physically.
+const cpuStart = 0x8000
+
+// ramEnd returns the physical address behind the RAM, of which the machine has less than 2 GiB: with
+// all that the VMM keeps for itself it ends at a multiple of 64 MiB.
+func ramEnd() uintptr {
+	var st syscall.Sysinfo_t
+	syscall.Sysinfo(&st)
+	return (uintptr(st.Totalram) + 64<<20 - 1) &^ (64<<20 - 1)
 }
 
 func overflowStack() {

@@ -64,11 +64,10 @@ import (
 // linked, mappings from mmapBase up, the first thread's stack at the end, and
 // the heap where the runtime puts it. Where mappings and stack begin differs from
 // boot to boot, and so does the heap, by the runtime's own doing.
-// The upper half is the machine's.
+// The upper half is the machine's: the direct map, which shows RAM and nothing else, and a
+// window for registers of devices and for the machine half's own stacks. Both begin
+// elsewhere at each boot (bootPlaces).
 const (
-	directMap = 0xffff800000000000 // physical address 0, cached
-	ioMap     = 0xffff808000000000 // device registers, uncached
-	ioMapEnd  = 0xffff810000000000
 	mmapBase  = 0x00007f0000000000
 	mmapPages = 1 << 27 // 512 GiB in which the first mapping lies
 	topPages  = 1 << 22 // 16 GiB in which the stack ends
@@ -76,9 +75,14 @@ const (
 	mainStackSize = 1 << 20
 )
 
+// directMap is where physical address 0 is, cached. It does not change after pvhEntry64.
+var directMap uintptr = 1 << 63
+
 // Offsets in the early area, which pvhEntry lays out.
 const (
-	earlyGDT   = 0x6000
+	earlyPDPT  = 0x1000
+	earlyPD    = 0x2000 // four
+	earlyGDT   = 0x6000 // what is below is not used any more when the final page tables are
 	earlyTSS   = 0x6100
 	earlySteal = 0x6200 // 64 bytes
 	earlyG     = 0x7000
@@ -108,7 +112,6 @@ type machCPU struct {
 	stack   uintptr     // top of the private stack
 	scratch uintptr
 	g       uintptr // the g that machine code runs on
-	root    uintptr // the page tables, physical
 	inside  uint32  // machine code is running
 	user    uint32  // a thread runs, outside the lock: see flushTLB
 	flush   uint32  // the TLB must be flushed before the next access for a thread

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/yolk/areas"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
@@ -109,7 +110,8 @@ func (m *machMem) split(e *uint64) bool {
 	return true
 }
 
-// protectDirect makes the direct map's view of physical memory read-only.
+// protectDirect makes the direct map's view of physical memory read-only. Others' TLBs are
+// the caller's.
 func (m *machMem) protectDirect(start, end uintptr) {
 	m.forEachPage(directMap+start, directMap+end, readOnlyPage, 0)
 }
@@ -171,8 +173,10 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 	return n
 }
 
-// releaseRange gives back the pages of a range, present or kept.
+// releaseRange gives back the pages of a range, present or kept. What is below the
+// addresses of areas is not the program's: a CPU may be starting there.
 func (m *machMem) releaseRange(start, end uintptr) {
+	start = max(start, mman.Lowest)
 	if mach.smp.online > 1 {
 		// No CPU may write to a frame that is free.
 		if m.forEachPage(start, end, hidePage, 0) > 0 {

@@ -38,7 +38,8 @@ type machMem struct {
 	areaCap int
 	window  mman.Window // where mappings without a fixed address go
 	stack   uintptr     // the end of the first thread's stack
-	ioNext  uintptr
+	ioNext  uintptr     // what is free of the window for registers
+	ioEnd   uintptr
 	large   int // 2 MiB pages of the program
 }
 
@@ -112,8 +113,8 @@ func (m *machMem) entry(va uintptr, alloc bool) *uint64 {
 
 // physical returns the physical address of va, 0 if nothing is mapped there.
 func (m *machMem) physical(va uintptr) uintptr {
-	if va >= directMap && va < ioMap {
-		return va - directMap
+	if phys := va - directMap; phys < m.top {
+		return phys
 	}
 	e := m.entry(va, false)
 	if e == nil || *e&ptePresent == 0 {
@@ -170,19 +171,44 @@ func (m *machMem) largeEntry(va uintptr) *uint64 {
 	}
 }
 
-// mapIO maps device registers uncached and returns their virtual address.
-func (m *machMem) mapIO(phys, n uintptr) uintptr {
+// Bits of the machine half's own mappings: registers, its stacks, memory of the firmware.
+const (
+	ioBits    = ptePresent | pteWrite | pteNoCache | pteNX
+	stackBits = ptePresent | pteWrite | pteNX
+	romBits   = ptePresent | pteNX
+)
+
+// mapIO maps physical memory that is no RAM and returns its virtual address, 0 if there
+// is no room.
+func (m *machMem) mapIO(phys, n uintptr, bits uint64) uintptr {
 	start := phys &^ (machPage - 1)
-	n = (phys + n - start + machPage - 1) &^ (machPage - 1)
-	if m.ioNext+n > ioMapEnd {
+	if room := m.ioEnd - m.ioNext; n > room || phys-start > room-n {
 		return 0
 	}
+	n = (phys + n - start + machPage - 1) &^ (machPage - 1)
 	va := m.ioNext
 	m.ioNext += n
-	for p := uintptr(0); p < n; p += machPage {
-		*m.entry(va+p, true) = uint64(start+p) | ptePresent | pteWrite | pteNoCache | pteNX
-	}
+	m.mapRange(va, start, n, bits)
 	return va + phys - start
+}
+
+// isRAM tells whether the direct map shows n bytes at phys. It may be asked outside of
+// the machine half: entries of the direct map are there for good.
+func (m *machMem) isRAM(phys, n uintptr) bool {
+	if phys >= m.top || n > m.top-phys {
+		return false
+	}
+	for at := phys &^ (machPage - 1); at < phys+n; {
+		e := m.entry(directMap+at, false)
+		if e == nil || *e&ptePresent == 0 {
+			return false
+		}
+		at += machPage
+		if *e&pteLarge != 0 {
+			at = (at + machLargePage - 1) &^ (machLargePage - 1)
+		}
+	}
+	return true
 }
 
 // mapStack maps a stack of the machine's own a second time, with nothing below
@@ -191,9 +217,7 @@ func (m *machMem) mapStack(phys, n uintptr) uintptr {
 	m.ioNext += machPage
 	va := m.ioNext
 	m.ioNext += n
-	for p := uintptr(0); p < n; p += machPage {
-		*m.entry(va+p, true) = uint64(phys+p) | ptePresent | pteWrite | pteNX
-	}
+	m.mapRange(va, phys, n, stackBits)
 	return va + n
 }
 
