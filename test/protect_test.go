@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/yolk-unikernel/yolk/test/internal/disks"
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
@@ -86,6 +87,102 @@ func TestProtections(t *testing.T) {
 			t.Errorf("the direct map is at %v, the window for registers at %v", direct, window)
 		}
 	})
+}
+
+// With -strict there is no way to new executable memory, for anonymous memory, files in RAM and
+// files of a disk. (Without it there is: unmapped-page-gone runs code that it has written.)
+func TestStrict(t *testing.T) {
+	t.Parallel()
+	const program = "./test/testdata/protect"
+	flags := []string{"-strict", "-smp", "2", "-disk", disks.New(t, "16M") + ":/data"}
+	args := []string{"strict", "/tmp/f", "/data/f"}
+	got := vm.Run(t, vm.Options{Flags: flags, Target: program, Args: args})
+	wantOutput(t, got, 0, "strict\n")
+	if strings.Contains(got.Stdout, "wrong") {
+		t.Error("with -strict some memory became executable")
+	}
+	got = vm.Run(t, vm.Options{Flags: []string{"-qemu-arg", "-append", "-qemu-arg", "yolk.wx=1"}, Target: program, Args: args})
+	wantOutput(t, got, 125, "yolk.wx= has one value, strict")
+}
+
+// Ordinary programs run strictly: collection, preemption, threads, panics.
+func TestStrictPrograms(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what string
+		want string
+	}{
+		{"recover", "nil: true"}, {"goroutine", "sum 49995000"}, {"spin", "tick 2\n"}, {"deep", "1000000"},
+	} {
+		got := runProg(t, []string{"-strict", "-smp", "2"}, c.what)
+		wantOutput(t, got, 0, c.want)
+	}
+}
+
+// auditRange is a line of the list that the word yolk.audit asks for (docs/memory.md).
+type auditRange struct {
+	start, end   uint64
+	rights, what string
+}
+
+// audit boots an image with the word and reads the list.
+func audit(t *testing.T, flags ...string) (list []auditRange) {
+	t.Helper()
+	flags = append(flags, "-qemu-arg", "-append", "-qemu-arg", "yolk.audit")
+	got := vm.Run(t, vm.Options{Flags: flags, Target: "./examples/hello"})
+	for line := range strings.Lines(got.Stdout) {
+		var r auditRange
+		rest, ok := strings.CutPrefix(line, "map ")
+		n, err := fmt.Sscanf(rest, "%v %v %s", &r.start, &r.end, &r.rights)
+		if !ok || n != 3 {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		_, r.what, _ = strings.Cut(strings.TrimSpace(rest), r.rights+" ")
+		list = append(list, r)
+	}
+	if got.Status != 0 || len(list) < 10 {
+		t.Fatalf("status %d, console:\n%s", got.Status, got.Stdout)
+	}
+	return list
+}
+
+// What the page tables map when the program starts: no page is writable and executable, nothing but
+// the program's code is executable, all code and constants are read-only by each of their addresses,
+// and RAM alone is in the direct map.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{nil, {"-smp", "2"}, {"-machine", "q35", "-m", "512M"}} {
+		list := audit(t, flags...)
+		ram, readOnly, last := uint64(0), uint64(0), uint64(0)
+		for _, r := range list {
+			code := r.what == "program image" && r.start == 0x400000
+			if r.start < last || r.end <= r.start || r.start%4096 != 0 || r.end%4096 != 0 {
+				t.Errorf("%+v follows %#x", r, last)
+			}
+			last = r.end
+			if x := r.rights[2] == 'x'; x != code || x && r.rights[1] == 'w' || r.rights[0] != 'r' {
+				t.Errorf("%+v: the rights are wrong", r)
+			}
+			switch {
+			case r.start < 1<<47 != strings.HasPrefix(r.what, "program "):
+				t.Errorf("%+v belongs to somebody else", r)
+			case r.what == "machine RAM":
+				ram += r.end - r.start
+				if r.rights == "r--" {
+					readOnly += r.end - r.start
+				}
+			case r.what == "program image" && r.rights[1] == '-':
+				readOnly -= r.end - r.start
+			}
+		}
+		if ram < 255<<20 || ram > 512<<20 {
+			t.Errorf("%v: the direct map has %d bytes", flags, ram)
+		}
+		// The code, the constants, IDT, GDT; with two CPUs the code that starts one.
+		if most := uint64(3 * 4096); readOnly < 2*4096 || readOnly > most {
+			t.Errorf("%v: beside the image %d bytes of RAM are read-only; want 2 or 3 pages", flags, int64(readOnly))
+		}
+	}
 }
 
 // Mmap(2) and its kin answer hostile arguments in a VM as on the host's Linux.

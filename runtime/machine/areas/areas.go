@@ -116,10 +116,12 @@ func (l List) Covers(start, end uintptr) bool {
 	return true
 }
 
-// Has reports whether any area in [start, end) has one of the bits in Prot.
-func (l List) Has(start, end, bits uintptr) bool {
+// Has reports whether Prot of any area in [start, end) has the value want in the bits of mask.
+//
+//go:noinline
+func (l List) Has(start, end, mask, want uintptr) bool {
 	for i := l.Find(start); i < len(l) && l[i].Start < end; i++ {
-		if l[i].Prot&bits != 0 {
+		if l[i].Prot&mask == want {
 			return true
 		}
 	}

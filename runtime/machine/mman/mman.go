@@ -125,6 +125,13 @@ func Protect(addr, n, prot uintptr) (end, errno uintptr) {
 	return end, 0
 }
 
+// Gains tells whether mprotect(2) makes memory executable that was not, or writable while
+// it is.
+func Gains(l areas.List, start, end, prot uintptr) bool {
+	return prot&areas.Exec != 0 &&
+		(prot&areas.Write != 0 || l.Has(start, end, areas.Exec, 0) || l.Has(start, end, areas.Write, areas.Write))
+}
+
 // Range checks the range of madvise(2) and mlock(2) and returns where it ends, at addr if
 // it is empty. It may lie where nothing can be mapped, and is ENOMEM then.
 //

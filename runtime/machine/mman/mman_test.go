@@ -441,3 +441,28 @@ func TestAdvice(t *testing.T) {
 		t.Error("Advice accepts a number with another bit")
 	}
 }
+
+func TestGains(t *testing.T) {
+	const r, w, x = areas.Read, areas.Write, areas.Exec
+	l := make(areas.List, 0, 4)
+	at := uintptr(Lowest)
+	for _, prot := range []uintptr{r | x, r, r | w, r | w | x} { // a page each
+		l = l.Add(areas.Area{Start: at, End: at + page, Prot: prot})
+		at += page
+	}
+	for _, c := range []struct {
+		first, n, prot uintptr
+		want           bool
+	}{
+		{0, 1, r, false}, {0, 1, r | w, false}, {0, 1, r | x, false}, {0, 1, x, false}, {0, 1, r | w | x, true},
+		{1, 1, r | w, false}, {1, 1, r | x, true}, {1, 1, x, true}, {1, 1, r | w | x, true},
+		{2, 1, r, false}, {2, 1, r | x, true},
+		{3, 1, r | w, false}, {3, 1, r | x, true}, {3, 1, r | w | x, true}, // what was written becomes code
+		{0, 2, r | x, true}, {0, 4, r | w, false}, {0, 0, r | x, false},
+	} {
+		start := Lowest + c.first*page
+		if got := Gains(l, start, start+c.n*page, c.prot); got != c.want {
+			t.Errorf("Gains(%d pages from %d, %d) = %t; want %t", c.n, c.first, c.prot, got, c.want)
+		}
+	}
+}

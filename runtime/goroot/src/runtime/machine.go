@@ -13,6 +13,7 @@
 //	machine_frames.go      page frames
 //	machine_mem.go         page tables, areas, mmap and its kin
 //	machine_fault.go       page faults, 2 MiB pages
+//	machine_audit.go       the list of what is mapped
 //	machine_files.go       mappings of files
 //	machine_reader.go      pages that these read from a disk
 //	machine_cache.go       pages of the page cache, and how they are taken back
@@ -164,6 +165,7 @@ type machState struct {
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made
 	nested  bool        // an exception in the machine half is being served
+	audit   bool        // list the page tables, and end (yolk.audit)
 }
 
 type machRange struct{ start, end uintptr }

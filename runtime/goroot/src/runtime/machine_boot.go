@@ -104,6 +104,9 @@ func machBoot(startInfo, early uintptr) {
 	c := thisCPU()
 	c.guardStacks()
 	c.protectTables()
+	if mach.audit {
+		machAudit()
+	}
 	c.setG()
 	machResume()
 }
@@ -410,7 +413,11 @@ func bootStack(top uintptr) uintptr {
 	start := (sp - mainStackSize) &^ (machPage - 1)
 	mach.mem.add(areas.Area{Start: start, End: top, Prot: _PROT_READ | _PROT_WRITE})
 	machRandom(random, 16)
-	initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
+	options := initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
+	if options.Unknown {
+		bootRefuse("the word yolk.wx= has one value, strict")
+	}
+	mach.mem.strict, mach.audit = options.Strict, options.Audit
 	return sp
 }
 

@@ -193,7 +193,7 @@ func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uint
 	if !m.reach(f, first+size/machPage) {
 		return machErr(_ENOMEM)
 	}
-	addr, n = m.place(addr, n, flags)
+	addr, n = m.place(addr, n, prot, flags)
 	if machFailed(addr) {
 		return addr
 	}

@@ -40,7 +40,8 @@ type machMem struct {
 	stack   uintptr     // the end of the first thread's stack
 	ioNext  uintptr     // what is free of the window for registers
 	ioEnd   uintptr
-	large   int // 2 MiB pages of the program
+	large   int  // 2 MiB pages of the program
+	strict  bool // nothing becomes executable (yolk.wx=strict)
 }
 
 // machArea is an area in memory of the machine's own.
@@ -223,7 +224,7 @@ func (m *machMem) mapStack(phys, n uintptr) uintptr {
 
 // mmap is mmap(2) for anonymous memory.
 func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
-	addr, n = m.place(addr, n, flags)
+	addr, n = m.place(addr, n, prot, flags)
 	if !machFailed(addr) {
 		m.add(areas.Area{Start: addr, End: addr + n, Prot: prot & areas.Access})
 	}
@@ -231,9 +232,13 @@ func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
 }
 
 // place makes address space for n bytes free as mmap(2) chooses it, and returns it and
-// its size in whole pages.
-func (m *machMem) place(addr, n, flags uintptr) (at, size uintptr) {
+// its size in whole pages. A strict machine maps nothing that can be executed: EACCES, as
+// mmap(2) answers under SELinux without execmem, and with PR_SET_MDWE (prctl(2)).
+func (m *machMem) place(addr, n, prot, flags uintptr) (at, size uintptr) {
 	size, errno := mman.Map(addr, n, flags)
+	if errno == 0 && m.strict && prot&_PROT_EXEC != 0 {
+		errno = mman.EACCES
+	}
 	if errno != 0 {
 		return machErr(errno), 0
 	}
@@ -266,6 +271,9 @@ func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
 	if !m.areas().Covers(addr, end) {
 		return machErr(_ENOMEM)
 	}
+	if m.strict && mman.Gains(m.areas(), addr, end, prot) {
+		return machErr(mman.EACCES)
+	}
 	m.protect(addr, end, areas.Access, prot&areas.Access)
 	if m.forEachPage(addr, end, protectPage, prot&areas.Access) > 0 {
 		mach.smp.flushTLB()
@@ -292,7 +300,7 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 	end = min(end, mman.End)
 	switch uint32(advice) {
 	case mman.DontNeed, mman.Free, mman.DontNeedLocked:
-		if m.areas().Has(addr, end, areaImage) {
+		if m.areas().Has(addr, end, areaImage, areaImage) {
 			return machErr(_EINVAL) // as for pages that are locked
 		}
 		m.releaseRange(addr, end)
