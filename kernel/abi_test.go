@@ -95,6 +95,7 @@ func TestABI(t *testing.T) {
 			host := &system{TB: t, dir: t.TempDir()}
 			c.run(host)
 			guest := newSystem(t)
+			guest.fake.area = hostArea
 			guest.must(syscall.SYS_MKDIR, "/tmp/abi", 0o755)
 			guest.dir = "/tmp/abi"
 			c.run(guest)

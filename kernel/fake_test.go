@@ -26,6 +26,7 @@ type fakeMachine struct {
 	exit     int
 	signals  []*SignalInfo // pending signals; all are blocked
 	wall     int64         // set by SetWallTime
+	area     func(addr uintptr) (start, end, prot uintptr)
 }
 
 func newFake() *fakeMachine {
@@ -107,7 +108,7 @@ func (m *fakeMachine) output() string {
 	return s
 }
 
-// fakeAreas are the mappings of a fakeMachine.
+// fakeAreas are the mappings of a fakeMachine that has no others.
 var fakeAreas = [...]struct{ start, end, prot uintptr }{
 	{0x400000, 0x500000, syscall.PROT_READ | syscall.PROT_EXEC},
 	{0x7f0000001000, 0x7f0000002000, syscall.PROT_NONE},
@@ -115,6 +116,9 @@ var fakeAreas = [...]struct{ start, end, prot uintptr }{
 }
 
 func (m *fakeMachine) Area(addr uintptr) (start, end, prot uintptr) {
+	if m.area != nil {
+		return m.area(addr)
+	}
 	for _, a := range fakeAreas {
 		if a.end > addr {
 			return a.start, a.end, a.prot

@@ -3,6 +3,8 @@ package kernel
 import (
 	"sync"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine/mman"
 )
 
 // Memory mappings. Anonymous memory is the machine's. A file is mapped in one
@@ -19,7 +21,8 @@ import (
 //   - MAP_PRIVATE: a copy.
 //
 // There are differences from Linux, except for files of disks. The memory of a shared mapping
-// is writable even if PROT_WRITE was not asked for. Access beyond the end of the file reads
+// is writable even if PROT_WRITE was not asked for, and never executable, as with a tmpfs that is
+// mounted noexec. Access beyond the end of the file reads
 // zeroes instead of raising SIGBUS. Later changes of a file are not visible through a private
 // mapping (mmap(2) leaves that open).
 
@@ -53,6 +56,9 @@ type fileMapping struct {
 
 // sysMmap is mmap(2).
 func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.N[5]%pageSize != 0 {
+		return 0, syscall.EINVAL
+	}
 	if a.N[3]&mapAnonymous != 0 {
 		return k.mapAnonymous(a)
 	}
@@ -61,10 +67,10 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer d.DecRef()
-	size, off := a.N[1], int64(a.N[5])
-	if size == 0 || off < 0 || off%pageSize != 0 || size > 1<<46 {
-		return 0, syscall.EINVAL
+	if e := checkFileMap(&a); e != 0 {
+		return 0, e
 	}
+	size, off := a.N[1], int64(a.N[5])
 	if !d.readable() {
 		return 0, syscall.EACCES
 	}
@@ -86,9 +92,24 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 	}
 	if o, ok := d.file.(*tmpOpen); ok && shared && a.N[3]&(mapFixed|mapNoReplace) == 0 {
+		if a.N[2]&syscall.PROT_EXEC != 0 {
+			return 0, syscall.EPERM
+		}
 		return k.mapArena(d, o.f, size, off)
 	}
 	return k.mapCopy(d, &a, size, off, shared)
+}
+
+// checkFileMap checks the address, length, offset and type of a mapping of a file.
+func checkFileMap(a *Args) syscall.Errno {
+	size, e := mman.Map(a.N[0], a.N[1], a.N[3])
+	if e == 0 {
+		e = mman.File(a.N[5], size)
+	}
+	if t := a.N[3] & mapTypeMask; e == 0 && t != mapShared && t != mapPrivate && t != mapValidate {
+		e = mman.EINVAL
+	}
+	return syscall.Errno(e)
 }
 
 // mapAnonymous maps anonymous memory of the machine.
@@ -104,7 +125,11 @@ func (k *Kernel) replacing(a *Args, do func() (uintptr, syscall.Errno)) (uintptr
 	if a.N[3]&mapFixed == 0 {
 		return do()
 	}
-	addr, size := a.N[0], (a.N[1]+pageSize-1)&^(pageSize-1)
+	addr := a.N[0]
+	size, refused := mman.Map(addr, a.N[1], a.N[3])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
+	}
 	k.maps.store(k, addr, size)
 	var detached []fileMapping
 	if c := k.mapCalls; c != nil {
@@ -155,10 +180,11 @@ func (t *mapTable) overlaps(addr, size uintptr) int {
 // sysMunmap is munmap(2).
 func sysMunmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	addr := a.N[0]
-	size := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
-	if addr%pageSize != 0 || size == 0 || addr+size < addr {
-		return 0, syscall.EINVAL
+	end, refused := mman.Unmap(addr, a.N[1])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
 	}
+	size := end - addr
 	var detached []fileMapping
 	if k.mapCalls != nil {
 		detached = k.mapCalls.detach(k, addr, size)
@@ -259,16 +285,26 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if flags&^(async|invalidate|sync) != 0 || flags&(async|sync) == async|sync || a.N[0]%pageSize != 0 {
 		return 0, syscall.EINVAL
 	}
+	end, refused := mman.Sync(a.N[0], a.N[1])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
+	}
+	size := end - a.N[0]
 	var first syscall.Errno
+	if !k.isMapped(a.N[0], end) {
+		first = syscall.ENOMEM // and what is mapped is synced
+	}
 	if c := k.mapCalls; c != nil {
-		first = c.msync(k, a.N[0], a.N[1], flags&sync != 0)
+		if e := c.msync(k, a.N[0], size, flags&sync != 0); e != 0 {
+			first = e
+		}
 	}
 	k.maps.mu.Lock()
 	defer k.maps.mu.Unlock()
 	for i := range k.maps.list {
 		m := &k.maps.list[i]
-		if m.dirty && m.addr < a.N[0]+a.N[1] && a.N[0] < m.addr+m.size {
-			m.flush(k, a.N[0], a.N[1])
+		if m.dirty && m.addr < end && a.N[0] < m.addr+m.size {
+			m.flush(k, a.N[0], size)
 			if s, ok := m.desc.file.(Syncer); ok && flags&sync != 0 {
 				s.Sync(true)
 			}
@@ -277,49 +313,104 @@ func sysMsync(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, first
 }
 
+// isMapped reports whether all of a range is.
+func (k *Kernel) isMapped(start, end uintptr) bool {
+	for start < end {
+		from, to, _ := k.m.Area(start)
+		if to == 0 || from > start {
+			return false
+		}
+		start = to
+	}
+	return true
+}
+
 // sysMadvise is madvise(2). Advice about a file's own memory is not passed on:
 // MADV_DONTNEED would drop the file's data.
 func sysMadvise(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if k.maps.inArena(a.N[0], a.N[1]) {
-		if advice := a.Int(2); advice < 0 || advice > 25 {
-			return 0, syscall.EINVAL
-		}
+	end, refused := mman.Range(a.N[0], a.N[1])
+	if refused == 0 {
+		refused = mman.Advice(uint32(a.N[2]))
+	}
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
+	}
+	if k.maps.inArena(a.N[0], end-a.N[0]) {
 		return 0, 0
 	}
 	return k.m.Syscall(syscall.SYS_MADVISE, a)
 }
 
 // sysMprotect is mprotect(2). A shared mapping stays writable, because the kernel writes to
-// it.
+// it, and is not executable.
 func sysMprotect(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if k.maps.inArena(a.N[0], a.N[1]) && a.N[2]&syscall.PROT_EXEC == 0 {
+	end, refused := mman.Protect(a.N[0], a.N[1], a.N[2])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
+	}
+	size := end - a.N[0]
+	if k.maps.inArena(a.N[0], size) {
+		if a.N[2]&syscall.PROT_EXEC != 0 {
+			return 0, syscall.EACCES
+		}
 		return 0, 0
 	}
-	if k.mapCalls != nil && a.N[2]&syscall.PROT_WRITE != 0 && k.mapCalls.sealed(k, a.N[0], a.N[1]) {
+	if k.mapCalls != nil && a.N[2]&syscall.PROT_WRITE != 0 && k.mapCalls.sealed(k, a.N[0], size) {
 		return 0, syscall.EACCES
 	}
 	return k.m.Syscall(syscall.SYS_MPROTECT, a)
 }
 
+// sysMlock is mlock(2), mlock2(2) and munlock(2): memory is never paged out.
+func sysMlock(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	start, end, e := mman.Lock(a.N[0], a.N[1])
+	if e == 0 && !k.isMapped(start, end) {
+		e = mman.ENOMEM
+	}
+	return 0, syscall.Errno(e)
+}
+
+// sysMlock2 is mlock2(2), whose only flag is MLOCK_ONFAULT.
+func sysMlock2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	if a.Int(2)&^1 != 0 {
+		return 0, syscall.EINVAL
+	}
+	return sysMlock(k, a)
+}
+
+// sysMlockall is mlockall(2).
+func sysMlockall(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	const current, future, onFault = 1, 2, 4
+	if flags := a.Int(0); flags&^(current|future|onFault) != 0 || flags&(current|future) == 0 {
+		return 0, syscall.EINVAL
+	}
+	return 0, 0
+}
+
 // sysMremap is mremap(2). A shared file mapping grows in place, into its arena.
 func sysMremap(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if c := k.mapCalls; c != nil && k.maps.showsPages(a.N[0], a.N[1]) {
+	oldSize, newSize, refused := mman.Remap(a.N[0], a.N[1], a.N[2], a.N[3], a.N[4])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
+	}
+	if c := k.mapCalls; c != nil && k.maps.showsPages(a.N[0], oldSize) {
 		return c.mremap(k, &a)
 	}
 	k.maps.mu.Lock()
 	defer k.maps.mu.Unlock()
-	oldSize := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
-	newSize := (a.N[2] + pageSize - 1) &^ (pageSize - 1)
 	i := k.maps.match(a.N[0], oldSize)
 	if i < 0 || !k.maps.list[i].arena {
 		return k.m.Syscall(syscall.SYS_MREMAP, a)
 	}
+	if a.N[3]&^mman.MayMove != 0 {
+		return 0, syscall.EINVAL
+	}
 	m := &k.maps.list[i]
 	o := m.desc.file.(*tmpOpen)
 	o.f.mu.RLock()
-	room := len(o.f.data.arena)
+	room := int64(len(o.f.data.arena))
 	o.f.mu.RUnlock()
-	if m.addr != a.N[0] || newSize == 0 || m.off+int64(newSize) > int64(room) {
+	if m.addr != a.N[0] || m.off > room-int64(newSize) {
 		return 0, syscall.ENOMEM
 	}
 	m.size = newSize

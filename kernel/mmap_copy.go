@@ -10,7 +10,7 @@ import (
 // mapCopy maps a copy of part of a file.
 func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, shared bool) (uintptr, syscall.Errno) {
 	flags := a.N[3]&(mapFixed|mapNoReplace) | mapPrivate | mapAnonymous
-	prot := a.N[2]
+	prot := a.N[2] & (syscall.PROT_READ | syscall.PROT_WRITE | syscall.PROT_EXEC)
 	addr, e := k.mapAnonymous(Args{N: [6]uintptr{
 		a.N[0], size, syscall.PROT_READ | syscall.PROT_WRITE, flags, ^uintptr(0), 0,
 	}})
@@ -22,8 +22,11 @@ func (k *Kernel) mapCopy(d *Description, a *Args, size uintptr, off int64, share
 		k.unmap(b)
 		return 0, e
 	}
-	if prot&syscall.PROT_WRITE == 0 {
-		k.m.Syscall(syscall.SYS_MPROTECT, Args{N: [6]uintptr{addr, size, prot}})
+	if prot != syscall.PROT_READ|syscall.PROT_WRITE {
+		if _, e := k.m.Syscall(syscall.SYS_MPROTECT, Args{N: [6]uintptr{addr, size, prot}}); e != 0 {
+			k.unmap(b)
+			return 0, e
+		}
 	}
 	if shared && prot&syscall.PROT_WRITE != 0 {
 		d.IncRef()

@@ -1,6 +1,10 @@
 package kernel
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine/mman"
+)
 
 // Mappings of files on disks: the parts of mmap.go that are only linked into images that can
 // have disks.
@@ -156,11 +160,9 @@ func (k *Kernel) syncMapped(addr, size uintptr, wait bool) (first syscall.Errno)
 // were stored to, and the machine cannot move them. Programs remap shared mappings and
 // anonymous memory. MREMAP_FIXED and MREMAP_DONTUNMAP are not supported.
 func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
-	const mayMove = 1
 	addr, flags := a.N[0], a.N[3]
-	oldSize := (a.N[1] + pageSize - 1) &^ (pageSize - 1)
-	newSize := (a.N[2] + pageSize - 1) &^ (pageSize - 1)
-	if addr%pageSize != 0 || newSize == 0 || flags&^mayMove != 0 {
+	oldSize, newSize, refused := mman.Remap(addr, a.N[1], a.N[2], flags, a.N[4])
+	if refused != 0 || flags&^mman.MayMove != 0 {
 		return 0, syscall.EINVAL
 	}
 	m, ok := k.maps.covering(addr, oldSize)
@@ -177,7 +179,7 @@ func (k *Kernel) remapPages(a *Args) (uintptr, syscall.Errno) {
 		}
 		return addr, 0
 	}
-	if flags&mayMove == 0 || m.flags&mapTypeMask == mapPrivate {
+	if flags&mman.MayMove == 0 || m.flags&mapTypeMask == mapPrivate {
 		return 0, syscall.ENOMEM
 	}
 	prot, ok := k.protection(addr, oldSize)

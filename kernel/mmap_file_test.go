@@ -27,8 +27,10 @@ func (m *mapMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
 	return r, e
 }
 
-// Area finds the host's mapping.
-func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) {
+func (m *mapMachine) Area(addr uintptr) (start, end, prot uintptr) { return hostArea(addr) }
+
+// hostArea finds the host's mapping.
+func hostArea(addr uintptr) (start, end, prot uintptr) {
 	list, _ := os.ReadFile("/proc/self/maps")
 	for line := range strings.Lines(string(list)) {
 		var bits string

@@ -1,6 +1,10 @@
 package kernel
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/runtime/machine/mman"
+)
 
 // maxAsked is how many pages the machine is asked about at once: other calls wait meanwhile.
 const maxAsked = 1024
@@ -12,18 +16,13 @@ func (k *Kernel) resident(addr uintptr, in []byte) syscall.Errno {
 	return e
 }
 
-// addressEnd is where the addresses of programs end (TASK_SIZE_MAX with four levels).
-const addressEnd = 1<<47 - pageSize
-
 // sysMincore is mincore(2).
 func sysMincore(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[0]%pageSize != 0 {
-		return 0, syscall.EINVAL
+	end, refused := mman.Core(a.N[0], a.N[1])
+	if refused != 0 {
+		return 0, syscall.Errno(refused)
 	}
-	if a.N[0] > addressEnd || a.N[1] > addressEnd-a.N[0] {
-		return 0, syscall.ENOMEM
-	}
-	p, e := a.Bytes(2, int((a.N[1]+pageSize-1)/pageSize))
+	p, e := a.Bytes(2, int((end-a.N[0])/pageSize))
 	if e != 0 {
 		return 0, e
 	}

@@ -184,3 +184,47 @@ func TestSecondResult(t *testing.T) {
 		}
 	}
 }
+
+// A shared mapping of a file in memory does not grow by a length that wraps around, is never
+// executable, and does not go where it is told: it grows in its arena alone.
+func TestArenaRefuses(t *testing.T) {
+	s := newSystem(t)
+	s.fake.area = hostArea
+	fd := s.open("/tmp/f", syscall.O_CREAT|syscall.O_RDWR)
+	s.must(syscall.SYS_FTRUNCATE, fd, pageSize)
+	at := s.must(syscall.SYS_MMAP, 0, pageSize, syscall.PROT_READ|syscall.PROT_WRITE, mapShared, fd, 0)
+	for _, c := range []struct {
+		what string
+		nr   uintptr
+		args []any
+		want syscall.Errno
+	}{
+		{"mremap to 1<<63", syscall.SYS_MREMAP, []any{at, pageSize, uintptr(1 << 63), 0}, syscall.EINVAL},
+		{"mremap to 1<<46", syscall.SYS_MREMAP, []any{at, pageSize, 1 << 46, 0}, syscall.ENOMEM},
+		{"mremap to an address", syscall.SYS_MREMAP, []any{at, pageSize, pageSize, 3, at + 1<<40}, syscall.EINVAL},
+		{"mprotect", syscall.SYS_MPROTECT, []any{at, pageSize, syscall.PROT_READ | syscall.PROT_EXEC}, syscall.EACCES},
+		{"mmap", syscall.SYS_MMAP, []any{0, pageSize, syscall.PROT_READ | syscall.PROT_EXEC, mapShared, fd, 0}, syscall.EPERM},
+	} {
+		if _, e := s.call(c.nr, c.args...); e != c.want {
+			t.Errorf("%s: %v; want %v", c.what, e, c.want)
+		}
+	}
+	if r := s.must(syscall.SYS_MREMAP, at, pageSize, 4*pageSize, 0); r != at {
+		t.Errorf("mremap to four pages moves from %#x to %#x", at, r)
+	}
+	s.must(syscall.SYS_MUNMAP, at, 4*pageSize)
+}
+
+// A private mapping of a file has the protection that was asked for; it was not executable.
+func TestCopyIsProtected(t *testing.T) {
+	s := newSystem(t)
+	fd := s.open("/tmp/f", syscall.O_CREAT|syscall.O_RDWR)
+	s.must(syscall.SYS_FTRUNCATE, fd, pageSize)
+	for prot := range uintptr(8) {
+		at := s.must(syscall.SYS_MMAP, 0, pageSize, prot, mapPrivate, fd, 0)
+		if _, _, got := hostArea(uintptr(at)); got != prot {
+			t.Errorf("a mapping of protection %d has %d", prot, got)
+		}
+		s.must(syscall.SYS_MUNMAP, at, pageSize)
+	}
+}

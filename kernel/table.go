@@ -183,10 +183,10 @@ var table = [tableSize]call{
 	146: {"sched_get_priority_max", succeed, levelStub},     // 0: SCHED_OTHER
 	147: {"sched_get_priority_min", succeed, levelStub},     // 0: SCHED_OTHER
 	148: {"sched_rr_get_interval", nil, levelNone},
-	149: {"mlock", succeed, levelStub},      // memory is never paged out
-	150: {"munlock", succeed, levelStub},    // memory is never paged out
-	151: {"mlockall", succeed, levelStub},   // memory is never paged out
-	152: {"munlockall", succeed, levelStub}, // memory is never paged out
+	149: {"mlock", sysMlock, levelStub},       // memory is never paged out
+	150: {"munlock", sysMlock, levelStub},     // memory is never paged out
+	151: {"mlockall", sysMlockall, levelStub}, // memory is never paged out
+	152: {"munlockall", succeed, levelStub},   // memory is never paged out
 	153: {"vhangup", nil, levelNone},
 	154: {"modify_ldt", nil, levelNone},
 	155: {"pivot_root", noPerm, levelStub}, // EPERM
@@ -359,7 +359,7 @@ var table = [tableSize]call{
 	322: {"execveat", noProcess, levelStub}, // ENOSYS: one process; logs once
 	323: {"userfaultfd", noSys, levelStub},  // ENOSYS
 	324: {"membarrier", noSys, levelStub},   // ENOSYS
-	325: {"mlock2", succeed, levelStub},     // memory is never paged out
+	325: {"mlock2", sysMlock2, levelStub},   // memory is never paged out
 	326: {"copy_file_range", sysCopyFileRange, levelFull},
 	327: {"preadv2", sysPreadv2, levelPartial},   // flags are ignored
 	328: {"pwritev2", sysPwritev2, levelPartial}, // flags are ignored

@@ -80,32 +80,6 @@ func TestFaultsArePanics(t *testing.T) {
 	wantOutput(t, runProg(t, nil, "recover"), 0, "nil: true", "zero: true", "index: true")
 }
 
-// A forbidden access ends in a fault with a name, and the program's exit.
-func TestForbiddenThings(t *testing.T) {
-	t.Parallel()
-	for what, want := range map[string][]string{
-		"text":        {"unexpected fault address", "main.writeText"},
-		"alias":       {"unexpected fault address", "main.writeAlias"},
-		"heap":        {"unexpected fault address", "main.runHeap"},
-		"freed":       {"unexpected fault address", "main.runFreedPage"},
-		"readonly":    {"unexpected fault address", "main.writeReadOnly"},
-		"zero":        {"invalid memory address or nil pointer dereference", "addr=0x18", "main.readPageZero"},
-		"stack":       {"goroutine stack exceeds 16777216-byte limit", "fatal error: stack overflow", "main.deeper"},
-		"systemstack": {"fatal: SIGSEGV, not handled"}, // as on Linux: its handler has no stack either
-	} {
-		status := 2
-		if what == "systemstack" {
-			status = 128 + int(syscall.SIGSEGV)
-		}
-		for _, cpus := range []string{"1", "2"} {
-			got := vm.Run(t, vm.Options{Flags: []string{"-smp", cpus}, Target: "./test/testdata/faults", Args: []string{what}})
-			wantOutput(t, got, status, want...)
-		}
-	}
-	got := vm.Run(t, vm.Options{Target: "./test/testdata/faults", Args: []string{"recover"}})
-	wantOutput(t, got, 0, "recovered\n")
-}
-
 // Heap, mappings and the first stack lie elsewhere at each boot.
 func TestAddressesDiffer(t *testing.T) {
 	t.Parallel()

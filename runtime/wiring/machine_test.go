@@ -68,7 +68,9 @@ func TestMachineAsSeen(t *testing.T) {
 func TestPassedSystemCall(t *testing.T) {
 	m := wiringtest.New(t)
 	m.Start()
-	if _, e := m.Call(syscall.SYS_MADVISE, unsafe.Pointer(new([16]byte)), 16, 4); e != syscall.ENOSYS {
+	pages := unsafe.Pointer(new([2 * machine.PageSize]byte))
+	aligned := unsafe.Add(pages, -uintptr(pages)%machine.PageSize)
+	if _, e := m.Call(syscall.SYS_MADVISE, aligned, 16, 4); e != syscall.ENOSYS {
 		t.Errorf("a call that the host's machine half does not have = %v; want ENOSYS", e)
 	}
 	m.WantQuiet()

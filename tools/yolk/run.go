@@ -68,6 +68,7 @@ Flags:
                                  127.0.0.1 unless given, and port 0 a free one
     -core FILE                   write a core if the program crashes (see yolk dump -h);
                                  sets GOTRACEBACK=crash unless you set it
+    -strict                      the program gets no executable memory but its own code
     -name NAME                   name of the VM
     -qemu-arg ARG                one more argument for QEMU (repeat)
     -n                           print the VMM's command line, run nothing

@@ -44,6 +44,7 @@ type vmFlags struct {
 	extra    []string
 	print    bool
 	quiet    bool // no notes about the accelerator
+	strict   bool // no new executable memory
 }
 
 const defaultMemory = 256 << 20
@@ -79,8 +80,12 @@ func (v *vmFlags) one(args []string) (int, error) {
 	if isHelp(args[0]) {
 		return 0, flag.ErrHelp
 	}
-	if name == "n" {
+	switch args[0] {
+	case "-n", "--n":
 		v.print = true
+		return 1, nil
+	case "-strict", "--strict":
+		v.strict = true
 		return 1, nil
 	}
 	set := v.setter(name)
@@ -462,6 +467,9 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	}
 	if w := v.ip.Word(); w != "" {
 		l.Add("ip", w)
+	}
+	if v.strict {
+		l.Add("yolk.wx", "strict")
 	}
 	env := v.env
 	if tty {

@@ -72,6 +72,8 @@ func (a *Area) joins(b *Area) bool {
 }
 
 // Find returns the index of the first area that ends above va.
+//
+//go:noinline
 func (l List) Find(va uintptr) int {
 	lo, hi := 0, len(l)
 	for lo < hi {
@@ -102,6 +104,8 @@ func (l List) Overlaps(start, end uintptr) bool {
 }
 
 // Covers reports whether all of [start, end) is mapped.
+//
+//go:noinline
 func (l List) Covers(start, end uintptr) bool {
 	for i := l.Find(start); start < end; i++ {
 		if i == len(l) || l[i].Start > start {
@@ -110,6 +114,18 @@ func (l List) Covers(start, end uintptr) bool {
 		start = l[i].End
 	}
 	return true
+}
+
+// Has reports whether Prot of any area in [start, end) has the value want in the bits of mask.
+//
+//go:noinline
+func (l List) Has(start, end, mask, want uintptr) bool {
+	for i := l.Find(start); i < len(l) && l[i].Start < end; i++ {
+		if l[i].Prot&mask == want {
+			return true
+		}
+	}
+	return false
 }
 
 // Gap returns the lowest address, from from on, of n bytes that are free and end at

@@ -129,7 +129,7 @@ func (m *machine) check() {
 		if got != want {
 			m.t.Fatalf("page %d is %+v; want %+v in\n%v", i, got, want, m.list)
 		}
-		all, any := true, false
+		all, any, writable, plain := true, false, false, false
 		for j := i; j < min(i+5, pages); j++ {
 			all = all && m.model[j].mapped
 			any = any || m.model[j].mapped
@@ -138,6 +138,14 @@ func (m *machine) check() {
 			}
 			if got := m.list.Overlaps(address(i), address(j+1)); got != any {
 				m.t.Fatalf("Overlaps(pages %d to %d) = %t in\n%v", i, j, got, m.list)
+			}
+			writable = writable || m.model[j].prot&Write != 0
+			if got := m.list.Has(address(i), address(j+1), Write, Write); got != writable {
+				m.t.Fatalf("Has(pages %d to %d, Write) = %t in\n%v", i, j, got, m.list)
+			}
+			plain = plain || m.model[j].mapped && m.model[j].prot&Exec == 0
+			if got := m.list.Has(address(i), address(j+1), Exec, 0); got != plain {
+				m.t.Fatalf("Has(pages %d to %d, no Exec) = %t in\n%v", i, j, got, m.list)
 			}
 		}
 	}

@@ -1,8 +1,8 @@
 // Package initstack makes what a program finds on its stack when it starts, as execve(2)
 // does: argc, argv, envp and the auxiliary vector (System V ABI for AMD64, 3.4.1), from
 // the words of the kernel command line (docs/running.md): arg0=NAME, arg=ARGUMENT and
-// env.NAME=VALUE. machine_boot.go of package runtime calls it when nothing can be
-// allocated yet.
+// env.NAME=VALUE. On the way it finds the words that the machine half itself obeys.
+// machine_boot.go of package runtime calls it when nothing can be allocated yet.
 package initstack
 
 import "github.com/yolk-unikernel/yolk/boot"
@@ -29,8 +29,16 @@ func Size(n, aux int) (words, bytes int) {
 	return 1 + most(n) + 2 + most(n) + 3 + 2*aux, n + 1 + defaults
 }
 
+// Options are what words tell the machine half (docs/memory.md).
+type Options struct {
+	Strict  bool // yolk.wx=strict: no new executable memory
+	Audit   bool // yolk.audit: list the page tables, and end
+	Unknown bool // yolk.wx= with another value: whoever asks for protection is not to run without
+}
+
 // stack is one that is being built.
 type stack struct {
+	options    Options
 	words      []uintptr
 	text       []byte
 	at         uintptr // the address of text
@@ -42,7 +50,7 @@ type stack struct {
 // Build fills words, which lie at the program's stack pointer, a multiple of 16, and
 // text, which lies at address at, above them. Both are as long as Size says. aux ends
 // with an entry of tag 0.
-func Build(words []uintptr, text []byte, at uintptr, line []byte, aux []Aux) {
+func Build(words []uintptr, text []byte, at uintptr, line []byte, aux []Aux) Options {
 	s := stack{words: words, text: text, at: at, argc: 1, env: 1 + most(len(line)) + 2}
 	words[1] = 0
 	for {
@@ -67,6 +75,7 @@ func Build(words []uintptr, text []byte, at uintptr, line []byte, aux []Aux) {
 	for i, a := range aux {
 		words[n+1+2*i], words[n+2+2*i] = a.Tag, a.Value
 	}
+	return s.options
 }
 
 // word takes a word, which lies at the end of the text; it stays there if it is an
@@ -83,10 +92,21 @@ func (s *stack) word(word []byte) {
 		s.words[s.env+s.envc] = s.end(n)
 		s.envc++
 	} else {
+		s.option(word)
 		return
 	}
 	s.text[s.used+len(word)] = 0
 	s.used += len(word) + 1
+}
+
+// option obeys a word if it is the machine half's.
+func (s *stack) option(word []byte) {
+	if wx, ok := boot.CutPrefix(word, "yolk.wx="); ok {
+		strict := string(wx) == "strict"
+		s.options.Strict = s.options.Strict || strict
+		s.options.Unknown = s.options.Unknown || !strict
+	}
+	s.options.Audit = s.options.Audit || string(word) == "yolk.audit"
 }
 
 // end returns the address that is n bytes behind the end of the text.

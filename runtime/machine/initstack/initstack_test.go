@@ -154,3 +154,25 @@ func FuzzBuild(f *testing.F) {
 	f.Add([]byte(`arg= arg= "arg0=\x00" env.`))
 	f.Fuzz(check)
 }
+
+// The machine half's own words are found among others, which they are not arguments of.
+func TestOptions(t *testing.T) {
+	for line, want := range map[string]Options{
+		"":                                 {},
+		"arg=yolk.audit env.A=yolk.wx=no":  {},
+		"yolk.audits yolk.wx yolk.wxx=1":   {},
+		"arg=1 yolk.audit arg=2":           {Audit: true},
+		"yolk.wx=strict":                   {Strict: true},
+		"\"yolk.wx=strict\" arg=1":         {Strict: true},
+		"yolk.wx=strict yolk.audit":        {Strict: true, Audit: true},
+		"yolk.wx=":                         {Unknown: true},
+		"yolk.wx=strict yolk.wx=no":        {Strict: true, Unknown: true},
+		"yolk.wx=Strict":                   {Unknown: true},
+		"yolk.wx=strict,now arg0=yolk.wx=": {Unknown: true},
+	} {
+		words, text := Size(len(line), len(aux))
+		if got := Build(make([]uintptr, words), make([]byte, text), textAt, []byte(line), aux); got != want {
+			t.Errorf("%q: %+v; want %+v", line, got, want)
+		}
+	}
+}

@@ -18,6 +18,7 @@ var cases = map[string]func() error{
 	"maps":     maps,
 	"stacks":   stacks,
 	"heapdump": heapDump,
+	"image":    image,
 }
 
 func main() {

@@ -13,6 +13,7 @@
 //	machine_frames.go      page frames
 //	machine_mem.go         page tables, areas, mmap and its kin
 //	machine_fault.go       page faults, 2 MiB pages
+//	machine_audit.go       the list of what is mapped
 //	machine_files.go       mappings of files
 //	machine_reader.go      pages that these read from a disk
 //	machine_cache.go       pages of the page cache, and how they are taken back
@@ -40,6 +41,7 @@
 // run on the host: runtime/machine there, internal/runtime/yolk here.
 //
 //	areas              the sorted list of mappings
+//	mman               the arguments of mmap(2) and its kin
 //	frames             the allocator of page frames
 //	mapped             where a mapped file lies, and the state of its pages
 //	runq               run queues, and which CPU gets a thread
@@ -65,12 +67,10 @@ import (
 // linked, mappings from mmapBase up, the first thread's stack at the end, and
 // the heap where the runtime puts it. Where mappings and stack begin differs from
 // boot to boot, and so does the heap, by the runtime's own doing.
-// The upper half is the machine's.
+// The upper half is the machine's: the direct map, which shows RAM and nothing else, and a
+// window for registers of devices and for the machine half's own stacks. Both begin
+// elsewhere at each boot (bootPlaces).
 const (
-	directMap = 0xffff800000000000 // physical address 0, cached
-	ioMap     = 0xffff808000000000 // device registers, uncached
-	ioMapEnd  = 0xffff810000000000
-	userEnd   = 0x00007ffffffff000
 	mmapBase  = 0x00007f0000000000
 	mmapPages = 1 << 27 // 512 GiB in which the first mapping lies
 	topPages  = 1 << 22 // 16 GiB in which the stack ends
@@ -78,9 +78,14 @@ const (
 	mainStackSize = 1 << 20
 )
 
+// directMap is where physical address 0 is, cached. It does not change after pvhEntry64.
+var directMap uintptr = 1 << 63
+
 // Offsets in the early area, which pvhEntry lays out.
 const (
-	earlyGDT   = 0x6000
+	earlyPDPT  = 0x1000
+	earlyPD    = 0x2000 // four
+	earlyGDT   = 0x6000 // what is below is not used any more when the final page tables are
 	earlyTSS   = 0x6100
 	earlySteal = 0x6200 // 64 bytes
 	earlyG     = 0x7000
@@ -110,7 +115,6 @@ type machCPU struct {
 	stack   uintptr     // top of the private stack
 	scratch uintptr
 	g       uintptr // the g that machine code runs on
-	root    uintptr // the page tables, physical
 	inside  uint32  // machine code is running
 	user    uint32  // a thread runs, outside the lock: see flushTLB
 	flush   uint32  // the TLB must be flushed before the next access for a thread
@@ -165,6 +169,7 @@ type machState struct {
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made
 	nested  bool        // an exception in the machine half is being served
+	audit   bool        // list the page tables, and end (yolk.audit)
 }
 
 type machRange struct{ start, end uintptr }

@@ -79,7 +79,10 @@ func machineMemoryCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintpt
 		}
 		return machErr(_ENOMEM)
 	case machine.CallMapIO:
-		return m.mapIO(a1, a2)
+		if a3 != 0 {
+			return m.mapIO(a1, a2, romBits)
+		}
+		return m.mapIO(a1, a2, ioBits)
 	case machine.CallTakeFrames:
 		*(*machRange)(unsafe.Pointer(a3)) = m.takeFrames(a1, a2 != 0)
 	case machine.CallGiveFrames:
@@ -223,18 +226,26 @@ func yolk_moveLimit(old, limit int64) bool {
 //go:linkname yolk_physical runtime/yolk/wiring.physical
 func yolk_physical(p unsafe.Pointer) uint64 { return uint64(mach.mem.physical(uintptr(p))) }
 
-// yolk_memoryAt returns n bytes of RAM or ROM at a physical address, nil where
-// the direct map does not reach.
+// yolk_memoryAt returns n bytes of RAM at a physical address, or of the firmware's memory
+// below 4 GiB, which is mapped for that, read-only; nil elsewhere.
 //
 //go:linkname yolk_memoryAt runtime/yolk/wiring.memoryAt
 func yolk_memoryAt(phys uint64, n int) []byte {
-	if n < 0 || phys >= directMapEnd() || uint64(n) > directMapEnd()-phys {
+	va := uintptr(phys) + directMap
+	switch {
+	case n < 0:
 		return nil
+	case !mach.mem.isRAM(uintptr(phys), uintptr(n)):
+		if phys >= 4<<30 || uint64(n) > 4<<30-phys {
+			return nil
+		}
+		va, _, _ = linux.Syscall6(uintptr(machine.CallMapIO), uintptr(phys), uintptr(n), 1, 0, 0, 0)
+		if va == 0 {
+			return nil
+		}
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(phys)+directMap)), n)
+	return unsafe.Slice((*byte)(unsafe.Pointer(va)), n)
 }
-
-func directMapEnd() uint64 { return uint64(max(mach.mem.top, 4<<30)) }
 
 // yolk_interrupt takes a device interrupt, with a descriptor to wait on with
 // yolk_waitInterrupt, nil if none is left.

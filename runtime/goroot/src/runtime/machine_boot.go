@@ -8,11 +8,70 @@ import (
 	"internal/runtime/yolk/clock"
 	"internal/runtime/yolk/frames"
 	"internal/runtime/yolk/initstack"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
 // From the 64-bit entry to the first instruction of _rt0_amd64. pvhEntry has
 // set up the early area, its page tables and a g.
+
+// bootPlaces chooses where the direct map and the window for registers begin: each at one
+// of 128 entries of the PML4, and the direct map at one of 256 multiples of 1 GiB there,
+// which is how fine Linux's KASLR is (arch/x86/mm/kaslr.c). It enters the direct map's
+// first 4 GiB into the early page tables, on which it runs: memory is where it is
+// physically.
+//
+//go:nosplit
+func bootPlaces(early uintptr) (direct uintptr) {
+	random := uintptr(bootRandom())
+	slot := 256 + random>>0&127*2
+	gib := 4 + random>>8&255 // entries 0 to 3 are for address 0
+	direct = canonical | slot<<39 | gib<<30
+	const bits = ptePresent | pteWrite
+	store64(early+slot*8, uint64(early+earlyPDPT)|bits)
+	for i := uintptr(0); i < 4; i++ {
+		store64(early+earlyPDPT+(gib+i)*8, uint64(early+earlyPD+i*machPage)|bits)
+	}
+	window := 257 + random>>16&127*2
+	if window == slot+1 { // where much RAM may reach
+		window ^= 2
+	}
+	m := &mach.mem
+	m.ioNext = canonical | window<<39
+	m.ioEnd = m.ioNext + windowSize
+	m.ioNext += random >> 32 % (windowSize / 2 / machPage) * machPage
+	directMap = direct
+	return direct
+}
+
+const (
+	canonical  = 0xffff << 48 // bits 63 to 48 of addresses of the upper half
+	windowSize = 1 << 39      // of the window for registers: what an entry of the PML4 maps
+)
+
+// bootRandom returns a number that nobody can foresee: of the CPU's generator and of the
+// jitter of device accesses against the TSC. machRandom has its state in memory that is not
+// there yet.
+//
+//go:nosplit
+func bootRandom() (v uint64) {
+	_, _, c, _ := machCPUID(1, 0)
+	rand := c>>30&1 != 0
+	samples := 4
+	if !rand {
+		samples = 64
+	}
+	for i := 0; i < samples; i++ {
+		if rand {
+			r, _ := rdrand()
+			v ^= r
+		}
+		inb(comLSR) // leaves the CPU: its duration is the jitter
+		v = (v ^ rdtsc()) * 0x9e3779b97f4a7c15
+		v ^= v >> 29
+	}
+	return v
+}
 
 // machBoot makes the machine ready and enters the program. It does not return.
 //
@@ -25,21 +84,30 @@ func machBoot(startInfo, early uintptr) {
 	if e := boot.ParsePVH(info, uint64(startInfo), bootMemory); e != "" {
 		bootRefuse(e)
 	}
+	ram, nram := info.RAM, info.NRAM
 	bootFrames(info, early)
+	bootTables(ram[:nram])
 	bootWords(uintptr(info.CommandLine))
-	bootTables(base)
 	machIDTInit(base + earlyIDT)
 	bootCPU(base)
 	machTablesInit(thisCPU(), base+earlyIDT)
-	bootImage(base)
+	var found boot.CPUs
+	boot.FindCPUs(&found, info.RSDP, bootMemory)
+	bootImage()
 	machAPICInit()
-	machSMPInit()
+	machSMPInit(&found)
 	machClockInit()
 	machSetWall()
 	bootMainThread()
 	vdsoClockgettimeSym = abiFuncPC(machClockGettime)
 	machLeave()
-	thisCPU().guardStacks()
+	c := thisCPU()
+	c.guardStacks()
+	c.protectTables()
+	if mach.audit {
+		machAudit()
+	}
+	c.setG()
 	machResume()
 }
 
@@ -83,12 +151,11 @@ func bootFrames(info *boot.Info, early uintptr) {
 	mach.rsdp = uintptr(info.RSDP)
 	for i := 0; i < n; i++ {
 		start := (uintptr(info.RAM[i].Start) + machPage - 1) &^ (machPage - 1)
-		end := min(uintptr(info.RAM[i].End)&^(machPage-1), directMapMax) // 512 GiB: one PDPT
+		end := min(uintptr(info.RAM[i].End)&^(machPage-1), directMapMax)
 		if end <= start {
 			continue
 		}
 		m.AddRegion(frames.Range{Start: start, End: end})
-		m.top = max(m.top, end)
 	}
 	if !m.Init(directMap) || m.Free < 2<<20 {
 		conString("yolk: cannot boot: too little RAM for this image: ")
@@ -98,7 +165,7 @@ func bootFrames(info *boot.Info, early uintptr) {
 	}
 }
 
-const directMapMax = 512 << 30
+const directMapMax = 512 << 30 // so that the direct map needs two entries of the PML4 at most
 
 // bootWords copies the command line, and behind it the words of the configuration document with
 // which the initial module may begin: what is left of the module are the initial files.
@@ -150,26 +217,24 @@ func imageSegments() (start uintptr, segs []elfSegment) {
 	return elfHeader, unsafe.Slice((*elfSegment)(unsafe.Pointer(elfHeader+phoff)), n)
 }
 
-// bootTables makes the final page tables but for the image: the direct map of
-// all RAM, not executable. They stay inactive until bootImage.
-func bootTables(base uintptr) {
+// bootTables makes the final page tables but for the image: the direct map, which shows
+// RAM and no other physical memory, not executable. They stay inactive until bootImage:
+// until then the lowest 4 GiB are there, and frames come from there.
+func bootTables(ram []boot.Region) {
 	m := &mach.mem
 	m.root = m.zeroFrame()
-	m.ioNext = ioMap
-	var random [2]uint64
-	machRandom(uintptr(unsafe.Pointer(&random)), unsafe.Sizeof(random), true)
-	m.base = mmapBase + uintptr(random[0]%mmapPages)*machPage
-	m.next = m.base
-	m.stack = userEnd - uintptr(random[1]%topPages)*machPage
-	pdpt := base + 0x1000
-	store64(m.root+256*8, uint64(pdpt-directMap)|ptePresent|pteWrite|pteNX)
-	// The early tables use it too until then, for RAM above 4 GiB.
-	for gib := uintptr(4); gib<<30 < m.top; gib++ {
-		pd := m.zeroFrame()
-		for i := uintptr(0); i < 512; i++ {
-			store64(pd+i*8, uint64(gib<<30+i<<21)|ptePresent|pteWrite|pteLarge)
+	random := bootRandom()
+	m.window.Base = mmapBase + uintptr(random)%mmapPages*machPage
+	m.window.Next = m.window.Base
+	m.stack = mman.End - uintptr(random>>32)%topPages*machPage
+	m.window.Limit = m.stack - mainStackSize*2
+	for i := range ram {
+		start := (uintptr(ram[i].Start) + machPage - 1) &^ (machPage - 1)
+		end := min(uintptr(ram[i].End)&^(machPage-1), directMapMax)
+		if start < end {
+			m.mapRange(directMap+start, start, end-start, stackBits|pteBoot)
+			m.top = max(m.top, end)
 		}
-		store64(pdpt+gib*8, uint64(pd-directMap)|ptePresent|pteWrite)
 	}
 }
 
@@ -201,10 +266,7 @@ func newCPU(base uintptr) *machCPU {
 	return c
 }
 
-// guardStacks puts the CPU's stacks where an overflow meets an unmapped page. It
-// must not be called on them, but for the last time before they are left.
-//
-//go:nosplit
+// guardStacks puts the CPU's stacks where an overflow meets an unmapped page.
 func (c *machCPU) guardStacks() {
 	m := &mach.mem
 	phys := c.base - directMap
@@ -213,10 +275,25 @@ func (c *machCPU) guardStacks() {
 	c.fault = m.mapStack(phys+earlyTrap, earlyFault-earlyTrap)
 	c.idle.sp = uint64(c.stack)
 	c.setTSS()
+}
+
+// setG tells the g of the CPU's machine half about its stack. It must not be called on
+// another one, but for the last time before that is left.
+//
+//go:nosplit
+func (c *machCPU) setG() {
 	gp := (*g)(unsafe.Pointer(c.g))
 	gp.stack = stack{c.stack - privateStack, c.stack}
 	gp.stackguard0 = gp.stack.lo + stackGuard
 	gp.stackguard1 = gp.stackguard0
+}
+
+// protectTables makes the page with the CPU's GDT and TSS read-only, once it is loaded: the
+// CPU writes to descriptors only when it loads their segments first.
+func (c *machCPU) protectTables() {
+	gdt := c.base - directMap + earlyGDT
+	mach.mem.protectDirect(gdt, gdt+machPage)
+	mach.smp.flushTLB()
 }
 
 // load sets the registers of the executing CPU: GS, system calls, vector state.
@@ -252,42 +329,55 @@ func (c *machCPU) stolen() int64 {
 }
 
 // bootImage maps the image as its program headers say, everything else of the
-// lower half nothing, and switches to the final tables.
-func bootImage(base uintptr) {
+// lower half nothing, and switches to the final tables. Those of the start are free then.
+func bootImage() {
 	m := &mach.mem
-	// Areas live in page frames; the tables of the image come first.
+	bss := uintptr(0)
 	_, segs := imageSegments()
-	dataEnd := uintptr(0)
 	for i := range segs {
-		s := &segs[i]
-		if s.typ != 1 { // PT_LOAD
-			continue
-		}
-		prot := uintptr(_PROT_READ)
-		if s.flags&1 != 0 {
-			prot |= _PROT_EXEC
-		}
-		if s.flags&2 != 0 {
-			prot |= _PROT_WRITE
-			dataEnd = uintptr(s.vaddr + s.filesz)
-		}
-		start := uintptr(s.vaddr) &^ (machPage - 1)
-		end := (uintptr(s.vaddr+s.filesz) + machPage - 1) &^ (machPage - 1)
-		m.mapRange(start, start, end-start, protBits(prot))
-		m.add(areas.Area{Start: start, End: end, Prot: prot})
-		if prot&_PROT_WRITE == 0 {
-			m.protectDirect(start, end)
+		if s := &segs[i]; s.typ == ptLoad {
+			start, end, prot := s.pages()
+			m.mapRange(start, start, end-start, protBits(prot)|pteBoot)
+			if prot&_PROT_WRITE == 0 {
+				m.protectDirect(start, end)
+				continue
+			}
+			// The BSS: the tail of the data's last page is cleared, the rest comes on demand.
+			bss = end
+			memclrNoHeapPointers(unsafe.Pointer(s.end()), end-s.end())
 		}
 	}
-	// The BSS: the tail of the data's last page is cleared, the rest comes on
-	// demand.
-	bss := (dataEnd + machPage - 1) &^ (machPage - 1)
-	memclrNoHeapPointers(unsafe.Pointer(dataEnd), bss-dataEnd)
+	m.protectDirect(mach.early+earlyIDT, mach.early+earlyIDT+machPage)
+	loadCR3(m.root - directMap)
+	m.Give(frames.Range{Start: mach.early, End: mach.early + earlyGDT}, false)
+	// Areas may lie in any page frames, above 4 GiB too: they come now.
+	for i := range segs {
+		if s := &segs[i]; s.typ == ptLoad {
+			start, end, prot := s.pages()
+			m.add(areas.Area{Start: start, End: end, Prot: prot | areaImage})
+		}
+	}
 	if end := (firstmoduledata.end + machPage - 1) &^ (machPage - 1); end > bss {
 		m.add(areas.Area{Start: bss, End: end, Prot: _PROT_READ | _PROT_WRITE})
 	}
-	loadCR3(m.root - directMap)
 }
+
+const ptLoad = 1 // PT_LOAD of elf(5)
+
+// pages returns the pages of a segment, without BSS, and their PROT_ bits.
+func (s *elfSegment) pages() (start, end, prot uintptr) {
+	prot = _PROT_READ
+	if s.flags&1 != 0 {
+		prot |= _PROT_EXEC
+	}
+	if s.flags&2 != 0 {
+		prot |= _PROT_WRITE
+	}
+	return uintptr(s.vaddr) &^ (machPage - 1), (s.end() + machPage - 1) &^ (machPage - 1), prot
+}
+
+// end returns where what the file has of a segment ends.
+func (s *elfSegment) end() uintptr { return uintptr(s.vaddr + s.filesz) }
 
 // bootMainThread makes thread 1 with the stack that Linux would give a
 // program: argc, argv, envp, the auxiliary vector.
@@ -323,7 +413,11 @@ func bootStack(top uintptr) uintptr {
 	start := (sp - mainStackSize) &^ (machPage - 1)
 	mach.mem.add(areas.Area{Start: start, End: top, Prot: _PROT_READ | _PROT_WRITE})
 	machRandom(random, 16, true)
-	initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
+	options := initstack.Build(unsafe.Slice((*uintptr)(unsafe.Pointer(sp)), words), unsafe.Slice((*byte)(unsafe.Pointer(text)), bytes), text, line, aux[:])
+	if options.Unknown {
+		bootRefuse("the word yolk.wx= has one value, strict")
+	}
+	mach.mem.strict, mach.audit = options.Strict, options.Audit
 	return sp
 }
 

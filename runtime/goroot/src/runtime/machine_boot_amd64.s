@@ -23,7 +23,7 @@ TEXT runtime·machKeep<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 // pvhEntry is where the VMM starts: 32-bit protected mode, paging off, EBX =
 // start info, no stack (PVH ABI). Every instruction here is one whose encoding
 // is the same in 32-bit and 64-bit mode, or bytes. It enters long mode with
-// the first 4 GiB mapped at 0 and at directMap.
+// the first 4 GiB mapped at 0; pvhEntry64 adds the direct map.
 //
 // The early area is the 88 KiB after the data segment:
 //
@@ -55,10 +55,8 @@ TEXT runtime·pvhEntry(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$0x2c00, CX
 	BYTE	$0xf3; BYTE $0xab		// REP STOSL
 
-	// PML4[0] and PML4[256] share the page directory pointers.
 	LEAL	0x1003(BP), AX
 	MOVL	AX, 0(BP)
-	MOVL	AX, 2048(BP)
 	LEAL	0x2003(BP), AX
 	MOVL	AX, 0x1000(BP)
 	ADDL	$0x1000, AX
@@ -120,8 +118,15 @@ TEXT runtime·pvhEntry64(SB),NOSPLIT|NOFRAME,$0
 	BYTE	$0x8e; BYTE $0xe0		// MOVW AX, FS
 	BYTE	$0x8e; BYTE $0xe8		// MOVW AX, GS
 	MOVL	BP, BP
-	MOVL	BX, AX
-	MOVQ	$const_directMap, DX
+	LEAQ	(0x13000-32)(BP), SP	// the lowest 16 bytes are for the callee
+	MOVL	BX, 16(SP)
+	MOVQ	BP, 24(SP)
+	MOVQ	BP, AX
+	XORPS	X15, X15
+	CALL	runtime·bootPlaces<ABIInternal>(SB)
+	MOVQ	AX, DX			// the direct map
+	MOVL	16(SP), AX
+	MOVQ	24(SP), BP
 	LEAQ	0x13000(BP)(DX*1), SP
 	LEAQ	0x7000(BP)(DX*1), R14
 	LEAQ	0xb000(BP)(DX*1), CX
@@ -159,12 +164,11 @@ TEXT runtime·machTrampoline<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	BYTE $0x0f; BYTE $0x22; BYTE $0xc0				// MOVL AX, CR0
 	BYTE $0x66; BYTE $0xea; LONG $0x8049; WORD $8			// LJMPL $8, the next instruction
 	BYTE $0x48; BYTE $0x8b; BYTE $0x04; BYTE $0x25; LONG $0x8ff0	// MOVQ 0x8ff0, AX
-	BYTE $0x48; BYTE $0x8b; BYTE $0x1c; BYTE $0x25; LONG $0x8ff8	// MOVQ 0x8ff8, BX
 	BYTE $0xff; BYTE $0xe0						// JMP AX
 TEXT runtime·machTrampolineEnd<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	RET
 
-// machAPEntry goes on in 64-bit mode: BX is the machCPU.
+// machAPEntry goes on in 64-bit mode; BX becomes the machCPU.
 TEXT runtime·machAPEntry<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$16, AX
 	BYTE	$0x8e; BYTE $0xd8		// MOVW AX, DS
@@ -173,8 +177,7 @@ TEXT runtime·machAPEntry<ABIInternal>(SB),NOSPLIT|NOFRAME,$0
 	XORL	AX, AX
 	BYTE	$0x8e; BYTE $0xe0		// MOVW AX, FS
 	BYTE	$0x8e; BYTE $0xe8		// MOVW AX, GS
-	MOVQ	machCPU_root(BX), AX	// this GDT is not mapped there: no selectors from here on
-	BYTE	$0x0f; BYTE $0x22; BYTE $0xd8	// MOVQ AX, CR3
+	MOVQ	runtime·mach+(machState_smp+machSMP_next)(SB), BX
 	MOVQ	machCPU_stack(BX), SP
 	SUBQ	$16, SP			// where the callee may spill its argument
 	MOVQ	machCPU_g(BX), R14

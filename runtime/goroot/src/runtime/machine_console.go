@@ -139,8 +139,8 @@ func machExit(status int) {
 	for i := 0; i < 1000; i++ {
 		inb(0x80)
 	}
-	machTable(mach.early, 0, 0)
-	lidt(mach.early + earlyInfo - 16)
+	machTable(mach.early+directMap, 0, 0)
+	lidt(mach.early + directMap + earlyInfo - 16)
 	breakpoint()
 	machHalt()
 }

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"internal/runtime/yolk/areas"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
@@ -37,7 +38,7 @@ func (m *machMem) pageFault(va, code uintptr) bool {
 		return mach.smp.online > 1 && *e&^pteAddr&(ptePresent|pteWrite|pteNX) == bits
 	}
 	if *e&pteKept != 0 {
-		*e = *e&pteAddr | bits
+		*e = *e&pteFrame | bits
 		return true
 	}
 	m.faultPages(va, a.End, e, bits)
@@ -102,16 +103,17 @@ func (m *machMem) split(e *uint64) bool {
 	for i := uintptr(0); i < 512; i++ {
 		store64(table+directMap+i*8, bits+uint64(i)*machPage)
 	}
+	if *e&pteBoot == 0 {
+		m.large--
+	}
 	*e = uint64(table) | ptePresent | pteWrite
-	m.large--
 	return true
 }
 
-// protectDirect makes the direct map's view of physical memory read-only.
+// protectDirect makes the direct map's view of physical memory read-only. Others' TLBs are
+// the caller's.
 func (m *machMem) protectDirect(start, end uintptr) {
-	large := m.large // counts the program's pages only
 	m.forEachPage(directMap+start, directMap+end, readOnlyPage, 0)
-	m.large = large
 }
 
 func readOnlyPage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= pteWrite }
@@ -171,8 +173,10 @@ func (m *machMem) forEachPage(start, end uintptr, f pageFunc, arg uintptr) (n in
 	return n
 }
 
-// releaseRange gives back the pages of a range, present or kept.
+// releaseRange gives back the pages of a range, present or kept. What is below the
+// addresses of areas is not the program's: a CPU may be starting there.
 func (m *machMem) releaseRange(start, end uintptr) {
+	start = max(start, mman.Lowest)
 	if mach.smp.online > 1 {
 		// No CPU may write to a frame that is free.
 		if m.forEachPage(start, end, hidePage, 0) > 0 {
@@ -186,7 +190,7 @@ func hidePage(m *machMem, va uintptr, e *uint64, _ uintptr) { *e &^= ptePresent 
 
 func releasePage(m *machMem, va uintptr, e *uint64, _ uintptr) {
 	f := uintptr(*e & pteAddr)
-	if *e&pteFile != 0 {
+	if *e&(pteFile|pteBoot) != 0 {
 		*e = 0
 		return
 	}
@@ -218,10 +222,10 @@ func protectPage(m *machMem, va uintptr, e *uint64, prot uintptr) {
 	}
 	if prot == _PROT_NONE {
 		// Keep the page but not the access: the frame stays in the entry.
-		*e = *e&pteAddr | pteKept
+		*e = *e&pteFrame | pteKept
 		return
 	}
-	*e = *e&pteAddr | protBits(prot) | large
+	*e = *e&pteFrame | protBits(prot) | large
 }
 
 // collapse is MADV_COLLAPSE: the 2 MiB blocks of a range get 2 MiB pages now, as
@@ -232,7 +236,7 @@ func (m *machMem) collapse(start, end uintptr) uintptr {
 		if a == nil {
 			return machErr(_ENOMEM)
 		}
-		if base+machLargePage > a.End || a.Prot&areas.Access == _PROT_NONE || a.File != 0 {
+		if base+machLargePage > a.End || a.Prot&areas.Access == _PROT_NONE || a.Prot&areaImage != 0 || a.File != 0 {
 			return machErr(_EINVAL)
 		}
 		if !m.collapseBlock(base, protBits(a.Prot)) {

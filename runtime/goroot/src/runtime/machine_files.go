@@ -7,6 +7,7 @@ import (
 	machine "internal/runtime/yolk"
 	"internal/runtime/yolk/areas"
 	"internal/runtime/yolk/mapped"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
@@ -182,11 +183,17 @@ func (m *machMem) reach(f *machFile, n uintptr) bool {
 
 // mapFile maps n bytes of a file from page first on, as mmap(2) does.
 func (m *machMem) mapFile(f *machFile, addr, n, first, prot, flags uintptr) uintptr {
-	n = (n + machPage - 1) &^ (machPage - 1)
-	if n == 0 || !m.reach(f, first+n/machPage) {
+	size, errno := mman.Map(addr, n, flags)
+	if errno == 0 {
+		errno = mman.File(first*machPage, size)
+	}
+	if errno != 0 {
+		return machErr(errno)
+	}
+	if !m.reach(f, first+size/machPage) {
 		return machErr(_ENOMEM)
 	}
-	addr = m.place(addr, n, flags)
+	addr, n = m.place(addr, n, prot, flags)
 	if machFailed(addr) {
 		return addr
 	}

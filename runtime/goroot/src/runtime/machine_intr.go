@@ -51,7 +51,7 @@ func apicRead(reg uintptr) uint32 {
 	if mach.smp.x2apic {
 		return uint32(rdmsr(msrX2APIC + uint32(reg>>4)))
 	}
-	return load32(directMap + apicPhys + reg)
+	return load32(mach.smp.registers + reg)
 }
 
 func apicWrite(reg uintptr, v uint32) {
@@ -59,7 +59,7 @@ func apicWrite(reg uintptr, v uint32) {
 		wrmsr(msrX2APIC+uint32(reg>>4), uint64(v))
 		return
 	}
-	store32(directMap+apicPhys+reg, v)
+	store32(mach.smp.registers+reg, v)
 }
 
 // apicSend writes the interrupt command register.
@@ -135,6 +135,9 @@ func machAPICInit() {
 	_, _, feat, _ := machCPUID(1, 0)
 	mach.smp.x2apic = feat>>21&1 != 0
 	mach.timer.deadline = feat>>24&1 != 0
+	if !mach.smp.x2apic {
+		mach.smp.registers = mach.mem.mapIO(apicPhys, machPage, ioBits)
+	}
 	apicCPUInit()
 	apicWrite(apicLVT1, 4<<8) // an NMI comes in here, where no firmware has said so
 }

@@ -6,6 +6,7 @@ import (
 	"internal/runtime/sys"
 	"internal/runtime/yolk/areas"
 	"internal/runtime/yolk/frames"
+	"internal/runtime/yolk/mman"
 	"unsafe"
 )
 
@@ -22,6 +23,8 @@ const (
 	pteGlobal  = 1 << 8
 	pteNX      = 1 << 63
 	pteAddr    = 0x000ffffffffff000
+	pteBoot    = 1 << 11 // mapped at boot: the frame is not freed with the mapping
+	pteFrame   = pteAddr | pteBoot
 
 	faultPages = 4 // how many pages one fault maps at most
 )
@@ -33,11 +36,12 @@ type machMem struct {
 	area    *machArea // this and the next two lie as a slice's header does
 	narea   int
 	areaCap int
-	base    uintptr // the lowest address of mappings
-	next    uintptr // where the search for a free range starts
-	stack   uintptr // the end of the first thread's stack
-	ioNext  uintptr
-	large   int // 2 MiB pages of the program
+	window  mman.Window // where mappings without a fixed address go
+	stack   uintptr     // the end of the first thread's stack
+	ioNext  uintptr     // what is free of the window for registers
+	ioEnd   uintptr
+	large   int  // 2 MiB pages of the program
+	strict  bool // nothing becomes executable (yolk.wx=strict)
 }
 
 // machArea is an area in memory of the machine's own.
@@ -53,6 +57,7 @@ const (
 	areaLarge   = 1 << 8 // the program asked for 2 MiB pages (MADV_HUGEPAGE)
 	areaFile    = 1 << 9
 	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
+	areaImage   = 1 << 11 // of the image: what a page had cannot be had again
 )
 
 // areas returns the list of areas; what changes it gives the result to keep. (The fields
@@ -109,8 +114,8 @@ func (m *machMem) entry(va uintptr, alloc bool) *uint64 {
 
 // physical returns the physical address of va, 0 if nothing is mapped there.
 func (m *machMem) physical(va uintptr) uintptr {
-	if va >= directMap && va < ioMap {
-		return va - directMap
+	if phys := va - directMap; phys < m.top {
+		return phys
 	}
 	e := m.entry(va, false)
 	if e == nil || *e&ptePresent == 0 {
@@ -167,19 +172,44 @@ func (m *machMem) largeEntry(va uintptr) *uint64 {
 	}
 }
 
-// mapIO maps device registers uncached and returns their virtual address.
-func (m *machMem) mapIO(phys, n uintptr) uintptr {
+// Bits of the machine half's own mappings: registers, its stacks, memory of the firmware.
+const (
+	ioBits    = ptePresent | pteWrite | pteNoCache | pteNX
+	stackBits = ptePresent | pteWrite | pteNX
+	romBits   = ptePresent | pteNX
+)
+
+// mapIO maps physical memory that is no RAM and returns its virtual address, 0 if there
+// is no room.
+func (m *machMem) mapIO(phys, n uintptr, bits uint64) uintptr {
 	start := phys &^ (machPage - 1)
-	n = (phys + n - start + machPage - 1) &^ (machPage - 1)
-	if m.ioNext+n > ioMapEnd {
+	if room := m.ioEnd - m.ioNext; n > room || phys-start > room-n {
 		return 0
 	}
+	n = (phys + n - start + machPage - 1) &^ (machPage - 1)
 	va := m.ioNext
 	m.ioNext += n
-	for p := uintptr(0); p < n; p += machPage {
-		*m.entry(va+p, true) = uint64(start+p) | ptePresent | pteWrite | pteNoCache | pteNX
-	}
+	m.mapRange(va, start, n, bits)
 	return va + phys - start
+}
+
+// isRAM tells whether the direct map shows n bytes at phys. It may be asked outside of
+// the machine half: entries of the direct map are there for good.
+func (m *machMem) isRAM(phys, n uintptr) bool {
+	if phys >= m.top || n > m.top-phys {
+		return false
+	}
+	for at := phys &^ (machPage - 1); at < phys+n; {
+		e := m.entry(directMap+at, false)
+		if e == nil || *e&ptePresent == 0 {
+			return false
+		}
+		at += machPage
+		if *e&pteLarge != 0 {
+			at = (at + machLargePage - 1) &^ (machLargePage - 1)
+		}
+	}
+	return true
 }
 
 // mapStack maps a stack of the machine's own a second time, with nothing below
@@ -188,92 +218,64 @@ func (m *machMem) mapStack(phys, n uintptr) uintptr {
 	m.ioNext += machPage
 	va := m.ioNext
 	m.ioNext += n
-	for p := uintptr(0); p < n; p += machPage {
-		*m.entry(va+p, true) = uint64(phys+p) | ptePresent | pteWrite | pteNX
-	}
+	m.mapRange(va, phys, n, stackBits)
 	return va + n
 }
 
-// gap finds n free bytes for a mapping without a fixed address, 0 if there are none.
-func (m *machMem) gap(n uintptr) uintptr {
-	limit := m.stack - mainStackSize*2
-	at := m.areas().Gap(m.next, limit, n)
-	if at == 0 {
-		at = m.areas().Gap(m.base, limit, n)
-	}
-	if at != 0 {
-		m.next = at + n
-	}
-	return at
-}
-
-// mmap is mmap(2) for anonymous private memory.
+// mmap is mmap(2) for anonymous memory.
 func (m *machMem) mmap(addr, n, prot, flags uintptr) uintptr {
-	if n > userEnd {
-		return machErr(_ENOMEM)
-	}
-	n = (n + machPage - 1) &^ (machPage - 1)
-	if addr = m.place(addr, n, flags); !machFailed(addr) {
+	addr, n = m.place(addr, n, prot, flags)
+	if !machFailed(addr) {
 		m.add(areas.Area{Start: addr, End: addr + n, Prot: prot & areas.Access})
 	}
 	return addr
 }
 
-const mapFixedNoReplace = 0x100000 // MAP_FIXED_NOREPLACE
-
-// place makes n bytes of address space free as mmap(2) chooses it.
-func (m *machMem) place(addr, n, flags uintptr) uintptr {
-	if n == 0 {
-		return machErr(_EINVAL)
+// place makes address space for n bytes free as mmap(2) chooses it, and returns it and
+// its size in whole pages. A strict machine maps nothing that can be executed: EACCES, as
+// mmap(2) answers under SELinux without execmem, and with PR_SET_MDWE (prctl(2)).
+func (m *machMem) place(addr, n, prot, flags uintptr) (at, size uintptr) {
+	size, errno := mman.Map(addr, n, flags)
+	if errno == 0 && m.strict && prot&_PROT_EXEC != 0 {
+		errno = mman.EACCES
 	}
-	if n > userEnd {
-		return machErr(_ENOMEM)
+	if errno != 0 {
+		return machErr(errno), 0
 	}
-	fixed := flags&(_MAP_FIXED|mapFixedNoReplace) != 0
-	if fixed && (addr%machPage != 0 || addr < 1<<16 || addr+n > userEnd) {
-		return machErr(_EINVAL)
+	at, replaces, errno := m.window.Place(m.areas(), addr, size, flags)
+	if errno != 0 {
+		return machErr(errno), 0
 	}
-	busy := m.areas().Overlaps(addr, addr+n)
-	switch {
-	case flags&mapFixedNoReplace != 0 && busy:
-		return machErr(_EEXIST)
-	case fixed:
-		if busy {
-			m.munmap(addr, n)
-		}
-	case addr < 1<<16 || addr%machPage != 0 || busy || addr+n > userEnd || addr+n < addr:
-		if addr = m.gap(n); addr == 0 {
-			return machErr(_ENOMEM)
-		}
+	if replaces {
+		m.munmap(at, size)
 	}
-	return addr
+	return at, size
 }
 
 func (m *machMem) munmap(addr, n uintptr) uintptr {
-	if addr%machPage != 0 || n == 0 || addr+n < addr || addr+n > userEnd {
-		return machErr(_EINVAL)
+	end, errno := mman.Unmap(addr, n)
+	if errno != 0 {
+		return machErr(errno)
 	}
-	n = (n + machPage - 1) &^ (machPage - 1)
-	m.keep(m.room(areas.CutRoom).Cut(addr, addr+n))
-	m.releaseRange(addr, addr+n)
-	if addr >= m.base {
-		// Page tables stay: use these again before more are needed.
-		m.next = min(m.next, addr)
-	}
+	m.keep(m.room(areas.CutRoom).Cut(addr, end))
+	m.releaseRange(addr, end)
+	m.window.Freed(addr)
 	return 0
 }
 
 func (m *machMem) mprotect(addr, n, prot uintptr) uintptr {
-	n = (n + machPage - 1) &^ (machPage - 1)
-	end := addr + n
-	if addr%machPage != 0 || end < addr || end > userEnd {
-		return machErr(_EINVAL)
+	end, errno := mman.Protect(addr, n, prot)
+	if errno != 0 {
+		return machErr(errno)
 	}
 	if !m.areas().Covers(addr, end) {
 		return machErr(_ENOMEM)
 	}
+	if m.strict && mman.Gains(m.areas(), addr, end, prot) {
+		return machErr(mman.EACCES)
+	}
 	m.protect(addr, end, areas.Access, prot&areas.Access)
-	if m.forEachPage(addr, end, protectPage, prot&7) > 0 {
+	if m.forEachPage(addr, end, protectPage, prot&areas.Access) > 0 {
 		mach.smp.flushTLB()
 	}
 	return 0
@@ -284,20 +286,33 @@ func (m *machMem) protect(start, end, clear, set uintptr) {
 	m.keep(m.room(areas.ProtectRoom).Protect(start, end, clear, set))
 }
 
+// madvise is madvise(2). As there, advice is taken for what is mapped of a range, and
+// what is not is reported then.
 func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
-	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
-		return machErr(_EINVAL)
+	end, errno := mman.Range(addr, n)
+	if errno == 0 {
+		errno = mman.Advice(uint32(advice))
 	}
-	end := addr + (n+machPage-1)&^(machPage-1)
-	switch advice {
-	case _MADV_DONTNEED, _MADV_FREE:
+	if errno != 0 {
+		return machErr(errno)
+	}
+	all := m.areas().Covers(addr, end)
+	end = min(end, mman.End)
+	switch uint32(advice) {
+	case mman.DontNeed, mman.Free, mman.DontNeedLocked:
+		if m.areas().Has(addr, end, areaImage, areaImage) {
+			return machErr(_EINVAL) // as for pages that are locked
+		}
 		m.releaseRange(addr, end)
-	case _MADV_HUGEPAGE:
+	case mman.HugePage:
 		m.protect(addr, end, areaLarge, areaLarge)
-	case _MADV_NOHUGEPAGE:
+	case mman.NoHugePage:
 		m.protect(addr, end, areaLarge, 0)
-	case _MADV_COLLAPSE:
+	case mman.Collapse:
 		return m.collapse(addr, end)
+	}
+	if !all {
+		return machErr(_ENOMEM)
 	}
 	return 0
 }
@@ -305,10 +320,11 @@ func (m *machMem) madvise(addr, n, advice uintptr) uintptr {
 // mincore is mincore(2): a byte for each page, 1 if it has a frame. What a mapping shows
 // of a file counts once it was used.
 func (m *machMem) mincore(addr, n, vec uintptr) uintptr {
-	if addr%machPage != 0 || addr+n < addr || addr+n > userEnd {
-		return machErr(_EINVAL)
+	end, errno := mman.Core(addr, n)
+	if errno != 0 {
+		return machErr(errno)
 	}
-	for end := addr + (n+machPage-1)&^(machPage-1); addr < end; {
+	for addr < end {
 		a := m.areas().At(addr)
 		if a == nil {
 			return machErr(_ENOMEM)

@@ -38,9 +38,11 @@ const (
 
 // machPoll is the instance: items by descriptor, and the list of those that
 // have something to report.
+//
+// The items of devices have a variable of their own, in the BSS: zeroes in mach would be
+// part of the image's file.
 type machPoll struct {
 	table       uintptr // of pages of items, by descriptor / pollPerPage
-	device      [numDevices]pollItem
 	event       pollItem
 	counter     uint64 // of the eventfd
 	first, last *pollItem
@@ -49,6 +51,8 @@ type machPoll struct {
 	nextDevice  int
 }
 
+var pollDevices [numDevices]pollItem
+
 // item returns the item of a descriptor, nil if there is none (and, without
 // alloc, could be none).
 func (p *machPoll) item(fd uintptr, alloc bool) *pollItem {
@@ -56,7 +60,7 @@ func (p *machPoll) item(fd uintptr, alloc bool) *pollItem {
 	case fd == pollEventFD:
 		return &p.event
 	case fd >= pollDevice && fd < pollDevice+numDevices:
-		return &p.device[fd-pollDevice]
+		return &pollDevices[fd-pollDevice]
 	case fd >= maxPollPages*pollPerPage:
 		return nil
 	}
@@ -152,7 +156,7 @@ func (p *machPoll) collect(at uintptr, most int) int {
 // interrupt records an interrupt of a device.
 func (p *machPoll) interrupt(n int) {
 	if n < numDevices {
-		p.report(&p.device[n], linux.EPOLLIN)
+		p.report(&pollDevices[n], linux.EPOLLIN)
 	}
 	if mach.sched.cpus.Idles() {
 		p.wakeServer() // the CPUs that run threads may not poll for long

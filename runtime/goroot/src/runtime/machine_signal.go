@@ -11,9 +11,12 @@ import (
 // pending signals of threads, rt_sigframe on delivery (arch/x86 signal ABI),
 // faults of the CPU as signals.
 
-// machSignals are the dispositions, indexed by signal number.
+// sigActions are the dispositions, indexed by signal number. They are in the BSS, and so
+// no part of the image's file.
+var sigActions [65]sigactiont
+
+// machSignals are the signals of the process.
 type machSignals struct {
-	action      [65]sigactiont
 	machPending // for the process: all threads block them
 	free        *machSignal
 	queued      int         // signals that are pending
@@ -71,7 +74,7 @@ func faultSignal(t *machThread) {
 	case 17:
 		sig, code = _SIGBUS, 1
 	}
-	h := mach.sig.action[sig].sa_handler
+	h := sigActions[sig].sa_handler
 	if h == sigDefault || h == sigIgnored || t.mask&sigBit(sig) != 0 {
 		// Also a fault in the handler itself: force_sig of Linux.
 		machFault(faultName(sig), t, 128+int(sig))
@@ -98,7 +101,7 @@ func deliverSignal(t *machThread) {
 	sig := signals.First(t.pending &^ t.mask)
 	t.lostPage, t.alone = 0, false // the goroutine may go on in another thread
 	info := t.take(sig)
-	act := &mach.sig.action[sig]
+	act := &sigActions[sig]
 	saved := t.savedMask()
 	switch act.sa_handler {
 	case sigIgnored:
@@ -183,7 +186,7 @@ func linuxSigaction(sig uint32, act, old, size uintptr) uintptr {
 	if sig == 0 || sig > 64 || size != 8 || act != 0 && (sig == _SIGKILL || sig == sigStop) {
 		return machErr(_EINVAL)
 	}
-	a := &mach.sig.action[sig]
+	a := &sigActions[sig]
 	if old != 0 {
 		*(*sigactiont)(unsafe.Pointer(old)) = *a
 	}

@@ -172,7 +172,7 @@ func (t *machThread) wake() {
 
 // ignores tells whether a signal that no thread blocks is dropped.
 func (g *machSignals) ignores(sig uint32) bool {
-	h := g.action[sig].sa_handler
+	h := sigActions[sig].sa_handler
 	return h == sigIgnored || h == sigDefault && signals.Default(sig) == signals.Ignore
 }
 

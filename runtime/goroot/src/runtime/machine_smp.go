@@ -15,26 +15,27 @@ import (
 
 // machSMP are the CPUs.
 type machSMP struct {
-	n        int // CPUs of the machine, at least 1
-	online   int // those that have been started
-	starting bool
-	x2apic   bool
-	apic     [boot.MaxCPUs]uint32 // their local APIC IDs; the boot CPU is the first
-	cpu      [boot.MaxCPUs]*machCPU
+	n         int // CPUs of the machine, at least 1
+	online    int // those that have been started
+	starting  bool
+	x2apic    bool
+	registers uintptr              // of each CPU's local APIC, without x2APIC
+	next      *machCPU             // the one that is being started
+	apic      [boot.MaxCPUs]uint32 // their local APIC IDs; the boot CPU is the first
+	cpu       [boot.MaxCPUs]*machCPU
 }
 
 // cpus returns the CPUs that are online.
 func (s *machSMP) cpus() []*machCPU { return s.cpu[:s.online] }
 
-// machSMPInit finds the machine's CPUs.
-func machSMPInit() {
+// machSMPInit notes the CPUs that the firmware lists, and writes the code with which
+// further ones start.
+func machSMPInit(found *boot.CPUs) {
 	s := &mach.smp
 	c := thisCPU()
 	c.apic = apicOwnID()
 	s.n, s.online = 1, 1
 	s.apic[0], s.cpu[0] = c.apic, c
-	var found boot.CPUs
-	boot.FindCPUs(&found, uint64(mach.rsdp), bootMemory)
 	for _, id := range found.APIC[:found.N] {
 		if id == c.apic || s.n == len(s.apic) || id > 254 && !s.x2apic {
 			continue
@@ -46,6 +47,9 @@ func machSMPInit() {
 		conString("yolk: the machine has more than ")
 		conDec(boot.MaxCPUs)
 		conString(" CPUs; the others stay off\n")
+	}
+	if s.n > 1 {
+		writeTrampoline()
 	}
 }
 
@@ -99,6 +103,31 @@ func (s *machSMP) flushTLB() {
 // bootFrames leaves alone.
 const trampolineAt = 0x8000
 
+// Offsets in the trampoline's page, behind its code.
+const (
+	trampolineGDT   = 0xfa0
+	trampolineTable = 0xfe0 // the pseudo-descriptor of that
+	trampolineRoot  = 0xfe8 // CR3: bootTables takes the root below 4 GiB
+	trampolineNext  = 0xff0 // where it goes on
+)
+
+// writeTrampoline writes the page where further CPUs start, which is read-only then. They
+// go to the process's page tables, in which it is mapped as long as one starts.
+func writeTrampoline() {
+	page := uintptr(trampolineAt) + directMap
+	begin, end := abiFuncPC(machTrampoline), abiFuncPC(machTrampolineEnd)
+	memmove(unsafe.Pointer(page), unsafe.Pointer(begin), end-begin)
+	memmove(unsafe.Pointer(page+trampolineGDT), unsafe.Pointer(mach.early+directMap+earlyGDT), sharedGDT)
+	store32(page+trampolineTable, sharedGDT-1)
+	store32(page+trampolineTable+2, trampolineAt+trampolineGDT)
+	store32(page+trampolineRoot, uint32(mach.mem.root-directMap))
+	store64(page+trampolineNext, uint64(abiFuncPC(machAPEntry)))
+	mach.mem.protectDirect(trampolineAt, trampolineAt+machPage)
+}
+
+// sharedGDT is how many bytes of the GDT are the same on all CPUs: null, code, data.
+const sharedGDT = 24
+
 // startNext starts one more CPU, unless one is on its way.
 func (s *machSMP) startNext() {
 	if s.starting || s.online == s.n {
@@ -113,24 +142,16 @@ func (s *machSMP) startNext() {
 	c := newCPU(p + directMap - from)
 	c.index = s.online
 	c.apic = s.apic[s.online]
-	c.root = mach.mem.root - directMap
-	// The first three descriptors are the same everywhere.
-	memmove(unsafe.Pointer(c.base+earlyGDT), unsafe.Pointer(mach.early+directMap+earlyGDT), 24)
+	memmove(unsafe.Pointer(c.base+earlyGDT), unsafe.Pointer(mach.early+directMap+earlyGDT), sharedGDT)
 	c.idle = newThread()
 	c.idle.id = 0
 	c.cur = c.idle
 	c.guardStacks()
+	c.setG()
 
-	page := uintptr(trampolineAt) + directMap
-	begin, end := abiFuncPC(machTrampoline), abiFuncPC(machTrampolineEnd)
-	memmove(unsafe.Pointer(page), unsafe.Pointer(begin), end-begin)
-	// The boot CPU's early tables map the first 4 GiB at 0 too; its GDT has
-	// the code segment.
-	store32(page+0xfe0, 0x27)
-	store32(page+0xfe2, uint32(mach.early+earlyGDT))
-	store32(page+0xfe8, uint32(mach.early))
-	store64(page+0xff0, uint64(abiFuncPC(machAPEntry)))
-	store64(page+0xff8, uint64(uintptr(unsafe.Pointer(c))))
+	s.next = c
+	// Only while it starts: below what programs can map, and executable.
+	*mach.mem.entry(trampolineAt, true) = trampolineAt | ptePresent | pteBoot
 	const initIPI, startIPI = 0x4500, 0x4600
 	apicSend(c.apic, initIPI)
 	apicSend(c.apic, startIPI|trampolineAt>>12)
@@ -146,6 +167,9 @@ func machAPBoot(c *machCPU) {
 	c.enter()
 	apicCPUInit() // registers of devices are touched under the lock: see yolk.OutLongAlone
 	s := &mach.smp
+	*mach.mem.entry(trampolineAt, false) = 0
+	invlpg(trampolineAt)
+	c.protectTables()
 	s.cpu[s.online] = c
 	s.online++
 	s.starting = false
