@@ -78,6 +78,10 @@ func checkParts(t *testing.T, image []byte, file string) {
 			t.Errorf("%+v lacks a license or a checksum; after a change of go.mod: go run ./tools/notice", p)
 		}
 	}
+	got = vm.Yolk(t, vm.Options{}, "audit", file)
+	if got.Status != 0 || strings.Contains(got.Stdout, "FAILS") || !strings.Contains(got.Stdout, " r-x program image\n") {
+		t.Errorf("yolk audit: %+v", got)
+	}
 	for _, format := range []string{"cyclonedx", "spdx"} {
 		got := vm.Yolk(t, vm.Options{Dir: filepath.Dir(file)}, "sbom", "-format", format, file)
 		for path, version := range versions {

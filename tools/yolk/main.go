@@ -44,6 +44,7 @@ func init() { // not a literal: help reads the table
 		{"disk", "make or check a disk for a VM", diskHelp, diskCommand},
 		{"dump", "write a core of a running program", dumpHelp, dumpCommand},
 		{"sbom", "print what an image is built from", sbomHelp, sbomCommand},
+		{"audit", "print what protects an image, and its mappings", auditHelp, auditCommand},
 		{"licenses", "print the licenses of all in an image", licensesHelp, licensesCommand},
 		{"env", "print the environment for the plain go command", envHelp, envCommand},
 		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},
