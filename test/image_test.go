@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/yolk-unikernel/yolk"
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
@@ -25,7 +26,7 @@ func TestSameBits(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/site\n\ngo 1.26\n"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if got := vm.Yolk(t, vm.Options{Dir: dir, Env: env}, "build", "-o", "web.elf", "./cmd/web"); got.Status != 0 {
+		if got := vm.Yolk(t, vm.Options{Dir: dir, Env: env, Timeout: 15 * time.Minute}, "build", "-o", "web.elf", "./cmd/web"); got.Status != 0 {
 			t.Fatalf("yolk build: %+v", got)
 		}
 		image, err := os.ReadFile(filepath.Join(dir, "web.elf"))
