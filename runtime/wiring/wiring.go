@@ -20,7 +20,7 @@ var Kernel *kernel.Kernel
 func init() { start() }
 
 // start brings the kernel up, in this order. The subpackages that a program carries
-// follow, as the linker schedules them: disks, devices, certs and net before the
+// follow, as the linker schedules them: disks, devices, resume, certs and net before the
 // program's own packages, power and balloon after them.
 func start() {
 	booted = bootInfo()                                      // what the VMM told
