@@ -281,10 +281,8 @@ func testResume(t *testing.T, flags ...string) {
 			t.Errorf("machine %d: the wall clock is %v late", i, late)
 		}
 		r.draw("net", 2)
-		isn, dns, err := r.peer.first()
-		if err != nil {
-			t.Fatal(err)
-		}
+		var isn, dns uint32
+		r.Eventually(func() (err error) { isn, dns, err = r.peer.first(); return err })
 		note("initial sequence number", fmt.Sprint(isn), i)
 		note("DNS query's port and id", fmt.Sprintf("%#x", dns), i)
 		r.WaitFor("resumed\n")
