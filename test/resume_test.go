@@ -135,6 +135,7 @@ func (r *resumable) draw(line string, n int) drawn {
 	if line != "" {
 		io.WriteString(r.in, line+"\n")
 	}
+	r.WaitFor(" wall ") // a build may come before
 	var found [][]string
 	r.Eventually(func() error {
 		if found = drawnLine.FindAllStringSubmatch(r.Stdout(), -1); len(found) < n {
