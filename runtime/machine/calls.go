@@ -35,7 +35,7 @@ const (
 	// Memory.
 
 	CallContiguous  Call = 0x1020 // (n) physical address of n zeroed bytes in one piece; ENOMEM
-	CallMapIO       Call = 0x1021 // (physical, n, rom): address of n bytes of registers, uncached; if rom is set of firmware, read-only; 0: no room
+	CallMapIO       Call = 0x1021 // (physical, n, rom): address of n bytes of registers, uncached; if rom is set of RAM or firmware, read-only there; 0: no room
 	CallTakeFrames  Call = 0x1022 // (n, used, *Range): takes up to n bytes of free memory in one piece
 	CallGiveFrames  Call = 0x1023 // (start, end, clean): returns physical memory of CallTakeFrames
 	CallNoticeFreed Call = 0x1024 // (Device, n): interrupts once n free bytes are backed by the host

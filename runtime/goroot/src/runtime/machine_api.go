@@ -80,7 +80,7 @@ func machineMemoryCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintpt
 		return machErr(_ENOMEM)
 	case machine.CallMapIO:
 		if a3 != 0 {
-			return m.mapIO(a1, a2, romBits)
+			return m.view(a1, a2)
 		}
 		return m.mapIO(a1, a2, ioBits)
 	case machine.CallTakeFrames:
@@ -226,19 +226,16 @@ func yolk_moveLimit(old, limit int64) bool {
 //go:linkname yolk_physical runtime/yolk/wiring.physical
 func yolk_physical(p unsafe.Pointer) uint64 { return uint64(mach.mem.physical(uintptr(p))) }
 
-// yolk_memoryAt returns n bytes of RAM at a physical address, or of the firmware's memory
-// below 4 GiB, which is mapped for that, read-only; nil elsewhere.
+// yolk_memoryAt returns n bytes at a physical address, as machMem.view has them, nil
+// where that is not.
 //
 //go:linkname yolk_memoryAt runtime/yolk/wiring.memoryAt
 func yolk_memoryAt(phys uint64, n int) []byte {
-	va := uintptr(phys) + directMap
-	switch {
-	case n < 0:
+	if n < 0 {
 		return nil
-	case !mach.mem.isRAM(uintptr(phys), uintptr(n)):
-		if phys >= 4<<30 || uint64(n) > 4<<30-phys {
-			return nil
-		}
+	}
+	va := uintptr(phys) + directMap
+	if !mach.mem.isRAM(uintptr(phys), uintptr(n)) {
 		va, _, _ = linux.Syscall6(uintptr(machine.CallMapIO), uintptr(phys), uintptr(n), 1, 0, 0, 0)
 		if va == 0 {
 			return nil

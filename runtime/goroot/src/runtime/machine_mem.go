@@ -193,6 +193,18 @@ func (m *machMem) mapIO(phys, n uintptr, bits uint64) uintptr {
 	return va + phys - start
 }
 
+// view returns where n bytes at a physical address are seen: RAM, or the firmware's memory
+// below 4 GiB, which is mapped for that, read-only; 0 elsewhere.
+func (m *machMem) view(phys, n uintptr) uintptr {
+	switch {
+	case m.isRAM(phys, n):
+		return directMap + phys
+	case phys >= 4<<30 || n > 4<<30-phys:
+		return 0
+	}
+	return m.mapIO(phys, n, romBits)
+}
+
 // isRAM tells whether the direct map shows n bytes at phys. It may be asked outside of
 // the machine half: entries of the direct map are there for good.
 func (m *machMem) isRAM(phys, n uintptr) bool {

@@ -25,18 +25,12 @@ type machWatched struct {
 
 // watch watches 8 bytes at a physical address.
 func (g *machGeneration) watch(phys uintptr) uintptr {
-	m := &mach.mem
-	if phys%8 != 0 || phys >= 4<<30 && !m.isRAM(phys, 8) {
-		return machErr(_EINVAL)
-	}
 	if g.n == len(g.watched) {
 		return machErr(_ENOSPC)
 	}
-	at := phys + directMap
-	if !m.isRAM(phys, 8) { // memory of the firmware
-		if at = m.mapIO(phys, 8, romBits); at == 0 {
-			return machErr(_ENOSPC)
-		}
+	at := mach.mem.view(phys, 8)
+	if phys%8 != 0 || at == 0 {
+		return machErr(_EINVAL)
 	}
 	g.watched[g.n] = machWatched{at, load64(at)}
 	g.n++

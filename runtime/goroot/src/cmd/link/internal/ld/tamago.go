@@ -141,9 +141,10 @@ func tamagoPhdrs(ctxt *Link) {
 
 // tamagoHide keeps out of the ELF symbol table what debuggers know by DWARF and
 // by the runtime's own tables, or not at all: data that has no name in any source
-// (type descriptors, itabs, dictionaries, parts of composite literals), 1% of an
-// image, and the functions of the packages that have no DWARF either, 2%: the
-// machine's own and gVisor's. Tracebacks, profiles and Delve go by pclntab, which
+// (type descriptors and their functions, itabs, dictionaries, parts of composite
+// literals, constants), 1% of an image, the functions of the packages that have no
+// DWARF either, 2%: the machine's own and gVisor's, and those of the machine half in
+// Go, which have it. Tracebacks, profiles and Delve go by pclntab, which
 // has them. Nothing looks at Textp any more when the program headers are made, but
 // for the symbol table.
 func tamagoHide(ctxt *Link) {
@@ -156,13 +157,25 @@ func tamagoHide(ctxt *Link) {
 		if name == "go:func.*" { // by which govulncheck finds inlined calls
 			continue
 		}
-		if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") || strings.Contains(name, "..") {
+		if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") || strings.HasPrefix(name, "$f") || strings.Contains(name, "..") {
 			ldr.SetAttrNotInSymbolTable(s, true)
 		}
 	}
 	ctxt.Textp = slices.DeleteFunc(ctxt.Textp, func(s loader.Sym) bool {
-		return bare(ldr.SymPkg(s))
+		name := ldr.SymName(s)
+		return bare(ldr.SymPkg(s)) || strings.HasPrefix(name, "type:") || !ldr.IsFromAssembly(s) && machineFunc(name)
 	})
+}
+
+// machineFunc tells the functions of the machine half: those of machine*.go in package
+// runtime, and of these what the wiring knows by another name.
+func machineFunc(name string) bool {
+	for _, prefix := range [...]string{"runtime.mach", "runtime.(*mach", "runtime.linux", "runtime.boot", "runtime/yolk/"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // bare tells the packages without DWARF, the machine's own and its libraries':
