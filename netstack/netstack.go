@@ -47,7 +47,8 @@ type Config struct {
 	Random io.Reader
 	// Nanotime is the monotonic clock in nanoseconds. If nil, package time is used.
 	Nanotime func() int64
-	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: no bound.
+	// Memory is the size of RAM in bytes; it bounds what the stack holds for its peers
+	// (memory.go). 0: no bound.
 	Memory uint64
 	// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
 	// Such memory moves when the stack grows, so the socket layer passes it through a bounce
@@ -112,6 +113,7 @@ func New(cfg Config) *Stack {
 		IPTables: new(stack.IPTables),
 	})
 	s.tune()
+	s.bound()
 	s.addLoopback()
 	return s
 }
