@@ -21,6 +21,8 @@ type hostile struct {
 	tester
 	link *Link
 	rx   *RxBuffer
+	// known are the clients' addresses whose link address the stack knows.
+	known map[netip.Addr]bool
 
 	mu   sync.Mutex
 	sent [][]byte
@@ -50,7 +52,7 @@ func newHostile(t testing.TB, ram uint64) *hostile {
 	t.Helper()
 	s := New(Config{OnStack: func([]byte) bool { return false }, Memory: ram})
 	t.Cleanup(s.Close)
-	n := &hostile{tester: tester{t, s}, rx: NewRxBuffer()}
+	n := &hostile{tester: tester{t, s}, rx: NewRxBuffer(), known: map[netip.Addr]bool{}}
 	l, e := s.AddNIC(n, "eth0")
 	n.ok("AddNIC", e)
 	s.setAddress(l, netip.MustParsePrefix("10.0.0.2/8"))
@@ -192,7 +194,8 @@ func (n *hostile) listen(port string, backlog int) kernel.Socket {
 // client returns the i-th client, whose address the stack knows.
 func (n *hostile) client(i int, port uint16) *client {
 	a := netip.AddrFrom4([4]byte{10, 1, byte(i >> 14), 1})
-	if i&(1<<14-1) == 0 {
+	if !n.known[a] {
+		n.known[a] = true
 		n.neighbour(a)
 	}
 	return &client{n: n, addr: netip.AddrPortFrom(a, uint16(1024+i&(1<<14-1))), port: port, seq: 1000}

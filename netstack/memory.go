@@ -22,7 +22,7 @@ const (
 	minFragmentMemory              = 256 << 10
 	maxFragmentMemory              = 4 << 20
 	handshakeShare, timeWaitShare  = 16, 8
-	handshakeMemory, timeWaitBytes = 512, 256 // upper bounds of what one takes: TestPendingMemory
+	handshakeMemory, timeWaitBytes = 256, 256 // upper bounds of what one takes: TestPendingMemory
 	maxHandshakes, maxTimeWaits    = 1 << 16, 1 << 18
 )
 
