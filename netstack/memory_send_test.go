@@ -125,3 +125,43 @@ func TestSmallWrites(t *testing.T) {
 	}
 	runtime.KeepAlive(k)
 }
+
+// TestOrphans: peers that vanish before they acknowledge the end of their connections cannot keep
+// others out for long.
+func TestOrphans(t *testing.T) {
+	n := newHostile(t, floodRAM)
+	onEdited(t, n.s)
+	l := n.listen("80", 4096)
+	for i := 0; ; i++ {
+		c := n.client(i, 80)
+		if !c.synAnswered() {
+			t.Logf("%d connections fill the memory", i)
+			break
+		}
+		c.send(flagACK, nil)
+		k := acceptOne(t, l)
+		fill(t, k, 1000)
+		k.Release()
+	}
+	for end := time.Now().Add(hang); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		if n.client(20_000, 80).synAnswered() {
+			return
+		}
+	}
+	t.Error("no connection is accepted while closed ones wait for peers that are silent")
+}
+
+// synAnswered sends a SYN and reports whether it is answered at once.
+func (c *client) synAnswered() bool {
+	c.send(flagSYN, nil)
+	for range 20 {
+		for _, f := range c.n.frames() {
+			if tcpPayload(f) == 0 && binary.BigEndian.Uint16(f[36:]) == c.addr.Port() && f[47] == flagSYN|flagACK {
+				c.ack = binary.BigEndian.Uint32(f[38:]) + 1
+				return true
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return false
+}

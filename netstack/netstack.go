@@ -81,6 +81,7 @@ type Stack struct {
 	groups     []netip.Addr
 	groupsLive int
 	net        netState
+	ndp        ndpEvents
 	inode      atomic.Uint64
 
 	// socks has the open sockets for /proc/net.
@@ -90,6 +91,7 @@ type Stack struct {
 // New makes a stack with the loopback interface up and nothing else.
 func New(cfg Config) *Stack {
 	s := &Stack{cfg: cfg}
+	s.ndp.s, s.ndp.routes.s = s, s
 	if s.cfg.OnStack == nil {
 		s.cfg.OnStack = nearStack
 	}

@@ -157,6 +157,13 @@ func (e *Endpoint) nextSendBuffer() int64 {
 	return e.computeTCPSendBufferSize()
 }
 
+// mustGo reports whether a connection whose peer is silent is given up at its next timeout: the
+// program has closed it, and the stack is short of memory. Linux does so with orphans, tcp(7),
+// tcp_max_orphans.
+func (e *Endpoint) mustGo() bool {
+	return e.closed && e.stack.Memory().Pressure(stack.TCPMemory)
+}
+
 // resize counts the memory of a segment again whose data has changed.
 func (s *segment) resize() {
 	size := s.pkt.MemSize()
