@@ -12,8 +12,10 @@ import (
 type MemoryClass int
 
 const (
-	// TCPMemory is that of connections and of the segments in their queues.
-	TCPMemory MemoryClass = iota
+	// ConnectionMemory is that of connections without their data.
+	ConnectionMemory MemoryClass = iota
+	// TCPMemory is that of the segments in connections' queues.
+	TCPMemory
 	// DatagramMemory is that of the queues of UDP, ICMP and raw sockets.
 	DatagramMemory
 	// waitingMemory is that of packets that wait for the link address of their neighbour.
@@ -42,10 +44,10 @@ func (s *Stack) Memory() *Memory { return &s.memory }
 // before packets arrive.
 func (s *Stack) SetMemoryLimit(bytes int64) { s.memory.limit = bytes }
 
-// MemoryUsed returns the bytes that are held for connections, those for received datagrams and
+// MemoryUsed returns the bytes that are held for connections with their data, those for received datagrams and
 // those that wait for a neighbour.
 func (s *Stack) MemoryUsed() (tcp, datagrams, waiting int64) {
-	return s.memory.used[TCPMemory].Load(), s.memory.used[DatagramMemory].Load(), s.memory.used[waitingMemory].Load()
+	return s.memory.used[ConnectionMemory].Load() + s.memory.used[TCPMemory].Load(), s.memory.used[DatagramMemory].Load(), s.memory.used[waitingMemory].Load()
 }
 
 // Add counts n more bytes, or fewer if n is negative.
@@ -64,12 +66,12 @@ func (m *Memory) Pressure(c MemoryClass) bool { return m.limit != 0 && m.reached
 func (m *Memory) Exhausted() bool { return m.limit != 0 && m.total() >= m.limit }
 
 func (m *Memory) reached(c MemoryClass, limit int64) bool {
-	shares := [memoryClasses]int64{TCPMemory: limit / 4 * 3, DatagramMemory: limit / 2, waitingMemory: limit / 8}
+	shares := [memoryClasses]int64{ConnectionMemory: limit, TCPMemory: limit / 2, DatagramMemory: limit / 2, waitingMemory: limit / 8}
 	return m.used[c].Load() >= shares[c] || m.total() >= limit
 }
 
 func (m *Memory) total() int64 {
-	return m.used[TCPMemory].Load() + m.used[DatagramMemory].Load() + m.used[waitingMemory].Load()
+	return m.used[ConnectionMemory].Load() + m.used[TCPMemory].Load() + m.used[DatagramMemory].Load() + m.used[waitingMemory].Load()
 }
 
 // hold returns a copy of a packet whose memory is counted until it is released.

@@ -38,7 +38,7 @@ type heldMemory struct {
 func (e *Endpoint) countConnection() {
 	if !e.held.counted {
 		e.held.counted = true
-		e.stack.Memory().Add(stack.TCPMemory, connectionMemory)
+		e.stack.Memory().Add(stack.ConnectionMemory, connectionMemory)
 	}
 }
 
@@ -49,7 +49,7 @@ func (e *Endpoint) countConnection() {
 func (e *Endpoint) releaseMemory() {
 	if e.held.counted {
 		e.held.counted = false
-		e.stack.Memory().Add(stack.TCPMemory, -connectionMemory)
+		e.stack.Memory().Add(stack.ConnectionMemory, -connectionMemory)
 	}
 	e.purgePendingRcvQueue()
 }
@@ -161,7 +161,7 @@ func (e *Endpoint) nextSendBuffer() int64 {
 // program has closed it, and the stack is short of memory. Linux does so with orphans, tcp(7),
 // tcp_max_orphans.
 func (e *Endpoint) mustGo() bool {
-	return e.closed && e.stack.Memory().Pressure(stack.TCPMemory)
+	return e.closed && e.stack.Memory().Pressure(stack.ConnectionMemory)
 }
 
 // resize counts the memory of a segment again whose data has changed.
