@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"github.com/yolk-unikernel/yolk/kernel"
 )
 
@@ -164,4 +167,42 @@ func (c *client) synAnswered() bool {
 		time.Sleep(time.Millisecond)
 	}
 	return false
+}
+
+// TestPathMTUIsBounded: an ICMP message cannot make segments smaller than Linux's min_pmtu.
+func TestPathMTUIsBounded(t *testing.T) {
+	n := newHostile(t, floodRAM)
+	onEdited(t, n.s)
+	c := n.client(0, 80)
+	l := n.listen("80", 16)
+	n.receive(c.segment(flagSYN, c.seq, synOptions(1), nil))
+	c.seq++
+	opts := header.ParseSynOptions(c.next().Options(), true)
+	n.receive(c.segment(flagACK, c.seq, timestamps(2, opts.TSVal), nil))
+	k := acceptOne(t, l)
+	setNoDelay(n, k)
+	k.Write(make([]byte, 1400), -1)
+	var sent []byte
+	for sent == nil {
+		for _, f := range n.frames() {
+			if tcpPayload(f) > 0 {
+				sent = f
+			}
+		}
+	}
+	for _, mtu := range []byte{0, 1, 68} {
+		m := append([]byte{3, 4, 0, 0, 0, 0, 0, mtu}, sent[14:14+40]...)
+		binary.BigEndian.PutUint16(m[2:], ^checksum.Checksum(m, 0))
+		n.receive(packet4(c.addr.Addr(), syscall.IPPROTO_ICMP, 0, 0, m))
+	}
+	n.frames()
+	k.Write(make([]byte, 5000), -1)
+	for range 5 {
+		for _, f := range n.frames() {
+			if size := tcpPayload(f); size > 0 && size < 400 && f[47]&8 == 0 { // not the last, which has PSH
+				t.Fatalf("a segment of %d bytes after an ICMP message; want min_pmtu", size)
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }

@@ -5,7 +5,7 @@
 // SLAAC).
 //
 // It adds no goroutine between a packet and gVisor, has no running timer while the system is
-// idle, and copies no packet. docs/packet.md follows one packet through it; docs/network.md
+// idle, and copies no packet but small ones. docs/packet.md follows one packet through it; docs/network.md
 // describes how a machine gets its address.
 //
 // Start reading at New, then Link.Receive and Link.WritePacket, then

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -162,6 +164,16 @@ func (e *Endpoint) nextSendBuffer() int64 {
 // tcp_max_orphans.
 func (e *Endpoint) mustGo() bool {
 	return e.closed && e.stack.Memory().Pressure(stack.ConnectionMemory)
+}
+
+// leastMTU returns the smallest size of a packet without its IP header that an ICMP message can
+// ask for: Linux's net.ipv4.route.min_pmtu, ip(7), and that of RFC 8201 §4.
+func leastMTU(p tcpip.NetworkProtocolNumber) uint32 {
+	if p == header.IPv6ProtocolNumber {
+		return header.IPv6MinimumMTU - header.IPv6MinimumSize
+	}
+	const minPMTU = 552
+	return minPMTU - header.IPv4MinimumSize
 }
 
 // resize counts the memory of a segment again whose data has changed.
