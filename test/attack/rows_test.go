@@ -25,7 +25,7 @@ func one(f []byte) [][]byte { return [][]byte{f} }
 
 // flooded returns a row of single packets over IPv4.
 func flooded(name string, packet func(i int) []byte) row {
-	return row{name: name, per: 30, frames: func(n *network, i int) [][]byte {
+	return row{name: name, per: 10, frames: func(n *network, i int) [][]byte {
 		return one(ethernet(n.guest, attackerMAC, typeIPv4, packet(i)))
 	}}
 }
@@ -43,8 +43,8 @@ var rows = []row{
 	flooded("fragments, IPv4", func(i int) []byte {
 		return ipv4(attackerAddr(i), syscall.IPPROTO_UDP, uint16(i), 0x2000, make([]byte, 8))
 	}),
-	{name: "fragments, IPv6", per: 30, frames: fragments6},
-	{name: "SYN flood", per: 30, frames: func(n *network, i int) [][]byte {
+	{name: "fragments, IPv6", per: 10, frames: fragments6},
+	{name: "SYN flood", per: 10, frames: func(n *network, i int) [][]byte {
 		s := segment{peer: netip.AddrPortFrom(attackerAddr(i*7919&0xffff), uint16(1024+i)), port: 80, seq: uint32(i), flags: syn, window: 65535}
 		return one(s.frame(n.guest))
 	}},
@@ -58,11 +58,11 @@ var rows = []row{
 		binary.BigEndian.PutUint16(b[2:], ^checksum.Checksum(b, 0))
 		return ipv4(attackerAddr(i), syscall.IPPROTO_ICMP, 0, 0, b)
 	}),
-	{name: "ARP", per: 30, frames: func(n *network, i int) [][]byte {
+	{name: "ARP", per: 10, frames: func(n *network, i int) [][]byte {
 		return one(ethernet(everyone, attackerMAC, typeARP, arpPacket(1, attackerMAC, attackerAddr(i), mac{}, guestAddr)))
 	}},
-	{name: "neighbour solicitations", per: 30, frames: solicitations},
-	{name: "router advertisements", per: 30, frames: advertisements},
+	{name: "neighbour solicitations", per: 10, frames: solicitations},
+	{name: "router advertisements", per: 10, frames: advertisements},
 	{name: "DHCP answers of a stranger", per: 10, frames: strangersLease},
 }
 
@@ -184,8 +184,8 @@ func strangersLease(n *network, i int) [][]byte {
 	return one(ethernet(n.guest, attackerMAC, typeIPv4, packet))
 }
 
-// run sends a row's frames until the time is over, and returns the number of frames.
-func (r *row) run(n *network, until time.Time) int {
+// run sends a row's frames while more says so, and returns the number of frames.
+func (r *row) run(n *network, more func() bool) int {
 	n.opened.Clear()
 	reply := func(s segment) {
 		if s.flags == syn|ack {
@@ -201,7 +201,7 @@ func (r *row) run(n *network, until time.Time) int {
 	n.seen.Store(&reply)
 	defer n.seen.Store(nil)
 	sent := 0
-	for i := 0; time.Now().Before(until); {
+	for i := 0; more(); {
 		for range r.per {
 			f := r.frames(n, i)
 			if f == nil {

@@ -30,8 +30,12 @@ func main() {
 	http.HandleFunc("/peak", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, peak.Swap(used()), used())
 	})
+	l, err := net.Listen("tcp", ":80")
+	if err != nil {
+		log.Fatal(err)
+	}
 	fmt.Println("serving")
-	log.Fatal(http.ListenAndServe(":80", nil))
+	log.Fatal(http.Serve(l, nil))
 }
 
 // watch notes the peak.
