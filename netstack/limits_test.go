@@ -195,3 +195,28 @@ func TestNeighbourFlood(t *testing.T) {
 		t.Errorf("the heap grows by %d KiB", grown>>10)
 	}
 }
+
+// TestNeighbourInUseStays: a neighbour with which there is a connection is not displaced by those
+// that a flood makes up, by ARP requests or by SYNs that want an answer.
+func TestNeighbourInUseStays(t *testing.T) {
+	n := newHostile(t, floodRAM)
+	onEdited(t, n.s)
+	l := n.listen("80", 16)
+	c, _ := n.connect(0, l, 80)
+	for i := range 5000 {
+		n.neighbour(fromMany(i + 1000))
+		stranger := client{n: n, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 1), port: 80}
+		stranger.send(flagSYN, nil)
+		n.frames()
+	}
+	list, err := n.s.stack.Neighbors(n.link.id, header.IPv4ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list {
+		if e.Addr == tcpipAddr(c.addr.Addr()) {
+			return
+		}
+	}
+	t.Error("the neighbour of a connection is forgotten")
+}
