@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak scaling distance qemu test-tools toolchain clean
+.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak attack scaling distance qemu test-tools toolchain clean
 
 all: $(YOLK)
 
@@ -125,6 +125,11 @@ FOR   ?= 30m
 STALL ?= 1s
 soak: qemu $(YOLK)
 	@$(YOLK) run -smp 4 -m 512M ./test/testdata/soak -for $(FOR) -stall $(STALL)
+
+# Floods of all kinds against VMs of 64 and 256 MiB, and how much memory they take; FOR is the
+# length of all together.
+attack: qemu
+	@$(GO) test ./test/attack -timeout 0 -v -for $(FOR) | grep -v -e '^=== ' -e '^ *--- PASS: TestAttack$$'
 
 # What a second CPU gives to hashing and sorting, on a host with two that are free.
 scaling: qemu $(YOLK)

@@ -245,21 +245,26 @@ func (s *Stack) addRoute(l *Link, dst netip.Prefix, via netip.Addr) {
 
 func (s *Stack) setAdvertisedDNS(over tcpip.NICID, a []netip.Addr) {
 	s.mu.Lock()
+	same := s.net.advertisedOver == over && slices.Equal(s.net.advertised, a)
 	s.net.advertised, s.net.advertisedOver = a, over
 	s.mu.Unlock()
-	s.notifyChanged()
+	if !same {
+		s.notifyChanged()
+	}
 }
 
 func (s *Stack) setAdvertisedSearch(over tcpip.NICID, d []string) {
-	s.mu.Lock()
-	s.net.raSearch, s.net.raSearchOver = nil, over
+	var list searchDomains
 	for _, name := range d {
-		if t := domainText([]byte(name)); t != "" {
-			s.net.raSearch = append(s.net.raSearch, t)
-		}
+		list.add(name)
 	}
+	s.mu.Lock()
+	same := s.net.raSearchOver == over && slices.Equal(s.net.raSearch, list.names)
+	s.net.raSearch, s.net.raSearchOver = list.names, over
 	s.mu.Unlock()
-	s.notifyChanged()
+	if !same {
+		s.notifyChanged()
+	}
 }
 
 // OnChange sets a function to be called after addresses, routes or DNS servers have changed,
@@ -279,8 +284,31 @@ func (s *Stack) notifyChanged() {
 	}
 }
 
-// maxNameservers is MAXNS of resolv.conf(5).
-const maxNameservers = 3
+const (
+	// maxNameservers is MAXNS of resolv.conf(5).
+	maxNameservers = 3
+	// maxSearch and maxSearchBytes bound the search domains that one source may give. A resolver
+	// asks for a name in all of them; resolv.conf(5) had 6 and 256 until glibc 2.26. A message
+	// with compressed names can have hundreds.
+	maxSearch, maxSearchBytes = 32, 1024
+	// maxRoutes bounds the classless routes of a lease.
+	maxRoutes = 64
+)
+
+// searchDomains are search domains from the network. Further ones are ignored.
+type searchDomains struct {
+	names []string
+	bytes int
+}
+
+func (l *searchDomains) add(name string) {
+	text := domainText([]byte(name))
+	if text == "" || len(l.names) == maxSearch || l.bytes+len(text) > maxSearchBytes {
+		return
+	}
+	l.names = append(l.names, text)
+	l.bytes += len(text)
+}
 
 // ResolvConf returns the contents of /etc/resolv.conf: from the command line, or else from the
 // DHCP server, or else from router advertisements. It is empty without any of them.

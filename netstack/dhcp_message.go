@@ -207,12 +207,13 @@ func dhcpTime(b []byte, def time.Duration) time.Duration {
 	return time.Duration(secs) * time.Second
 }
 
+// addrList reads addresses, of which at most maxNameservers are used.
 func addrList(b []byte) []netip.Addr {
 	if len(b)%4 != 0 {
 		return nil
 	}
 	var out []netip.Addr
-	for ; len(b) >= 4; b = b[4:] {
+	for ; len(b) >= 4 && len(out) < maxNameservers; b = b[4:] {
 		if a := netip.AddrFrom4([4]byte(b)); !a.IsUnspecified() {
 			out = append(out, a)
 		}
@@ -224,7 +225,7 @@ func addrList(b []byte) []netip.Addr {
 // that the prefix covers, and a router.
 func classlessRoutes(b []byte) []dhcpRoute {
 	var out []dhcpRoute
-	for len(b) > 0 {
+	for len(b) > 0 && len(out) < maxRoutes {
 		bits := int(b[0])
 		n := (bits + 7) / 8
 		if bits > 32 || len(b) < 1+n+4 {
@@ -292,18 +293,16 @@ func domainText(b []byte) string {
 // searchList reads option 119: names in DNS wire format, with compression pointers into the
 // option itself (RFC 3397).
 func searchList(b []byte) []string {
-	var out []string
+	var list searchDomains
 	for at := 0; at < len(b); {
 		name, next, ok := wireName(b, at)
 		if !ok {
-			return out
+			break
 		}
-		if s := domainText([]byte(name)); s != "" {
-			out = append(out, s)
-		}
+		list.add(name)
 		at = next
 	}
-	return out
+	return list.names
 }
 
 // wireName reads one name. A pointer must point backwards, so the walk ends.

@@ -24,7 +24,7 @@ func (s *Stack) ipv6Options() ipv6.Options {
 	return ipv6.Options{
 		NDPConfigs:       ndp,
 		AutoGenLinkLocal: !s.cfg.DisableIPv6,
-		NDPDisp:          &ndpEvents{s: s},
+		NDPDisp:          &s.ndp,
 		MLD:              ipv6.MLDOptions{Enabled: !s.cfg.DisableIPv6},
 		// DADConfigs stays zero: DupAddrDetectTransmits = 0, which RFC 4862 §5.1 allows. With
 		// duplicate address detection an address could not be used for the first second after
@@ -99,9 +99,11 @@ func (s *Stack) configureNDP(id tcpip.NICID, c ipv6.NDPConfigurations) {
 	}
 }
 
-// ndpEvents applies router advertisements to the routing table and resolv.conf. gVisor does
-// not allow calls into the stack here, so each starts a goroutine; advertisements are rare.
-type ndpEvents struct{ s *Stack }
+// ndpEvents applies router advertisements to the routing table and resolv.conf.
+type ndpEvents struct {
+	s      *Stack
+	routes routeQueue
+}
 
 // OnDuplicateAddressDetectionResult implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnDuplicateAddressDetectionResult(_ tcpip.NICID, a tcpip.Address, r stack.DADResult) {
@@ -112,34 +114,22 @@ func (e *ndpEvents) OnDuplicateAddressDetectionResult(_ tcpip.NICID, a tcpip.Add
 
 // OnOffLinkRouteUpdated implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOffLinkRouteUpdated(id tcpip.NICID, dst tcpip.Subnet, router tcpip.Address, _ header.NDPRoutePreference) {
-	go e.s.learn(e.s.stack.ReplaceRoute, tcpip.Route{Destination: dst, Gateway: router, NIC: id})
-}
-
-// learn adds a route unless its card has been removed.
-func (s *Stack) learn(add func(tcpip.Route), r tcpip.Route) {
-	add(r)
-	if !s.stack.HasNIC(r.NIC) {
-		s.stack.RemoveRoutes(func(o tcpip.Route) bool { return o.NIC == r.NIC })
-	}
+	e.routes.set(routeKey{id, dst, router}, true)
 }
 
 // OnOffLinkRouteInvalidated implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOffLinkRouteInvalidated(id tcpip.NICID, dst tcpip.Subnet, router tcpip.Address) {
-	go e.s.stack.RemoveRoutes(func(r tcpip.Route) bool {
-		return r.NIC == id && r.Destination == dst && r.Gateway == router
-	})
+	e.routes.set(routeKey{id, dst, router}, false)
 }
 
 // OnOnLinkPrefixDiscovered implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOnLinkPrefixDiscovered(id tcpip.NICID, prefix tcpip.Subnet) {
-	go e.s.learn(e.s.stack.AddRoute, tcpip.Route{Destination: prefix, NIC: id})
+	e.routes.set(routeKey{nic: id, dst: prefix}, true)
 }
 
 // OnOnLinkPrefixInvalidated implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnOnLinkPrefixInvalidated(id tcpip.NICID, prefix tcpip.Subnet) {
-	go e.s.stack.RemoveRoutes(func(r tcpip.Route) bool {
-		return r.NIC == id && r.Destination == prefix && r.Gateway.Len() == 0
-	})
+	e.routes.set(routeKey{nic: id, dst: prefix}, false)
 }
 
 // OnAutoGenAddress implements ipv6.NDPDispatcher.
@@ -158,7 +148,7 @@ func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPref
 func (e *ndpEvents) OnRecursiveDNSServerOption(id tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
 	var servers []netip.Addr
 	for _, a := range addrs {
-		if addr, ok := addrOf(a); ok && lifetime > 0 {
+		if addr, ok := addrOf(a); ok && lifetime > 0 && len(servers) < maxNameservers {
 			servers = append(servers, addr)
 		}
 	}

@@ -102,6 +102,9 @@ const (
 	// two that divides a page, no buffer crosses a page, so each is contiguous in physical
 	// memory whatever the page tables.
 	rxBufferSize = 2048
+	// rxCopyLimit is how many bytes are copied out of a receive buffer rather than passed on
+	// with it. Above, at most half of the buffer is unused.
+	rxCopyLimit = rxBufferSize / 2
 )
 
 func newLink(nic NIC, name string, id tcpip.NICID) *Link {
@@ -211,11 +214,16 @@ type RxBuffer struct{ view *buffer.View }
 // reuses it.
 func NewRxBuffer() *RxBuffer { return &RxBuffer{buffer.NewViewSize(rxBufferSize)} }
 
-// Bytes returns the memory, which is new memory after each Receive.
+// Bytes returns the memory, which is new memory after a Receive that took it.
 func (b *RxBuffer) Bytes() []byte { return b.view.AsSlice() }
 
-// take returns bytes [off, off+n) as a view and replaces the memory.
+// take returns bytes [off, off+n) as a view. Few are copied into memory of their size, so that
+// a queue with small packets does not hold 2 KiB for each; that costs no more than clearing
+// new memory for the card. Else the memory itself is the view's, and the buffer has a new one.
 func (b *RxBuffer) take(off, n int) *buffer.View {
+	if n <= rxCopyLimit {
+		return buffer.NewViewWithData(b.view.AsSlice()[off : off+n])
+	}
 	v := b.view
 	b.view = buffer.NewViewSize(rxBufferSize)
 	v.CapLength(off + n)

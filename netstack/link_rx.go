@@ -10,8 +10,8 @@ import (
 // Receive passes one frame to the stack, on the caller's goroutine. The frame lies in bufs: n
 // bytes from offset off of the first buffer on, continued at the start of the next ones
 // (mergeable receive buffers, virtio 1.2 §5.1.6.4). checked says that the card has verified the
-// TCP or UDP checksum. When Receive returns, every buffer has new memory and can be posted
-// again.
+// TCP or UDP checksum. When Receive returns, every buffer can be posted again, with the memory
+// that Bytes then returns.
 //
 // The numbers come from the device and are not trusted: a frame that does not fit them is
 // dropped. Receive must not be called concurrently.

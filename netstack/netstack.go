@@ -5,7 +5,7 @@
 // SLAAC).
 //
 // It adds no goroutine between a packet and gVisor, has no running timer while the system is
-// idle, and copies no packet. docs/packet.md follows one packet through it; docs/network.md
+// idle, and copies no packet but small ones. docs/packet.md follows one packet through it; docs/network.md
 // describes how a machine gets its address.
 //
 // Start reading at New, then Link.Receive and Link.WritePacket, then
@@ -47,7 +47,8 @@ type Config struct {
 	Random io.Reader
 	// Nanotime is the monotonic clock in nanoseconds. If nil, package time is used.
 	Nanotime func() int64
-	// Memory is the size of RAM in bytes; it bounds the TCP buffers. 0: no bound.
+	// Memory is the size of RAM in bytes; it bounds what the stack holds for its peers
+	// (memory.go). 0: no bound.
 	Memory uint64
 	// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
 	// Such memory moves when the stack grows, so the socket layer passes it through a bounce
@@ -80,6 +81,7 @@ type Stack struct {
 	groups     []netip.Addr
 	groupsLive int
 	net        netState
+	ndp        ndpEvents
 	inode      atomic.Uint64
 
 	// socks has the open sockets for /proc/net.
@@ -89,6 +91,7 @@ type Stack struct {
 // New makes a stack with the loopback interface up and nothing else.
 func New(cfg Config) *Stack {
 	s := &Stack{cfg: cfg}
+	s.ndp.s, s.ndp.routes.s = s, s
 	if s.cfg.OnStack == nil {
 		s.cfg.OnStack = nearStack
 	}
@@ -112,6 +115,7 @@ func New(cfg Config) *Stack {
 		IPTables: new(stack.IPTables),
 	})
 	s.tune()
+	s.bound()
 	s.addLoopback()
 	return s
 }

@@ -28,7 +28,9 @@ func GVisorEdits() (map[string]FileEdit, error) {
 	list, err := ParseEdits(text)
 	edits := map[string]FileEdit{}
 	for _, f := range list {
-		edits[gvisorPath+f.Path] = f
+		name := gvisorPath + f.Path
+		f.Edits = append(edits[name].Edits, f.Edits...) // the list is by reason, not by file
+		edits[name] = f
 	}
 	return edits, err
 }

@@ -3,6 +3,7 @@ package toolchain
 import (
 	"bytes"
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,21 +80,18 @@ func editedModule(t *testing.T, root string) (modfile string) {
 // in netstack/gvisor/add.
 func forAnySystem(t *testing.T, dir string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, gvisorPath, "pkg/*/*.go"))
+	err := filepath.WalkDir(filepath.Join(dir, gvisorPath), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(name, ".go") {
+			return err
+		}
+		text, err := os.ReadFile(name)
+		if rest, ok := bytes.CutPrefix(text, []byte("//go:build tamago\n")); ok {
+			return writeFile(name, rest)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	deeper, _ := filepath.Glob(filepath.Join(dir, gvisorPath, "pkg/*/*/*/*.go"))
-	for _, f := range append(files, deeper...) {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if rest, ok := bytes.CutPrefix(text, []byte("//go:build tamago\n")); ok {
-			if err := writeFile(f, rest); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 }
 
