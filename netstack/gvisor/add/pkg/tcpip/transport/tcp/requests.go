@@ -9,6 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/atomicbitops"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/internal/tcp"
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/waiter"
@@ -34,6 +35,7 @@ type request struct {
 	nic        tcpip.NICID // over which the SYN came
 	irs, iss   seqnum.Value
 	peerTS     uint32
+	ownTS      tcp.TSOffset
 	began      tcpip.MonotonicTime
 	expires    tcpip.MonotonicTime // when the SYN-ACK is sent again
 }
@@ -104,7 +106,8 @@ func (l *listenContext) addRequest(s *segment, opts header.TCPSynOptions) tcpip.
 		tuple: tupleOf(s.id), nic: s.pkt.NICID,
 		timestamps: opts.TS, peerTS: opts.TSVal, sack: opts.SACKPermitted && l.sackEnabled(),
 		sndScale: int8(opts.WS), mss: opts.MSS,
-		irs: s.sequenceNumber, iss: generateSecureISN(s.id, l.stack.Clock(), l.protocol.seqnumSecret),
+		irs: s.sequenceNumber, iss: generateSecureISN(s.id, l.stack.Clock(), l.protocol.secrets().seqnum),
+		ownTS: l.protocol.tsOffset(s.id.LocalAddress, s.id.RemoteAddress),
 		began: now, expires: now.Add(InitialRTO), tries: 1,
 	}
 	route, err := l.route(r)
@@ -156,7 +159,7 @@ func (l *listenContext) offeredWindow(route *stack.Route) uint16 {
 //
 // +checklocks:l.listenEP.mu
 func (l *listenContext) sendSynAck(r *request, route *stack.Route) {
-	e, id := l.listenEP, r.tuple.id()
+	e := l.listenEP
 	opts := header.TCPSynOptions{
 		WS: -1, MSS: calculateAdvertisedMSS(e.userMSS, route), SACKPermitted: r.sack, TS: r.timestamps,
 	}
@@ -164,8 +167,7 @@ func (l *listenContext) sendSynAck(r *request, route *stack.Route) {
 		opts.WS = l.scale()
 	}
 	if r.timestamps {
-		offset := l.protocol.tsOffset(id.LocalAddress, id.RemoteAddress)
-		opts.TSVal, opts.TSEcr = offset.TSVal(l.stack.Clock().NowMonotonic()), r.peerTS
+		opts.TSVal, opts.TSEcr = r.ownTS.TSVal(l.stack.Clock().NowMonotonic()), r.peerTS
 	}
 	f := l.fields(r, route, header.TCPFlagSyn|header.TCPFlagAck)
 	f.seq = r.iss
@@ -379,7 +381,7 @@ func (l *listenContext) establish(r *request, s *segment) tcpip.Error {
 		n.drainClosingSegmentQueue()
 		return err
 	}
-	n.TSOffset = l.protocol.tsOffset(s.id.LocalAddress, s.id.RemoteAddress)
+	n.TSOffset = r.ownTS
 	if r.timestamps {
 		n.updateRecentTimestamp(s.parsedOptions.TSVal, r.irs+1, s.sequenceNumber)
 	}
