@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -188,6 +189,9 @@ func TestAudit(t *testing.T) {
 // Mmap(2) and its kin answer hostile arguments in a VM as on the host's Linux.
 func TestMmapCalls(t *testing.T) {
 	t.Parallel()
+	if flags, _ := os.ReadFile("/proc/cpuinfo"); strings.Contains(string(flags), " la57") {
+		t.Skip("this host has page tables of five levels: its addresses end elsewhere")
+	}
 	const program = "./testdata/mmapcalls"
 	host, err := exec.Command("go", "run", program).Output()
 	if err != nil || !strings.HasSuffix(string(host), "done\n") || strings.Contains(string(host), "wrong") {
