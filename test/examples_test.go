@@ -79,7 +79,7 @@ var memoryLine = regexp.MustCompile(`memory +(\d+) MiB`)
 
 func TestExampleMachine(t *testing.T) {
 	t.Parallel()
-	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-smp", "3", "-hostname", "seen"}, Target: "./examples/machine"})
+	got := vm.Run(t, vm.Options{Flags: []string{"-m", "64M", "-smp", "3", "-qemu-arg", "-append", "-qemu-arg", "hostname=seen"}, Target: "./examples/machine"})
 	wantOutput(t, got, 0, "hostname=seen", "CPUs     3")
 	if m := memoryLine.FindStringSubmatch(got.Stdout); m == nil || len(m[1]) != 2 {
 		t.Errorf("console %q; want the RAM near 64 MiB", got.Stdout)

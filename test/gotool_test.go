@@ -37,7 +37,7 @@ func shell(t *testing.T, dir, script string) (string, int) {
 func TestPlainGoCommand(t *testing.T) {
 	t.Parallel()
 	dir := copyModule(t)
-	out, status := shell(t, dir, "FOO=bar GOOS=tamago go run . one two")
+	out, status := shell(t, dir, "FOO=bar YOLK_ENV=FOO GOOS=tamago go run . one two")
 	if status != 0 || !strings.Contains(out, "go run works [one two] bar\n") || !strings.Contains(out, "good morning\n<nil>") {
 		t.Errorf("go run: status %d, %s", status, out)
 	}
@@ -48,7 +48,7 @@ func TestPlainGoCommand(t *testing.T) {
 	if b, err := os.ReadFile(filepath.Join(dir, "written.txt")); err != nil || string(b) != "x" {
 		t.Errorf("a file that a test has written is %q on the host, %v", b, err)
 	}
-	out, status = shell(t, dir, "WANT_FAILURE=1 GOOS=tamago go test ./...")
+	out, status = shell(t, dir, "WANT_FAILURE=1 YOLK_ENV=WANT_* GOOS=tamago go test ./...")
 	if status != 1 || !strings.Contains(out, "--- FAIL: TestWanted") || !strings.Contains(out, "FAIL\texample.test/gomod") {
 		t.Errorf("failing go test: status %d, %s", status, out)
 	}

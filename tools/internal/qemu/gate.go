@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -19,9 +20,17 @@ import (
 // making set-user-ID files in the host's folders.
 type gate struct {
 	fd      int
+	process func() int       // QEMU's pidfd
 	allowed []netip.AddrPort // on the loopback interface
 	refused func(netip.AddrPort)
+	// forwards are the addresses of -p …/udp. A client that has sent a datagram to one gets its
+	// answers.
+	forwards []netip.AddrPort
+	peers    map[netip.AddrPort]bool
 }
+
+// maxPeers bounds the peers that are remembered; more make it forget them all.
+const maxPeers = 4096
 
 // Offsets in struct seccomp_data, seccomp(2).
 const (
@@ -34,7 +43,7 @@ const (
 const setIDBits = 0o6000
 
 // program returns the filter, in classic BPF.
-func program(network, files bool) []unix.SockFilter {
+func program(network, answers, files bool) []unix.SockFilter {
 	const (
 		load = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
 		jeq  = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
@@ -72,6 +81,9 @@ func program(network, files bool) []unix.SockFilter {
 		rule(unix.SYS_CONNECT, 1, math.MaxUint64, unix.SECCOMP_RET_USER_NOTIF)
 		rule(unix.SYS_SENDTO, 4, math.MaxUint64, unix.SECCOMP_RET_USER_NOTIF) // with an address
 	}
+	if network && answers {
+		rule(unix.SYS_RECVFROM, 4, math.MaxUint64, unix.SECCOMP_RET_USER_NOTIF)
+	}
 	return append(p, unix.SockFilter{Code: ret, K: unix.SECCOMP_RET_ALLOW})
 }
 
@@ -79,22 +91,41 @@ const sysFchmodat2 = 452
 
 // newGate puts the gate on this thread, which is to start QEMU and then to end; nil if nothing is to be
 // kept.
-func newGate(c *Config, refused func(netip.AddrPort)) (*gate, error) {
+func newGate(c *Config, process func() int, refused func(netip.AddrPort)) (*gate, error) {
+	g := &gate{process: process, refused: refused, peers: map[netip.AddrPort]bool{}}
+	g.allowed = append(resolvers("/etc/resolv.conf"), named(c.Extra)...)
+	for _, f := range c.Forwards {
+		if f.Proto == "udp" {
+			g.forwards = append(g.forwards, f.Host)
+		}
+	}
 	network, files := c.guardsLoopback(), os.Geteuid() == 0 && len(c.Folders) > 0
 	if !network && !files {
 		return nil, nil
 	}
-	fd, err := filterThread(program(network, files))
-	if err != nil {
+	var err error
+	if g.fd, err = filterThread(program(network, len(g.forwards) > 0, files)); err != nil {
 		return nil, fmt.Errorf("this host does not let yolk keep the guest from services of its loopback interface, and from set-user-ID files in folders (%w)", err)
 	}
-	g := &gate{fd: fd, refused: refused, allowed: resolvers("/etc/resolv.conf")}
 	for _, n := range c.Nets {
 		if n.Kind == NetUDP {
 			g.allowed = append(g.allowed, n.Remote)
 		}
 	}
 	return g, nil
+}
+
+var namedAddress = regexp.MustCompile(`(?:127(?:\.\d{1,3}){3}|\[::1\]):\d{1,5}\b`)
+
+// named returns the loopback addresses in QEMU's arguments that the user has given: a disk's server
+// and the like.
+func named(extra []string) (all []netip.AddrPort) {
+	for _, text := range namedAddress.FindAllString(strings.Join(extra, " "), -1) {
+		if a, err := netip.ParseAddrPort(text); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 // resolvers returns the host's DNS servers, to which QEMU passes what the guest asks its own.
@@ -130,7 +161,11 @@ func (g *gate) serve() {
 // decide returns the error number of a call that may not be made, as of a host that is not there.
 func (g *gate) decide(n notification) unix.Errno {
 	addr, size := n.args[1], n.args[2]
-	if n.nr == unix.SYS_SENDTO {
+	switch n.nr {
+	case unix.SYS_RECVFROM:
+		g.notePeer(int(n.args[0]))
+		return 0
+	case unix.SYS_SENDTO:
 		addr, size = n.args[4], n.args[5]
 	}
 	b := make([]byte, min(size, unix.SizeofSockaddrInet6))
@@ -147,7 +182,37 @@ func (g *gate) decide(n notification) unix.Errno {
 
 func (g *gate) allows(to netip.AddrPort) bool {
 	a := to.Addr().Unmap()
-	return !a.IsLoopback() && !a.IsUnspecified() || slices.Contains(g.allowed, netip.AddrPortFrom(a, to.Port()))
+	to = netip.AddrPortFrom(a, to.Port())
+	return !a.IsLoopback() && !a.IsUnspecified() || g.peers[to] || slices.Contains(g.allowed, to)
+}
+
+// notePeer remembers who has sent the datagram that QEMU is about to receive, if it came to a forwarded
+// port and from the loopback interface.
+func (g *gate) notePeer(number int) {
+	fd, err := unix.PidfdGetfd(g.process(), number, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	local, err := unix.Getsockname(fd)
+	if err != nil || !slices.Contains(g.forwards, addrPort(local)) {
+		return
+	}
+	_, from, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	if peer := addrPort(from); err == nil && peer.Addr().IsLoopback() {
+		if len(g.peers) >= maxPeers {
+			clear(g.peers)
+		}
+		g.peers[peer] = true
+	}
+}
+
+// addrPort returns the address of an IPv4 socket; -p has no other.
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	if a, ok := sa.(*unix.SockaddrInet4); ok {
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
+	}
+	return netip.AddrPort{}
 }
 
 // sockaddr reads a struct sockaddr of ip(7) or ipv6(7).

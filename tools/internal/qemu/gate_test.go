@@ -25,6 +25,13 @@ func TestGateAllows(t *testing.T) {
 	}
 }
 
+func TestNamed(t *testing.T) {
+	got := named([]string{"-drive", "if=none,file=nbd:127.0.0.1:34091", "-x", "[::1]:7,host=10.0.0.1:8", "127.0.0.1:99999", "1127.0.0.1"})
+	if want := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:34091"), netip.MustParseAddrPort("[::1]:7")}; !slices.Equal(got, want) {
+		t.Errorf("named: %v; want %v", got, want)
+	}
+}
+
 func TestSockaddr(t *testing.T) {
 	for want, b := range map[string][]byte{
 		"127.0.0.1:80": {unix.AF_INET, 0, 0, 80, 127, 0, 0, 1, 9, 9},
@@ -62,7 +69,7 @@ func TestGuardsLoopback(t *testing.T) {
 			t.Errorf("-net %s: guarded %v; want %v", words, got, want)
 		}
 	}
-	if p := program(true, true); slices.ContainsFunc(p, func(f unix.SockFilter) bool { return int(f.Jt) >= len(p) || int(f.Jf) >= len(p) }) || len(p) > 4096 {
+	if p := program(true, true, true); slices.ContainsFunc(p, func(f unix.SockFilter) bool { return int(f.Jt) >= len(p) || int(f.Jf) >= len(p) }) || len(p) > 4096 {
 		t.Errorf("%d instructions", len(p))
 	}
 }

@@ -3,6 +3,7 @@ package qemu
 import (
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"unsafe"
 
@@ -47,10 +48,22 @@ const (
 	notifContinue = 1          // SECCOMP_USER_NOTIF_FLAG_CONTINUE
 )
 
-// receive waits for the next system call to decide on.
+// receive waits for the next system call to decide on. Its error is io.EOF when nobody can make one
+// any more; before Linux 6.11 only poll(2) tells.
 func receive(fd int) (notification, error) {
 	for {
 		var n notification
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		if _, err := unix.Poll(p, -1); err != nil && err != unix.EINTR {
+			return n, err
+		}
+		switch {
+		case p[0].Revents&unix.POLLIN != 0:
+		case p[0].Revents != 0:
+			return n, io.EOF
+		default:
+			continue
+		}
 		_, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), notifRecv, uintptr(unsafe.Pointer(&n)))
 		if e == 0 {
 			return n, nil

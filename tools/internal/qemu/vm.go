@@ -141,13 +141,14 @@ func (vm *VM) supervise(started chan<- error) {
 	runtime.LockOSThread()
 	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 	if err == nil {
-		g, why := newGate(&vm.cfg, vm.refused)
+		g, why := newGate(&vm.cfg, func() int { return vm.pidfd }, vm.refused)
 		if why != nil {
 			vm.remark("%v", why)
-		} else if g != nil {
-			go g.serve()
 		}
 		err = vm.cmd.Start()
+		if g != nil { // also if there is no QEMU: then it ends at once
+			go g.serve()
+		}
 	}
 	started <- err
 	if err != nil {
