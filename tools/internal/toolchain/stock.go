@@ -110,12 +110,12 @@ func (b *builder) listGo(args ...string) (*exec.Cmd, error) {
 		return nil, err
 	}
 	cmd := exec.CommandContext(b.ctx, filepath.Join(b.stock, "bin/go"), args...)
-	env := []string{"GOFLAGS=-mod=mod", "GOROOT=" + b.stock}
+	env := []string{"GOFLAGS=-mod=readonly", "GOROOT=" + b.stock}
 	if goversion.Compare(b.version, need) < 0 {
 		if cmd, err = stockGo(b.ctx, args...); err != nil {
 			return nil, err
 		}
-		env = []string{"GOFLAGS=-mod=mod", "GOTOOLCHAIN=auto"}
+		env = []string{"GOFLAGS=-mod=readonly", "GOTOOLCHAIN=auto"}
 	}
 	cmd.Dir, cmd.Env = b.source, hostEnv(env...)
 	return cmd, nil
