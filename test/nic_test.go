@@ -15,35 +15,6 @@ import (
 	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
-// cable is the other end of a guest's network card: each frame is a UDP datagram.
-type cable struct {
-	*net.UDPConn
-	flag string // for yolk run
-}
-
-func newCable(t *testing.T) *cable {
-	t.Helper()
-	loopback := net.IPv4(127, 0, 0, 1)
-	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guest := free.LocalAddr().(*net.UDPAddr)
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := c.LocalAddr().(*net.UDPAddr)
-	c.Close()
-	free.Close()
-	// Connected, so that it receives no other datagrams of this host.
-	if c, err = net.DialUDP("udp4", own, guest); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return &cable{c, fmt.Sprintf("udp:%d:%d", guest.Port, own.Port)}
-}
-
 // numbered returns frame i of a seed: a header, the number, noise, and a sum of them.
 func numbered(seed, i uint32) []byte {
 	r := rand.New(rand.NewPCG(uint64(seed), uint64(i)))
@@ -59,7 +30,7 @@ func numbered(seed, i uint32) []byte {
 
 // pass sends n numbered frames into one cable and checks that they come out of the
 // other, each once, in order and unchanged. No more than window of them are under way.
-func pass(in, out *cable, seed uint32, n int) error {
+func pass(in, out *vm.Cable, seed uint32, n int) error {
 	const window = 48 // fits in the receive buffer of QEMU's socket
 	tokens := make(chan struct{}, window)
 	failed := make(chan struct{})
@@ -99,8 +70,8 @@ func pass(in, out *cable, seed uint32, n int) error {
 // directions at once, none of them lost or changed.
 func TestForward(t *testing.T) {
 	t.Parallel()
-	a, b := newCable(t), newCable(t)
-	m := vm.Start(t, vm.Options{Flags: []string{"-net", a.flag, "-net", b.flag, "-m", "32M"}, Target: "./examples/forward"})
+	a, b := vm.NewCable(t), vm.NewCable(t)
+	m := vm.Start(t, vm.Options{Flags: []string{"-net", a.Flag, "-net", b.Flag, "-m", "32M"}, Target: "./examples/forward"})
 	m.WaitFor("forwarding")
 	begin := time.Now()
 	back := make(chan error)
@@ -142,7 +113,7 @@ func TestTakeNIC(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	c := newCable(t)
+	c := vm.NewCable(t)
 	go func() {
 		b := make([]byte, 65536)
 		for {
@@ -155,7 +126,7 @@ func TestTakeNIC(t *testing.T) {
 	}()
 	for _, machine := range []string{"microvm", "q35"} {
 		got := vm.Run(t, vm.Options{
-			Flags:  []string{"-machine", machine, "-net", "user:host-loopback", "-net", c.flag, "-ip", "10.0.2.15/24,gw=10.0.2.2"},
+			Flags:  []string{"-machine", machine, "-net", "user:host-loopback", "-net", c.Flag, "-ip", "10.0.2.15/24,gw=10.0.2.2"},
 			Target: "./test/testdata/nic", Args: []string{fmt.Sprintf("10.0.2.2:%d", l.Addr().(*net.TCPAddr).Port)},
 		})
 		wantOutput(t, got, 0,

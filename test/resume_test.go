@@ -44,7 +44,7 @@ func startResumable(t *testing.T, state string, flags ...string) *resumable {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	os.Chmod(dir, 0o777) // QEMU may have become another user
 	r := &resumable{t: t, monitor: filepath.Join(dir, "s"), peer: newPeer(t)}
-	flags = append(flags, "-m", "64M", "-net", r.peer.flag, "-ip", "10.9.0.2/24,gw=10.9.0.1,dns=10.9.0.1",
+	flags = append(flags, "-m", "64M", "-net", r.peer.Flag, "-ip", "10.9.0.2/24,gw=10.9.0.1,dns=10.9.0.1",
 		"-qemu-arg", "-qmp", "-qemu-arg", "unix:"+r.monitor+",server=on,wait=off")
 	saved := filepath.Join(dir, "i") // QEMU may start no process that would pass the state on
 	if state != "" {
@@ -151,14 +151,14 @@ func (r *resumable) draw(line string, n int) drawn {
 // peer is the other end of the machine's cable: it answers ARP for everybody, and keeps what
 // TCP and DNS should not repeat.
 type peer struct {
-	*cable
+	*vm.Cable
 	mu        sync.Mutex
 	isn, dns  []uint32 // initial sequence numbers; ports and ids of queries
 	announced bool     // the machine has said where its address is, unasked
 }
 
 func newPeer(t *testing.T) *peer {
-	p := &peer{cable: newCable(t)}
+	p := &peer{Cable: vm.NewCable(t)}
 	go func() {
 		b := make([]byte, 65536)
 		for {

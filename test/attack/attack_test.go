@@ -61,7 +61,7 @@ func start(t *testing.T, ram int) *victim {
 	v := &victim{network: n, ram: ram}
 	v.vm = vm.Start(t, vm.Options{
 		Target:  "./test/attack/testdata/guest",
-		Flags:   []string{"-m", fmt.Sprintf("%dM", ram), "-net", n.flag},
+		Flags:   []string{"-m", fmt.Sprintf("%dM", ram), "-net", n.Flag},
 		Timeout: *length + 10*time.Minute,
 	})
 	v.vm.WaitFor("serving")

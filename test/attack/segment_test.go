@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -25,13 +24,14 @@ import (
 	ipv4net "gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"github.com/yolk-unikernel/yolk/test/internal/vm"
 )
 
 // A network is an Ethernet segment with the guest, a router that is its DHCP server, a client
 // that behaves well, and attackers. Each frame is a UDP datagram to or from QEMU.
 type network struct {
-	*net.UDPConn
-	flag  string // for yolk run
+	*vm.Cable
 	guest mac
 	card  *channel.Endpoint // the client's
 	http  http.Client       // over the client's stack
@@ -46,25 +46,7 @@ type network struct {
 
 func newNetwork(t *testing.T) *network {
 	t.Helper()
-	loopback := net.IPv4(127, 0, 0, 1)
-	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guest := free.LocalAddr().(*net.UDPAddr)
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := c.LocalAddr().(*net.UDPAddr)
-	c.Close()
-	free.Close()
-	// Connected, so that it receives no other datagrams of this host.
-	if c, err = net.DialUDP("udp4", own, guest); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	n := &network{UDPConn: c, flag: fmt.Sprintf("udp:%d:%d", guest.Port, own.Port), card: channel.New(1024, 1500, tcpip.LinkAddress(clientMAC[:]))}
+	n := &network{Cable: vm.NewCable(t), card: channel.New(1024, 1500, tcpip.LinkAddress(clientMAC[:]))}
 	n.startClient(t)
 	go n.receive()
 	return n
