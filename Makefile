@@ -66,9 +66,11 @@ test-host:
 	$(GO) run ./tools/internal/covered -least 70 -without '$(HOST_ONLY)' $$cover || \
 		echo '{"Action":"fail","Package":"coverage of ./$(WIRING)/..."}'
 
-# With every fuzz target for a few hundred executions.
+# With every fuzz target for a few hundred executions, and netstack's tests of what images' copy of
+# gVisor does.
 test-vm: qemu
 	@$(GO) test -json -timeout 15m -p 1 ./test/... ./tools/fuzz || true
+	@$(GO) test -json -timeout 15m ./tools/internal/toolchain -run TestEditedStack || true
 
 # The standard library's own tests in VMs, compared with Linux: all packages (an
 # hour), or the sample of continuous integration. CPUS=N picks the VMs' CPUs;
