@@ -205,9 +205,10 @@ func Remap(addr, old, size, flags, to uintptr) (oldSize, newSize, errno uintptr)
 	return oldSize, newSize, 0
 }
 
-// overlap tells whether two ranges have an address in common. The first may wrap around,
-// the second does not.
-func overlap(a, n, b, m uintptr) bool { return b-a < n || a-b < m }
+// overlap tells whether two ranges have an address in common; the first, if it is empty,
+// whether it lies inside of the second, but not at its start. The first may wrap around, the
+// second does not.
+func overlap(a, n, b, m uintptr) bool { return b-a < n || a-b < m && (n != 0 || a != b) }
 
 // Advice of madvise(2) that has no effect here or is a mere hint, as <asm-generic/mman-common.h>
 // numbers it: NORMAL to WILLNEED, DONTFORK and DOFORK, HUGEPAGE and NOHUGEPAGE, DONTDUMP and
