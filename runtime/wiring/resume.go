@@ -18,28 +18,37 @@ func AddEntropy(p []byte) {
 	Kernel.RandomSettled(len(p) > 0)
 }
 
-// resumed are the functions of OnResume.
-var resumed struct {
+// Functions are functions to be called, to which any goroutine may add.
+type Functions struct {
 	mu   sync.Mutex
 	list []func()
 }
+
+// Add adds a function behind the others.
+func (l *Functions) Add(f func()) {
+	l.mu.Lock()
+	l.list = append(l.list, f)
+	l.mu.Unlock()
+}
+
+// Call calls those that are there, one after the other.
+func (l *Functions) Call() {
+	l.mu.Lock()
+	list := l.list
+	l.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}
+
+// Resumed are the functions of OnResume.
+var Resumed Functions
 
 // OnResume has f called after the machine has gone on from a saved state, or stood still for
 // some seconds, when the generators have new keys and the clock is right. The functions are
 // called one after the other, in their order, by package resume; a program without that
 // package has no generator of its own to renew.
-func OnResume(f func()) {
-	resumed.mu.Lock()
-	resumed.list = append(resumed.list, f)
-	resumed.mu.Unlock()
-}
-
-// Resumed returns the functions of OnResume.
-func Resumed() []func() {
-	resumed.mu.Lock()
-	defer resumed.mu.Unlock()
-	return append([]func(){}, resumed.list...)
-}
+func OnResume(f func()) { Resumed.Add(f) }
 
 // Reseed gives the generators of package runtime new keys, while no goroutine runs.
 func Reseed() { reseed() }

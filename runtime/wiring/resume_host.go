@@ -2,4 +2,4 @@
 
 package wiring
 
-func init() { OnHostStart(func() { resumed.list = nil }) }
+func init() { OnHostStart(func() { Resumed = Functions{} }) }

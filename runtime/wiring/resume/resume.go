@@ -10,7 +10,6 @@ package resume
 
 import (
 	"encoding/binary"
-	"sync"
 	_ "unsafe" // for linkname
 
 	"github.com/yolk-unikernel/yolk/boot/acpi"
@@ -45,16 +44,14 @@ func serve(irq *wiring.Interrupt) {
 	defer close(resumed)
 	go func() {
 		for range resumed {
-			program.call()
+			program.Call()
 		}
 	}()
 	for {
 		irq.Wait()
 		devices.Reseed()
 		wiring.Reseed()
-		for _, f := range wiring.Resumed() {
-			f()
-		}
+		wiring.Resumed.Call()
 		select {
 		case resumed <- struct{}{}:
 		default:
@@ -63,30 +60,12 @@ func serve(irq *wiring.Interrupt) {
 }
 
 // program has the functions of the program.
-var program functions
-
-type functions struct {
-	mu   sync.Mutex
-	list []func()
-}
+var program wiring.Functions
 
 // OnResume is OnResume of the module's package runtime.
 //
 //go:linkname OnResume
-func OnResume(f func()) {
-	program.mu.Lock()
-	program.list = append(program.list, f)
-	program.mu.Unlock()
-}
-
-func (p *functions) call() {
-	p.mu.Lock()
-	list := p.list
-	p.mu.Unlock()
-	for _, f := range list {
-		f()
-	}
-}
+func OnResume(f func()) { program.Add(f) }
 
 // watchGeneration watches the 16 bytes of VMGenID, and has their change interrupt.
 func watchGeneration(at uint64, info *acpi.Info) {
