@@ -7,7 +7,7 @@ YOLK  := bin/yolk
 # The race detector needs a C compiler on the host.
 RACE := $(shell command -v gcc >/dev/null && echo -race)
 
-.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz faults databases databases-own soak attack scaling distance qemu test-tools toolchain clean
+.PHONY: all run test lint test-host test-vm std-tests std-tests-sample bench bench-disk powercut fuzz abi-diff faults databases databases-own soak attack scaling distance qemu test-tools toolchain clean
 
 all: $(YOLK)
 
@@ -112,6 +112,15 @@ MUTATIONS ?= 10000
 fuzz:
 	@$(GO) run ./tools/fuzz -n $(N) -run '$(PICK)'
 	@YOLK_MUTATIONS=$(MUTATIONS) YOLK_SEED=$$(date +%s) $(GO) test ./kernel/fs/ext4 -run TestMutations -timeout 0
+
+# The kernel's system calls beside Linux's: OPS calls, drawn from SEED, and the shortest sequence
+# for each difference. ABIDIFF has more flags (go run ./tools/abidiff -h).
+OPS ?= 1000000
+abi-diff:
+	@$(GO) run ./tools/abidiff -ops $(OPS) -seed $(SEED) $(ABIDIFF)
+	@edited=$$(mktemp -d) && trap 'rm -rf "$$edited"' EXIT && \
+	$(GO) run -modfile=$$($(GO) run ./tools/editedstack "$$edited") ./tools/abidiff \
+		-families internet,descriptors,poll -ops $$(($(OPS) / 10)) -seed $(SEED) $(ABIDIFF)
 
 # Device faults: errors, short lives, hangs, full disks.
 faults:

@@ -99,7 +99,7 @@ func TestDeviceKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kinds, err := os.ReadFile("runtime/machine_tamago.go")
+	kinds, err := os.ReadFile("runtime/machine_yolk.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestDeviceKinds(t *testing.T) {
 	}
 	for _, m := range list {
 		if !strings.Contains(string(kinds), m[2]+`: "`) {
-			t.Errorf("kinds in runtime/machine_tamago.go has no name for Type%s (%s)", m[1], m[2])
+			t.Errorf("kinds in runtime/machine_yolk.go has no name for Type%s (%s)", m[1], m[2])
 		}
 	}
 }

@@ -19,12 +19,17 @@ import (
 // host's tools cannot load them, because the rest of those packages is not here. Every
 // other package is loaded by go list, go vet, gopls and staticcheck (make lint).
 var upstream = []string{
+	"runtime/goroot/src/cmd/go/internal/imports",
 	"runtime/goroot/src/cmd/go/internal/load",
+	"runtime/goroot/src/cmd/go/internal/modindex",
 	"runtime/goroot/src/cmd/go/internal/run",
 	"runtime/goroot/src/cmd/go/internal/work",
 	"runtime/goroot/src/cmd/link/internal/ld",
+	"runtime/goroot/src/cmd/link/internal/loader",
 	"runtime/goroot/src/internal/syscall/unix",
+	"runtime/goroot/src/os/signal",
 	"runtime/goroot/src/runtime",
+	"runtime/goroot/src/runtime/goos",
 	"runtime/goroot/src/syscall",
 	"runtime/goroot/src/time",
 }
@@ -113,7 +118,7 @@ var kernelImports = map[string][]string{
 	"kernel/fs/pagecache":       {"kernel/fs/block", "runtime/machine"},
 	"kernel/fs/ext4fs":          {"kernel", "kernel/fs", "kernel/fs/block", "kernel/fs/ext4", "kernel/fs/pagecache", "runtime/machine"},
 	"kernel/fs/erofs":           {"kernel", "kernel/fs", "kernel/fs/block", "kernel/fs/pagecache", "runtime/machine"},
-	"kernel/fs/p9fs":            {"kernel", "kernel/fs/bounce"},
+	"kernel/fs/p9fs":            {"kernel", "kernel/fs/block", "kernel/fs/bounce", "kernel/fs/pagecache"},
 }
 
 func TestKernelImports(t *testing.T) {
@@ -292,7 +297,7 @@ func listedContract(t *testing.T) map[string]string {
 	return list
 }
 
-// helpers are functions of machine_tamago.go that are no part of the contract.
+// helpers are functions of machine_yolk.go that are no part of the contract.
 var helpers = []string{"call", "yieldingCall", "ask", "word"}
 
 // The contract is one list, at the top of wiring/machine.go; the real machine defines it
@@ -302,7 +307,7 @@ func TestContractIsListed(t *testing.T) {
 	if len(list) < 40 {
 		t.Fatalf("the list has %d functions; it was not found", len(list))
 	}
-	for _, side := range []string{"tamago", "host"} {
+	for _, side := range []string{"yolk", "host"} {
 		have := map[string]string{}
 		files, _ := filepath.Glob("runtime/wiring/*_" + side + "*.go")
 		for _, path := range files {
@@ -318,7 +323,7 @@ func TestContractIsListed(t *testing.T) {
 			}
 		}
 		for name := range have {
-			if side == "tamago" && list[name] == "" && !slices.Contains(helpers, name) {
+			if side == "yolk" && list[name] == "" && !slices.Contains(helpers, name) {
 				t.Errorf("%s of %v is not on the list in wiring/machine.go", name, files)
 			}
 		}
@@ -359,12 +364,12 @@ func linknames(t *testing.T, pkg, pattern string) map[string]string {
 func TestLinknamePairs(t *testing.T) {
 	const port = "runtime/goroot/src/"
 	pairs := []struct{ from, fromPattern, to, toPattern, symbols string }{
-		{"runtime", port + "runtime/*.go", "runtime/yolk/wiring", "runtime/wiring/machine_tamago.go", "runtime/yolk/wiring."},
+		{"runtime", port + "runtime/*.go", "runtime/yolk/wiring", "runtime/wiring/machine_yolk.go", "runtime/yolk/wiring."},
 		{"runtime", port + "runtime/*.go", "syscall", port + "syscall/tamago.go", "syscall."},
 		{"runtime/yolk/wiring/zoneinfo", "runtime/wiring/zoneinfo/*.go", "time", port + "time/tamago.go", "time."},
-		{"runtime/yolk/wiring", "runtime/wiring/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring."},
-		{"runtime/yolk/wiring/devices", "runtime/wiring/devices/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring/devices."},
-		{"runtime/yolk/wiring/cards", "runtime/wiring/cards/*.go", "runtime", "runtime/machine_tamago.go", "runtime/yolk/wiring/cards."},
+		{"runtime/yolk/wiring", "runtime/wiring/*.go", "runtime", "runtime/machine_yolk.go", "runtime/yolk/wiring."},
+		{"runtime/yolk/wiring/devices", "runtime/wiring/devices/*.go", "runtime", "runtime/machine_yolk.go", "runtime/yolk/wiring/devices."},
+		{"runtime/yolk/wiring/cards", "runtime/wiring/cards/*.go", "runtime", "runtime/machine_yolk.go", "runtime/yolk/wiring/cards."},
 	}
 	checked := 0
 	for _, p := range pairs {

@@ -24,6 +24,13 @@ func put64(b []byte, v uint64) {
 	}
 }
 
+func put32(b []byte, v uint32) {
+	_ = b[3]
+	for i := range 4 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
+
 func get64(b []byte) (v uint64) {
 	_ = b[7]
 	for i := range 8 {
@@ -73,8 +80,6 @@ func succeed(*Kernel, Args) (uintptr, syscall.Errno) { return 0, 0 }
 // The handlers below only fail. They do not log a line, because programs probe for these
 // calls and have an alternative.
 func noSys(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.ENOSYS }
-
-func inval(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.EINVAL }
 
 func noPerm(*Kernel, Args) (uintptr, syscall.Errno) { return 0, syscall.EPERM }
 

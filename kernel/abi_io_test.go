@@ -2,6 +2,8 @@ package kernel
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -54,6 +56,84 @@ var ioScripts = []script{
 		s.note("%o", st.Mode)
 		s.try("fsync", syscall.SYS_FSYNC, r)
 		s.try("flags", syscall.SYS_PIPE2, unsafe.Pointer(new([2]int32)), 1)
+	}},
+	{"splice and its like refuse", func(s *system) {
+		fd := s.open(s.p("f"), syscall.O_CREAT|syscall.O_RDWR)
+		read := s.open(s.p("f"), syscall.O_RDONLY)
+		path := s.open(s.p("f"), oPath)
+		r, w := s.pipe(syscall.O_NONBLOCK)
+		off := unsafe.Pointer(new(int64))
+		for _, n := range []int{0, 10} {
+			s.value("no descriptors", syscall.SYS_SPLICE, -1, 0, -1, 0, n, 0)
+			s.value("wrong flags", syscall.SYS_SPLICE, fd, 0, w, 0, n, 0x100)
+			s.value("none to write to", syscall.SYS_SPLICE, fd, 0, -1, 0, n, 0)
+			s.value("O_PATH", syscall.SYS_SPLICE, path, 0, w, 0, n, 0)
+			s.value("the wrong end", syscall.SYS_SPLICE, fd, 0, r, 0, n, 0)
+			s.value("read only", syscall.SYS_SPLICE, r, 0, read, 0, n, 0)
+			s.value("no pipe", syscall.SYS_SPLICE, fd, 0, fd, 0, n, 0)
+			s.value("position of a pipe", syscall.SYS_SPLICE, r, off, fd, 0, n, 0)
+			s.value("position of a pipe", syscall.SYS_SPLICE, fd, 0, w, off, n, 0)
+			s.value("tee", syscall.SYS_TEE, -1, -1, n, 0)
+			s.value("tee", syscall.SYS_TEE, fd, w, n, 0)
+			s.value("tee", syscall.SYS_TEE, r, w, n, 0)
+			s.value("tee", syscall.SYS_TEE, r, w, n, 0x100)
+		}
+		s.value("vmsplice", syscall.SYS_VMSPLICE, -1, 0, 0, 0)
+		s.value("vmsplice", syscall.SYS_VMSPLICE, fd, 0, 0, 0)
+		s.value("vmsplice", syscall.SYS_VMSPLICE, w, 0, 0, 0)
+		s.value("vmsplice", syscall.SYS_VMSPLICE, w, 0, 0, 0x100)
+	}},
+	{"owners of files", func(s *system) {
+		fd := s.open(s.p("f"), syscall.O_CREAT|syscall.O_RDWR)
+		r, _ := s.pipe(0)
+		for _, f := range []int{fd, r} {
+			s.value("O_ASYNC", syscall.SYS_FCNTL, f, syscall.F_SETFL, syscall.O_ASYNC)
+			s.note("%v", s.must(syscall.SYS_FCNTL, f, syscall.F_GETFL, 0)&syscall.O_ASYNC != 0)
+			s.value("owner", syscall.SYS_FCNTL, f, fGetOwn, 0)
+			self := s.must(syscall.SYS_GETPID)
+			s.value("set", syscall.SYS_FCNTL, f, fSetOwn, self)
+			s.note("own: %v", s.must(syscall.SYS_FCNTL, f, fGetOwn, 0) == self)
+			s.value("nobody", syscall.SYS_FCNTL, f, fSetOwn, 1<<30)
+			s.value("no group", syscall.SYS_FCNTL, f, fSetOwn, -(1 << 30))
+			s.value("none", syscall.SYS_FCNTL, f, fSetOwn, 0)
+			s.value("owner", syscall.SYS_FCNTL, f, fGetOwn, 0)
+			s.value("signal", syscall.SYS_FCNTL, f, fGetSig, 0)
+			s.value("lease", syscall.SYS_FCNTL, f, fGetLease, 0)
+		}
+	}},
+	{"attributes", func(s *system) {
+		fd := s.open(s.p("f"), syscall.O_CREAT|syscall.O_RDWR)
+		path := s.open(s.p("f"), oPath)
+		s.try("symlink", syscall.SYS_SYMLINK, "f", s.p("s"))
+		s.try("dangling", syscall.SYS_SYMLINK, "none", s.p("d"))
+		b := make([]byte, 100)
+		for _, name := range []string{"user.x", "trusted.x", "security.x", "user.", "other.x", "x", "", "user." + strings.Repeat("n", 300)} {
+			for _, f := range []string{"f", "s", "d", "none", "none/x", "f/x"} {
+				s.value("get "+f, syscall.SYS_GETXATTR, s.p(f), name, b, 100)
+				s.value("set "+f, syscall.SYS_SETXATTR, s.p(f), name, []byte("value"), 5, 2)
+				s.value("set "+f, syscall.SYS_SETXATTR, s.p(f), name, []byte("value"), 5, 0)
+				s.value("set "+f, syscall.SYS_SETXATTR, s.p(f), name, []byte("other"), 5, 1)
+				s.value("get "+f, syscall.SYS_GETXATTR, s.p(f), name, b, 100)
+				s.value("get short "+f, syscall.SYS_GETXATTR, s.p(f), name, b, 2)
+				s.value("size "+f, syscall.SYS_GETXATTR, s.p(f), name, b, 0)
+			}
+			s.value("get of the link", syscall.SYS_LGETXATTR, s.p("s"), name, b, 100)
+			s.value("set of the link", syscall.SYS_LSETXATTR, s.p("s"), name, []byte("v"), 1, 0)
+			s.value("get by descriptor", syscall.SYS_FGETXATTR, fd, name, b, 100)
+			s.value("get by O_PATH", syscall.SYS_FGETXATTR, path, name, b, 100)
+			s.value("get of nothing", syscall.SYS_FGETXATTR, -1, name, b, 100)
+			s.value("wrong flags", syscall.SYS_FSETXATTR, fd, name, b, 1, 4)
+		}
+		for _, f := range []string{"f", "s", "d", "none"} {
+			n := s.value("list "+f, syscall.SYS_LISTXATTR, s.p(f), b, 100)
+			names := strings.Split(string(b[:max(n, 0)]), "\x00")
+			slices.Sort(names)
+			s.note("%q", names)
+			s.value("remove "+f, syscall.SYS_REMOVEXATTR, s.p(f), "user.x")
+			s.value("remove "+f, syscall.SYS_REMOVEXATTR, s.p(f), "user.x")
+			s.value("list size "+f, syscall.SYS_LISTXATTR, s.p(f), 0, 0)
+		}
+		s.value("list of the link", syscall.SYS_LLISTXATTR, s.p("s"), b, 100)
 	}},
 	{"vectors", func(s *system) {
 		fd := s.open(s.p("f"), syscall.O_CREAT|syscall.O_RDWR)
@@ -458,6 +538,53 @@ var processScripts = []script{
 		s.note("%v", *ids)
 		s.try("getpgid", syscall.SYS_GETPGID, 999999)
 		s.try("getpriority", syscall.SYS_GETPRIORITY, 9, 0)
+	}},
+	{"policies and priorities", func(s *system) {
+		prio := func(v int32) unsafe.Pointer { return unsafe.Pointer(&v) }
+		const nobody = 1 << 30
+		for policy := -1; policy < 9; policy++ {
+			s.value("max", syscall.SYS_SCHED_GET_PRIORITY_MAX, policy)
+			s.value("min", syscall.SYS_SCHED_GET_PRIORITY_MIN, policy)
+			s.value("set of nobody", syscall.SYS_SCHED_SETSCHEDULER, -1, policy, prio(0))
+			s.value("set nothing", syscall.SYS_SCHED_SETSCHEDULER, 0, policy, 0)
+			if policy != 7 { // SCHED_EXT, which not all systems have
+				s.value("set too high", syscall.SYS_SCHED_SETSCHEDULER, 0, policy, prio(100))
+				s.value("set too low", syscall.SYS_SCHED_SETSCHEDULER, 0, policy, prio(-1))
+			}
+		}
+		s.value("set", syscall.SYS_SCHED_SETSCHEDULER, 0, 0, prio(0))
+		s.value("set", syscall.SYS_SCHED_SETSCHEDULER, nobody, 0, prio(0))
+		for _, id := range []int{0, -1, nobody} {
+			s.value("get", syscall.SYS_SCHED_GETSCHEDULER, id)
+			s.value("get param", syscall.SYS_SCHED_GETPARAM, id, prio(1))
+			s.value("get nothing", syscall.SYS_SCHED_GETPARAM, id, 0)
+			s.value("set param", syscall.SYS_SCHED_SETPARAM, id, prio(0))
+			s.value("set param", syscall.SYS_SCHED_SETPARAM, id, prio(1))
+			s.value("set nothing", syscall.SYS_SCHED_SETPARAM, id, 0)
+			attr := &schedAttr{size: 48}
+			s.value("set attributes", 314, id, unsafe.Pointer(attr), 0)
+			s.value("flags", 314, id, unsafe.Pointer(attr), 1)
+			s.value("nothing", 314, id, 0, 0)
+			s.value("wrong policy", 314, id, unsafe.Pointer(&schedAttr{size: 48, policy: 100}), 0)
+			small := &schedAttr{size: 10}
+			s.value("small", 314, id, unsafe.Pointer(small), 0)
+			s.note("%v", small.size >= 48)
+		}
+	}},
+	{"priorities of requests", func(s *system) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		const idle, none = 3 << ioprioClassShift, 0
+		for _, v := range []int{2<<ioprioClassShift | 5, idle, 4 << ioprioClassShift, 1, none} {
+			s.value("set", syscall.SYS_IOPRIO_SET, 1, 0, v)
+			if v != none { // then it is what the nice value makes of it
+				s.value("get", syscall.SYS_IOPRIO_GET, 1, 0)
+			}
+		}
+		for _, c := range [][2]int{{0, 0}, {4, 0}, {1, 1 << 30}, {2, 1 << 30}, {-1, 0}} {
+			s.value("set", syscall.SYS_IOPRIO_SET, c[0], c[1], none)
+			s.value("get", syscall.SYS_IOPRIO_GET, c[0], c[1])
+		}
 	}},
 	{"scheduling", func(s *system) {
 		param := []byte{1, 2, 3, 4}

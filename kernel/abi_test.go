@@ -87,13 +87,16 @@ func TestABI(t *testing.T) {
 	old := syscall.Umask(0o022)
 	defer syscall.Umask(old)
 	var scripts []script
-	for _, group := range [][]script{fileScripts, nameScripts, ioScripts, eventScripts, processScripts, timerScripts} {
+	for _, group := range [][]script{fileScripts, nameScripts, ioScripts, eventScripts, waitScripts, lockScripts, openScripts, inotifyScripts, processScripts, timerScripts, procScripts} {
 		scripts = append(scripts, group...)
 	}
 	for _, c := range scripts {
 		t.Run(c.name, func(t *testing.T) {
 			host := &system{TB: t, dir: t.TempDir()}
 			c.run(host)
+			if os.Getenv("HOSTLOG") != "" {
+				t.Log("\n" + strings.Join(host.log, "\n"))
+			}
 			guest := newSystem(t)
 			guest.fake.area = hostArea
 			guest.must(syscall.SYS_MKDIR, "/tmp/abi", 0o755)

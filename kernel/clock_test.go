@@ -13,7 +13,7 @@ import (
 // they initialise: so the kernel does not import it.
 func TestNoPackageTime(t *testing.T) {
 	ctx := build.Default
-	ctx.GOOS, ctx.BuildTags = "linux", []string{"tamago"}
+	ctx.GOOS, ctx.BuildTags = "linux", []string{"yolk"}
 	pkg, err := ctx.ImportDir(".", 0)
 	if err != nil {
 		t.Fatal(err)

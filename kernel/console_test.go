@@ -103,6 +103,51 @@ func TestTerminalRaw(t *testing.T) {
 	}
 }
 
+// A call that the image does not carry fails and says why.
+func TestCallNotLinked(t *testing.T) {
+	s := newSystem(t)
+	flock, lock := table[syscall.SYS_FLOCK].handler, fcntlLock
+	defer func() { table[syscall.SYS_FLOCK].handler, fcntlLock = flock, lock }()
+	table[syscall.SYS_FLOCK].handler, fcntlLock = nil, nil
+	if _, e := s.call(syscall.SYS_FLOCK, 1, syscall.LOCK_EX); e != syscall.ENOSYS {
+		t.Errorf("flock: %v; want ENOSYS", e)
+	}
+	if _, e := s.call(syscall.SYS_FCNTL, 1, syscall.F_SETLK, unsafe.Pointer(new(syscall.Flock_t))); e != syscall.EINVAL {
+		t.Errorf("F_SETLK: %v; want EINVAL", e)
+	}
+	out := s.fake.output()
+	if !strings.Contains(out, "yolk: system call flock (73) is not "+notLinked) || strings.Count(out, notLinked) != 2 {
+		t.Errorf("the console says %q", out)
+	}
+}
+
+// fullFile is a file for whose data there is no memory.
+type fullFile struct{ Always }
+
+func (fullFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.ENOMEM }
+func (fullFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.ENOMEM }
+func (fullFile) Stat(*syscall.Stat_t) syscall.Errno       { return 0 }
+
+// A write that fails because the kernel lacks memory says who lacks it, once.
+func TestNoMemoryIsLogged(t *testing.T) {
+	s := newSystem(t)
+	fd, _ := s.k.installNew(fullFile{}, syscall.O_RDWR, 0)
+	for range 2 {
+		if _, e := s.call(syscall.SYS_WRITE, int(fd), []byte("x"), 1); e != syscall.ENOMEM {
+			t.Errorf("write: %v; want ENOMEM", e)
+		}
+	}
+	const sync = 4 // MS_SYNC
+	for nr, arg := range map[uintptr]any{syscall.SYS_MUNLOCK: 0, syscall.SYS_MSYNC: sync, syscall.SYS_MINCORE: make([]byte, 8)} {
+		if _, e := s.call(nr, 1<<30, pageSize, arg); e != syscall.ENOMEM { // there is no memory at that address
+			t.Errorf("call %d: %v; want ENOMEM", nr, e)
+		}
+	}
+	if out := s.fake.output(); strings.Count(out, "yolk: write fails with ENOMEM: the kernel has no memory for it (") != 1 || strings.Count(out, "\n") != 1 {
+		t.Errorf("the console says %q", out)
+	}
+}
+
 func TestMissingCallIsLoggedOnce(t *testing.T) {
 	s := newSystem(t)
 	for range 2 {
@@ -112,7 +157,7 @@ func TestMissingCallIsLoggedOnce(t *testing.T) {
 		s.call(5000)
 	}
 	out := s.fake.output()
-	if strings.Count(out, "yolk: system call msgget (68) is not implemented; returning ENOSYS\n") != 1 ||
+	if strings.Count(out, "yolk: system call msgget (68) is not implemented; it fails\n") != 1 ||
 		strings.Count(out, "\n") != 2 {
 		t.Errorf("the console says %q", out)
 	}

@@ -55,6 +55,8 @@ type Description struct {
 	refs       atomic.Int64
 	// flags are the O_ flags; F_SETFL changes some of them.
 	flags atomic.Int32
+	// owner is whom signals are for: F_SETOWN.
+	owner atomic.Int32
 
 	// posMu guards pos and makes read and write atomic with respect to each
 	// other (read(2), BUGS, fixed in Linux 3.14). It is taken only if
@@ -64,11 +66,15 @@ type Description struct {
 
 	// Socket timeouts in nanoseconds, 0 for none (SO_RCVTIMEO, SO_SNDTIMEO).
 	receiveTimeout, sendTimeout atomic.Int64
+	// lowWater is SO_RCVLOWAT of a stream, how many bytes a read that blocks waits for; 0 is 1.
+	lowWater atomic.Int32
 
 	// watchMu guards watchers: the epoll registrations of this description.
 	watchMu  sync.Mutex
 	watchers []*epollItem
 	locked   atomic.Bool // has or had a file lock that Release must drop
+	// attr is what fchmod(2) and fchown(2) have changed of a socket whose family keeps nothing.
+	attr atomic.Pointer[AttrChange]
 }
 
 // newDescription makes a description with one reference.
@@ -116,6 +122,9 @@ func (d *Description) release() {
 	d.file.Release()
 	if d.where != nil {
 		d.where.users.Add(-1)
+		if d.k.inotify.active() && d.k.vfs.isDeleted(d.where) {
+			d.k.notifyGone(d.where)
+		}
 	}
 }
 
@@ -136,30 +145,90 @@ func (d *Description) writable() bool {
 func (d *Description) read(p []byte) (int, syscall.Errno) {
 	if d.positioned {
 		d.posMu.Lock()
-		n, e := d.file.Read(p, d.pos)
+		n, e := d.readAt(p, d.pos)
 		d.pos += int64(n)
 		d.posMu.Unlock()
-		return n, e
+		if e != syscall.EAGAIN || d.nonblocking() {
+			return n, e
+		}
+		return d.readWaiting(p) // /dev/random, or /dev/kmsg
+	}
+	if len(p) == 0 {
+		if _, ok := d.file.(Socket); ok { // whatever the socket's state (sock_read_iter in net/socket.c)
+			return 0, 0
+		}
 	}
 	n, e := d.file.Read(p, 0)
-	if e != syscall.EAGAIN || d.nonblocking() {
+	if e != syscall.EAGAIN && (d.lowWater.Load() == 0 || e != 0) || d.nonblocking() {
 		return n, e
 	}
+	if e != syscall.EAGAIN {
+		s := newSleeper(d.k, d.file.Queue(), d.receiveTimeout.Load())
+		n = d.readEnough(s, p, n)
+		s.done()
+		return n, 0
+	}
+	return d.readWaiting(p)
+}
+
+// readWaiting is read that waits until there is something.
+func (d *Description) readWaiting(p []byte) (n int, e syscall.Errno) {
+	e = syscall.EAGAIN
 	s := newSleeper(d.k, d.file.Queue(), d.receiveTimeout.Load())
+	defer s.done()
 	for e == syscall.EAGAIN {
-		if n, e = d.file.Read(p, 0); e == syscall.EAGAIN && !s.sleep() {
+		ended := d.ended()
+		if d.mayReceive() {
+			n, e = d.file.Read(p, 0)
+		}
+		if e == syscall.EAGAIN && ended {
+			return 0, 0
+		}
+		if e == syscall.EAGAIN && !s.sleep() {
+			if d.lowWater.Load() != 0 {
+				n, e = d.file.Read(p, 0) // less is better than nothing now
+			}
 			break
 		}
 	}
-	s.done()
+	if e == 0 && n > 0 {
+		n = d.readEnough(s, p, n)
+	}
 	return n, e
+}
+
+// ended reports whether a reader that would wait gets an end of file instead: a socket of datagrams
+// that is shut down still says EAGAIN to one that does not wait (__skb_wait_for_more_packets in
+// Linux's net/core/datagram.c).
+func (d *Description) ended() bool { return d.file.Readiness()&EventRdHup != 0 }
+
+// mayReceive reports whether a reader that waits should look for data: with SO_RCVLOWAT Linux wakes
+// it for nothing less, even if it wants less (tcp_data_ready in net/ipv4/tcp_input.c).
+func (d *Description) mayReceive() bool {
+	return d.lowWater.Load() == 0 || d.file.Readiness()&(EventIn|EventErr|EventHup) != 0
+}
+
+// readEnough continues after n bytes of p were read until there are as many as SO_RCVLOWAT asks
+// for, or an end.
+func (d *Description) readEnough(s *sleeper, p []byte, n int) int {
+	for n < min(len(p), int(d.lowWater.Load())) {
+		more, e := d.file.Read(p[n:], 0)
+		if e == syscall.EAGAIN && s.sleep() {
+			continue
+		}
+		if e != 0 || more == 0 {
+			break
+		}
+		n += more
+	}
+	return n
 }
 
 // write is write(2) on d. A blocking write to a pipe or a stream socket takes
 // all of p unless an error comes first.
 func (d *Description) write(p []byte) (int, syscall.Errno) {
 	if d.positioned {
-		return d.writePositioned(p)
+		return d.writePositioned(p, d.flags.Load())
 	}
 	n, e := d.file.Write(p, 0)
 	if (e != syscall.EAGAIN && (e != 0 || n == len(p))) || d.nonblocking() {
@@ -185,12 +254,18 @@ func (d *Description) write(p []byte) (int, syscall.Errno) {
 	return n, 0
 }
 
-func (d *Description) writePositioned(p []byte) (int, syscall.Errno) {
-	flags := d.flags.Load()
+// writePositioned is write(2) of a file with a position; of flags, O_APPEND, O_DSYNC and O_SYNC
+// count.
+func (d *Description) writePositioned(p []byte, flags int32) (int, syscall.Errno) {
+	if len(p) == 0 { // O_APPEND does not move the position
+		return 0, 0
+	}
 	d.posMu.Lock()
 	var n int
 	var e syscall.Errno
-	if ap, ok := d.file.(Appender); ok && flags&syscall.O_APPEND != 0 {
+	if d.pos+int64(len(p)) < 0 { // beyond the largest offset
+		e = syscall.EINVAL
+	} else if ap, ok := d.file.(Appender); ok && flags&syscall.O_APPEND != 0 {
 		var end int64
 		if n, end, e = ap.Append(p); e == 0 {
 			d.pos = end

@@ -1,6 +1,9 @@
 package kernel
 
-import "syscall"
+import (
+	"strings"
+	"syscall"
+)
 
 // device is a character device without state (null(4), random(4), full(4)).
 type device struct {
@@ -31,15 +34,17 @@ var deviceNumbers = [...]struct {
 	{"full", 0o666, 1, 7},
 	{"random", 0o666, 1, 8},
 	{"urandom", 0o666, 1, 9},
+	{"kmsg", 0o644, 1, 11},
 	{"tty", 0o666, 5, 0},
 	{"console", 0o620, 5, 1},
 }
 
 // DeviceNode is a device that the wiring adds to /dev.
 type DeviceNode struct {
-	Name         string
+	Name         string // below /dev, in a folder of /dev or not: net/tun
 	Mode         uint32 // type and permissions
 	Major, Minor uint64
+	Driver       string // as /proc/devices names it
 	// Open opens the device; node is the inode through which it is opened.
 	Open func(node Inode, flags int) (File, syscall.Errno)
 }
@@ -55,8 +60,19 @@ func (k *Kernel) AddDevice(n DeviceNode) {
 		v.mu.Lock()
 		v.devices = append(v.devices, n)
 		v.mu.Unlock()
-		v.devFS.root.add(n.Name, v.devFS.newInode(n.Mode, makedev(n.Major, n.Minor)))
+		v.devFS.folderOf(&n).add(n.Name[strings.LastIndexByte(n.Name, '/')+1:], v.devFS.newInode(n.Mode, makedev(n.Major, n.Minor)))
 	})
+}
+
+// folderOf returns the folder that a device is in, and makes it if it is not there.
+func (fs *tmpfs) folderOf(n *DeviceNode) *tmpDir {
+	name, _, nested := strings.Cut(n.Name, "/")
+	if !nested {
+		return fs.root
+	}
+	fs.root.add(name, fs.newInode(syscall.S_IFDIR|0o755, 0)) // EEXIST is fine
+	inode, _ := fs.root.Lookup(name)
+	return inode.(*tmpDir)
 }
 
 // addedDevice returns a device of AddDevice, or nil.
@@ -93,6 +109,8 @@ func (k *Kernel) openDevice(n Inode, flags int, rdev uint64) (File, syscall.Errn
 		return &device{k: k, kind: devRandom, node: n}, 0
 	case makedev(1, 9):
 		return &device{k: k, kind: devURandom, node: n}, 0
+	case makedev(1, 11):
+		return &kmsgFile{k: k, node: n}, 0
 	case makedev(5, 0), makedev(5, 1):
 		if rdev == makedev(5, 0) && !k.opt.Terminal {
 			return nil, syscall.ENXIO // tty(4): no controlling terminal

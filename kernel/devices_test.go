@@ -29,8 +29,17 @@ func TestAddDevice(t *testing.T) {
 			t.Errorf("fstat of %s = %v, mode %#o, device %#x", name, e, st.Mode, st.Rdev)
 		}
 	}
-	if opened != 2 {
-		t.Errorf("opened %d times; want 2", opened)
+	add("net/one", syscall.S_IFCHR, 1)
+	add("net/two", syscall.S_IFCHR, 2)
+	for _, name := range []string{"one", "two"} {
+		s.open("/dev/net/"+name, syscall.O_RDWR)
+	}
+	st := new(syscall.Stat_t)
+	if _, e := s.call(syscall.SYS_STAT, "/dev/net", unsafe.Pointer(st)); e != 0 || st.Mode != syscall.S_IFDIR|0o755 || st.Nlink != 2 {
+		t.Errorf("the folder: %v, mode %#o, %d links", e, st.Mode, st.Nlink)
+	}
+	if opened != 4 {
+		t.Errorf("opened %d times; want 4", opened)
 	}
 	if _, e := s.call(syscall.SYS_MKNOD, "/tmp/other", int(syscall.S_IFCHR|0o600), int(makedev(254, 0))); e != 0 {
 		t.Fatal(e)

@@ -16,6 +16,9 @@ const anonDev = 0xd
 
 func (f *anonFile) Queue() *WaitQueue { return &f.queue }
 
+// ignoresSeek says that lseek(2) does nothing and succeeds (noop_llseek).
+func (f *anonFile) ignoresSeek() {}
+
 func (f *anonFile) Stat(st *syscall.Stat_t) syscall.Errno {
 	*st = syscall.Stat_t{Dev: anonDev, Ino: f.id, Nlink: 1, Mode: 0o600, Blksize: pageSize}
 	return 0
@@ -53,7 +56,7 @@ func (f *eventFD) Read(p []byte, _ int64) (int, syscall.Errno) {
 }
 
 func (f *eventFD) Write(p []byte, _ int64) (int, syscall.Errno) {
-	if len(p) < 8 {
+	if len(p) != 8 {
 		return 0, syscall.EINVAL
 	}
 	v := get64(p)

@@ -59,11 +59,11 @@ func (m *fakeMachine) Syscall(nr uintptr, a Args) (uintptr, syscall.Errno) {
 	return r, e
 }
 
-// SendSignal accepts the threads of the test process.
+// SendSignal accepts the threads of the test process, and the process as a thread.
 func (m *fakeMachine) SendSignal(tid int, info *SignalInfo, timer bool) (pending bool, e syscall.Errno) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); tid != 0 && err != nil {
+	if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", tid)); tid != 0 && tid != pid && err != nil {
 		return false, syscall.ESRCH
 	}
 	for _, s := range m.signals {
@@ -79,6 +79,8 @@ func (m *fakeMachine) SendSignal(tid int, info *SignalInfo, timer bool) (pending
 	}
 	return false, 0
 }
+
+func (m *fakeMachine) WatchSignals(uint64, func()) {}
 
 // deliver returns the oldest pending signal, nil if there is none.
 func (m *fakeMachine) deliver() *SignalInfo {
@@ -141,10 +143,41 @@ func (m *fakeMachine) CPUs() (n int, model string)  { return 2, "fake" }
 func (m *fakeMachine) Busy(cpu int) int64           { return int64(cpu+1) * 1e8 }
 func (m *fakeMachine) Stolen(cpu int) int64         { return int64(cpu) * 3e9 }
 func (m *fakeMachine) LargePages() uint64           { return 4 << 20 }
-func (m *fakeMachine) CommandLine() string          { return "console=ttyS0" }
-func (m *fakeMachine) InitialFiles() []byte         { return m.archive }
-func (m *fakeMachine) Nanotime() int64              { return int64(time.Since(m.start)) + 1e9 }
-func (m *fakeMachine) Exit(status int)              { m.exit = status }
+func (m *fakeMachine) Threads() []Thread            { return fakeThreads[:] }
+
+// fakeThreads are the threads of a fakeMachine.
+var fakeThreads = [...]Thread{{ID: 3, Ran: 2e9, Waits: 8, Preemptions: 9}, {ID: 1, Running: true, Ran: 1e9}}
+
+func (m *fakeMachine) Counts(cpu int) CPUCounts {
+	c := CPUCounts{Timer: 10, Kicks: 20, Devices: make([]uint64, 93), Faults: 30, PageReads: 4, Waits: 50, Preemptions: 6, Wakeups: 7}
+	c.Devices[2] = uint64(cpu) * 100
+	return c
+}
+
+// CPUID is that of a processor of Intel's family 6, model 42, with a cache of 4 MiB.
+func (m *fakeMachine) CPUID(leaf, sub uint32) (a, b, c, d uint32) {
+	switch {
+	case leaf == 0:
+		return 7, 0x756e6547, 0x6c65746e, 0x49656e69 // "GenuineIntel"
+	case leaf == 1:
+		return 0x000206a7, 8 << 8, 1<<0 | 1<<31, 1<<0 | 1<<4 | 1<<26
+	case leaf == 4 && sub == 0:
+		return 3<<5 | 3, 15<<22 | 63, 4095, 0 // level 3: 16 ways, lines of 64 bytes, 4096 sets
+	case leaf == 7 && sub == 0:
+		return 0, 1 << 5, 0, 0
+	case leaf == 0x80000000:
+		return 0x80000008, 0, 0, 0
+	case leaf == 0x80000001:
+		return 0, 0, 1, 1 << 29
+	case leaf == 0x80000008:
+		return 48<<8 | 39, 0, 0, 0
+	}
+	return 0, 0, 0, 0
+}
+func (m *fakeMachine) CommandLine() string  { return "console=ttyS0" }
+func (m *fakeMachine) InitialFiles() []byte { return m.archive }
+func (m *fakeMachine) Nanotime() int64      { return int64(time.Since(m.start)) + 1e9 }
+func (m *fakeMachine) Exit(status int)      { m.exit = status }
 
 func (m *fakeMachine) state(fd int) (on bool, ev Events) {
 	m.mu.Lock()
@@ -310,3 +343,5 @@ func (m *fakeMachine) overrun() uint64 {
 	}
 	return m.signals[0].Fields[0] >> 32
 }
+
+func init() { AddCalls() }

@@ -105,6 +105,7 @@ func (t *fdTable) close(fd int) syscall.Errno {
 	if d == nil {
 		return syscall.EBADF
 	}
+	d.k.locks.closed(d)
 	d.DecRef()
 	return 0
 }
@@ -123,6 +124,7 @@ func (t *fdTable) replace(fd int, d *Description, cloexec bool) syscall.Errno {
 	t.put(fd, d, cloexec)
 	t.mu.Unlock()
 	if old != nil {
+		old.k.locks.closed(old)
 		old.DecRef()
 	}
 	return 0

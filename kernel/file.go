@@ -31,6 +31,13 @@ type Ioctler interface {
 	Ioctl(req uintptr, a Args) (uintptr, syscall.Errno)
 }
 
+// Records is a File that gives one record with each read and takes one with each write: the buffers
+// of readv(2) and writev(2) are one.
+type Records interface {
+	File
+	Records()
+}
+
 // Socket is a File with the operations of socket(2). Addresses are raw
 // sockaddr bytes. Connect and Accept do not block: EINPROGRESS and EAGAIN.
 type Socket interface {
@@ -51,6 +58,12 @@ type Socket interface {
 	// Receive fills m and returns how many bytes it placed in m.Buffers (the
 	// real length of a datagram with MSG_TRUNC).
 	Receive(m *Message, flags int) (int, syscall.Errno)
+}
+
+// Accepted is a Socket from Accept whose peer's address accept(2) tells also if the connection has ended.
+type Accepted interface {
+	// AcceptedAddr writes a sockaddr to dst and returns its length.
+	AcceptedAddr(dst []byte) int
 }
 
 // Message is a message of sendmsg(2) and recvmsg(2). The socket must not keep any of its

@@ -43,6 +43,21 @@ func (f *OpenDir) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 	return Seek(off, whence, cur, 0)
 }
 
+// holder is an Inode whose content stays while it is held, without a name and an open file: by
+// descriptors opened with O_PATH, which can be opened by /proc/self/fd.
+type holder interface {
+	hold()
+	letGo()
+}
+
+// newPathFile makes the file of a descriptor opened with O_PATH.
+func newPathFile(i Inode) *pathFile {
+	if h, ok := i.(holder); ok {
+		h.hold()
+	}
+	return &pathFile{inode: i}
+}
+
 // pathFile is the file of a descriptor opened with O_PATH.
 type pathFile struct {
 	Always
@@ -52,6 +67,12 @@ type pathFile struct {
 func (f *pathFile) Read([]byte, int64) (int, syscall.Errno)  { return 0, syscall.EBADF }
 func (f *pathFile) Write([]byte, int64) (int, syscall.Errno) { return 0, syscall.EBADF }
 func (f *pathFile) Stat(st *syscall.Stat_t) syscall.Errno    { return f.inode.Stat(st) }
+
+func (f *pathFile) Release() {
+	if h, ok := f.inode.(holder); ok {
+		h.letGo()
+	}
+}
 
 // bytesFile is an open read-only file whose content was generated when it was opened, as
 // most files in /proc.

@@ -33,6 +33,10 @@ const (
 	inMaskAdd    = 0x20000000
 	inIsDir      = 0x40000000
 	inOneshot    = 0x80000000
+
+	// inKnown are the bits of which inotify_add_watch(2) wants one at least.
+	inKnown = inAllEvents | inUnmount | inOverflow | inIgnored | inOnlyDir | inDontFollow | inExclUnlink |
+		inMaskCreate | inMaskAdd | inIsDir | inOneshot
 )
 
 // inotifyMaxQueue is /proc/sys/fs/inotify/max_queued_events.
@@ -69,6 +73,9 @@ type inotifyWatch struct {
 	wd   int32
 	key  inodeKey
 	mask uint32
+	// pin keeps a file of another machine's file system open, so that its number is not given to
+	// another one (pinned); otherwise it is nil.
+	pin File
 }
 
 type inotifyEvent struct {
@@ -127,11 +134,21 @@ func (in *inotify) Readiness() Events {
 func (in *inotify) Release() {
 	s := &in.k.inotify
 	s.mu.Lock()
-	for _, w := range in.watches {
+	watches := in.watches
+	for _, w := range watches {
 		s.unlink(w)
 	}
 	in.watches = nil
 	s.mu.Unlock()
+	for _, w := range watches {
+		w.unpin()
+	}
+}
+
+func (w *inotifyWatch) unpin() {
+	if w.pin != nil {
+		w.pin.Release()
+	}
 }
 
 // Ioctl serves FIONREAD.
@@ -152,12 +169,18 @@ func (in *inotify) Ioctl(req uintptr, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
-// put queues an event, unless it is equal to the last one.
+// put queues an event, unless it says what the last one does.
 func (in *inotify) put(e inotifyEvent) {
 	in.mu.Lock()
 	n := len(in.events)
+	if n > 0 {
+		last := in.events[n-1]
+		if last.cookie = e.cookie; last == e && e.mask != inIgnored {
+			in.mu.Unlock()
+			return
+		}
+	}
 	switch {
-	case n > 0 && in.events[n-1] == e:
 	case n == inotifyMaxQueue:
 		in.events = append(in.events, inotifyEvent{wd: -1, mask: inOverflow})
 	case n < inotifyMaxQueue:
@@ -184,24 +207,36 @@ func (s *inotifyState) unlink(w *inotifyWatch) {
 	}
 }
 
+// event is what happened to an object, for tell.
+type event struct {
+	mask, cookie uint32
+	name         string // in the watched folder; "" if the object itself is watched
+	unnamed      bool   // the object has lost that name (IN_EXCL_UNLINK)
+}
+
 // tell reports an event to the watches of one inode.
-func (s *inotifyState) tell(key inodeKey, mask, cookie uint32, name string) {
+func (s *inotifyState) tell(key inodeKey, ev event) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	var ended []*inotifyWatch
 	list := s.watches[key]
 	for i := len(list) - 1; i >= 0; i-- {
 		w := list[i]
-		if w.mask&mask&inAllEvents == 0 {
+		if w.mask&ev.mask&inAllEvents == 0 || ev.unnamed && w.mask&inExclUnlink != 0 {
 			continue
 		}
-		w.in.put(inotifyEvent{wd: w.wd, mask: mask, cookie: cookie, name: name})
+		w.in.put(inotifyEvent{wd: w.wd, mask: ev.mask, cookie: ev.cookie, name: ev.name})
 		if w.mask&inOneshot != 0 {
 			s.remove(w)
+			ended = append(ended, w)
 		}
+	}
+	s.mu.Unlock()
+	for _, w := range ended {
+		w.unpin()
 	}
 }
 
-// remove ends a watch and queues IN_IGNORED. mu is held.
+// remove ends a watch and queues IN_IGNORED. mu is held; the caller unpins it when it no longer is.
 func (s *inotifyState) remove(w *inotifyWatch) {
 	s.unlink(w)
 	delete(w.in.watches, w.wd)
@@ -214,11 +249,11 @@ func keyOf(n Inode) inodeKey {
 	return inodeKey{st.Dev, st.Ino}
 }
 
-// nameOf returns the directory and name of d.
-func (k *Kernel) nameOf(d *dentry) (*dentry, string) {
+// nameOf returns the directory and name of d, and whether it has lost that name.
+func (k *Kernel) nameOf(d *dentry) (dir *dentry, name string, unnamed bool) {
 	k.vfs.mu.Lock()
 	defer k.vfs.mu.Unlock()
-	return d.parent, d.name
+	return d.parent, d.name, d.deleted
 }
 
 // notifyEntry notifies the directory of d of an event about a name.
@@ -226,8 +261,8 @@ func (k *Kernel) notifyEntry(d *dentry, mask uint32) {
 	if !k.inotify.active() {
 		return
 	}
-	if dir, name := k.nameOf(d); dir != nil {
-		k.inotify.tell(keyOf(dir.inode), mask, 0, name)
+	if dir, name, _ := k.nameOf(d); dir != nil {
+		k.inotify.tell(keyOf(dir.inode), event{mask: mask, name: name})
 	}
 }
 
@@ -239,11 +274,39 @@ func (k *Kernel) notifyObject(d *dentry, mask uint32) {
 	if d.isDir() {
 		mask |= inIsDir
 	}
-	k.notifyEntry(d, mask)
-	k.inotify.tell(keyOf(d.inode), mask, 0, "")
+	if dir, name, unnamed := k.nameOf(d); dir != nil {
+		k.inotify.tell(keyOf(dir.inode), event{mask: mask, name: name, unnamed: unnamed})
+	}
+	k.inotify.tell(keyOf(d.inode), event{mask: mask})
 }
 
 func (k *Kernel) notifyModify(d *dentry) { k.notifyObject(d, inModify) }
+
+// notifyAccess notifies watches that something was read.
+func (d *Description) notifyAccess() {
+	if d.where != nil && d.k.inotify.active() {
+		d.k.notifyObject(d.where, inAccess)
+	}
+}
+
+// notifyAttr notifies watches of a change of attributes, as Linux's fsnotify_change.
+func (k *Kernel) notifyAttr(d *dentry, c AttrChange) {
+	var mask uint32
+	if c.Mask&(AttrMode|AttrUID|AttrGID) != 0 {
+		mask |= inAttrib
+	}
+	switch c.Mask & (AttrAtime | AttrMtime) {
+	case AttrAtime | AttrMtime:
+		mask |= inAttrib
+	case AttrAtime:
+		mask |= inAccess
+	case AttrMtime:
+		mask |= inModify
+	}
+	if mask != 0 {
+		k.notifyObject(d, mask)
+	}
+}
 
 // notifyClose notifies watches of the last close of a description.
 func (k *Kernel) notifyClose(d *Description) {
@@ -257,50 +320,68 @@ func (k *Kernel) notifyClose(d *Description) {
 	k.notifyObject(d.where, mask)
 }
 
-// notifyUnlink notifies d itself that its name was removed, and ends its watches if that was
-// the last name.
-func (k *Kernel) notifyUnlink(d *dentry) {
-	if !k.inotify.active() {
+// notifyLinks notifies a file that it has one name more or less. A folder is not told.
+func (k *Kernel) notifyLinks(d *dentry) {
+	if k.inotify.active() && !d.isDir() {
+		k.inotify.tell(keyOf(d.inode), event{mask: inAttrib})
+	}
+}
+
+// notifyGone tells the watches of an object without a name that it is gone, and ends them, unless it
+// is open: then its last close does.
+func (k *Kernel) notifyGone(d *dentry) {
+	if !k.inotify.active() || d.users.Load() > 0 {
 		return
 	}
 	var st syscall.Stat_t
 	d.inode.Stat(&st)
-	key := inodeKey{st.Dev, st.Ino}
-	s := &k.inotify
 	if st.Nlink > 0 && !d.isDir() {
-		s.tell(key, inAttrib, 0, "")
 		return
 	}
-	s.tell(key, inAttrib, 0, "")
-	s.tell(key, inDeleteSelf, 0, "")
+	key := inodeKey{st.Dev, st.Ino}
+	s := &k.inotify
+	s.tell(key, event{mask: inDeleteSelf})
 	s.mu.Lock()
-	for _, w := range append([]*inotifyWatch(nil), s.watches[key]...) {
+	ended := append([]*inotifyWatch(nil), s.watches[key]...)
+	for _, w := range ended {
 		s.remove(w)
 	}
 	s.mu.Unlock()
+	for _, w := range ended {
+		w.unpin()
+	}
 }
 
 // notifyRename notifies watches of a rename.
 func (k *Kernel) notifyRename(r *rename) {
-	s := &k.inotify
-	if !s.active() {
+	if !k.inotify.active() {
 		return
 	}
+	k.notifyMove(r.old, r.from, r.fromName, r.to, r.toName, r.target, r.exchange)
+	if r.exchange {
+		k.notifyMove(r.target, r.to, r.toName, r.from, r.fromName, nil, true)
+	} else if r.target != nil {
+		k.notifyGone(r.target)
+	}
+}
+
+// notifyMove notifies watches that an object got another name, which target has lost.
+func (k *Kernel) notifyMove(d, from *dentry, fromName string, to *dentry, toName string, target *dentry, exchange bool) {
+	s := &k.inotify
 	s.mu.Lock()
 	s.cookie++
 	cookie := s.cookie
 	s.mu.Unlock()
 	var dir uint32
-	if r.old.isDir() {
+	if d.isDir() {
 		dir = inIsDir
 	}
-	from, to := keyOf(r.from.inode), keyOf(r.to.inode)
-	s.tell(from, inMovedFrom|dir, cookie, r.fromName)
-	s.tell(to, inMovedTo|dir, cookie, r.toName)
-	s.tell(keyOf(r.old.inode), inMoveSelf, 0, "")
-	if r.target != nil && !r.exchange {
-		k.notifyUnlink(r.target)
+	s.tell(keyOf(from.inode), event{mask: inMovedFrom | dir, cookie: cookie, name: fromName})
+	s.tell(keyOf(to.inode), event{mask: inMovedTo | dir, cookie: cookie, name: toName})
+	if target != nil && !exchange {
+		k.notifyLinks(target)
 	}
+	s.tell(keyOf(d.inode), event{mask: inMoveSelf})
 }
 
 // sysInotifyInit is inotify_init(2).
@@ -330,10 +411,10 @@ func (k *Kernel) getInotify(a *Args) (*inotify, *Description, syscall.Errno) {
 	return nil, nil, syscall.EINVAL
 }
 
-// sysInotifyAddWatch is inotify_add_watch(2). IN_EXCL_UNLINK has no effect.
+// sysInotifyAddWatch is inotify_add_watch(2).
 func sysInotifyAddWatch(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	mask := uint32(a.N[2])
-	if mask&inAllEvents == 0 || mask&(inMaskAdd|inMaskCreate) == inMaskAdd|inMaskCreate {
+	if mask&inKnown == 0 {
 		return 0, syscall.EINVAL
 	}
 	in, desc, e := k.getInotify(&a)
@@ -341,6 +422,9 @@ func sysInotifyAddWatch(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer desc.DecRef()
+	if mask&(inMaskAdd|inMaskCreate) == inMaskAdd|inMaskCreate {
+		return 0, syscall.EINVAL
+	}
 	d, e := k.lookupAt(atFdCwd, &a, 1, mask&inDontFollow == 0)
 	if e != 0 {
 		return 0, e
@@ -348,10 +432,31 @@ func sysInotifyAddWatch(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if mask&inOnlyDir != 0 && !d.isDir() {
 		return 0, syscall.ENOTDIR
 	}
-	return k.inotify.add(in, keyOf(d.inode), mask)
+	pin := pinned(d)
+	w, wd, e := k.inotify.add(in, keyOf(d.inode), mask)
+	if w != nil {
+		w.pin = pin
+	} else if pin != nil {
+		pin.Release()
+	}
+	return wd, e
 }
 
-func (s *inotifyState) add(in *inotify, key inodeKey, mask uint32) (uintptr, syscall.Errno) {
+// pinned opens the file or folder of another machine's file system (9P). While it is open the host
+// does not give its number to another file, whose events would otherwise be reported.
+func pinned(d *dentry) File {
+	if _, remote := d.mnt.fs.(interface{ Remote() }); !remote {
+		return nil
+	}
+	f, e := d.inode.Open(syscall.O_RDONLY | syscall.O_NONBLOCK)
+	if e != 0 {
+		return nil
+	}
+	return f
+}
+
+// add adds a watch, or changes the one that there is.
+func (s *inotifyState) add(in *inotify, key inodeKey, mask uint32) (added *inotifyWatch, wd uintptr, e syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range s.watches[key] {
@@ -359,13 +464,13 @@ func (s *inotifyState) add(in *inotify, key inodeKey, mask uint32) (uintptr, sys
 			continue
 		}
 		if mask&inMaskCreate != 0 {
-			return 0, syscall.EEXIST
+			return nil, 0, syscall.EEXIST
 		}
 		if mask&inMaskAdd == 0 {
 			w.mask = 0
 		}
 		w.mask |= mask
-		return uintptr(w.wd), 0
+		return nil, uintptr(w.wd), 0
 	}
 	in.nextWD++
 	w := &inotifyWatch{in: in, wd: in.nextWD, key: key, mask: mask}
@@ -375,7 +480,7 @@ func (s *inotifyState) add(in *inotify, key inodeKey, mask uint32) (uintptr, sys
 	s.watches[key] = append(s.watches[key], w)
 	in.watches[w.wd] = w
 	s.count.Add(1)
-	return uintptr(w.wd), 0
+	return w, uintptr(w.wd), 0
 }
 
 // sysInotifyRmWatch is inotify_rm_watch(2).
@@ -387,11 +492,14 @@ func sysInotifyRmWatch(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	defer desc.DecRef()
 	s := &k.inotify
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	w := in.watches[int32(a.N[1])]
+	if w != nil {
+		s.remove(w)
+	}
+	s.mu.Unlock()
 	if w == nil {
 		return 0, syscall.EINVAL
 	}
-	s.remove(w)
+	w.unpin()
 	return 0, 0
 }

@@ -45,8 +45,8 @@ type Kernel struct {
 	locks     lockTable
 	inotify   inotifyState
 	maps      mapTable
-	mapCalls  *mapCalls   // nil until EnableMappers
-	xattrs    *xattrCalls // nil until EnableXattrs
+	signalFDs signalFDs
+	mapCalls  *mapCalls // nil until EnableMappers
 	sockets   socketRegistry
 	timers    timerState
 	clockSet  WaitQueue // told when the realtime clock is set
@@ -54,9 +54,13 @@ type Kernel struct {
 
 	epollNested sync.Mutex // held while an epoll instance is added to another
 
-	hostMu   sync.Mutex
-	hostname string
-	domain   string
+	io                         ioCounts
+	load                       load
+	kmsg                       kmsgLog
+	hostChanges, domainChanges changeCount
+	hostMu                     sync.Mutex
+	hostname                   string
+	domain                     string
 
 	random          randomPool
 	noProcessLogged atomic.Bool
@@ -100,6 +104,9 @@ func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 		if c.handler != nil {
 			r, e := c.handler(k, a)
 			if e != 0 {
+				if e == syscall.ENOMEM {
+					k.logNoMemory(nr)
+				}
 				return ^uintptr(0), 0, uintptr(e)
 			}
 			return r, a.N[2], 0
@@ -119,7 +126,7 @@ func (k *Kernel) Dispatch(nr uintptr, a Args) (r1, r2, errno uintptr) {
 // logMissing logs, once per call, that nr has no handler: a program that fails for want of a
 // call must not fail silently.
 func (k *Kernel) logMissing(nr uintptr) {
-	name := "unknown"
+	name, why := "unknown", "implemented"
 	if nr < uintptr(len(table)) {
 		bit := uint32(1) << (nr % 32)
 		if k.logged[nr/32].Or(bit)&bit != 0 {
@@ -128,13 +135,37 @@ func (k *Kernel) logMissing(nr uintptr) {
 		if table[nr].name != "" {
 			name = table[nr].name
 		}
+		if table[nr].level != levelNone {
+			why = notLinked
+		}
 	} else if k.loggedOther.Swap(true) {
 		return
 	}
-	k.Log("system call " + name + " (" + utoa(uint64(nr)) + ") is not implemented; returning ENOSYS")
+	k.Log("system call " + name + " (" + utoa(uint64(nr)) + ") is not " + why + "; it fails")
+}
+
+const sysMlock2Number = 325 // package syscall lacks it
+
+// logNoMemory logs, once per call, that the kernel had no memory to serve it: a write that fails with
+// ENOMEM looks like a fault of the program. For calls about memory ENOMEM means that an address is
+// not mapped, or that the program asks for too much.
+func (k *Kernel) logNoMemory(nr uintptr) {
+	switch nr {
+	case syscall.SYS_MMAP, syscall.SYS_MPROTECT, syscall.SYS_MUNMAP, syscall.SYS_MREMAP, syscall.SYS_MSYNC, syscall.SYS_MINCORE,
+		syscall.SYS_MADVISE, syscall.SYS_MLOCK, syscall.SYS_MUNLOCK, syscall.SYS_MLOCKALL, syscall.SYS_MUNLOCKALL, sysMlock2Number:
+		return
+	}
+	bit := uint32(1) << (nr % 32)
+	if k.logged[nr/32].Or(bit)&bit != 0 {
+		return
+	}
+	total, free := k.m.Memory()
+	k.Log(table[nr].name + " fails with ENOMEM: the kernel has no memory for it (" + utoa(free>>20) + " of " + utoa(total>>20) +
+		" MiB of RAM are free); give the machine more")
 }
 
 // Log writes one line to the console, marked as the kernel's.
 func (k *Kernel) Log(line string) {
+	k.kmsg.add(k.m.Nanotime(), line)
 	k.console.emit([]byte("yolk: " + line + "\n"))
 }

@@ -23,6 +23,9 @@ type Machine interface {
 	// from the timer whose ID is in info. If one of the same timer is pending, its overrun
 	// grows by that of info and by one (but not for signal number 0), and pending is true.
 	SendSignal(tid int, info *SignalInfo, timer bool) (pending bool, e syscall.Errno)
+	// WatchSignals has notify called when a signal of a set (bit n-1 is signal n) has become pending. Each
+	// call replaces the set of the one before.
+	WatchSignals(set uint64, notify func())
 	// SetWallTime sets the clock of CLOCK_REALTIME, in nanoseconds since 1970.
 	SetWallTime(ns int64)
 	// ConsoleWrite writes to the console, as it is (no CR is added).
@@ -41,6 +44,12 @@ type Machine interface {
 	// Stolen returns how long a CPU had something to run while the host ran something else,
 	// in nanoseconds (steal time).
 	Stolen(cpu int) int64
+	// Counts returns what a CPU has counted.
+	Counts(cpu int) CPUCounts
+	// Threads returns the program's threads.
+	Threads() []Thread
+	// CPUID is the instruction (Intel SDM volume 2, CPUID).
+	CPUID(leaf, sub uint32) (a, b, c, d uint32)
 	// LargePages returns the part of the program's memory in pages of 2 MiB,
 	// in bytes.
 	LargePages() uint64
@@ -56,4 +65,27 @@ type Machine interface {
 	Nanotime() int64
 	// Exit ends the machine with the program's exit status.
 	Exit(status int)
+}
+
+// CPUCounts are what a CPU has counted since the boot.
+type CPUCounts struct {
+	Timer, Kicks uint64   // interrupts of its timer, and from other CPUs
+	Devices      []uint64 // interrupts of devices, by the device's number
+	Faults       uint64   // page faults of threads
+	PageReads    uint64   // page faults that waited for a disk
+	Waits        uint64   // switches from a thread that waits,
+	Preemptions  uint64   // from one that could have gone on,
+	Wakeups      uint64   // and from idling to a thread
+}
+
+// Switches returns how often the CPU went from one thread to another or to idling, or back.
+func (c *CPUCounts) Switches() uint64 { return c.Waits + c.Preemptions + c.Wakeups }
+
+// Thread is one of the program's.
+type Thread struct {
+	ID      int   // as gettid(2) tells it
+	Running bool  // it runs, or waits only for a CPU
+	Ran     int64 // for how long it has run, in nanoseconds
+	// How often it gave its CPU up to wait, and had to give it up for another thread.
+	Waits, Preemptions uint64
 }

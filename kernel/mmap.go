@@ -10,17 +10,17 @@ import (
 // Memory mappings. Anonymous memory is the machine's. A file is mapped in one
 // of these ways:
 //
-//   - A file of a disk: the mapping shows the pages of the page cache (Mapper), so
-//     that stores, write(2) and all mappings see each other, and access beyond the
-//     end of the file raises SIGBUS.
+//   - A file of a disk or of the host's folder: the mapping shows the pages of the page
+//     cache (Mapper), so that stores, write(2) and all mappings see each other, and access
+//     beyond the end of the file raises SIGBUS.
 //   - MAP_SHARED of a tmpfs file: the beginning of the file moves into an arena
 //     of machine memory, and every mapping of it is a part of that arena. So
 //     stores, write(2) and all mappings see each other at once, as on Linux.
-//   - MAP_SHARED of another file system's file: a copy, written back on
+//   - MAP_SHARED of tmpfs at an address that the program names: a copy, written back on
 //     msync(2), fsync(2) and munmap(2). write(2) is not seen through it.
-//   - MAP_PRIVATE: a copy.
+//   - MAP_PRIVATE of tmpfs: a copy.
 //
-// There are differences from Linux, except for files of disks. The memory of a shared mapping
+// There are differences from Linux, except for files of disks and folders. The memory of a shared mapping
 // is writable even if PROT_WRITE was not asked for, and never executable, as with a tmpfs that is
 // mounted noexec. Access beyond the end of the file reads
 // zeroes instead of raising SIGBUS. Later changes of a file are not visible through a private
@@ -52,6 +52,9 @@ type fileMapping struct {
 	// arena says that the memory belongs to the file; otherwise it is a copy, which is
 	// written back if dirty.
 	arena, dirty bool
+	// fixed says that a mapping of an arena can never be made writable: of a descriptor that is not,
+	// or of a file that was sealed.
+	fixed bool
 }
 
 // sysMmap is mmap(2).
@@ -95,7 +98,7 @@ func sysMmap(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		if a.N[2]&syscall.PROT_EXEC != 0 {
 			return 0, syscall.EPERM
 		}
-		return k.mapArena(d, o.f, size, off)
+		return k.mapArena(d, o.f, size, off, a.N[2]&syscall.PROT_WRITE != 0)
 	}
 	return k.mapCopy(d, &a, size, off, shared)
 }
@@ -335,7 +338,7 @@ func sysMadvise(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if refused != 0 {
 		return 0, syscall.Errno(refused)
 	}
-	if k.maps.inArena(a.N[0], end-a.N[0]) {
+	if arena, _ := k.maps.arena(a.N[0], end-a.N[0]); arena {
 		return 0, 0
 	}
 	return k.m.Syscall(syscall.SYS_MADVISE, a)
@@ -349,8 +352,8 @@ func sysMprotect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, syscall.Errno(refused)
 	}
 	size := end - a.N[0]
-	if k.maps.inArena(a.N[0], size) {
-		if a.N[2]&syscall.PROT_EXEC != 0 {
+	if arena, fixed := k.maps.arena(a.N[0], size); arena {
+		if a.N[2]&syscall.PROT_EXEC != 0 || fixed && a.N[2]&syscall.PROT_WRITE != 0 {
 			return 0, syscall.EACCES
 		}
 		return 0, 0

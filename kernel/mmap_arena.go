@@ -10,9 +10,14 @@ import "syscall"
 const arenaMinimum = 1 << 30
 
 // mapArena maps part of a tmpfs file.
-func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (uintptr, syscall.Errno) {
+func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64, write bool) (uintptr, syscall.Errno) {
 	size = (size + pageSize - 1) &^ (pageSize - 1)
 	f.mu.Lock()
+	sealed := f.seal&(sealWrite|sealFutureWrite) != 0
+	if write && sealed {
+		f.mu.Unlock()
+		return 0, syscall.EPERM
+	}
 	e := f.data.needArena(off + int64(size))
 	var addr uintptr
 	if e == 0 {
@@ -24,7 +29,7 @@ func (k *Kernel) mapArena(d *Description, f *tmpFile, size uintptr, off int64) (
 		return 0, e
 	}
 	d.IncRef()
-	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, arena: true})
+	k.maps.add(fileMapping{addr: addr, size: size, desc: d, off: off, arena: true, fixed: sealed || !d.writable()})
 	return addr, 0
 }
 
@@ -122,10 +127,13 @@ func (k *Kernel) zeroMemory(b []byte) {
 	clear(b[last-addr:])
 }
 
-// inArena reports whether a range touches an arena.
-func (t *mapTable) inArena(addr, size uintptr) bool {
+// arena reports whether a range touches an arena, and whether that can never be made writable.
+func (t *mapTable) arena(addr, size uintptr) (arena, fixed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	i := t.overlaps(addr, size)
-	return i >= 0 && t.list[i].arena
+	if i < 0 {
+		return false, false
+	}
+	return t.list[i].arena, t.list[i].fixed
 }

@@ -13,19 +13,24 @@ const (
 
 // pipe is a pipe or the object behind a FIFO (pipe(7), fifo(7)).
 type pipe struct {
-	queue WaitQueue // both ends wait on it
+	// Each end waits on the queue of its direction, one that is open for both on the third: a write
+	// is no event for those that write.
+	readQueue, writeQueue, bothQueue WaitQueue
 
 	mu               sync.Mutex
 	buf              []byte // a ring buffer; grows up to limit
 	start, used      int
 	limit            int
+	pages            pipePages
 	readers, writers int
+	mode, uid, gid   uint32 // of a pipe without a name
+	born             int64  // its times
 	// readOpens and writeOpens count all opens of each end, so that an open that waits for
 	// a peer does not miss one that has closed it already.
 	readOpens, writeOpens uint64
 }
 
-func newPipe() *pipe { return &pipe{limit: pipeDefault} }
+func newPipe() *pipe { return &pipe{limit: pipeDefault, mode: syscall.S_IFIFO | 0o600} }
 
 // pipeEnd is one open end of a pipe, or both.
 type pipeEnd struct {
@@ -54,7 +59,7 @@ func (p *pipe) open(flags int, inode Inode) *pipeEnd {
 		p.writeOpens++
 	}
 	p.mu.Unlock()
-	p.queue.Notify(EventIn | EventOut)
+	p.notifyAll(EventIn | EventOut)
 	return end
 }
 
@@ -68,9 +73,12 @@ func (end *pipeEnd) waitForPeer(flags int) syscall.Errno {
 		return 0
 	}
 	if flags&syscall.O_NONBLOCK != 0 {
+		p.mu.Lock()
+		p.writeOpens-- // it never was open
+		p.mu.Unlock()
 		return syscall.ENXIO
 	}
-	s := newSleeper(nil, &p.queue, 0)
+	s := newSleeper(nil, end.Queue(), 0)
 	defer s.done()
 	for !p.peerThere(end) {
 		s.sleep()
@@ -100,26 +108,28 @@ func (p *pipe) capacity() int {
 }
 
 // setCapacity is F_SETPIPE_SZ: rounded up to a power of two pages.
-func (p *pipe) setCapacity(n int) (int, syscall.Errno) {
-	if n < 0 {
+func (p *pipe) setCapacity(n uint32) (int, syscall.Errno) {
+	if n > 1<<31 {
 		return 0, syscall.EINVAL
 	}
 	size := pipeAtomic
-	for size < n {
+	for size < int(n) {
 		size *= 2
 	}
 	if size > pipeMax {
 		return 0, syscall.EPERM
 	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.used > size {
+	if p.pages.used > size/pageSize {
+		p.mu.Unlock()
 		return 0, syscall.EBUSY
 	}
 	p.limit = size
 	if len(p.buf) > size {
 		p.resize(size)
 	}
+	p.mu.Unlock()
+	p.notifyWriters(EventOut | EventErr | EventHup) // there may be more room
 	return size, 0
 }
 
@@ -155,8 +165,12 @@ func (end *pipeEnd) Read(b []byte, _ int64) (int, syscall.Errno) {
 	if p.used == 0 {
 		p.start = 0
 	}
+	full := p.pages.used >= p.limit/pageSize
+	freed := p.pages.take(n)
 	p.mu.Unlock()
-	p.queue.Notify(EventOut)
+	if full && freed { // writers wait for nothing else
+		p.notifyWriters(EventOut)
+	}
 	return n, 0
 }
 
@@ -170,12 +184,12 @@ func (end *pipeEnd) Write(b []byte, _ int64) (int, syscall.Errno) {
 		p.mu.Unlock()
 		return 0, syscall.EPIPE
 	}
-	room := p.limit - p.used
-	if room == 0 || len(b) <= pipeAtomic && room < len(b) {
+	room := p.pages.add(len(b), p.limit/pageSize)
+	if room == 0 {
 		p.mu.Unlock()
 		return 0, syscall.EAGAIN
 	}
-	b = b[:min(len(b), room)]
+	b = b[:room]
 	if need := p.used + len(b); need > len(p.buf) {
 		size := max(len(p.buf), pipeAtomic)
 		for size < need {
@@ -194,7 +208,7 @@ func (end *pipeEnd) Write(b []byte, _ int64) (int, syscall.Errno) {
 		p.used += m
 	}
 	p.mu.Unlock()
-	p.queue.Notify(EventIn)
+	p.notifyReaders(EventIn)
 	return len(b), 0
 }
 
@@ -206,12 +220,12 @@ func (end *pipeEnd) Readiness() (ev Events) {
 		if p.used > 0 {
 			ev |= EventIn
 		}
-		if p.writers == 0 && (end.inode == nil || p.writeOpens > 0) {
+		if p.writers == 0 && (end.inode == nil || p.writeOpens != end.peerOpens) { // no writer since this end was opened: not yet
 			ev |= EventHup
 		}
 	}
 	if end.write {
-		if p.limit-p.used >= pipeAtomic {
+		if p.pages.used < p.limit/pageSize {
 			ev |= EventOut
 		}
 		if p.readers == 0 {
@@ -221,13 +235,73 @@ func (end *pipeEnd) Readiness() (ev Events) {
 	return ev
 }
 
-func (end *pipeEnd) Queue() *WaitQueue { return &end.pipe.queue }
+// Queue is that of the end's direction.
+func (end *pipeEnd) Queue() *WaitQueue {
+	switch {
+	case !end.write:
+		return &end.pipe.readQueue
+	case !end.read:
+		return &end.pipe.writeQueue
+	}
+	return &end.pipe.bothQueue
+}
+
+func (p *pipe) notifyReaders(ev Events) {
+	p.readQueue.Notify(ev)
+	p.bothQueue.Notify(ev)
+}
+
+func (p *pipe) notifyWriters(ev Events) {
+	p.writeQueue.Notify(ev)
+	p.bothQueue.Notify(ev)
+}
+
+func (p *pipe) notifyAll(ev Events) {
+	p.readQueue.Notify(ev)
+	p.notifyWriters(ev)
+}
 
 func (end *pipeEnd) Stat(st *syscall.Stat_t) syscall.Errno {
 	if end.inode != nil {
 		return end.inode.Stat(st)
 	}
-	*st = syscall.Stat_t{Dev: anonDev, Ino: end.id, Nlink: 1, Mode: syscall.S_IFIFO | 0o600, Blksize: pageSize}
+	p := end.pipe
+	p.mu.Lock()
+	*st = syscall.Stat_t{Dev: anonDev, Ino: end.id, Nlink: 1, Mode: p.mode, Uid: p.uid, Gid: p.gid, Blksize: pageSize}
+	p.mu.Unlock()
+	st.Atim = timespec(p.born)
+	st.Mtim, st.Ctim = st.Atim, st.Atim
+	return 0
+}
+
+// SetAttr is fchmod(2) and fchown(2).
+func (end *pipeEnd) SetAttr(c AttrChange) syscall.Errno {
+	if end.inode != nil {
+		return end.inode.SetAttr(c)
+	}
+	p := end.pipe
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Mask&AttrMode != 0 {
+		p.mode = syscall.S_IFIFO | c.Mode
+	}
+	if c.Mask&AttrUID != 0 {
+		p.uid = c.UID
+	}
+	if c.Mask&AttrGID != 0 {
+		p.gid = c.GID
+	}
+	return 0
+}
+
+// canWrite returns the error of a write that does not wait: EPIPE, EAGAIN.
+func (end *pipeEnd) canWrite() syscall.Errno {
+	switch ev := end.Readiness(); {
+	case ev&EventErr != 0:
+		return syscall.EPIPE
+	case ev&EventOut == 0:
+		return syscall.EAGAIN
+	}
 	return 0
 }
 
@@ -241,10 +315,10 @@ func (end *pipeEnd) Release() {
 		p.writers--
 	}
 	if p.readers == 0 && p.writers == 0 {
-		p.buf, p.start, p.used = nil, 0, 0
+		p.buf, p.start, p.used, p.pages = nil, 0, 0, pipePages{}
 	}
 	p.mu.Unlock()
-	p.queue.Notify(EventIn | EventOut | EventHup | EventErr)
+	p.notifyAll(EventIn | EventOut | EventHup | EventErr)
 }
 
 // Ioctl serves FIONREAD.
@@ -273,6 +347,7 @@ func (k *Kernel) pipe(a *Args, flags int) (uintptr, syscall.Errno) {
 		return 0, syscall.EINVAL
 	}
 	p := newPipe()
+	p.born = wallTime()
 	id := k.proc.nextID()
 	r := p.open(syscall.O_RDONLY, nil)
 	w := p.open(syscall.O_WRONLY, nil)

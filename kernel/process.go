@@ -16,6 +16,8 @@ type processState struct {
 	umask atomic.Uint32
 	ids   atomic.Uint64 // the last inode number of a file without a name
 
+	stored [len(storedSettings)]atomic.Int64 // files of /proc/self, see addStored
+
 	noFile atomic.Uint64 // the soft limit RLIMIT_NOFILE, read on every open
 
 	mu       sync.Mutex
@@ -25,6 +27,7 @@ type processState struct {
 	comm     string
 	bootID   string // guarded by Kernel.hostMu
 	nice     int
+	ioprio   atomic.Int32 // ioprio_set(2)
 	noNew    bool
 	keepCaps uintptr
 }
@@ -39,11 +42,12 @@ const rlimInfinity = 1<<64 - 1
 
 // These are resources of getrlimit(2). The kernel only enforces rlimitNoFile.
 const (
-	rlimitStack  = syscall.RLIMIT_STACK
-	rlimitCore   = syscall.RLIMIT_CORE
-	rlimitNoFile = syscall.RLIMIT_NOFILE
-	rlimitNice   = 13
-	rlimitRTPrio = 14
+	rlimitStack      = syscall.RLIMIT_STACK
+	rlimitCore       = syscall.RLIMIT_CORE
+	rlimitNoFile     = syscall.RLIMIT_NOFILE
+	rlimitSigPending = 11
+	rlimitNice       = 13
+	rlimitRTPrio     = 14
 )
 
 // limitNames are the resources in order, as /proc/self/limits names them.

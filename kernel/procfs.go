@@ -10,22 +10,39 @@ import (
 
 const procMagic = 0x9fa0 // PROC_SUPER_MAGIC
 
-// discard accepts a write to a setting that has no effect here.
-func discard(*Kernel, []byte) syscall.Errno { return 0 }
+// fillProc and fillSys, unless they are nil, put the files into /proc and /sys.
+var fillProc, fillSys func(fs *genFS)
+
+// AddProc gives /proc and /sys the files that the kernel makes. The wiring calls it before the tree is
+// built, in programs that name files: others cannot read them, and do not carry them.
+func AddProc() {
+	fillProc = func(fs *genFS) { fs.addProcFiles() }
+	fillSys = func(fs *genFS) { fs.addSysFiles() }
+}
 
 func (k *Kernel) buildProc() *genFS {
 	fs := newGenFS(k, "proc", procMagic, 20)
+	if fillProc != nil {
+		fillProc(fs)
+	}
+	return fs
+}
+
+func (fs *genFS) addProcFiles() {
+	k := fs.k
 	fs.addTable(procSystem())
 	fs.addTable(procSettings())
 	fs.addProcTexts()
+	fs.watch("sys/kernel/hostname", pollSetting, &k.hostChanges)
+	fs.watch("sys/kernel/domainname", pollSetting, &k.domainChanges)
 	for _, dir := range [...]string{"1/", "1/task/1/"} {
 		fs.addProcess(dir)
 	}
+	fs.addThreads()
 	fs.link("self", func(*Kernel) string { return "1" })
-	fs.link("thread-self", func(*Kernel) string { return "1/task/1" })
+	fs.link("thread-self", func(k *Kernel) string { return "1/task/" + strconv.Itoa(k.threadID()) })
 	fs.link("mounts", func(*Kernel) string { return "self/mounts" })
 	fs.link("net", func(*Kernel) string { return "self/net" })
-	return fs
 }
 
 // procSystem lists the files about the machine.
@@ -33,6 +50,11 @@ func procSystem() genTable {
 	return genTable{
 		{"cmdline", func(k *Kernel, b []byte) []byte { return append(append(b, k.m.CommandLine()...), '\n') }, nil},
 		{"cpuinfo", procCPUInfo, nil},
+		{"devices", procDevices, nil},
+		{"filesystems", procFilesystems, nil},
+		{"interrupts", procInterrupts, nil},
+		{"loadavg", procLoadavg, nil},
+		{"locks", procLocks, nil},
 		{"meminfo", procMeminfo, nil},
 		{"stat", procStat, nil},
 		{"uptime", procUptime, nil},
@@ -41,69 +63,45 @@ func procSystem() genTable {
 	}
 }
 
-// addProcTexts adds the files that do not change. Writes are accepted for settings that programs
-// write at start; they have no effect.
+// addProcTexts adds the files that do not change. Those of /proc/sys are read-only: what cannot be set
+// is not accepted.
 func (fs *genFS) addProcTexts() {
 	fs.addTexts("", nil,
-		"loadavg", "0.00 0.00 0.00 1/1 1\n",
-		"filesystems", "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n",
-		"devices", "Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n\nBlock devices:\n",
-		"partitions", "major minor  #blocks  name\n\n",
-		"diskstats", "",
 		"swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n",
 		"modules", "",
-		"interrupts", "",
-		"softirqs", "",
+		"diskstats", "", // package disks has others
+		"partitions", "major minor  #blocks  name\n\n",
 		"sys/kernel/osrelease", osRelease+"\n",
 		"sys/kernel/ostype", "Linux\n",
 		"sys/kernel/version", osVersion+"\n",
 		"sys/kernel/cap_last_cap", "40\n",
+		"sys/kernel/core_pattern", "core\n",
 		"sys/kernel/ngroups_max", "65536\n",
+		"sys/kernel/overflowgid", "65534\n",
+		"sys/kernel/overflowuid", "65534\n",
+		"sys/kernel/panic", "0\n",
+		"sys/kernel/pid_max", "4194304\n",
 		"sys/kernel/random/entropy_avail", "256\n",
 		"sys/kernel/random/poolsize", "256\n",
-		"sys/net/ipv6/bindv6only", "0\n",
-		"sys/vm/mmap_min_addr", "65536\n",
-		"sys/fs/pipe-max-size", "1048576\n",
-	)
-	fs.addTexts("", discard,
-		"sys/kernel/domainname", "(none)\n",
-		"sys/kernel/pid_max", "4194304\n",
+		"sys/kernel/randomize_va_space", "2\n",
+		"sys/kernel/tainted", "0\n",
 		"sys/kernel/threads-max", "32768\n",
-		"sys/net/core/somaxconn", "4096\n",
-		"sys/net/core/rmem_max", "8388608\n",
-		"sys/net/core/wmem_max", "8388608\n",
-		"sys/net/core/rmem_default", "212992\n",
-		"sys/net/core/wmem_default", "212992\n",
-		"sys/net/ipv4/ip_local_port_range", "32768\t60999\n",
-		"sys/net/ipv4/ip_forward", "0\n",
-		"sys/net/ipv4/ip_unprivileged_port_start", "1024\n",
-		"sys/net/ipv4/ping_group_range", "0\t2147483647\n",
-		"sys/net/ipv4/tcp_keepalive_time", "7200\n",
-		"sys/net/ipv4/tcp_fin_timeout", "60\n",
-		"sys/net/ipv4/tcp_max_syn_backlog", "4096\n",
-		"sys/net/ipv4/tcp_rmem", "4096\t131072\t6291456\n",
-		"sys/net/ipv4/tcp_wmem", "4096\t16384\t4194304\n",
-		"sys/net/ipv6/conf/all/disable_ipv6", "0\n",
-		"sys/vm/overcommit_memory", "1\n",
 		"sys/vm/max_map_count", "65530\n",
+		"sys/vm/min_free_kbytes", "0\n",
+		"sys/vm/mmap_min_addr", "65536\n",
+		"sys/vm/nr_hugepages", "0\n",
+		"sys/vm/overcommit_memory", "1\n",
 		"sys/vm/swappiness", "0\n",
 		"sys/fs/file-max", "1048576\n",
 		"sys/fs/nr_open", "1048576\n",
+		"sys/fs/pipe-max-size", "1048576\n",
 		"sys/fs/inotify/max_user_watches", "1048576\n",
 		"sys/fs/inotify/max_user_instances", "8192\n",
 		"sys/fs/inotify/max_queued_events", "16384\n",
+		"sys/fs/epoll/max_user_watches", "1048576\n",
+		"sys/fs/protected_hardlinks", "0\n",
+		"sys/fs/protected_symlinks", "0\n",
 	)
-}
-
-func procCPUInfo(k *Kernel, b []byte) []byte {
-	n, model := k.m.CPUs()
-	for i := range n {
-		id := strconv.Itoa(i)
-		b = append(b, "processor\t: "+id+"\nvendor_id\t: yolk\nmodel name\t: "+model+"\nphysical id\t: 0\nsiblings\t: "+
-			strconv.Itoa(n)+"\ncore id\t\t: "+id+"\ncpu cores\t: "+strconv.Itoa(n)+"\napicid\t\t: "+id+
-			"\nfpu\t\t: yes\naddress sizes\t: 40 bits physical, 48 bits virtual\n\n"...)
-	}
-	return b
 }
 
 func procMeminfo(k *Kernel, b []byte) []byte {
@@ -116,15 +114,17 @@ func procMeminfo(k *Kernel, b []byte) []byte {
 		bytes uint64
 	}{
 		{"MemTotal", total}, {"MemFree", free}, {"MemAvailable", free},
-		{"Buffers", 0}, {"Cached", 0}, {"SwapCached", 0}, {"Active", used}, {"Inactive", 0},
+		{"Buffers", 0}, {"Cached", shmem}, {"SwapCached", 0}, {"Active", used}, {"Inactive", 0},
+		{"Active(anon)", used}, {"Inactive(anon)", 0}, {"Active(file)", 0}, {"Inactive(file)", 0}, {"Unevictable", 0}, {"Mlocked", 0},
 		{"SwapTotal", 0}, {"SwapFree", 0}, {"Dirty", 0}, {"Writeback", 0},
-		{"AnonPages", used}, {"AnonHugePages", k.m.LargePages()}, {"Mapped", 0}, {"Shmem", shmem}, {"Slab", 0},
+		{"AnonPages", used}, {"AnonHugePages", k.m.LargePages()}, {"Mapped", 0}, {"Shmem", shmem}, {"Slab", 0}, {"SReclaimable", 0},
+		{"SUnreclaim", 0}, {"NFS_Unstable", 0}, {"Bounce", 0}, {"WritebackTmp", 0}, {"ShmemHugePages", 0}, {"ShmemPmdMapped", 0},
 		{"CommitLimit", total}, {"Committed_AS", used},
 	} {
 		v := utoa(l.bytes / 1024)
 		b = append(b, l.name+":"+strings.Repeat(" ", max(15-len(l.name)+8-len(v), 1))+v+" kB\n"...)
 	}
-	return append(b, "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB\n"...)
+	return append(b, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\nHugepagesize:       2048 kB\n"...)
 }
 
 // userHZ is the unit of times in /proc (sysconf(_SC_CLK_TCK)).
@@ -154,8 +154,13 @@ func procStat(k *Kernel, b []byte) []byte {
 		lines = line(lines, "cpu"+strconv.Itoa(i), t)
 	}
 	b = append(line(b, "cpu ", sum), lines...)
-	return append(b, "intr 0\nctxt 0\nbtime "+strconv.FormatInt(k.bootTime()/1e9, 10)+
-		"\nprocesses 1\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"...)
+	counts := k.counts()
+	b = append(b, "intr "+utoa(counts.interrupts())...)
+	for _, n := range counts.Devices {
+		b = append(append(b, ' '), utoa(n)...)
+	}
+	return append(b, "\nctxt "+utoa(counts.Switches())+"\nbtime "+strconv.FormatInt(k.bootTime()/1e9, 10)+
+		"\nprocesses 1\nprocs_running "+strconv.Itoa(k.runningThreads())+"\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"...)
 }
 
 // bootTime is when the machine started, in nanoseconds since 1970.
@@ -176,7 +181,9 @@ func procUptime(k *Kernel, b []byte) []byte {
 
 func procVmstat(k *Kernel, b []byte) []byte {
 	_, free := k.m.Memory()
-	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\noom_kill 0\n"...)
+	counts := k.counts()
+	return append(b, "nr_free_pages "+utoa(free/pageSize)+"\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault "+utoa(counts.Faults)+
+		"\npgmajfault "+utoa(counts.PageReads)+"\noom_kill 0\n"...)
 }
 
 // procSettings lists the files in /proc/sys that change.
@@ -184,6 +191,8 @@ func procSettings() genTable {
 	return genTable{
 		{"sys/kernel/hostname", func(k *Kernel, b []byte) []byte { return append(append(b, k.nodeName()...), '\n') },
 			func(k *Kernel, p []byte) syscall.Errno { return k.setNodeName(strings.TrimRight(string(p), "\n")) }},
+		{"sys/kernel/domainname", func(k *Kernel, b []byte) []byte { return append(append(b, k.domainName()...), '\n') },
+			func(k *Kernel, p []byte) syscall.Errno { return k.setDomainName(strings.TrimRight(string(p), "\n")) }},
 		{"sys/kernel/random/boot_id", func(k *Kernel, b []byte) []byte { return append(append(b, k.bootID()...), '\n') }, nil},
 		{"sys/kernel/random/uuid", func(k *Kernel, b []byte) []byte { return append(append(b, k.newUUID()...), '\n') }, nil},
 		{"sys/fs/file-nr", func(k *Kernel, b []byte) []byte {

@@ -18,6 +18,9 @@ type genFS struct {
 	size  int64 // st_size of files: 0 in procfs, 4096 in sysfs
 	root  *genDir
 
+	// constant is for files that do not say when they change.
+	constant changeCount
+
 	mu   sync.RWMutex // guards all directories
 	next atomic.Uint64
 	born int64 // all timestamps
@@ -57,6 +60,9 @@ func (n *genNode) Stat(st *syscall.Stat_t) syscall.Errno {
 		Dev: n.fs.dev, Ino: n.ino, Nlink: 1, Mode: n.mode, Blksize: pageSize,
 		Atim: t, Mtim: t, Ctim: t,
 	}
+	if n.fs.magic == procMagic {
+		st.Blksize = 1024 // proc_fill_super
+	}
 	switch n.Type() {
 	case syscall.S_IFREG:
 		st.Size = n.fs.size
@@ -78,10 +84,25 @@ type genFile struct {
 	genNode
 	read  func(k *Kernel, b []byte) []byte
 	write func(k *Kernel, p []byte) syscall.Errno
+	// ready and changes are for poll(2). Without changes, epoll(7) does not accept the file.
+	ready   genReadiness
+	changes *changeCount
+}
+
+// newFile makes a generated file.
+func (fs *genFS) newFile(n genNode, read func(*Kernel, []byte) []byte, write func(*Kernel, []byte) syscall.Errno) *genFile {
+	f := &genFile{genNode: n, read: read, write: write}
+	if fs.magic == sysfsMagic {
+		f.ready = pollSysfs
+	}
+	return f
 }
 
 func (f *genFile) Open(flags int) (File, syscall.Errno) {
-	o := &bytesFile{inode: f}
+	o := &genOpen{bytesFile: bytesFile{inode: f}, file: f}
+	if f.changes != nil && f.ready != pollSysfs {
+		o.seen.Store(f.changes.n.Load())
+	}
 	if flags&syscall.O_ACCMODE != syscall.O_WRONLY && f.read != nil {
 		o.data = f.read(f.fs.k, nil)
 	}
@@ -117,6 +138,17 @@ type genDir struct {
 	// dynamic, if not nil, finds names that are not in names; list lists them.
 	dynamic func(name string) (Inode, syscall.Errno)
 	list    func() []string
+	// counted: the size is how many names list has, as of /proc/self/fd (proc_fd_getattr).
+	counted bool
+}
+
+// Stat implements Inode.
+func (d *genDir) Stat(st *syscall.Stat_t) syscall.Errno {
+	e := d.genNode.Stat(st)
+	if d.counted {
+		st.Size = int64(len(d.list()))
+	}
+	return e
 }
 
 func (fs *genFS) newDir() *genDir {
@@ -193,13 +225,24 @@ func (fs *genFS) dir(path string) *genDir {
 func (fs *genFS) add(path string, n Inode) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	dir, name := fs.split(path)
+	dir.names[name] = n
+}
+
+// split returns the directory of a path, which is made if it is missing, and the name in it. mu is
+// held.
+func (fs *genFS) split(path string) (*genDir, string) {
 	i := strings.LastIndexByte(path, '/')
-	fs.dir(path[:max(i, 0)]).names[path[i+1:]] = n
+	return fs.dir(path[:max(i, 0)]), path[i+1:]
 }
 
 // file adds a generated file.
 func (fs *genFS) file(path string, mode uint32, read func(*Kernel, []byte) []byte, write func(*Kernel, []byte) syscall.Errno) {
-	fs.add(path, &genFile{genNode: fs.node(syscall.S_IFREG | mode), read: read, write: write})
+	f := fs.newFile(fs.node(syscall.S_IFREG|mode), read, write)
+	if fs.magic != procMagic || !strings.HasPrefix(path, "1/") || strings.Contains(path, "/net/") {
+		f.changes = &fs.constant
+	}
+	fs.add(path, f)
 }
 
 // addTexts adds files of constant content below dir: path and text in turn.

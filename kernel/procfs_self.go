@@ -15,6 +15,9 @@ func (fs *genFS) addProcess(dir string) {
 		t[i].path = dir + t[i].path
 	}
 	fs.addTable(t)
+	fs.file(dir+"environ", 0o400, func(k *Kernel, b []byte) []byte { return nulTerminated(b, k.opt.Env) }, nil)
+	fs.file(dir+"io", 0o400, selfIO, nil)
+	fs.file(dir+"mountstats", 0o400, selfMountstats, nil)
 	fs.addTexts(dir, nil,
 		"cgroup", "0::/\n",
 		"oom_score", "0\n",
@@ -23,46 +26,33 @@ func (fs *genFS) addProcess(dir string) {
 		"uid_map", "         0          0 4294967295\n",
 		"gid_map", "         0          0 4294967295\n",
 		"wchan", "0",
-		"schedstat", "0 0 0\n",
-		"io", "rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
-		"net/dev", "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n",
-		"net/route", "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n",
-		"net/if_inet6", "",
-		"net/tcp", tcpHeader,
-		"net/tcp6", tcpHeader,
-		"net/udp", tcpHeader,
-		"net/udp6", tcpHeader,
-		"net/unix", "Num       RefCount Protocol Flags    Type St Inode Path\n",
-		"net/arp", "IP address       HW type     Flags       HW address            Mask     Device\n",
-		"net/snmp", "",
-		"net/netstat", "",
-		"net/sockstat", "",
-		"net/protocols", "",
 	)
-	fs.addTexts(dir, discard,
-		"oom_score_adj", "0\n",
-		"oom_adj", "0\n",
-		"coredump_filter", "00000033\n",
-		"loginuid", "4294967295\n",
-	)
+	fs.addStored(dir)
+	fs.watch(dir+"mounts", pollMounts, &fs.k.vfs.mountChanges)
+	fs.watch(dir+"mountinfo", pollMounts, &fs.k.vfs.mountChanges)
 	fs.magicLink(dir+"exe", func(k *Kernel) string { return k.opt.Path }, openExecutable)
 	fs.magicLink(dir+"cwd", func(k *Kernel) string { return k.vfs.path(k.cwd()) },
 		func(k *Kernel) (*dentry, syscall.Errno) { return k.cwd(), 0 })
 	fs.magicLink(dir+"root", func(*Kernel) string { return "/" },
 		func(k *Kernel) (*dentry, syscall.Errno) { return k.vfs.root, 0 })
-	fs.add(dir+"fd", fs.fdDir(fs.fdLink))
+	links := fs.fdDir(fs.fdLink)
+	links.mode, links.counted = syscall.S_IFDIR|0o500, true
+	fs.add(dir+"fd", links)
 	fs.add(dir+"fdinfo", fs.fdDir(fs.fdInfo))
 	for _, n := range [...]string{"uts", "ipc", "net", "pid", "user", "mnt", "cgroup", "time"} {
 		fs.link(dir+"ns/"+n, func(*Kernel) string { return n + ":[4026531840]" })
+	}
+	for _, n := range [...]string{"pid", "time"} {
+		fs.link(dir+"ns/"+n+"_for_children", func(*Kernel) string { return n + ":[4026531840]" })
 	}
 }
 
 func procProcess() genTable {
 	return genTable{
 		{"cmdline", func(k *Kernel, b []byte) []byte { return nulTerminated(b, k.opt.Args) }, nil},
-		{"environ", func(k *Kernel, b []byte) []byte { return nulTerminated(b, k.opt.Env) }, nil},
 		{"comm", func(k *Kernel, b []byte) []byte { return append(append(b, k.proc.name(k)...), '\n') },
 			func(k *Kernel, p []byte) syscall.Errno { k.proc.setName(strings.TrimRight(string(p), "\n")); return 0 }},
+		{"schedstat", selfSchedstat, nil},
 		{"stat", selfStat, nil},
 		{"statm", selfStatm, nil},
 		{"status", selfStatus, nil},
@@ -73,8 +63,6 @@ func procProcess() genTable {
 		{"mountinfo", selfMountinfo, nil},
 	}
 }
-
-const tcpHeader = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 
 func nulTerminated(b []byte, list []string) []byte {
 	for _, s := range list {
@@ -87,59 +75,6 @@ func nulTerminated(b []byte, list []string) []byte {
 func (k *Kernel) usedMemory() uint64 {
 	total, free := k.m.Memory()
 	return total - min(free, total)
-}
-
-func selfStat(k *Kernel, b []byte) []byte {
-	used := k.usedMemory()
-	f := make([]string, 52)
-	for i := range f {
-		f[i] = "0"
-	}
-	set := func(field int, v string) { f[field-1] = v } // field numbers as in proc_pid_stat(5)
-	set(1, strconv.Itoa(pid))
-	set(2, "("+k.proc.name(k)+")")
-	set(3, "R")
-	set(5, strconv.Itoa(pid))
-	set(6, strconv.Itoa(pid))
-	set(14, strconv.FormatInt(k.cpuTime()/(1e9/userHZ), 10))
-	set(18, "20")
-	set(20, "1")
-	set(22, "1") // start time, in ticks after boot
-	set(23, utoa(used))
-	set(24, utoa(used/pageSize))
-	set(25, "18446744073709551615")
-	set(38, "17")
-	return append(append(b, strings.Join(f, " ")...), '\n')
-}
-
-func selfStatm(k *Kernel, b []byte) []byte {
-	n := utoa(k.usedMemory() / pageSize)
-	return append(b, n+" "+n+" 0 0 0 "+n+" 0\n"...)
-}
-
-func selfStatus(k *Kernel, b []byte) []byte {
-	c := k.proc.credentials()
-	four := func(v [3]uint32) string {
-		s := ""
-		for _, x := range v {
-			s += "\t" + utoa(uint64(x))
-		}
-		return s + "\t" + utoa(uint64(v[1]))
-	}
-	groups := "" // each group is followed by a space
-	for _, g := range k.proc.groupList() {
-		groups += utoa(uint64(g)) + " "
-	}
-	kb := utoa(k.usedMemory() / 1024)
-	n, _ := k.m.CPUs()
-	caps := "000001ffffffffff"
-	return append(b, "Name:\t"+k.proc.name(k)+"\nUmask:\t0"+strconv.FormatUint(uint64(k.proc.umask.Load()), 8)+
-		"\nState:\tR (running)\nTgid:\t1\nNgid:\t0\nPid:\t1\nPPid:\t0\nTracerPid:\t0\nUid:"+four(c.uid)+"\nGid:"+four(c.gid)+
-		"\nFDSize:\t"+strconv.Itoa(len(k.fds.numbers()))+"\nGroups:\t"+groups+"\nVmPeak:\t"+kb+" kB\nVmSize:\t"+kb+
-		" kB\nVmLck:\t0 kB\nVmHWM:\t"+kb+" kB\nVmRSS:\t"+kb+" kB\nRssAnon:\t"+kb+" kB\nRssFile:\t0 kB\nRssShmem:\t0 kB\nVmData:\t"+kb+
-		" kB\nVmSwap:\t0 kB\nThreads:\t1\nSigQ:\t0/0\nCapInh:\t0000000000000000\nCapPrm:\t"+caps+"\nCapEff:\t"+caps+"\nCapBnd:\t"+caps+
-		"\nCapAmb:\t0000000000000000\nNoNewPrivs:\t0\nSeccomp:\t0\nCpus_allowed_list:\t"+cpuList(n)+
-		"\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0\n"...)
 }
 
 func cpuList(n int) string {
@@ -229,6 +164,13 @@ func selfMounts(k *Kernel, b []byte) []byte {
 	return b
 }
 
+func selfMountstats(k *Kernel, b []byte) []byte {
+	for _, m := range k.vfs.mountList() {
+		b = append(b, "device "+m.source+" mounted on "+mangle(k.vfs.path(m.root))+" with fstype "+m.fs.Type()+"\n"...)
+	}
+	return b
+}
+
 func selfMountinfo(k *Kernel, b []byte) []byte {
 	for _, m := range k.vfs.mountList() {
 		var st syscall.Stat_t
@@ -246,8 +188,8 @@ func selfMountinfo(k *Kernel, b []byte) []byte {
 // openExecutable opens the running program: the file of that name if there is one, otherwise
 // the image from Options.
 func openExecutable(k *Kernel) (*dentry, syscall.Errno) {
-	links := 0
-	if d, e := k.vfs.resolve(k.vfs.root, k.opt.Path, true, &links); e == 0 {
+	var w walk
+	if d, e := k.vfs.resolve(k.vfs.root, k.opt.Path, true, &w); e == 0 {
 		return d, 0
 	}
 	if k.opt.Executable == nil {
@@ -323,6 +265,8 @@ func (k *Kernel) fdName(fd int) string {
 		return "anon_inode:[eventpoll]"
 	case *inotify:
 		return "anon_inode:inotify"
+	case *pidFD:
+		return "anon_inode:[pidfd]"
 	}
 	return "anon_inode" + id
 }
@@ -367,22 +311,4 @@ func (n *anonInode) reopen() (*Description, syscall.Errno) {
 		return nil, syscall.ENOENT
 	}
 	return d, 0
-}
-
-func (fs *genFS) fdInfo(fd int) Inode {
-	return &genFile{
-		genNode: genNode{fs: fs, ino: 2<<32 + uint64(fd), mode: syscall.S_IFREG | 0o400},
-		read: func(k *Kernel, b []byte) []byte {
-			d, e := k.fds.get(fd)
-			if e != 0 {
-				return b
-			}
-			defer d.DecRef()
-			d.posMu.Lock()
-			pos := d.pos
-			d.posMu.Unlock()
-			flags := strconv.FormatUint(uint64(uint32(d.flags.Load())), 8)
-			return append(b, "pos:\t"+strconv.FormatInt(pos, 10)+"\nflags:\t0"+flags+"\nmnt_id:\t20\n"...)
-		},
-	}
 }

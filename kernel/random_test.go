@@ -4,6 +4,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 )
 
@@ -66,6 +67,7 @@ func TestWaitForRandom(t *testing.T) {
 	for range 100 {
 		s.k.RandomSettled(true) // bytes have come, but there is no source
 	}
+	time.Sleep(50 * time.Millisecond) // so that both have asked
 	select {
 	case e := <-got:
 		t.Fatalf("an answer without a source: %v", e)

@@ -166,10 +166,14 @@ func (l *loopSocket) Stat(st *syscall.Stat_t) syscall.Errno { st.Mode = syscall.
 func (l *loopSocket) Release()                              { l.mu.Lock(); l.closed = true; l.mu.Unlock() }
 func (l *loopSocket) Bind(addr []byte) syscall.Errno        { l.addr = bytes.Clone(addr); return 0 }
 
-// Connect takes 20 ms; address 9 is refused.
+// Connect takes 20 ms; address 9 is refused. Called again, it tells what became of it.
 func (l *loopSocket) Connect(addr []byte) syscall.Errno {
 	refused := addr[2] == 9
 	l.mu.Lock()
+	if l.state == 2 {
+		defer l.mu.Unlock()
+		return syscall.Errno(l.opt[syscall.SO_ERROR][0])
+	}
 	l.state = 1
 	l.mu.Unlock()
 	time.AfterFunc(20*time.Millisecond, func() {
@@ -324,7 +328,7 @@ func TestMessages(t *testing.T) {
 		t.Errorf("sendmmsg = %d, %d bytes", n, list[1].len)
 	}
 	got := []mmsghdr{{hdr: *r}, {hdr: *r}, {hdr: *r}}
-	if n := s.must(syscall.SYS_RECVMMSG, fd, unsafe.Pointer(&got[0]), 3, 0, 0); n != 2 || got[0].len != 12 {
+	if n := s.must(syscall.SYS_RECVMMSG, fd, unsafe.Pointer(&got[0]), 3, msgWaitForOne, 0); n != 2 || got[0].len != 12 {
 		t.Errorf("recvmmsg = %d, %d bytes", n, got[0].len)
 	}
 }

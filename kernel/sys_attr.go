@@ -20,9 +20,10 @@ func (k *Kernel) setAttrAt(fd int, a *Args, i, flags int, c AttrChange) syscall.
 }
 
 func (k *Kernel) setAttr(d *dentry, c AttrChange) syscall.Errno {
+	c.dropPrivileges(d.inode)
 	e := d.inode.SetAttr(c)
 	if e == 0 && k.inotify.active() {
-		k.notifyObject(d, inAttrib)
+		k.notifyAttr(d, c)
 	}
 	return e
 }
@@ -32,13 +33,81 @@ type attrSetter interface {
 	SetAttr(AttrChange) syscall.Errno
 }
 
-// setAttrFile changes an open file. A pipe or a socket without a name has no attributes: it
-// ignores the change without an error.
+// setAttrFile changes an open file. Other files without a name than sockets have no attributes to change
+// (EOPNOTSUPP, as since Linux 6.16).
 func setAttrFile(d *Description, c AttrChange) syscall.Errno {
 	if s, ok := d.file.(attrSetter); ok {
+		c.dropPrivileges(d.file)
 		return s.SetAttr(c)
 	}
-	return 0
+	if _, ok := d.file.(Socket); ok {
+		d.setAttr(c)
+		return 0
+	}
+	return syscall.EOPNOTSUPP
+}
+
+// setAttr keeps what c changes of a socket's owner and mode.
+func (d *Description) setAttr(c AttrChange) {
+	n := AttrChange{}
+	if old := d.attr.Load(); old != nil {
+		n = *old
+	}
+	n.Mask |= c.Mask & (AttrMode | AttrUID | AttrGID)
+	if c.Mask&AttrMode != 0 {
+		n.Mode = c.Mode
+	}
+	if c.Mask&AttrUID != 0 {
+		n.UID = c.UID
+	}
+	if c.Mask&AttrGID != 0 {
+		n.GID = c.GID
+	}
+	d.attr.Store(&n)
+}
+
+// stat is fstat(2).
+func (d *Description) stat(st *syscall.Stat_t) syscall.Errno {
+	e := d.file.Stat(st)
+	if a := d.attr.Load(); a != nil && e == 0 {
+		if a.Mask&AttrMode != 0 {
+			st.Mode = st.Mode&syscall.S_IFMT | a.Mode
+		}
+		if a.Mask&AttrUID != 0 {
+			st.Uid = a.UID
+		}
+		if a.Mask&AttrGID != 0 {
+			st.Gid = a.GID
+		}
+	}
+	return e
+}
+
+// attrOwner marks a change of chown(2), which may change neither the owner nor the group. It is
+// for dropPrivileges only.
+const attrOwner AttrMask = 1 << 31
+
+// dropPrivileges completes chown(2) of anything but a directory: the set-user-ID bit goes, and the
+// set-group-ID bit if the group may execute the file.
+func (c *AttrChange) dropPrivileges(f interface {
+	Stat(*syscall.Stat_t) syscall.Errno
+}) {
+	if c.Mask&attrOwner == 0 {
+		return
+	}
+	c.Mask &^= attrOwner
+	var st syscall.Stat_t
+	if e := f.Stat(&st); e != 0 || st.Mode&syscall.S_IFMT == syscall.S_IFDIR {
+		return
+	}
+	drop := st.Mode & syscall.S_ISUID
+	if st.Mode&syscall.S_IXGRP != 0 {
+		drop |= st.Mode & syscall.S_ISGID
+	}
+	if drop != 0 {
+		c.Mask |= AttrMode
+		c.Mode = st.Mode & 0o7777 &^ drop
+	}
 }
 
 // setAttrFD changes the object of a descriptor.
@@ -53,7 +122,7 @@ func (k *Kernel) setAttrFD(a *Args, c AttrChange) syscall.Errno {
 	}
 	e = setAttrFile(d, c)
 	if e == 0 && d.where != nil && k.inotify.active() {
-		k.notifyObject(d.where, inAttrib)
+		k.notifyAttr(d.where, c)
 	}
 	return e
 }
@@ -97,7 +166,7 @@ func sysFchmodat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // ownerChange ignores ids of -1 (chown(2)).
 func ownerChange(uid, gid uintptr) AttrChange {
-	c := AttrChange{UID: uint32(uid), GID: uint32(gid)}
+	c := AttrChange{Mask: attrOwner, UID: uint32(uid), GID: uint32(gid)}
 	if c.UID != ^uint32(0) {
 		c.Mask |= AttrUID
 	}
@@ -133,7 +202,8 @@ const (
 	utimeOmit = 1<<30 - 2
 )
 
-// timesChange makes the change for two timespecs; nil means now.
+// timesChange makes the change for two timespecs; nil means now. EINVAL is for the caller to
+// return if the file exists.
 func timesChange(ts []syscall.Timespec) (AttrChange, syscall.Errno) {
 	now := wallTime()
 	c := AttrChange{Mask: AttrAtime | AttrMtime, Atime: now, Mtime: now}
@@ -167,14 +237,38 @@ func sysUtimensat(k *Kernel, a Args) (uintptr, syscall.Errno) {
 			return 0, e
 		}
 	}
+	if ts != nil && ts[0].Nsec == utimeOmit && ts[1].Nsec == utimeOmit {
+		return 0, 0 // whether the file exists or not
+	}
 	c, e := timesChange(ts)
 	if e != 0 {
-		return 0, e
+		return 0, k.lookedUp(&a, flags, e)
 	}
 	if a.Pointer(1) == nil {
 		return 0, k.setAttrFD(&a, c)
 	}
 	return 0, k.setAttrAt(a.Int(0), &a, 1, flags, c)
+}
+
+// lookedUp returns e if the object of utimensat(2) exists, and otherwise the error of looking it
+// up.
+func (k *Kernel) lookedUp(a *Args, flags int, e syscall.Errno) syscall.Errno {
+	if a.Pointer(1) == nil {
+		d, bad := k.get(a, 0)
+		if bad != 0 {
+			return bad
+		}
+		d.DecRef()
+		return e
+	}
+	_, d, missing := k.objectAt(a.Int(0), a, 1, flags)
+	if missing != 0 {
+		return missing
+	}
+	if d != nil {
+		d.DecRef()
+	}
+	return e
 }
 
 func sysUtimes(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -274,21 +368,44 @@ func sysFtruncate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, 0
 }
 
+// knownFallocate reports whether a mode of fallocate(2) is one that some file system has.
+func knownFallocate(mode int) bool {
+	const collapse, zero, insert, unshare = 0x8, 0x10, 0x20, 0x40
+	switch mode {
+	case 0, fallocKeepSize, fallocPunchHole | fallocKeepSize, zero, zero | fallocKeepSize, collapse, insert, unshare, unshare | fallocKeepSize:
+		return true
+	}
+	return false
+}
+
 // sysFallocate is fallocate(2).
 func sysFallocate(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getWritable(&a, 0)
+	d, e := k.get(&a, 0)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
+	off, n := int64(a.N[2]), int64(a.N[3])
+	switch {
+	case off < 0 || n <= 0:
+		return 0, syscall.EINVAL
+	case !knownFallocate(a.Int(1)):
+		return 0, syscall.EOPNOTSUPP
+	case !d.writable():
+		return 0, syscall.EBADF
+	}
 	r, ok := d.file.(Resizer)
 	switch {
 	case ok:
-		return 0, r.Allocate(a.Int(1), int64(a.N[2]), int64(a.N[3]))
-	case d.positioned:
-		return 0, syscall.ENODEV
+		e := r.Allocate(a.Int(1), off, n)
+		if e == 0 {
+			k.notifyModify(d.where)
+		}
+		return 0, e
+	case fileType(d.file) == syscall.S_IFIFO:
+		return 0, syscall.ESPIPE
 	}
-	return 0, syscall.ESPIPE
+	return 0, syscall.ENODEV
 }
 
 // sysFadvise64 is posix_fadvise(2): the arguments are checked, and the advice is ignored.

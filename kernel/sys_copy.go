@@ -12,33 +12,102 @@ import (
 var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // sysSendfile is sendfile(2). The input must be a regular file.
-func sysSendfile(k *Kernel, a Args) (uintptr, syscall.Errno) {
+func sysSendfile(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.io.copied(k.sendfile(a)) }
+
+func (k *Kernel) sendfile(a Args) (uintptr, syscall.Errno) {
 	in, e := k.getReadable(&a, 1)
 	if e != 0 {
 		return 0, e
 	}
 	defer in.DecRef()
+	if !in.positioned && a.Pointer(2) != nil {
+		return 0, syscall.ESPIPE
+	}
+	off, e := fileOffset(&a, 2)
+	if e != 0 {
+		return 0, e
+	}
+	n := int64(min(a.N[3], maxRW))
+	if in.from(off)+n < 0 {
+		return 0, syscall.EINVAL
+	}
 	out, e := k.getWritable(&a, 0)
 	if e != 0 {
 		return 0, e
 	}
 	defer out.DecRef()
-	off, e := fileOffset(&a, 2)
-	if e != 0 {
-		return 0, e
-	}
-	if !in.positioned || in == out || out.flags.Load()&syscall.O_APPEND != 0 {
+	if out.positioned && out.position()+n < 0 {
 		return 0, syscall.EINVAL
 	}
-	n := min(a.N[3], maxRW)
-	if off != nil {
-		done, e := copyFile(in, off, out, nil, int64(n))
-		return uintptr(done), e
+	if e := canSend(in, out, n); e != 0 {
+		return 0, e
 	}
-	in.posMu.Lock()
-	defer in.posMu.Unlock()
-	done, e := copyFile(in, &in.pos, out, nil, int64(n))
+	if n == 0 {
+		if _, toPipe := out.file.(*pipeEnd); in.positioned && !toPipe {
+			in.file.Read(nil, 0) // an access, all the same
+		}
+		return 0, 0
+	}
+	return in.sendTo(out, off, n)
+}
+
+// canSend checks the files of sendfile(2), as Linux does before it looks at the input's size.
+func canSend(in, out *Description, n int64) syscall.Errno {
+	p, toPipe := out.file.(*pipeEnd)
+	if toPipe {
+		if e := p.canWrite(); e != 0 && (e != syscall.EAGAIN || out.nonblocking()) {
+			return e
+		}
+	} else if out.flags.Load()&syscall.O_APPEND != 0 {
+		return syscall.EINVAL
+	}
+	if !in.positioned {
+		if _, seeks := in.file.(unmoved); n == 0 && (toPipe || seeks) {
+			return 0
+		}
+		return syscall.EINVAL
+	}
+	if _, ok := in.file.(DirReader); n > 0 && (ok || !spliced(in.file)) {
+		return syscall.EINVAL
+	}
+	return 0
+}
+
+// from returns the offset that off points to, or the file's position if off is nil.
+func (d *Description) from(off *int64) int64 {
+	if off != nil {
+		return *off
+	}
+	if !d.positioned {
+		return 0
+	}
+	return d.position()
+}
+
+// sendTo copies up to n bytes to out. They come from *off, which is advanced, or from d's own
+// position if off is nil. The position is copied out and in again: both descriptors may be of
+// the same description.
+func (d *Description) sendTo(out *Description, off *int64, n int64) (uintptr, syscall.Errno) {
+	from := off
+	if off == nil {
+		pos := d.position()
+		from = &pos
+	}
+	done, e := copyFile(d, from, out, nil, n)
+	if off == nil {
+		d.setPosition(*from)
+	}
+	if done > 0 {
+		d.notifyAccess()
+	}
 	return uintptr(done), e
+}
+
+// spliced reports whether sendfile(2) reads from a file: not from most of /proc/self, whose files have
+// no splice_read on Linux.
+func spliced(f File) bool {
+	o, ok := f.(*genOpen)
+	return !ok || o.file.changes != nil
 }
 
 // copyFile copies up to n bytes to out from position *inOff of in, which it advances. It
@@ -52,6 +121,9 @@ func copyFile(in *Description, inOff *int64, out *Description, outOff *int64, n 
 		m, e := in.file.Read(p, *inOff)
 		if e != 0 || m == 0 {
 			return done, errnoUnless(done, e)
+		}
+		if _, ok := out.file.(unmoved); ok { // an eventfd, for example, takes only writes of its own
+			return done, syscall.EINVAL
 		}
 		var w int
 		if outOff != nil {
@@ -71,10 +143,11 @@ func copyFile(in *Description, inOff *int64, out *Description, outOff *int64, n 
 
 // sysCopyFileRange is copy_file_range(2) between regular files.
 func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5] != 0 {
-		return 0, syscall.EINVAL
-	}
-	in, e := k.getReadable(&a, 0)
+	return k.io.copied(k.copyFileRange(a))
+}
+
+func (k *Kernel) copyFileRange(a Args) (uintptr, syscall.Errno) {
+	in, e := k.get(&a, 0)
 	if e != 0 {
 		return 0, e
 	}
@@ -84,11 +157,14 @@ func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer out.DecRef()
+	if a.N[5] != 0 {
+		return 0, syscall.EINVAL
+	}
 	if e := copyRangeTypes(in, out); e != 0 {
 		return 0, e
 	}
-	if !out.writable() {
-		return 0, syscall.EBADF
+	if in.where != nil && out.where != nil && in.where.mnt.fs != out.where.mnt.fs {
+		return 0, syscall.EXDEV // since Linux 5.19
 	}
 	inOff, e := fileOffset(&a, 1)
 	if e != 0 {
@@ -101,11 +177,8 @@ func sysCopyFileRange(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.copyRange(in, out, inOff, outOff, int64(min(a.N[4], maxRW)))
 }
 
-// copyRangeTypes returns the error if the files' types do not allow a copy.
+// copyRangeTypes returns the error if the files' types or modes do not allow a copy.
 func copyRangeTypes(in, out *Description) syscall.Errno {
-	if out.flags.Load()&syscall.O_APPEND != 0 {
-		return syscall.EBADF
-	}
 	for _, d := range [2]*Description{in, out} {
 		switch fileType(d.file) {
 		case syscall.S_IFREG:
@@ -115,6 +188,9 @@ func copyRangeTypes(in, out *Description) syscall.Errno {
 			return syscall.EINVAL
 		}
 	}
+	if !in.readable() || !out.writable() || out.flags.Load()&syscall.O_APPEND != 0 {
+		return syscall.EBADF
+	}
 	return 0
 }
 
@@ -123,6 +199,13 @@ func fileType(f File) uint32 {
 	var st syscall.Stat_t
 	f.Stat(&st)
 	return st.Mode & syscall.S_IFMT
+}
+
+// fileSize returns the size of a file in bytes.
+func fileSize(f File) int64 {
+	var st syscall.Stat_t
+	f.Stat(&st)
+	return st.Size
 }
 
 func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) (uintptr, syscall.Errno) {
@@ -135,6 +218,10 @@ func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) 
 	if outOff != nil {
 		outPos = *outOff
 	}
+	if outPos == 1<<63-1 {
+		return 0, syscall.EFBIG
+	}
+	n = min(n, max(fileSize(in.file)-inPos, 0)) // an overlap behind the end does not count
 	if sameFile(in.file, out.file) && inPos < outPos+n && outPos < inPos+n {
 		return 0, syscall.EINVAL
 	}
@@ -150,6 +237,7 @@ func (k *Kernel) copyRange(in, out *Description, inOff, outOff *int64, n int64) 
 		out.setPosition(outPos)
 	}
 	if done > 0 {
+		in.notifyAccess()
 		out.wrote(int(done), out.flags.Load())
 	}
 	return uintptr(done), e

@@ -79,11 +79,15 @@ func sysGetdents64(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	// Entries are collected in a buffer, because ReadDir gets a closure and the caller's
 	// memory may lie on its stack.
 	w := direntWriter{room: n}
+	if n < 24 { // the size of the smallest entry
+		dir.ReadDir(0, func(DirEntry) bool { return false }) // an access, though nothing fits
+	}
 	d.posMu.Lock()
 	defer d.posMu.Unlock()
 	if e := k.readDir(d, dir, &w); e != 0 {
 		return 0, e
 	}
+	d.notifyAccess()
 	if len(w.buf) == 0 && w.full {
 		return 0, syscall.EINVAL // the buffer is too small for one entry
 	}

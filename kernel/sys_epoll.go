@@ -23,38 +23,13 @@ func sysEpollCreate1(k *Kernel, a Args) (uintptr, syscall.Errno) {
 func (k *Kernel) epollCreate(flags int) (uintptr, syscall.Errno) {
 	ep := &epoll{}
 	ep.id = k.proc.nextID()
-	return k.installNew(ep, syscall.O_RDWR, flags)
+	ep.desc = newDescription(k, ep, syscall.O_RDWR)
+	return count(k.fds.install(ep.desc, 0, flags&syscall.O_CLOEXEC != 0))
 }
 
-// getEpoll returns the instance of descriptor argument 0.
-func (k *Kernel) getEpoll(a *Args) (*epoll, *Description, syscall.Errno) {
-	d, e := k.get(a, 0)
-	if e != 0 {
-		return nil, nil, e
-	}
-	if ep, ok := d.file.(*epoll); ok {
-		return ep, d, 0
-	}
-	d.DecRef()
-	return nil, nil, syscall.EINVAL
-}
-
-// sysEpollCtl is epoll_ctl(2). EPOLLEXCLUSIVE and EPOLLWAKEUP have no effect.
+// sysEpollCtl is epoll_ctl(2). EPOLLWAKEUP has no effect, as on a Linux that never suspends. Errors
+// come in Linux's order: the event, the descriptors, what can be watched, the instance, the flags.
 func sysEpollCtl(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	ep, d, e := k.getEpoll(&a)
-	if e != 0 {
-		return 0, e
-	}
-	defer d.DecRef()
-	fd := a.Int(2)
-	target, e := k.get(&a, 2)
-	if e != 0 {
-		return 0, e
-	}
-	defer target.DecRef()
-	if target == d {
-		return 0, syscall.EINVAL
-	}
 	op := a.Int(1)
 	var ev epollEvent
 	if op != syscall.EPOLL_CTL_DEL {
@@ -64,17 +39,42 @@ func sysEpollCtl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 		ev = *p
 	}
-	key := epollKey{fd: fd, desc: target}
-	switch op {
-	case syscall.EPOLL_CTL_ADD:
-		if inner, ok := target.file.(*epoll); ok {
-			return 0, k.nest(ep, inner, key, ev)
-		}
-		return 0, ep.add(key, ev)
-	case syscall.EPOLL_CTL_MOD, syscall.EPOLL_CTL_DEL:
-		return 0, ep.control(op, key, ev)
+	d, e := k.get(&a, 0)
+	if e != 0 {
+		return 0, e
 	}
-	return 0, syscall.EINVAL
+	defer d.DecRef()
+	target, e := k.get(&a, 2)
+	if e != 0 {
+		return 0, e
+	}
+	defer target.DecRef()
+	if target.file.Queue() == nil {
+		return 0, syscall.EPERM
+	}
+	ep, ok := d.file.(*epoll)
+	if !ok || target == d {
+		return 0, syscall.EINVAL
+	}
+	return 0, k.epollControl(ep, op, epollKey{fd: a.Int(2), desc: target}, ev)
+}
+
+func (k *Kernel) epollControl(ep *epoll, op int, key epollKey, ev epollEvent) syscall.Errno {
+	inner, nested := key.desc.file.(*epoll)
+	exclusive := ev.events&epollExclusive != 0
+	switch {
+	case op == syscall.EPOLL_CTL_DEL:
+		return ep.remove(key)
+	case op == syscall.EPOLL_CTL_MOD && !exclusive:
+		return ep.modify(key, ev)
+	case op != syscall.EPOLL_CTL_ADD, exclusive && (nested || ev.events&^epollWithExclusive != 0):
+		return syscall.EINVAL
+	case nested:
+		return k.nest(ep, inner, key, ev)
+	case ep.desc.watched():
+		return k.addNested(ep, key, ev)
+	}
+	return ep.add(key, ev)
 }
 
 // nest is EPOLL_CTL_ADD of another instance. It is serialized: two calls that both look for a
@@ -82,35 +82,139 @@ func sysEpollCtl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 func (k *Kernel) nest(ep, inner *epoll, key epollKey, ev epollEvent) syscall.Errno {
 	k.epollNested.Lock()
 	defer k.epollNested.Unlock()
-	if inner.reaches(ep, 0) {
+	below, ok := inner.depth(ep, 0, make(map[*epoll]int))
+	if !ok || below+1+ep.height(0) > epollMaxNests {
 		return syscall.ELOOP
 	}
-	return ep.add(key, ev)
+	return ep.addLimited(key, ev)
+}
+
+// addNested is EPOLL_CTL_ADD to an instance that another one watches.
+func (k *Kernel) addNested(ep *epoll, key epollKey, ev epollEvent) syscall.Errno {
+	k.epollNested.Lock()
+	defer k.epollNested.Unlock()
+	return ep.addLimited(key, ev)
+}
+
+// addLimited is add, unless the files would then have too many paths of instances to wake. The lock
+// of nested instances is held.
+func (ep *epoll) addLimited(key epollKey, ev epollEvent) syscall.Errno {
+	if e := ep.add(key, ev); e != 0 {
+		return e
+	}
+	if !key.desc.wakesFew(make(map[*Description]bool)) {
+		ep.remove(key)
+		return syscall.EINVAL
+	}
+	return 0
 }
 
 // epollMaxNests is how deep instances may watch instances (EP_MAX_NESTS, epoll_ctl(2)).
 const epollMaxNests = 4
 
-// reaches reports whether ep watches other, directly or through nested instances; it is also true
-// if those are nested too deep.
-func (ep *epoll) reaches(other *epoll, depth int) bool {
-	if ep == other || depth > epollMaxNests {
+// depth returns how many levels of instances ep watches, directly or through nested ones; false if
+// other is among them or they are too deep. known has the depth of those that were visited.
+func (ep *epoll) depth(other *epoll, level int, known map[*epoll]int) (int, bool) {
+	if ep == other || level > epollMaxNests {
+		return 0, false
+	}
+	if n, ok := known[ep]; ok {
+		return n, level+n <= epollMaxNests
+	}
+	deepest := 0
+	for _, d := range ep.watches() {
+		inner, nested := d.file.(*epoll)
+		if !nested {
+			continue
+		}
+		n, ok := inner.depth(other, level+1, known)
+		if !ok {
+			return 0, false
+		}
+		deepest = max(deepest, n+1)
+	}
+	known[ep] = deepest
+	return deepest, true
+}
+
+// height returns how many levels of instances watch ep.
+func (ep *epoll) height(level int) int {
+	highest := 0
+	if level > epollMaxNests {
+		return highest
+	}
+	for _, outer := range ep.desc.watchedBy() {
+		highest = max(highest, outer.height(level+1)+1)
+	}
+	return highest
+}
+
+// watches returns the files that ep watches.
+func (ep *epoll) watches() []*Description {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	list := make([]*Description, 0, len(ep.items))
+	for key := range ep.items {
+		list = append(list, key.desc)
+	}
+	return list
+}
+
+// watched reports whether an instance watches d.
+func (d *Description) watched() bool {
+	d.watchMu.Lock()
+	defer d.watchMu.Unlock()
+	return len(d.watchers) > 0
+}
+
+// watchedBy returns the instances that watch d.
+func (d *Description) watchedBy() []*epoll {
+	d.watchMu.Lock()
+	defer d.watchMu.Unlock()
+	list := make([]*epoll, 0, len(d.watchers))
+	for _, it := range d.watchers {
+		list = append(list, it.epoll)
+	}
+	return list
+}
+
+// epollPaths are how many paths of two, three, four and five instances may wake for one file
+// (path_limits of Linux's fs/eventpoll.c).
+var epollPaths = [...]int{500, 100, 50, 10}
+
+// wakesFew reports whether the paths to d, or to what d watches if it is an instance, are within
+// the limits. known has those that were visited.
+func (d *Description) wakesFew(known map[*Description]bool) bool {
+	if known[d] {
 		return true
 	}
-	ep.mu.Lock()
-	var inner []*epoll
-	for key := range ep.items {
-		if n, ok := key.desc.file.(*epoll); ok {
-			inner = append(inner, n)
+	known[d] = true
+	if ep, ok := d.file.(*epoll); ok {
+		for _, inner := range ep.watches() {
+			if !inner.wakesFew(known) {
+				return false
+			}
+		}
+		return true
+	}
+	var paths [len(epollPaths) + 1]int
+	return d.countPaths(&paths, 0)
+}
+
+func (d *Description) countPaths(paths *[len(epollPaths) + 1]int, level int) bool {
+	if level > epollMaxNests {
+		return false
+	}
+	for _, outer := range d.watchedBy() {
+		if outer.desc.watched() {
+			if !outer.desc.countPaths(paths, level+1) {
+				return false
+			}
+		} else if paths[level]++; level > 0 && paths[level] > epollPaths[level-1] {
+			return false
 		}
 	}
-	ep.mu.Unlock()
-	for _, n := range inner {
-		if n.reaches(other, depth+1) {
-			return true
-		}
-	}
-	return false
+	return true
 }
 
 // sysEpollWait is epoll_wait(2) and epoll_pwait(2); the signal mask of the
@@ -139,6 +243,11 @@ func sysEpollPwait2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 // epollWait waits for up to timeout nanoseconds: 0 does not wait, a negative
 // one waits for ever.
 func (k *Kernel) epollWait(a *Args, timeout int64) (uintptr, syscall.Errno) {
+	d, e := k.get(a, 0)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
 	n := a.Int(2)
 	if n <= 0 || n > 1<<20 {
 		return 0, syscall.EINVAL
@@ -147,12 +256,13 @@ func (k *Kernel) epollWait(a *Args, timeout int64) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	ep, d, e := k.getEpoll(a)
-	if e != 0 {
-		return 0, e
+	ep, ok := d.file.(*epoll)
+	if !ok {
+		return 0, syscall.EINVAL
 	}
 	n = ep.wait(out)
 	if n == 0 && timeout != 0 {
+		ep.sleepers.Add(1)
 		s := newSleeper(k, &ep.queue, timeout)
 		for {
 			if n = ep.wait(out); n > 0 || !s.sleep() {
@@ -160,7 +270,7 @@ func (k *Kernel) epollWait(a *Args, timeout int64) (uintptr, syscall.Errno) {
 			}
 		}
 		s.done()
+		ep.sleepers.Add(-1)
 	}
-	d.DecRef()
 	return uintptr(n), 0
 }

@@ -80,6 +80,8 @@ func (k *Kernel) dup3(from, to, flags int) (uintptr, syscall.Errno) {
 const (
 	fSetOwn        = 8
 	fGetOwn        = 9
+	fGetSig        = 11
+	fGetLease      = 1025
 	fDupfdCloexec  = 1030
 	fSetPipeSize   = 1031
 	fGetPipeSize   = 1032
@@ -103,10 +105,15 @@ func sysFcntl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	fd, arg := a.Int(0), a.N[2]
 	switch cmd := a.Int(1); cmd {
 	case syscall.F_DUPFD, fDupfdCloexec:
+		d, e := k.fds.get(fd)
+		if e != 0 {
+			return 0, e
+		}
 		if int(arg) < 0 || uint64(arg) >= k.proc.limit(rlimitNoFile) {
+			d.DecRef()
 			return 0, syscall.EINVAL
 		}
-		return k.dup(fd, int(arg), cmd == fDupfdCloexec)
+		return count(k.fds.install(d, int(arg), cmd == fDupfdCloexec))
 	case syscall.F_GETFD:
 		on, e := k.fds.cloexec(fd, nil)
 		if on {
@@ -137,12 +144,20 @@ func (k *Kernel) fcntlFile(d *Description, a *Args) (uintptr, syscall.Errno) {
 	case syscall.F_SETFL:
 		for {
 			old := d.flags.Load()
-			if d.flags.CompareAndSwap(old, old&^setFlagsMask|int32(a.N[2])&setFlagsMask) {
+			set := int32(a.N[2]) & setFlagsMask
+			if !d.canSignal() {
+				set &^= syscall.O_ASYNC
+			}
+			if d.flags.CompareAndSwap(old, old&^setFlagsMask|set) {
 				return 0, 0
 			}
 		}
 	case syscall.F_GETLK, syscall.F_SETLK, syscall.F_SETLKW, fOFDGetLk, fOFDSetLk, fOFDSetLkw:
-		return 0, k.fcntlLock(d, cmd, a)
+		if fcntlLock == nil {
+			k.Log("a lock of fcntl is not " + notLinked + "; it fails")
+			return 0, syscall.EINVAL
+		}
+		return 0, fcntlLock(k, d, cmd, *a)
 	case fGetPipeSize:
 		if p, ok := d.file.(*pipeEnd); ok {
 			return uintptr(p.pipe.capacity()), 0
@@ -150,13 +165,19 @@ func (k *Kernel) fcntlFile(d *Description, a *Args) (uintptr, syscall.Errno) {
 		return 0, syscall.EBADF
 	case fSetPipeSize:
 		if p, ok := d.file.(*pipeEnd); ok {
-			return count(p.pipe.setCapacity(int(a.N[2])))
+			return count(p.pipe.setCapacity(uint32(a.N[2])))
 		}
 		return 0, syscall.EBADF
-	case fSetOwn, fSetRWHint, fSetFileRWHint:
+	case fSetOwn:
+		return 0, k.setOwner(d, a.Int(2))
+	case fSetRWHint, fSetFileRWHint:
 		return 0, 0
 	case fGetOwn:
-		return 0, 0
+		return uintptr(int(d.owner.Load())), 0
+	case fGetSig:
+		return 0, 0 // SIGIO
+	case fGetLease:
+		return syscall.F_UNLCK, 0 // there are no leases
 	case fDupfdQuery:
 		o, e := k.fds.get(int(a.N[2]))
 		if e != 0 {
@@ -169,20 +190,46 @@ func (k *Kernel) fcntlFile(d *Description, a *Args) (uintptr, syscall.Errno) {
 		return 0, 0
 	case fGetSeals:
 		if f, ok := d.file.(sealer); ok {
-			return uintptr(f.seals(0)), 0
+			return uintptr(f.seals()), 0
 		}
 	case fAddSeals:
+		if !d.writable() {
+			return 0, syscall.EPERM
+		}
 		if f, ok := d.file.(sealer); ok {
-			f.seals(uint32(a.N[2]))
-			return 0, 0
+			return 0, f.addSeals(uint32(a.N[2]))
 		}
 	}
 	return 0, syscall.EINVAL
 }
 
-// sealer is a file that keeps seals (memfd_create(2)). They are recorded but not enforced:
-// there is no other process.
-type sealer interface{ seals(add uint32) uint32 }
+// canSignal reports whether O_ASYNC means something to a file (fcntl(2)): Linux keeps it only for those
+// that have SIGIO.
+func (d *Description) canSignal() bool {
+	switch d.file.(type) {
+	case *pipeEnd, *console, *inotify, Socket:
+		return true
+	}
+	return false
+}
+
+// setOwner sets whom SIGIO is for: a process or a thread, or minus a group of processes.
+func (k *Kernel) setOwner(d *Description, who int) syscall.Errno {
+	switch {
+	case int32(who) == -1<<31:
+		return syscall.EINVAL
+	case who > 0 && !k.hasThread(who), who < 0 && who != -pid:
+		return syscall.ESRCH
+	}
+	d.owner.Store(int32(who))
+	return 0
+}
+
+// sealer is a file with seals (memfd_create(2)).
+type sealer interface {
+	seals() uint32
+	addSeals(uint32) syscall.Errno
+}
 
 // These are requests of ioctl(2) for files of any type.
 const (
@@ -233,7 +280,8 @@ func sysIoctl(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, syscall.ENOTTY
 }
 
-// fionreadFile is FIONREAD on a regular file: the number of bytes after the position.
+// fionreadFile is FIONREAD on a regular file: the number of bytes after the position, which is
+// negative if that lies behind the end.
 func fionreadFile(d *Description, a *Args) syscall.Errno {
 	var st syscall.Stat_t
 	if e := d.file.Stat(&st); e != 0 {
@@ -247,7 +295,7 @@ func fionreadFile(d *Description, a *Args) syscall.Errno {
 		return e
 	}
 	d.posMu.Lock()
-	*p = int32(max(st.Size-d.pos, 0))
+	*p = int32(st.Size - d.pos)
 	d.posMu.Unlock()
 	return 0
 }

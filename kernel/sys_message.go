@@ -266,24 +266,41 @@ func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) 
 }
 
 // receive waits for a message unless it must not block; with MSG_WAITALL on a stream, until
-// the buffers are full.
+// the buffers are full, and with SO_RCVLOWAT until as much is there.
 func receive(d *Description, s Socket, m *Message, total, flags int) (int, syscall.Errno) {
-	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking()
+	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking() && (flags&syscall.MSG_ERRQUEUE == 0 || !hasErrorQueue(s))
 	n, e := s.Receive(m, flags)
-	if !block || e != syscall.EAGAIN && (e != 0 || flags&syscall.MSG_WAITALL == 0) {
+	low := int(d.lowWater.Load())
+	if !block || e != syscall.EAGAIN && (e != 0 || flags&syscall.MSG_WAITALL == 0 && n >= low) {
 		return n, e
 	}
 	w := newSleeper(d.k, s.Queue(), d.receiveTimeout.Load())
 	defer w.done()
 	for e == syscall.EAGAIN {
-		if n, e = s.Receive(m, flags); e == syscall.EAGAIN && !w.sleep() {
-			return 0, e
+		ended := d.ended()
+		if d.mayReceive() {
+			n, e = s.Receive(m, flags)
+		}
+		if e == syscall.EAGAIN && ended {
+			return 0, 0
+		}
+		if e == syscall.EAGAIN && !w.sleep() {
+			if low == 0 {
+				return 0, e
+			}
+			if n, e = s.Receive(m, flags); e != 0 { // less is better than nothing now
+				return 0, e
+			}
 		}
 	}
-	if e != 0 || flags&syscall.MSG_WAITALL == 0 || flags&syscall.MSG_PEEK != 0 || n == 0 || len(m.Rights) > 0 || !isStream(s) {
+	want := total
+	if flags&syscall.MSG_WAITALL == 0 {
+		want = min(low, total)
+	}
+	if e != 0 || n >= want || flags&syscall.MSG_PEEK != 0 || n == 0 || len(m.Rights) > 0 || !isStream(s) {
 		return n, e
 	}
-	for advance(m, n); n < total; {
+	for advance(m, n); n < want; {
 		more, e := s.Receive(m, flags)
 		if e == syscall.EAGAIN && w.sleep() {
 			continue
@@ -297,11 +314,14 @@ func receive(d *Description, s Socket, m *Message, total, flags int) (int, sysca
 	return n, 0
 }
 
-func isStream(s Socket) bool {
-	var v [4]byte
-	_, e := s.GetOption(syscall.SOL_SOCKET, syscall.SO_TYPE, noescape(&v)[:])
-	return e == 0 && v[0] == syscall.SOCK_STREAM
+// hasErrorQueue reports whether MSG_ERRQUEUE means something to a socket, which then never waits
+// (ip_recv_error in Linux's net/ipv4/ip_sockglue.c). Those of other families ignore it.
+func hasErrorQueue(s Socket) bool {
+	domain := socketInt(s, soDomain)
+	return domain == syscall.AF_INET || domain == syscall.AF_INET6
 }
+
+func isStream(s Socket) bool { return socketInt(s, syscall.SO_TYPE) == syscall.SOCK_STREAM }
 
 // sysSendto is sendto(2).
 func sysSendto(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -374,16 +394,34 @@ func sysSendmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	})
 }
 
-// sysRecvmmsg is recvmmsg(2). The timeout is ignored, and only the first message is waited
-// for, as with MSG_WAITFORONE.
+// sysRecvmmsg is recvmmsg(2): it waits for each message, with MSG_WAITFORONE only for the first. As
+// on Linux the timeout is looked at after each message, and so does not end a wait.
 func sysRecvmmsg(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	limit := optional[syscall.Timespec](&a, 4)
+	if limit != nil && (limit.Sec < 0 || limit.Nsec < 0 || limit.Nsec >= 1e9) {
+		return 0, syscall.EINVAL
+	}
+	var end int64
+	if limit != nil {
+		end = k.m.Nanotime() + min(limit.Sec, 1<<33)*1e9 + limit.Nsec
+	}
 	flags := a.Int(3) &^ msgWaitForOne
 	return k.manyMessages(&a, func(d *Description, s Socket, h *msghdr, i int) (uintptr, syscall.Errno) {
-		if i > 0 {
+		if limit != nil && i > 0 && k.timeIsUp(limit, end) {
+			return 0, syscall.EAGAIN
+		}
+		if i > 0 && a.Int(3)&msgWaitForOne != 0 {
 			return k.receiveMessage(d, s, h, flags|syscall.MSG_DONTWAIT)
 		}
 		return k.receiveMessage(d, s, h, flags)
 	})
+}
+
+// timeIsUp stores what is left until end, and reports whether nothing is.
+func (k *Kernel) timeIsUp(limit *syscall.Timespec, end int64) bool {
+	left := max(end-k.m.Nanotime(), 0)
+	*limit = syscall.Timespec{Sec: left / 1e9, Nsec: left % 1e9}
+	return left == 0
 }
 
 // manyMessages applies op to the messages of arguments 1 and 2.

@@ -51,6 +51,7 @@ func (k *Kernel) setNodeName(s string) syscall.Errno {
 	k.hostMu.Lock()
 	k.hostname = s
 	k.hostMu.Unlock()
+	k.hostChanges.happened()
 	return 0
 }
 
@@ -66,6 +67,23 @@ func sysSethostname(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, k.setNodeName(string(p))
 }
 
+func (k *Kernel) domainName() string {
+	k.hostMu.Lock()
+	defer k.hostMu.Unlock()
+	return k.domain
+}
+
+func (k *Kernel) setDomainName(s string) syscall.Errno {
+	if len(s) > 64 {
+		return syscall.EINVAL
+	}
+	k.hostMu.Lock()
+	k.domain = s
+	k.hostMu.Unlock()
+	k.domainChanges.happened()
+	return 0
+}
+
 // sysSetdomainname is setdomainname(2).
 func sysSetdomainname(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if a.Int(1) > 64 {
@@ -75,10 +93,7 @@ func sysSetdomainname(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	k.hostMu.Lock()
-	k.domain = string(p)
-	k.hostMu.Unlock()
-	return 0, 0
+	return 0, k.setDomainName(string(p))
 }
 
 // sysSysinfo is sysinfo(2).
@@ -89,6 +104,9 @@ func sysSysinfo(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	total, free := k.m.Memory()
 	*s = syscall.Sysinfo_t{Uptime: k.m.Nanotime() / 1e9, Totalram: total, Freeram: free, Procs: 1, Unit: 1}
+	for i, v := range k.load.update(k.m.Nanotime(), k.cpuTime()) {
+		s.Loads[i] = uint64(v >> (loadShift - 16)) // SI_LOAD_SHIFT
+	}
 	return 0, 0
 }
 
@@ -114,21 +132,6 @@ func sysSchedGetaffinity(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		p[i/8] |= 1 << (i % 8)
 	}
 	return uintptr(need), 0
-}
-
-// sysSchedGetparam is sched_getparam(2): SCHED_OTHER has the priority 0.
-func sysSchedGetparam(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.Int(0) < 0 || a.Pointer(1) == nil {
-		return 0, syscall.EINVAL
-	}
-	if tid := a.Int(0); tid != 0 && tid != pid {
-		return 0, syscall.ESRCH
-	}
-	priority, e := user[int32](&a, 1)
-	if e == 0 {
-		*priority = 0
-	}
-	return 0, e
 }
 
 // sysSchedSetaffinity is sched_setaffinity(2): the mask is checked, and then ignored.

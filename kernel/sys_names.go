@@ -129,8 +129,8 @@ func (k *Kernel) linkAt(a *Args, oldFD, oldArg, newFD, newArg, flags int) syscal
 	if e != 0 {
 		return e
 	}
-	if old.isDir() {
-		return syscall.EPERM
+	if old.nameless {
+		return syscall.ENOENT
 	}
 	newDir, _, _, e := k.parentAt(newFD, a, newArg)
 	if e != 0 {
@@ -140,7 +140,14 @@ func (k *Kernel) linkAt(a *Args, oldFD, oldArg, newFD, newArg, flags int) syscal
 		return syscall.EXDEV
 	}
 	return k.addName(newFD, a, newArg, false, func(p Directory, name string) (Inode, syscall.Errno) {
-		return old.inode, p.Link(name, old.inode)
+		if old.isDir() {
+			return nil, syscall.EPERM
+		}
+		e := p.Link(name, old.inode)
+		if e == 0 {
+			k.notifyLinks(old)
+		}
+		return old.inode, e
 	})
 }
 
@@ -177,8 +184,9 @@ func (k *Kernel) unlinkAt(fd int, a *Args, i int, isDir bool) syscall.Errno {
 	if isDir {
 		mask |= inIsDir
 	}
+	k.notifyLinks(d)
+	k.notifyGone(d)
 	k.notifyEntry(d, mask)
-	k.notifyUnlink(d)
 	return 0
 }
 

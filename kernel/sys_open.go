@@ -18,7 +18,113 @@ func sysOpenat(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.openAt(a.Int(0), &a, 1, a.Int(2), uint32(a.N[3]))
 }
 
+// checkOpenFlags returns the flags of open(2) that have an effect; EINVAL for those that do not go
+// together.
+func checkOpenFlags(flags int) (int, syscall.Errno) {
+	switch {
+	case flags&oPath != 0:
+		flags &= oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
+	case flags&tmpfileBit != 0:
+		if flags&(oTmpfile|syscall.O_CREAT) != oTmpfile || flags&syscall.O_ACCMODE == syscall.O_RDONLY {
+			return 0, syscall.EINVAL
+		}
+	case flags&(syscall.O_CREAT|syscall.O_DIRECTORY) == syscall.O_CREAT|syscall.O_DIRECTORY:
+		return 0, syscall.EINVAL // Linux 6.4
+	}
+	return flags, 0
+}
+
+// openHow is struct open_how.
+type openHow struct{ flags, mode, resolve uint64 }
+
+// sysOpenat2 is openat2(2).
+func sysOpenat2(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	how, e := openHowArg(&a)
+	if e != 0 {
+		return 0, e
+	}
+	if e := how.check(); e != 0 {
+		return 0, e
+	}
+	flags, e := checkOpenFlags(int(how.flags))
+	if e != 0 {
+		return 0, e
+	}
+	p, e := a.path(1)
+	if e != 0 {
+		return 0, e
+	}
+	limit, from := resolveFlag(how.resolve), p
+	if limit&resolveCached != 0 && (flags&syscall.O_TRUNC != 0 || how.makes()) {
+		return 0, syscall.EAGAIN
+	}
+	if limit&resolveInRoot != 0 {
+		from = "." // the path begins at the descriptor even with a slash
+	}
+	start, e := k.startAt(a.Int(0), from)
+	if e != 0 {
+		return 0, e
+	}
+	d, e := k.openPath(start, p, flags, uint32(how.mode), limit)
+	if e != 0 {
+		return 0, e
+	}
+	return count(k.fds.install(d, 0, flags&syscall.O_CLOEXEC != 0))
+}
+
+// openHowArg reads the structure of arguments 2 and 3, which a later Linux may have made longer.
+func openHowArg(a *Args) (how openHow, e syscall.Errno) {
+	size := a.N[3]
+	switch {
+	case size < openHowSize:
+		return how, syscall.EINVAL
+	case size > pageSize:
+		return how, syscall.E2BIG
+	}
+	b, e := a.Bytes(2, int(size))
+	if e != 0 {
+		return how, e
+	}
+	for _, c := range b[openHowSize:] {
+		if c != 0 {
+			return how, syscall.E2BIG
+		}
+	}
+	return openHow{get64(b), get64(b[8:]), get64(b[16:])}, 0
+}
+
+const openHowSize = 24 // OPEN_HOW_SIZE_VER0, bytes
+
+// tmpfileBit is oTmpfile without O_DIRECTORY.
+const tmpfileBit = oTmpfile &^ syscall.O_DIRECTORY
+
+func (how *openHow) makes() bool { return how.flags&(syscall.O_CREAT|tmpfileBit) != 0 }
+
+// check refuses what openat2 does not know, unlike openat.
+func (how *openHow) check() syscall.Errno {
+	const (
+		known = syscall.O_ACCMODE | syscall.O_CREAT | syscall.O_EXCL | syscall.O_NOCTTY | syscall.O_TRUNC | syscall.O_APPEND |
+			syscall.O_NONBLOCK | syscall.O_SYNC | syscall.O_ASYNC | syscall.O_DIRECT | oLargefile | syscall.O_DIRECTORY |
+			syscall.O_NOFOLLOW | syscall.O_NOATIME | syscall.O_CLOEXEC | oPath | oTmpfile
+		withPath = oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
+	)
+	limit := resolveFlag(how.resolve)
+	switch {
+	case how.flags&^known != 0, limit&^(resolveNoXdev|resolveNoMagiclinks|resolveNoSymlinks|resolveScoped|resolveCached) != 0,
+		limit&resolveScoped == resolveScoped,
+		how.mode&^0o7777 != 0, how.mode != 0 && !how.makes(),
+		how.flags&oPath != 0 && how.flags&^withPath != 0,
+		how.flags&tmpfileBit != 0 && how.flags&oTmpfile != oTmpfile:
+		return syscall.EINVAL
+	}
+	return 0
+}
+
 func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, syscall.Errno) {
+	flags, e := checkOpenFlags(flags)
+	if e != 0 {
+		return 0, e
+	}
 	p, e := a.path(i)
 	if e != 0 {
 		return 0, e
@@ -27,7 +133,7 @@ func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, sy
 	if e != 0 {
 		return 0, e
 	}
-	d, e := k.openPath(start, p, flags, mode)
+	d, e := k.openPath(start, p, flags, mode, 0)
 	if e != 0 {
 		return 0, e
 	}
@@ -36,7 +142,7 @@ func (k *Kernel) openAt(fd int, a *Args, i, flags int, mode uint32) (uintptr, sy
 
 // opening is one attempt to open a path.
 type opening struct {
-	links int     // number of links followed
+	walk
 	found *dentry // the object at the path, if it was to be opened
 }
 
@@ -44,10 +150,10 @@ type opening struct {
 // its open is ESTALE: then the name is looked up again, so that an open concurrent with a
 // rename(2) finds the old or the new file. If that leads to the same file, the name was not
 // the reason, as with /proc/self/fd/N of an O_PATH descriptor, and ESTALE is returned.
-func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Description, syscall.Errno) {
+func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32, limit resolveFlag) (*Description, syscall.Errno) {
 	var last Inode
 	for {
-		var o opening
+		o := opening{walk: walk{limit: limit, start: start}}
 		d, e := k.openOnce(start, p, flags, mode, &o)
 		if e != syscall.ESTALE || o.found == nil || o.found.mnt.fs.Volatile() {
 			return d, e
@@ -61,19 +167,13 @@ func (k *Kernel) openPath(start *dentry, p string, flags int, mode uint32) (*Des
 }
 
 func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
-	if flags&oPath != 0 {
-		flags &= oPath | syscall.O_DIRECTORY | syscall.O_NOFOLLOW | syscall.O_CLOEXEC
-	}
 	if flags&oTmpfile == oTmpfile {
 		return k.openUnnamed(start, p, flags, mode, o)
 	}
 	if flags&syscall.O_CREAT != 0 {
-		if flags&syscall.O_DIRECTORY != 0 {
-			return nil, syscall.EINVAL // Linux 6.4
-		}
 		return k.openCreate(start, p, flags, mode, o)
 	}
-	d, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &o.links)
+	d, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &o.walk)
 	if e != 0 {
 		return nil, e
 	}
@@ -84,9 +184,12 @@ func (k *Kernel) openOnce(start *dentry, p string, flags int, mode uint32, o *op
 // target (unless O_EXCL).
 func (k *Kernel) openCreate(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
 	for {
-		dir, name, slash, e := k.vfs.resolveParent(start, p, &o.links)
+		dir, name, slash, e := k.vfs.resolveParent(start, p, &o.walk)
 		if e != 0 {
 			return nil, e
+		}
+		if name == "" && flags&syscall.O_EXCL != 0 { // ".", ".." or "/"
+			return nil, syscall.EEXIST
 		}
 		if name == "" || slash {
 			return nil, syscall.EISDIR
@@ -200,13 +303,14 @@ func (k *Kernel) openDentry(d *dentry, flags int, o *opening) (*Description, sys
 		return nil, syscall.ENOTDIR
 	}
 	if flags&oPath != 0 {
-		desc := newDescription(k, &pathFile{inode: d.inode}, flags)
+		desc := newDescription(k, newPathFile(d.inode), flags)
 		desc.at(d)
 		return desc, 0
 	}
 	if an, ok := d.inode.(*anonInode); ok { // /proc/self/fd/N of a pipe or socket
 		return an.reopen()
 	}
+	truncated := false
 	switch kind {
 	case syscall.S_IFLNK:
 		return nil, syscall.ELOOP
@@ -215,11 +319,11 @@ func (k *Kernel) openDentry(d *dentry, flags int, o *opening) (*Description, sys
 			return nil, syscall.EISDIR
 		}
 	case syscall.S_IFREG:
-		if flags&syscall.O_TRUNC != 0 && flags&syscall.O_ACCMODE != syscall.O_RDONLY {
-			if e := d.inode.SetAttr(AttrChange{Mask: AttrSize}); e != 0 {
+		if flags&syscall.O_TRUNC != 0 { // on Linux also with O_RDONLY
+			if e := d.inode.SetAttr(AttrChange{Mask: AttrSize | AttrResized}); e != 0 {
 				return nil, e
 			}
-			k.notifyModify(d)
+			truncated = true
 		}
 	}
 	f, e := d.inode.Open(flags)
@@ -232,7 +336,11 @@ func (k *Kernel) openDentry(d *dentry, flags int, o *opening) (*Description, sys
 			return nil, e
 		}
 	}
-	return k.describe(d, f, flags), 0
+	desc := k.describe(d, f, flags)
+	if truncated {
+		k.notifyModify(d)
+	}
+	return desc, 0
 }
 
 // unnamer is a file system that can make regular files without a name, in or near a
@@ -250,10 +358,7 @@ func (fs *tmpfs) Unnamed(_ Inode, mode uint32) (Inode, syscall.Errno) {
 
 // openUnnamed is open(2) with O_TMPFILE.
 func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, o *opening) (*Description, syscall.Errno) {
-	if flags&syscall.O_ACCMODE == syscall.O_RDONLY {
-		return nil, syscall.EINVAL
-	}
-	dir, e := k.vfs.resolve(start, p, true, &o.links)
+	dir, e := k.vfs.resolve(start, p, flags&syscall.O_NOFOLLOW == 0, &o.walk)
 	if e != 0 {
 		return nil, e
 	}
@@ -264,7 +369,11 @@ func (k *Kernel) openUnnamed(start *dentry, p string, flags int, mode uint32, o 
 	if !ok {
 		return nil, syscall.EOPNOTSUPP
 	}
-	return k.openAnonymous(fs, dir.inode, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
+	d, e := k.openAnonymous(fs, dir.inode, k.vfs.path(dir)+"/#unnamed", dir.mnt, mode&^k.proc.umask.Load(), flags)
+	if e == 0 {
+		d.where.nameless = flags&syscall.O_EXCL != 0
+	}
+	return d, e
 }
 
 // openAnonymous opens a new file without a name, with the name shown in /proc.
@@ -279,29 +388,44 @@ func (k *Kernel) openAnonymous(fs unnamer, near Inode, shown string, mnt *mount,
 	}
 	d := newDentry(inode, mnt, nil, shown)
 	d.deleted = true
-	return k.describe(d, f, flags&^oTmpfile), 0
+	return k.describe(d, f, flags), 0
 }
 
-// sysMemfdCreate is memfd_create(2). Huge pages are ignored; seals are recorded but not
-// enforced.
+// sysMemfdCreate is memfd_create(2). There are no huge pages: MFD_HUGETLB is ENOSYS, as without
+// CONFIG_HUGETLBFS.
 func sysMemfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	const cloexec, allowSealing, hugetlb, noexec, exec = 1, 2, 4, 8, 16
-	name, e := a.cString(0, 250)
-	if e != 0 {
-		if e == syscall.ENAMETOOLONG {
-			e = syscall.EINVAL
-		}
-		return 0, e
-	}
+	const cloexec, allowSealing, hugetlb, noexecSeal, exec = 1, 2, 4, 8, 16
 	const hugeSizes = 0x3f << 26 // MFD_HUGE_MASK << MFD_HUGE_SHIFT: the size of huge pages
 	flags := uint32(a.N[1])
-	if flags&^(cloexec|allowSealing|hugetlb|noexec|exec|hugeSizes) != 0 {
+	known := uint32(cloexec | allowSealing | noexecSeal | exec)
+	if flags&hugetlb != 0 {
+		known |= hugetlb | hugeSizes
+	}
+	if flags&^known != 0 || flags&(exec|noexecSeal) == exec|noexecSeal {
 		return 0, syscall.EINVAL
 	}
+	name, e := a.cString(0, 250)
+	switch {
+	case e == syscall.ENAMETOOLONG:
+		return 0, syscall.EINVAL
+	case e != 0:
+		return 0, e
+	case flags&hugetlb != 0:
+		return 0, syscall.ENOSYS
+	}
 	k.tree()
-	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.rootFS.root, "/memfd:"+name, k.vfs.initial, 0o777, syscall.O_RDWR)
+	mode := uint32(0o777)
+	if flags&noexecSeal != 0 {
+		mode = 0o666
+	}
+	d, e := k.openAnonymous(k.vfs.rootFS, k.vfs.rootFS.root, "/memfd:"+name, k.vfs.memfds, mode, syscall.O_RDWR)
 	if e != 0 {
 		return 0, e
+	}
+	f := d.file.(*tmpOpen).f
+	f.sealable = flags&(allowSealing|noexecSeal) != 0
+	if flags&noexecSeal != 0 {
+		f.seal = sealExec
 	}
 	return count(k.fds.install(d, 0, flags&cloexec != 0))
 }

@@ -20,11 +20,7 @@ func sysPoll(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if timeout > 0 {
 		timeout *= 1e6
 	}
-	fds, e := userSlice[pollFD](&a, 0, int(a.N[1]))
-	if e != 0 {
-		return 0, e
-	}
-	return k.poll(fds, timeout), 0
+	return k.pollUser(&a, timeout)
 }
 
 // sysPpoll is ppoll(2); the signal mask is ignored.
@@ -37,7 +33,16 @@ func sysPpoll(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		}
 		timeout = ns
 	}
-	fds, e := userSlice[pollFD](&a, 0, int(a.N[1]))
+	return k.pollUser(&a, timeout)
+}
+
+// pollUser polls the structures of arguments 0 and 1.
+func (k *Kernel) pollUser(a *Args, timeout int64) (uintptr, syscall.Errno) {
+	n := uint32(a.N[1])
+	if uint64(n) > k.proc.limit(rlimitNoFile) {
+		return 0, syscall.EINVAL
+	}
+	fds, e := userSlice[pollFD](a, 0, int(n))
 	if e != 0 {
 		return 0, e
 	}
@@ -95,16 +100,11 @@ func (k *Kernel) pollFD(fd int, want int16) int16 {
 	if e != 0 {
 		return pollNval
 	}
-	r := uint32(d.file.Readiness())
-	d.DecRef()
-	const rdnorm, wrnorm = 0x40, 0x100
-	if r&uint32(EventIn) != 0 {
-		r |= rdnorm
+	defer d.DecRef()
+	if d.flags.Load()&oPath != 0 {
+		return pollNval
 	}
-	if r&uint32(EventOut) != 0 {
-		r |= wrnorm
-	}
-	return int16(r & (uint32(uint16(want)) | uint32(EventErr|EventHup)))
+	return int16(pollEvents(d.file) & (Events(uint16(want)) | EventErr | EventHup))
 }
 
 // sysSelect is select(2), which stores the time left.
@@ -167,15 +167,15 @@ func (k *Kernel) selectFDs(a *Args, timeout int64) (uintptr, syscall.Errno) {
 			}
 		}
 		if want != 0 {
+			d, e := k.fds.get(fd)
+			if e != 0 {
+				return 0, e
+			}
+			d.DecRef()
 			fds = append(fds, pollFD{fd: int32(fd), events: want})
 		}
 	}
 	k.poll(fds, timeout)
-	for _, p := range fds {
-		if p.revents&pollNval != 0 {
-			return 0, syscall.EBADF
-		}
-	}
 	for _, s := range sets {
 		clear(s)
 	}
@@ -185,7 +185,7 @@ func (k *Kernel) selectFDs(a *Args, timeout int64) (uintptr, syscall.Errno) {
 func selectResult(fds []pollFD, sets *[3][]uint64) uintptr {
 	for _, p := range fds {
 		r := Events(uint16(p.revents))
-		ready := [3]bool{r&(EventIn|EventHup|EventErr) != 0, r&(EventOut|EventErr) != 0, r&EventPri != 0}
+		ready := [3]bool{r&(EventIn|EventHup|EventErr|pollNval) != 0, r&(EventOut|EventErr|pollNval) != 0, r&(EventPri|pollNval) != 0}
 		want := [3]bool{p.events&int16(EventIn) != 0, p.events&int16(EventOut) != 0, p.events&int16(EventPri) != 0}
 		for i, s := range sets {
 			if s != nil && ready[i] && want[i] {

@@ -47,7 +47,7 @@ func (k *Kernel) renameAt(a *Args, oldFD, oldArg, newFD, newArg int, flags uint3
 		return syscall.EXDEV
 	}
 	if r.fromName == "" || r.toName == "" {
-		if r.toName == "" && flags&renameNoReplace != 0 {
+		if r.fromName != "" && flags&renameNoReplace != 0 {
 			return syscall.EEXIST
 		}
 		return syscall.EBUSY
@@ -105,12 +105,16 @@ func (k *Kernel) findRename(r *rename) syscall.Errno {
 		}
 		r.target = nil
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if r.to.deleted {
+	if v.isDeleted(r.to) {
 		return syscall.ENOENT
 	}
-	// A directory cannot move below itself, nor replace a directory that contains it.
+	return 0
+}
+
+// checkLoop keeps a directory from moving below itself, and from replacing one that contains it.
+func (v *vfs) checkLoop(r *rename) syscall.Errno {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	for d := r.to; d != nil; d = d.parent {
 		if d == r.old {
 			return syscall.EINVAL
@@ -132,8 +136,14 @@ func (k *Kernel) checkRename(r *rename) syscall.Errno {
 	if r.old.mnt != r.from.mnt || r.target != nil && r.target.mnt != r.to.mnt {
 		return syscall.EBUSY
 	}
+	if r.exchange && r.toSlash && !r.target.isDir() {
+		return syscall.ENOTDIR
+	}
 	if (r.fromSlash || r.toSlash && !r.exchange) && !r.old.isDir() {
 		return syscall.ENOTDIR
+	}
+	if e := k.vfs.checkLoop(r); e != 0 {
+		return e
 	}
 	if r.target == nil || r.exchange || r.target == r.old {
 		return 0

@@ -71,7 +71,7 @@ func sysRead(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	n, e := d.read(p)
 	d.DecRef()
-	return count(n, e)
+	return k.io.reads.done(count(n, e))
 }
 
 // sysWrite is write(2).
@@ -82,47 +82,75 @@ func sysWrite(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	n, e := d.write(p)
 	d.DecRef()
-	return count(n, e)
+	return k.io.writes.done(count(n, e))
+}
+
+// getPositioned returns the description of descriptor argument 0, with a reference, for a call
+// whose argument 3 is an offset. As on Linux, a negative offset is looked at first, and the access
+// mode last.
+func (k *Kernel) getPositioned(a *Args, write bool) (*Description, syscall.Errno) {
+	if int64(a.N[3]) < 0 {
+		return nil, syscall.EINVAL
+	}
+	d, e := k.get(a, 0)
+	switch {
+	case e != 0:
+		return nil, e
+	case !d.positioned:
+		e = syscall.ESPIPE
+	case write && !d.writable(), !write && !d.readable():
+		e = syscall.EBADF
+	default:
+		return d, 0
+	}
+	d.DecRef()
+	return nil, e
 }
 
 // sysPread64 is pread64(2).
 func sysPread64(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, p, e := k.buffer(&a, false)
+	d, e := k.getPositioned(&a, false)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
-	return count(d.readAt(p, int64(a.N[3])))
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e != 0 {
+		return 0, e
+	}
+	return k.io.reads.done(count(d.readAt(p, int64(a.N[3]))))
 }
 
 func (d *Description) readAt(p []byte, off int64) (int, syscall.Errno) {
-	if !d.positioned {
-		return 0, syscall.ESPIPE
-	}
-	if off < 0 {
+	if off+int64(len(p)) < 0 { // beyond the largest offset
 		return 0, syscall.EINVAL
 	}
-	return d.file.Read(p, off)
+	n, e := d.file.Read(p, off)
+	if n > 0 {
+		d.notifyAccess()
+	}
+	return n, e
 }
 
 // sysPwrite64 is pwrite64(2). As on Linux, O_APPEND wins over the offset.
 func sysPwrite64(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, p, e := k.buffer(&a, true)
+	d, e := k.getPositioned(&a, true)
 	if e != 0 {
 		return 0, e
 	}
 	defer d.DecRef()
-	return count(d.writeAt(p, int64(a.N[3])))
+	p, e := bytesAt(a.Pointer(1), uint64(a.N[2]))
+	if e != 0 {
+		return 0, e
+	}
+	return k.io.writes.done(count(d.writeAt(p, int64(a.N[3]), d.flags.Load())))
 }
 
-func (d *Description) writeAt(p []byte, off int64) (int, syscall.Errno) {
-	if !d.positioned {
-		return 0, syscall.ESPIPE
-	}
-	if off < 0 {
+// writeAt is pwrite(2); of flags, O_APPEND, O_DSYNC and O_SYNC count.
+func (d *Description) writeAt(p []byte, off int64, flags int32) (int, syscall.Errno) {
+	if off+int64(len(p)) < 0 {
 		return 0, syscall.EINVAL
 	}
-	flags := d.flags.Load()
 	var n int
 	var e syscall.Errno
 	if ap, ok := d.file.(Appender); ok && flags&syscall.O_APPEND != 0 {
@@ -173,7 +201,9 @@ func vector(v []iovec, op func(p []byte, at int64) (int, syscall.Errno)) (uintpt
 }
 
 // sysReadv is readv(2). Only the first buffer may block.
-func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
+func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.io.reads.done(k.readv(a)) }
+
+func (k *Kernel) readv(a Args) (uintptr, syscall.Errno) {
 	d, e := k.getReadable(&a, 0)
 	if e != 0 {
 		return 0, e
@@ -186,6 +216,12 @@ func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
+	if d.positioned && totalSize(v) == 0 {
+		d.notifyAccess()
+	}
+	if d.hasRecords() && len(v) > 1 {
+		return d.readScattered(v)
+	}
 	return vector(v, func(p []byte, at int64) (int, syscall.Errno) {
 		if at > 0 && !d.positioned {
 			return d.file.Read(p, 0)
@@ -194,8 +230,29 @@ func sysReadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	})
 }
 
+// readScattered is readv(2) of a file that gives a record at a time, which the buffers take
+// together.
+func (d *Description) readScattered(v []iovec) (uintptr, syscall.Errno) {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	size := min(totalSize(v), uint64(len(buf)))
+	if size == 0 {
+		return 0, 0
+	}
+	n, e := d.read(buf[:size])
+	if e != 0 {
+		return 0, e
+	}
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return copy(p, buf[at:n]), 0 })
+}
+
 // sysWritev is writev(2). All buffers form one message to a socket.
 func sysWritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
+	return k.io.writes.done(k.writev(a, 0, 0))
+}
+
+// writev is writev(2) with some O_ flags more and some less than the description has.
+func (k *Kernel) writev(a Args, more, less int32) (uintptr, syscall.Errno) {
 	d, e := k.getWritable(&a, 0)
 	if e != 0 {
 		return 0, e
@@ -208,7 +265,69 @@ func sysWritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.write(p) })
+	if d.takesWhole() && len(v) > 1 {
+		return d.writeGathered(v)
+	}
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) {
+		if d.positioned {
+			return d.writePositioned(p, d.flags.Load()&^less|more)
+		}
+		return d.write(p)
+	})
+}
+
+// hasRecords reports whether each read gives a record.
+func (d *Description) hasRecords() bool {
+	switch d.file.(type) {
+	case unmoved, Records:
+		return true
+	}
+	return false
+}
+
+// takesWhole reports whether the buffers of a write belong together.
+func (d *Description) takesWhole() bool {
+	switch d.file.(type) {
+	case *pipeEnd, Records:
+		return true
+	}
+	return false
+}
+
+// writeGathered is writev(2) to a pipe or a file of records, which takes all buffers like one: up to
+// pipeAtomic bytes are not mixed with those of other writers of a pipe (pipe(7)).
+func (d *Description) writeGathered(v []iovec) (uintptr, syscall.Errno) {
+	const most = 1 << 20 // at a time, bytes: as much as a pipe can have
+	buf := make([]byte, min(totalSize(v), most))
+	total := 0
+	for {
+		n, e := copyFrom(buf, v, uint64(total))
+		if e != 0 || n == 0 {
+			return uintptr(total), errnoUnless(int64(total), e)
+		}
+		m, e := d.write(buf[:n])
+		total += m
+		if e != 0 || m < n {
+			return uintptr(total), errnoUnless(int64(total), e)
+		}
+	}
+}
+
+// copyFrom copies bytes of the buffers v, from position skip of the whole, to p.
+func copyFrom(p []byte, v []iovec, skip uint64) (n int, e syscall.Errno) {
+	for i := range v {
+		if skip >= v[i].len {
+			skip -= v[i].len
+			continue
+		}
+		b, e := bytesAt(v[i].base, v[i].len)
+		if e != 0 {
+			return n, errnoUnless(int64(n), e)
+		}
+		n += copy(p[n:], b[skip:])
+		skip = 0
+	}
+	return n, 0
 }
 
 // messageIO is readv and writev on a socket.
@@ -216,6 +335,9 @@ func (k *Kernel) messageIO(d *Description, s Socket, a *Args, send bool) (uintpt
 	v, e := iovecs(a, 1)
 	if e != 0 {
 		return 0, e
+	}
+	if totalSize(v) == 0 { // whatever the socket's state
+		return 0, 0
 	}
 	h := msghdr{iovLen: uint64(len(v))}
 	if len(v) > 0 {
@@ -227,9 +349,11 @@ func (k *Kernel) messageIO(d *Description, s Socket, a *Args, send bool) (uintpt
 	return k.receiveMessage(d, s, &h, 0)
 }
 
-// sysPreadv is preadv(2) and preadv2(2). Flags have no effect; unknown ones are EOPNOTSUPP.
-func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getReadable(&a, 0)
+// sysPreadv is preadv(2).
+func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.io.reads.done(k.preadv(a)) }
+
+func (k *Kernel) preadv(a Args) (uintptr, syscall.Errno) {
+	d, e := k.getPositioned(&a, false)
 	if e != 0 {
 		return 0, e
 	}
@@ -237,6 +361,10 @@ func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	v, e := iovecs(&a, 1)
 	if e != 0 {
 		return 0, e
+	}
+	if totalSize(v) == 0 { // counts, unlike pread of nothing
+		d.notifyAccess()
+		return 0, 0
 	}
 	off := int64(a.N[3])
 	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.readAt(p, off+at) })
@@ -244,7 +372,12 @@ func sysPreadv(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysPwritev is pwritev(2).
 func sysPwritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	d, e := k.getWritable(&a, 0)
+	return k.io.writes.done(k.pwritev(a, 0, 0))
+}
+
+// pwritev is pwritev(2) with some O_ flags more and some less than the description has.
+func (k *Kernel) pwritev(a Args, more, less int32) (uintptr, syscall.Errno) {
+	d, e := k.getPositioned(&a, true)
 	if e != 0 {
 		return 0, e
 	}
@@ -254,16 +387,70 @@ func sysPwritev(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	off := int64(a.N[3])
-	return vector(v, func(p []byte, at int64) (int, syscall.Errno) { return d.writeAt(p, off+at) })
+	return vector(v, func(p []byte, at int64) (int, syscall.Errno) {
+		return d.writeAt(p, off+at, d.flags.Load()&^less|more)
+	})
 }
 
-// rwfFlags are the flags of preadv2(2): RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT and RWF_APPEND.
-const rwfFlags = 0x1f
+// These are the flags of preadv2(2). RWF_NOWAIT is EOPNOTSUPP, as for files that cannot say
+// whether they would wait.
+const (
+	rwfHighPriority = 0x01 // without an effect unless the file is polled
+	rwfDataSync     = 0x02
+	rwfSync         = 0x04
+	rwfAppend       = 0x10
+	rwfNoAppend     = 0x20
+)
+
+// checkFlags checks the flags of preadv2(2) and pwritev2(2). They are looked at after everything
+// else, and not at all if there is nothing to transfer.
+func (k *Kernel) checkFlags(a *Args, write bool) (empty bool, e syscall.Errno) {
+	var d *Description
+	switch {
+	case int64(a.N[3]) != -1:
+		d, e = k.getPositioned(a, write)
+	case write:
+		d, e = k.getWritable(a, 0)
+	default:
+		d, e = k.getReadable(a, 0)
+	}
+	if e != 0 {
+		return false, e
+	}
+	defer d.DecRef()
+	v, e := iovecs(a, 1)
+	if e != 0 || totalSize(v) == 0 {
+		if e == 0 && !write && d.positioned {
+			d.notifyAccess()
+		}
+		return true, e
+	}
+	return false, rwfError(a.N[5])
+}
+
+// totalSize returns the size of some buffers in bytes.
+func totalSize(v []iovec) (n uint64) {
+	for i := range v {
+		n += v[i].len
+	}
+	return n
+}
+
+// rwfError returns the error of flags that are not served.
+func rwfError(flags uintptr) syscall.Errno {
+	if flags&^(rwfHighPriority|rwfDataSync|rwfSync|rwfAppend|rwfNoAppend) != 0 {
+		return syscall.EOPNOTSUPP
+	}
+	if flags&(rwfAppend|rwfNoAppend) == rwfAppend|rwfNoAppend {
+		return syscall.EINVAL
+	}
+	return 0
+}
 
 // sysPreadv2 is preadv2(2): offset -1 means the file position.
 func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^rwfFlags != 0 {
-		return 0, syscall.EOPNOTSUPP
+	if empty, e := k.checkFlags(&a, false); empty || e != 0 {
+		return 0, e
 	}
 	if int64(a.N[3]) == -1 {
 		return sysReadv(k, a)
@@ -273,14 +460,29 @@ func sysPreadv2(k *Kernel, a Args) (uintptr, syscall.Errno) {
 
 // sysPwritev2 is pwritev2(2).
 func sysPwritev2(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	if a.N[5]&^rwfFlags != 0 {
-		return 0, syscall.EOPNOTSUPP
+	if empty, e := k.checkFlags(&a, true); empty || e != 0 {
+		return 0, e
+	}
+	var more, less int32
+	for _, f := range [...]struct {
+		flag       uintptr
+		more, less int32
+	}{
+		{rwfDataSync, syscall.O_DSYNC, 0}, {rwfSync, syscall.O_SYNC, 0}, {rwfAppend, syscall.O_APPEND, 0}, {rwfNoAppend, 0, syscall.O_APPEND},
+	} {
+		if a.N[5]&f.flag != 0 {
+			more |= f.more
+			less |= f.less
+		}
 	}
 	if int64(a.N[3]) == -1 {
-		return sysWritev(k, a)
+		return k.io.writes.done(k.writev(a, more, less))
 	}
-	return sysPwritev(k, a)
+	return k.io.writes.done(k.pwritev(a, more, less))
 }
+
+// unmoved is a file whose position is always 0, without an error (noop_llseek in fs/read_write.c).
+type unmoved interface{ ignoresSeek() }
 
 // sysLseek is lseek(2).
 func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -289,8 +491,20 @@ func sysLseek(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	defer d.DecRef()
+	if uint(a.Int(2)) > SeekHole {
+		return 0, syscall.EINVAL
+	}
 	s, ok := d.file.(Seeker)
 	if !ok {
+		switch f := d.file.(type) {
+		case interface{ ignoresSeek() }:
+			return 0, 0
+		case *kmsgFile:
+			if a.N[1] != 0 {
+				return 0, syscall.ESPIPE
+			}
+			return 0, f.seek(a.Int(2))
+		}
 		return 0, syscall.ESPIPE
 	}
 	d.posMu.Lock()

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -12,6 +13,8 @@ import (
 type socketRegistry struct {
 	mu    sync.RWMutex
 	kinds []socketKind
+	// noInternet says that the want of internet sockets was logged.
+	noInternet atomic.Bool
 }
 
 type socketKind struct {
@@ -63,6 +66,9 @@ func (k *Kernel) socketKind(family, typ int) (socketKind, syscall.Errno) {
 	defer k.sockets.mu.RUnlock()
 	if s := k.sockets.kind(family, false); s != nil {
 		return *s, 0
+	}
+	if (family == syscall.AF_INET || family == syscall.AF_INET6) && !k.sockets.noInternet.Swap(true) {
+		k.Log("there are no internet sockets: the program neither links package net nor calls Socket of package syscall or golang.org/x/sys/unix, either of which brings the network stack; import net somewhere")
 	}
 	return socketKind{}, syscall.EAFNOSUPPORT
 }
@@ -158,14 +164,14 @@ func sysConnect(k *Kernel, a Args) (uintptr, syscall.Errno) {
 			e = s.Connect(addr)
 		}
 	}
-	if e != syscall.EINPROGRESS || d.nonblocking() {
+	if e != syscall.EINPROGRESS && e != syscall.EALREADY || d.nonblocking() {
 		return 0, e
 	}
-	return 0, awaitConnect(d, s)
+	return 0, awaitConnect(d, s, addr)
 }
 
-// awaitConnect blocks until a connection is made or fails.
-func awaitConnect(d *Description, s Socket) syscall.Errno {
+// awaitConnect blocks until a connection is made or fails, and asks the socket what became of it.
+func awaitConnect(d *Description, s Socket, addr []byte) syscall.Errno {
 	w := newSleeper(d.k, s.Queue(), d.sendTimeout.Load())
 	defer w.done()
 	for s.Readiness()&(EventOut|EventErr|EventHup) == 0 {
@@ -173,11 +179,7 @@ func awaitConnect(d *Description, s Socket) syscall.Errno {
 			return syscall.EINPROGRESS
 		}
 	}
-	var v [4]byte
-	if _, e := s.GetOption(syscall.SOL_SOCKET, syscall.SO_ERROR, noescape(&v)[:]); e != 0 {
-		return e
-	}
-	return syscall.Errno(uint32(v[0]) | uint32(v[1])<<8 | uint32(v[2])<<16 | uint32(v[3])<<24)
+	return s.Connect(addr)
 }
 
 // sysListen is listen(2).
@@ -224,13 +226,38 @@ func (k *Kernel) accept(a *Args, flags int) (uintptr, syscall.Errno) {
 			return 0, e
 		}
 	}
-	return k.installNew(c, syscall.O_RDWR|flags&syscall.SOCK_NONBLOCK, flags)
+	return k.installAccepted(c, d, flags)
+}
+
+// installAccepted installs a socket that d, a listener, has accepted. It has the listener's timeouts,
+// but for a unix socket, which the peer has made.
+func (k *Kernel) installAccepted(c Socket, d *Description, flags int) (uintptr, syscall.Errno) {
+	n := newDescription(k, c, syscall.O_RDWR|flags&syscall.SOCK_NONBLOCK)
+	receive, send, low := d.receiveTimeout.Load(), d.sendTimeout.Load(), d.lowWater.Load()
+	if (receive != 0 || send != 0 || low != 0) && socketInt(c, soDomain) != syscall.AF_UNIX {
+		n.receiveTimeout.Store(receive)
+		n.sendTimeout.Store(send)
+		n.lowWater.Store(low)
+	}
+	return count(k.fds.install(n, 0, flags&syscall.O_CLOEXEC != 0))
+}
+
+// socketInt returns an option of SOL_SOCKET that is an int, or -1.
+func socketInt(s Socket, name int) int {
+	var v [4]byte
+	if n, e := s.GetOption(syscall.SOL_SOCKET, name, noescape(&v)[:]); e != 0 || n != len(v) {
+		return -1
+	}
+	return int(int32(uint32(v[0]) | uint32(v[1])<<8 | uint32(v[2])<<16 | uint32(v[3])<<24))
 }
 
 // storePeer stores the address of c's peer; a peer that has closed its socket already has
 // none.
 func storePeer(a *Args, c Socket) syscall.Errno {
 	var buf [maxSockaddr]byte
+	if c, ok := c.(Accepted); ok {
+		return storeAddr(a, 1, buf[:c.AcceptedAddr(noescape(&buf)[:])])
+	}
 	n, e := c.PeerAddr(noescape(&buf)[:])
 	if e == syscall.ENOTCONN {
 		n = 0
@@ -296,6 +323,8 @@ func sysShutdown(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return 0, s.Shutdown(a.Int(1))
 }
 
+const soDomain = 39 // SO_DOMAIN
+
 // These are the timeout options, with old time values and with 64-bit ones.
 const (
 	soRcvtimeoNew = 66
@@ -337,7 +366,11 @@ func sysSetsockopt(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		if tv.Usec < 0 || tv.Usec >= 1e6 {
 			return 0, syscall.EDOM
 		}
-		t.Store(min(max(tv.Sec, 0), 1<<33)*1e9 + tv.Usec*1000)
+		if tv.Sec < 0 {
+			t.Store(1) // does not wait (sock_set_timeout in Linux's net/core/sock.c), and reads back as 0
+			return 0, 0
+		}
+		t.Store(min(tv.Sec, 1<<33)*1e9 + tv.Usec*1000)
 		return 0, 0
 	}
 	n := a.Int(4)
@@ -348,8 +381,21 @@ func sysSetsockopt(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	return 0, s.SetOption(a.Int(1), a.Int(2), val)
+	e = s.SetOption(a.Int(1), a.Int(2), val)
+	if e == 0 && a.Int(1) == syscall.SOL_SOCKET && a.Int(2) == syscall.SO_RCVLOWAT && isStream(s) {
+		d.lowWater.Store(int32(socketInt(s, syscall.SO_RCVLOWAT)))
+	}
+	return 0, e
 }
+
+// SO_GET_FILTER has the number of SO_ATTACH_FILTER. Its length is a number of instructions, struct
+// sock_filter, of which a filter has BPF_MAXINSNS at most (linux/filter.h); a socket returns a number of
+// them, too.
+const (
+	soGetFilter    = syscall.SO_ATTACH_FILTER
+	sockFilterSize = 8
+	maxFilter      = 4096
+)
 
 // sysGetsockopt is getsockopt(2).
 func sysGetsockopt(k *Kernel, a Args) (uintptr, syscall.Errno) {
@@ -365,7 +411,11 @@ func sysGetsockopt(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if *size < 0 {
 		return 0, syscall.EINVAL
 	}
-	dst, e := a.Bytes(3, int(*size))
+	n := int(*size)
+	if a.Int(1) == syscall.SOL_SOCKET && a.Int(2) == soGetFilter {
+		n = min(n, maxFilter) * sockFilterSize
+	}
+	dst, e := a.Bytes(3, n)
 	if e != 0 {
 		return 0, e
 	}
@@ -375,8 +425,7 @@ func sysGetsockopt(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		*size = int32(copy(dst, structBytes(&tv)))
 		return 0, 0
 	}
-	n, e := s.GetOption(a.Int(1), a.Int(2), dst)
-	if e != 0 {
+	if n, e = s.GetOption(a.Int(1), a.Int(2), dst); e != 0 {
 		return 0, e
 	}
 	*size = int32(n)

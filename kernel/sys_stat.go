@@ -28,24 +28,28 @@ func (k *Kernel) statAt(fd int, a *Args, pathArg, statArg, flags int) syscall.Er
 	if e != 0 {
 		return e
 	}
-	_, e = k.statObject(fd, a, pathArg, flags, st)
+	_, _, e = k.statObject(fd, a, pathArg, flags, st)
 	return e
 }
 
-// statObject fills st, and returns the birth time (ns since 1970), 0 if there is none.
-func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) (born int64, e syscall.Errno) {
+// anonMount is the mount ID of files without a name in the tree; mounts in the tree have higher ones.
+const anonMount = 1
+
+// statObject fills st, and returns the birth time (ns since 1970), 0 if there is none, and the ID of
+// the mount.
+func (k *Kernel) statObject(fd int, a *Args, pathArg, flags int, st *syscall.Stat_t) (born int64, mount int, e syscall.Errno) {
 	d, desc, e := k.objectAt(fd, a, pathArg, flags)
 	if e != 0 {
-		return 0, e
+		return 0, 0, e
 	}
 	if desc != nil {
 		defer desc.DecRef()
-		return 0, desc.file.Stat(st)
+		return 0, anonMount, desc.stat(st)
 	}
 	if b, ok := d.inode.(birthTimer); ok {
 		born = b.BirthTime()
 	}
-	return born, d.inode.Stat(st)
+	return born, max(d.mnt.id, anonMount), d.inode.Stat(st)
 }
 
 // sysFstat is fstat(2).
@@ -56,7 +60,7 @@ func sysFstat(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	}
 	st, e := user[syscall.Stat_t](&a, 1)
 	if e == 0 {
-		e = d.file.Stat(st)
+		e = d.stat(st)
 	}
 	d.DecRef()
 	return 0, e
@@ -88,9 +92,10 @@ type statxTime struct {
 // birthTimer is an Inode with a birth time, in ns since 1970.
 type birthTimer interface{ BirthTime() int64 }
 
-// sysStatx is statx(2) with the basic fields, and the birth time if the file system has it.
+// sysStatx is statx(2) with the basic fields, the mount, and the birth time if the file system has it.
 func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const basic, syncFlags = 0x7ff, 0x6000
+	const mountID, uniqueID = 0x1000, 0x4000 // STATX_MNT_ID, STATX_MNT_ID_UNIQUE: IDs are never used again
 	flags := a.Int(2)
 	if flags&^(atSymlinkNofollow|atNoAutomount|atEmptyPath|syncFlags) != 0 || flags&syncFlags == syncFlags || uint32(a.N[3])>>31 != 0 {
 		return 0, syscall.EINVAL
@@ -100,16 +105,19 @@ func sysStatx(k *Kernel, a Args) (uintptr, syscall.Errno) {
 		return 0, e
 	}
 	var st syscall.Stat_t
-	born, e := k.statObject(a.Int(0), &a, 1, flags&^syncFlags, noescape(&st))
+	born, mount, e := k.statObject(a.Int(0), &a, 1, flags&^syncFlags, noescape(&st))
 	if e != 0 {
 		return 0, e
 	}
 	*x = statxBuf{
-		mask: basic, blksize: uint32(st.Blksize), nlink: uint32(st.Nlink), uid: st.Uid, gid: st.Gid,
+		mask: basic | mountID, mntID: uint64(mount), blksize: uint32(st.Blksize), nlink: uint32(st.Nlink), uid: st.Uid, gid: st.Gid,
 		mode: uint16(st.Mode), ino: st.Ino, size: uint64(st.Size), blocks: uint64(st.Blocks),
 		atime: statxTime{sec: st.Atim.Sec, nsec: uint32(st.Atim.Nsec)},
 		mtime: statxTime{sec: st.Mtim.Sec, nsec: uint32(st.Mtim.Nsec)},
 		ctime: statxTime{sec: st.Ctim.Sec, nsec: uint32(st.Ctim.Nsec)},
+	}
+	if a.N[3]&uniqueID != 0 {
+		x.mask = x.mask&^mountID | uniqueID
 	}
 	if born != 0 {
 		const btime = 0x800 // STATX_BTIME
@@ -152,7 +160,7 @@ func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
 	switch {
 	case desc != nil:
 		defer desc.DecRef()
-		e = desc.file.Stat(noescape(&st))
+		e = desc.stat(noescape(&st))
 	case e == 0:
 		e = d.inode.Stat(noescape(&st))
 		if e == 0 && mode&write != 0 && d.mnt.readOnly() {
@@ -162,7 +170,7 @@ func (k *Kernel) accessAt(fd int, a *Args, i, mode, flags int) syscall.Errno {
 	if e != 0 {
 		return e
 	}
-	if mode&execute != 0 && st.Mode&syscall.S_IFMT == syscall.S_IFREG && st.Mode&0o111 == 0 {
+	if mode&execute != 0 && st.Mode&syscall.S_IFMT != syscall.S_IFDIR && st.Mode&0o111 == 0 {
 		return syscall.EACCES
 	}
 	return 0

@@ -206,6 +206,14 @@ func sysGetrusage(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	ns, _ := k.cpuClock(clock)
 	r.Utime = syscall.Timeval{Sec: ns / 1e9, Usec: ns % 1e9 / 1000}
 	r.Maxrss = int64(k.usedMemory() / 1024)
+	if who == thread {
+		t, _ := k.thread(k.threadID())
+		r.Nvcsw, r.Nivcsw = int64(t.Waits), int64(t.Preemptions)
+		return 0, 0
+	}
+	c := k.counts()
+	r.Nvcsw, r.Nivcsw = int64(c.Waits), int64(c.Preemptions)
+	r.Minflt, r.Majflt = int64(c.Faults-c.PageReads), int64(c.PageReads)
 	return 0, 0
 }
 

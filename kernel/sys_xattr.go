@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// This file has extended attributes (xattr(7)), for file systems that have them.
+// This file has extended attributes (xattr(7)), for file systems that have them, and those of tmpfs.
 
 // Limits of xattr(7), in bytes.
 const (
@@ -13,31 +13,6 @@ const (
 	xattrSizeMax = 64 << 10
 	xattrListMax = 64 << 10
 )
-
-// xattrCalls are the implementations of the calls; they are in images that can have disks.
-type xattrCalls [4]func(k *Kernel, a *Args, how xattrPath) (uintptr, syscall.Errno)
-
-// Indexes of xattrCalls.
-const (
-	xattrGet = iota
-	xattrSet
-	xattrList
-	xattrRemove
-)
-
-// EnableXattrs enables extended attributes of inodes that are Xattrs. A file system with such
-// inodes calls it when it is mounted.
-func (k *Kernel) EnableXattrs() {
-	k.xattrs = &xattrCalls{(*Kernel).getXattr, (*Kernel).setXattr, (*Kernel).listXattr, (*Kernel).removeXattr}
-}
-
-// xattr makes one of the calls.
-func (k *Kernel) xattr(a *Args, call int, how xattrPath) (uintptr, syscall.Errno) {
-	if k.xattrs == nil {
-		return 0, syscall.EOPNOTSUPP
-	}
-	return k.xattrs[call](k, a, how)
-}
 
 // Xattrs is an Inode with extended attributes. Names include their prefix ("user.x").
 type Xattrs interface {
@@ -51,30 +26,28 @@ type Xattrs interface {
 
 // xattrsAt returns the attributes of the object of argument 0: a descriptor, or a path, whose
 // last component is followed or not if it is a symbolic link.
-func (k *Kernel) xattrsAt(a *Args, how xattrPath) (Inode, Xattrs, syscall.Errno) {
-	var inode Inode
+func (k *Kernel) xattrsAt(a *Args, how xattrPath) (*dentry, Xattrs, syscall.Errno) {
+	var where *dentry
 	if how == xattrFD {
 		d, e := k.get(a, 0)
 		if e != 0 {
 			return nil, nil, e
 		}
 		defer d.DecRef()
-		if d.where == nil {
+		if where = d.where; where == nil {
 			return nil, nil, syscall.EOPNOTSUPP
 		}
-		inode = d.where.inode
 	} else {
-		d, e := k.lookupAt(atFdCwd, a, 0, how == xattrFollow)
-		if e != 0 {
+		var e syscall.Errno
+		if where, e = k.lookupAt(atFdCwd, a, 0, how == xattrFollow); e != 0 {
 			return nil, nil, e
 		}
-		inode = d.inode
 	}
-	x, ok := inode.(Xattrs)
+	x, ok := where.inode.(Xattrs)
 	if !ok {
 		return nil, nil, syscall.EOPNOTSUPP
 	}
-	return inode, x, 0
+	return where, x, 0
 }
 
 // xattrPath says what argument 0 of a call is.
@@ -124,11 +97,11 @@ func (k *Kernel) getXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	inode, x, e := k.xattrsAt(a, how)
+	d, x, e := k.xattrsAt(a, how)
 	if e != 0 {
 		return 0, e
 	}
-	if !userXattrHere(inode, name) {
+	if !userXattrHere(d.inode, name) {
 		return 0, syscall.ENODATA
 	}
 	v, e := x.GetXattr(name)
@@ -140,13 +113,13 @@ func (k *Kernel) getXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 
 func (k *Kernel) setXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	const create, replace = 1, 2
-	name, e := xattrName(a)
-	if e != 0 {
-		return 0, e
-	}
 	flags := a.Int(4)
 	if flags&^(create|replace) != 0 {
 		return 0, syscall.EINVAL
+	}
+	name, e := xattrName(a)
+	if e != 0 {
+		return 0, e
 	}
 	if a.N[3] > xattrSizeMax {
 		return 0, syscall.E2BIG
@@ -155,15 +128,15 @@ func (k *Kernel) setXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	inode, x, e := k.xattrsAt(a, how)
+	d, x, e := k.xattrsAt(a, how)
 	if e != 0 {
 		return 0, e
 	}
-	if !userXattrHere(inode, name) {
+	if !userXattrHere(d.inode, name) {
 		return 0, syscall.EPERM
 	}
 	if e = x.SetXattr(name, append([]byte(nil), value...), flags); e == 0 {
-		k.inotify.tell(keyOf(inode), inAttrib, 0, "")
+		k.notifyObject(d, inAttrib)
 	}
 	return 0, e
 }
@@ -195,38 +168,41 @@ func (k *Kernel) removeXattr(a *Args, how xattrPath) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	inode, x, e := k.xattrsAt(a, how)
+	d, x, e := k.xattrsAt(a, how)
 	if e != 0 {
 		return 0, e
 	}
-	if !userXattrHere(inode, name) {
+	if !userXattrHere(d.inode, name) {
 		return 0, syscall.EPERM
 	}
-	return 0, x.RemoveXattr(name)
+	if e = x.RemoveXattr(name); e == 0 {
+		k.notifyObject(d, inAttrib)
+	}
+	return 0, e
 }
 
 func sysSetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrSet, xattrFollow)
+	return k.setXattr(&a, xattrFollow)
 }
 func sysLsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrSet, xattrNoFollow)
+	return k.setXattr(&a, xattrNoFollow)
 }
-func sysFsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.xattr(&a, xattrSet, xattrFD) }
+func sysFsetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.setXattr(&a, xattrFD) }
 func sysGetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrGet, xattrFollow)
+	return k.getXattr(&a, xattrFollow)
 }
 func sysLgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrGet, xattrNoFollow)
+	return k.getXattr(&a, xattrNoFollow)
 }
-func sysFgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.xattr(&a, xattrGet, xattrFD) }
+func sysFgetxattr(k *Kernel, a Args) (uintptr, syscall.Errno) { return k.getXattr(&a, xattrFD) }
 func sysListxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrList, xattrFollow)
+	return k.listXattr(&a, xattrFollow)
 }
 func sysLlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrList, xattrNoFollow)
+	return k.listXattr(&a, xattrNoFollow)
 }
 func sysFlistxattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrList, xattrFD)
+	return k.listXattr(&a, xattrFD)
 }
 func sysRemovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.removeXattr(&a, xattrFollow)
@@ -235,5 +211,5 @@ func sysLremovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	return k.removeXattr(&a, xattrNoFollow)
 }
 func sysFremovexattr(k *Kernel, a Args) (uintptr, syscall.Errno) {
-	return k.xattr(&a, xattrRemove, xattrFD)
+	return k.removeXattr(&a, xattrFD)
 }

@@ -10,6 +10,9 @@ type timerFD struct {
 	// countdown.mu guards the fields below.
 	cancels  bool // TFD_TIMER_CANCEL_ON_SET
 	canceled bool // the clock was set since the last read
+	flags    int  // of the last timerfd_settime(2)
+
+	clockID int // as the program has named it; never changes
 }
 
 func (f *timerFD) Read(p []byte, _ int64) (int, syscall.Errno) {
@@ -66,7 +69,7 @@ func sysTimerfdCreate(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	default:
 		return 0, syscall.EINVAL
 	}
-	f := &timerFD{}
+	f := &timerFD{clockID: a.Int(0)}
 	f.id = k.proc.nextID()
 	f.moved.Notify = f.wasSet
 	f.init(k, a.Int(0), func() { f.queue.Notify(EventIn) })
@@ -89,11 +92,6 @@ func (k *Kernel) getTimer(a *Args) (*timerFD, *Description, syscall.Errno) {
 // sysTimerfdSettime is timerfd_settime(2).
 func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	const cancelOnSet = 2
-	f, d, e := k.getTimer(&a)
-	if e != 0 {
-		return 0, e
-	}
-	defer d.DecRef()
 	spec, e := user[itimerspec](&a, 2)
 	if e != 0 {
 		return 0, e
@@ -103,7 +101,13 @@ func sysTimerfdSettime(k *Kernel, a Args) (uintptr, syscall.Errno) {
 	if e != 0 || flags&^(timerAbstime|cancelOnSet) != 0 {
 		return 0, syscall.EINVAL
 	}
+	f, d, e := k.getTimer(&a)
+	if e != 0 {
+		return 0, e
+	}
+	defer d.DecRef()
 	f.mu.Lock()
+	f.flags = flags
 	f.canceled, f.cancels = false, flags == timerAbstime|cancelOnSet && f.clock == clockRealtime
 	f.mu.Unlock()
 	value, interval = f.set(value, interval, flags&timerAbstime != 0)

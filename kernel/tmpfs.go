@@ -78,6 +78,7 @@ type tmpNode struct {
 	rdev                uint64
 	atime, mtime, ctime int64
 	born                int64 // never changes
+	xattrs              map[string][]byte
 }
 
 func (n *tmpNode) init(fs *tmpfs, mode uint32) {
@@ -145,6 +146,20 @@ func (n *tmpNode) setAttr(c AttrChange) {
 	n.ctime = wallTime()
 }
 
+// accessed sets the time of the last access if it is not after the last change of the content or
+// of the attributes (relatime, as mount(8), but for its update once a day).
+func (n *tmpNode) accessed() {
+	n.mu.RLock()
+	stale := n.atime <= max(n.mtime, n.ctime)
+	n.mu.RUnlock()
+	if stale {
+		now := wallTime()
+		n.mu.Lock()
+		n.atime = now
+		n.mu.Unlock()
+	}
+}
+
 // linked counts one more name. It returns false if the last name was removed, so that there
 // can be no new one (link(2): ENOENT), unless the file never had one.
 func (n *tmpNode) linked() bool {
@@ -173,11 +188,20 @@ type tmpLink struct {
 	to string
 }
 
-func (l *tmpLink) Readlink() (string, syscall.Errno) { return l.to, 0 }
+// Readlink counts as an access, as does following the link.
+func (l *tmpLink) Readlink() (string, syscall.Errno) {
+	l.accessed()
+	return l.to, 0
+}
 
 func (l *tmpLink) Stat(st *syscall.Stat_t) syscall.Errno {
 	l.mu.RLock()
-	l.stat(st, int64(len(l.to)), 0)
+	const short = 128 // a target up to this, with its NUL, is in the inode (mm/shmem.c)
+	blocks := int64(0)
+	if len(l.to) >= short {
+		blocks = pageSize / 512
+	}
+	l.stat(st, int64(len(l.to)), blocks)
 	l.mu.RUnlock()
 	return 0
 }

@@ -278,6 +278,7 @@ type tmpDirFile struct{ OpenDir }
 
 func (f *tmpDirFile) ReadDir(pos int64, emit func(DirEntry) bool) syscall.Errno {
 	d := f.Dir.(*tmpDir)
+	d.accessed()
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	i := sort.Search(len(d.order), func(i int) bool { return d.order[i].pos >= pos })

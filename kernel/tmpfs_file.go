@@ -15,7 +15,9 @@ type tmpFile struct {
 	// standard says that the content is one of defaultFiles and has not been changed.
 	standard bool
 	freed    bool
+	// seal are the seals of a file that was made with sealable.
 	seal     uint32
+	sealable bool
 }
 
 func (f *tmpFile) Stat(st *syscall.Stat_t) syscall.Errno {
@@ -42,8 +44,14 @@ func (f *tmpFile) materialize() {
 func (f *tmpFile) SetAttr(c AttrChange) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if e := f.sealedAttr(c); e != 0 {
+		return e
+	}
 	if c.Mask&AttrSize != 0 {
 		f.materialize()
+		if c.Mask == AttrSize && c.Size == f.data.size {
+			return 0
+		}
 		if e := f.data.truncate(c.Size); e != 0 {
 			return e
 		}
@@ -93,14 +101,8 @@ func (o *tmpOpen) Read(p []byte, off int64) (int, syscall.Errno) {
 	f := o.f
 	f.mu.RLock()
 	n := f.data.readAt(p, off)
-	stale := f.atime <= f.mtime // relatime, as mount(8)
 	f.mu.RUnlock()
-	if stale && n > 0 {
-		now := wallTime()
-		f.mu.Lock()
-		f.atime = now
-		f.mu.Unlock()
-	}
+	f.accessed()
 	return n, 0
 }
 
@@ -113,6 +115,14 @@ func (o *tmpOpen) Write(p []byte, off int64) (int, syscall.Errno) {
 func (f *tmpFile) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 	if len(p) == 0 {
 		return 0, 0
+	}
+	if f.sealedFor(off + int64(len(p))) {
+		// F_SEAL_GROW is looked at for each page: those that end in the file are written.
+		whole := f.data.size &^ (pageSize - 1)
+		if f.sealedFor(off) || off >= whole {
+			return 0, syscall.EPERM
+		}
+		p = p[:whole-off]
 	}
 	n, e := f.data.writeAt(p, off)
 	if n > 0 {
@@ -133,11 +143,21 @@ func (o *tmpOpen) Append(p []byte) (int, int64, syscall.Errno) {
 func (o *tmpOpen) Stat(st *syscall.Stat_t) syscall.Errno { return o.f.Stat(st) }
 func (o *tmpOpen) Sync(bool) syscall.Errno               { return 0 }
 
-func (o *tmpOpen) Release() {
-	o.f.mu.Lock()
-	o.f.opens--
-	o.f.mu.Unlock()
-	o.f.freeIfUnused()
+func (o *tmpOpen) Release() { o.f.letGo() }
+
+// hold keeps the content, like an open file.
+func (f *tmpFile) hold() {
+	f.mu.Lock()
+	f.opens++
+	f.mu.Unlock()
+}
+
+// letGo ends what hold or Open has begun.
+func (f *tmpFile) letGo() {
+	f.mu.Lock()
+	f.opens--
+	f.mu.Unlock()
+	f.freeIfUnused()
 }
 
 func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
@@ -154,7 +174,7 @@ func (o *tmpOpen) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno
 }
 
 func (o *tmpOpen) Truncate(size int64) syscall.Errno {
-	return o.f.SetAttr(AttrChange{Mask: AttrSize, Size: size})
+	return o.f.SetAttr(AttrChange{Mask: AttrSize | AttrResized, Size: size})
 }
 
 // Modes of fallocate(2).
@@ -175,6 +195,9 @@ func (o *tmpOpen) Allocate(mode int, off, n int64) syscall.Errno {
 	f := o.f
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if mode&fallocPunchHole != 0 && f.seal&(sealWrite|sealFutureWrite) != 0 || mode&fallocPunchHole == 0 && f.seal&sealGrow != 0 && off+n > f.data.size {
+		return syscall.EPERM
+	}
 	switch mode {
 	case 0, fallocKeepSize:
 		if grow := (off + n - max(off, f.data.size)) / pageSize; grow > f.fs.limit-f.fs.used.Load() {
@@ -193,11 +216,4 @@ func (o *tmpOpen) Allocate(mode int, off, n int64) syscall.Errno {
 	f.ctime = wallTime()
 	f.mtime = f.ctime
 	return 0
-}
-
-func (o *tmpOpen) seals(add uint32) uint32 {
-	o.f.mu.Lock()
-	defer o.f.mu.Unlock()
-	o.f.seal |= add
-	return o.f.seal
 }

@@ -151,7 +151,8 @@ func (d *pages) truncate(size int64) syscall.Errno {
 		return syscall.EFBIG
 	}
 	if size < d.size {
-		d.zero(size, d.size-size)
+		end := (d.size + pageSize - 1) / pageSize * pageSize // the last page goes, too
+		d.zero(size, end-size)
 	}
 	d.size = size
 	return 0

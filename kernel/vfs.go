@@ -38,6 +38,9 @@ const (
 	AttrSize
 	AttrAtime
 	AttrMtime
+	// AttrResized, beside AttrSize, changes the times even if the size is what it was: ftruncate(2) and
+	// O_TRUNC, but not truncate(2) (do_truncate in Linux's fs/open.c).
+	AttrResized
 )
 
 // DirEntry is an entry of a directory.
@@ -131,6 +134,9 @@ type dentry struct {
 	// users counts open files and working directories.
 	users atomic.Int32
 
+	// nameless says that no name can be given to it: O_EXCL with O_TMPFILE. It never changes.
+	nameless bool
+
 	// vfs.mu guards the fields below.
 	parent   *dentry
 	name     string
@@ -166,10 +172,13 @@ type vfs struct {
 
 	root   *dentry
 	mounts []*mount
+	// mountChanges counts the changes of mounts.
+	mountChanges changeCount
 	// devices are added by the wiring; mu guards them.
 	devices []DeviceNode
 	rootFS  *tmpfs // initial root file system, which MountRoot may hide
 	initial *mount // mount of rootFS
+	memfds  *mount // where memfds are: nowhere in the tree
 	procFS  *genFS
 	sysFS   *genFS
 	devFS   *tmpfs
@@ -308,12 +317,13 @@ func (v *vfs) mountAt(d *dentry, fs FileSystem, source string) *mount {
 	m := &mount{fs: fs, source: source}
 	m.root = newDentry(fs.Root(), m, nil, "")
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	m.id = len(v.mounts) + 20
 	if d != nil {
 		v.cover(d, m)
 	}
 	v.mounts = append(v.mounts, m)
+	v.mu.Unlock()
+	v.mountChanges.happened()
 	return m
 }
 
@@ -334,8 +344,8 @@ func (k *Kernel) Mount(dir string, fs FileSystem, source string) syscall.Errno {
 	if e := k.mkdirAll(dir); e != 0 {
 		return e
 	}
-	links := 0
-	d, e := k.vfs.resolve(k.vfs.root, dir, true, &links)
+	var w walk
+	d, e := k.vfs.resolve(k.vfs.root, dir, true, &w)
 	if e != 0 {
 		return e
 	}

@@ -94,17 +94,17 @@ func (v *vfs) moveMount(m *mount, d *dentry) {
 // one that is not empty, or no directory for it.
 func (k *Kernel) bindInitial(old *dentry, path string) {
 	v := &k.vfs
-	links := 0
-	from, e := v.resolve(old, path, false, &links)
+	var w walk
+	from, e := v.resolve(old, path, false, &w)
 	if e != 0 {
 		return
 	}
-	dir, name, _, e := v.resolveParent(v.root, path, &links)
+	dir, name, _, e := v.resolveParent(v.root, path, &w)
 	if e != 0 {
 		return
 	}
 	var st syscall.Stat_t
-	d, e := v.resolve(v.root, path, true, &links)
+	d, e := v.resolve(v.root, path, true, &w)
 	if e == 0 && (d.inode.Type() != syscall.S_IFREG || d.inode.Stat(&st) != 0 || st.Size != 0) || e != 0 && e != syscall.ENOENT {
 		return
 	}

@@ -15,6 +15,7 @@ func (k *Kernel) buildTree() {
 	v.rootFS = newTmpfs(k, "tmpfs", 1)
 	v.rootFS.used = &k.filePages
 	v.initial = v.mountAt(nil, v.rootFS, "rootfs")
+	v.memfds = &mount{fs: v.rootFS, source: "tmpfs"}
 	v.root = v.initial.root
 	if archive := k.m.InitialFiles(); archive != nil {
 		if err := v.rootFS.unpack(archive); err != nil {
@@ -130,8 +131,8 @@ func (k *Kernel) SetTree(dir string, open func(name string) ([]byte, bool)) {
 			return // the archive has its own
 		}
 		k.vfs.rootFS.place(dir, syscall.S_IFDIR|0o755)
-		links := 0
-		if d, e := k.vfs.resolve(k.vfs.root, "/"+dir, true, &links); e == 0 {
+		var w walk
+		if d, e := k.vfs.resolve(k.vfs.root, "/"+dir, true, &w); e == 0 {
 			k.vfs.mountAt(d, newTreeFS(k, open), "yolk")
 		}
 	})
@@ -156,8 +157,8 @@ func (k *Kernel) mkdirAll(path string) syscall.Errno {
 // mkdirIn returns the object of name in d, a new directory if the name is free.
 func (k *Kernel) mkdirIn(d *dentry, name string) (*dentry, syscall.Errno) {
 	defer k.vfs.lockNames(d)()
-	links := 0
-	next, e := k.vfs.resolve(d, name, true, &links)
+	var w walk
+	next, e := k.vfs.resolve(d, name, true, &w)
 	if e != syscall.ENOENT {
 		return next, e
 	}
@@ -258,8 +259,8 @@ func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Err
 	if e != 0 {
 		return e
 	}
-	links := 0
-	dir, name, _, e := k.vfs.resolveParent(start, path, &links)
+	var w walk
+	dir, name, _, e := k.vfs.resolveParent(start, path, &w)
 	if e != 0 {
 		return e
 	}
@@ -267,7 +268,7 @@ func (k *Kernel) MakeSocketNode(path string, mode uint32, owner any) syscall.Err
 		return syscall.EADDRINUSE
 	}
 	d, e := k.addIn(dir, name, false, func(p Directory, name string) (Inode, syscall.Errno) {
-		return p.Create(name, syscall.S_IFSOCK|mode&^k.proc.umask.Load()&0o777, 0)
+		return p.Create(name, syscall.S_IFSOCK|mode&^k.proc.umask.Load()&0o7777, 0)
 	})
 	if e == syscall.EEXIST {
 		return syscall.EADDRINUSE

@@ -349,7 +349,9 @@ func TestProcFiles(t *testing.T) {
 		"/proc/sys/kernel/hostname":                          "yolk\n",
 		"/etc/hostname":                                      "yolk\n",
 		"/sys/devices/system/cpu/online":                     "0-1\n",
-		"/proc/sys/net/core/somaxconn":                       "4096\n",
+		"/sys/devices/system/cpu/cpu1/topology/core_id":      "1\n",
+		"/proc/self/oom_score_adj":                           "0\n",
+		"/proc/1/coredump_filter":                            "00000033\n",
 		"/proc/sys/kernel/random/boot_id":                    s.readFile("/proc/sys/kernel/random/boot_id"),
 		"/sys/kernel/mm/transparent_hugepage/hpage_pmd_size": "2097152\n",
 	} {

@@ -13,17 +13,97 @@ const (
 	atFdCwd  = -100
 )
 
+// walk is one resolution of a path.
+type walk struct {
+	links int         // symbolic links that were followed
+	limit resolveFlag // what openat2(2) restricts
+	start *dentry     // where the path begins, and may not leave if limit says so
+	begun bool        // past the path's first slash
+}
+
+// resolveFlag are the RESOLVE_ flags of openat2(2).
+type resolveFlag uint64
+
+const (
+	resolveNoXdev       resolveFlag = 0x01
+	resolveNoMagiclinks resolveFlag = 0x02
+	resolveNoSymlinks   resolveFlag = 0x04
+	resolveBeneath      resolveFlag = 0x08
+	resolveInRoot       resolveFlag = 0x10
+	resolveCached       resolveFlag = 0x20
+	resolveScoped                   = resolveBeneath | resolveInRoot
+)
+
+// absolute returns where a path that begins with a slash leads from cur.
+func (w *walk) absolute(v *vfs, cur *dentry) (*dentry, syscall.Errno) {
+	switch {
+	case w.limit&resolveBeneath != 0:
+		return nil, syscall.EXDEV
+	case w.limit&resolveInRoot != 0:
+		return w.start, 0
+	case !w.begun:
+		return v.root, 0
+	}
+	return w.moved(cur, v.root)
+}
+
+// up is the component "..".
+func (w *walk) up(v *vfs, cur *dentry) (*dentry, syscall.Errno) {
+	if w.limit&resolveScoped != 0 && cur == w.start {
+		if w.limit&resolveBeneath != 0 {
+			return nil, syscall.EXDEV
+		}
+		return cur, 0
+	}
+	return w.moved(cur, v.up(cur))
+}
+
+// moved checks that a step does not lead to another mount if it must not.
+func (w *walk) moved(from, to *dentry) (*dentry, syscall.Errno) {
+	if w.limit&resolveNoXdev != 0 && from.mnt != to.mnt {
+		return nil, syscall.EXDEV
+	}
+	return to, 0
+}
+
+// child looks a name up in a directory.
+func (w *walk) child(v *vfs, dir *dentry, name string) (*dentry, syscall.Errno) {
+	if _, inRAM := dir.mnt.fs.(*tmpfs); !inRAM && w.limit&resolveCached != 0 {
+		return nil, syscall.EAGAIN
+	}
+	d, e := v.child(dir, name)
+	if e != 0 {
+		return nil, e
+	}
+	return w.moved(dir, d)
+}
+
+// mayFollow counts a symbolic link, and checks that it may be followed.
+func (w *walk) mayFollow(magic bool) syscall.Errno {
+	w.links++
+	switch {
+	case w.links > maxLinks, w.limit&resolveNoSymlinks != 0, magic && w.limit&resolveNoMagiclinks != 0:
+		return syscall.ELOOP
+	case magic && w.limit&resolveScoped != 0:
+		return syscall.EXDEV
+	}
+	return 0
+}
+
 // resolveParent walks to the directory of the last component of p. name is empty if that
 // component is "/", "." or "..": dir is then the object itself. slash says that p ended in a
 // slash, so that the object must be a directory.
-func (v *vfs) resolveParent(start *dentry, p string, links *int) (dir *dentry, name string, slash bool, e syscall.Errno) {
+func (v *vfs) resolveParent(start *dentry, p string, w *walk) (dir *dentry, name string, slash bool, e syscall.Errno) {
 	if p == "" {
 		return nil, "", false, syscall.ENOENT
 	}
 	cur := start
 	if p[0] == '/' {
-		cur = v.root
+		if cur, e = w.absolute(v, cur); e != 0 {
+			return nil, "", false, e
+		}
 	}
+	w.begun = true
 	for {
 		p = strings.TrimLeft(p, "/")
 		if p == "" {
@@ -37,14 +117,16 @@ func (v *vfs) resolveParent(start *dentry, p string, links *int) (dir *dentry, n
 		switch {
 		case comp == ".":
 		case comp == "..":
-			cur = v.up(cur)
+			if cur, e = w.up(v, cur); e != 0 {
+				return nil, "", false, e
+			}
 		case last:
 			if len(comp) > nameMax {
 				return nil, "", false, syscall.ENAMETOOLONG
 			}
 			return cur, comp, more, 0
 		default:
-			if cur, e = v.step(cur, comp, links); e != 0 {
+			if cur, e = v.step(cur, comp, w); e != 0 {
 				return nil, "", false, e
 			}
 		}
@@ -56,13 +138,13 @@ func (v *vfs) resolveParent(start *dentry, p string, links *int) (dir *dentry, n
 }
 
 // step goes from cur through a component that must lead to a directory.
-func (v *vfs) step(cur *dentry, comp string, links *int) (*dentry, syscall.Errno) {
-	next, e := v.child(cur, comp)
+func (v *vfs) step(cur *dentry, comp string, w *walk) (*dentry, syscall.Errno) {
+	next, e := w.child(v, cur, comp)
 	if e != 0 {
 		return nil, e
 	}
 	if next.inode.Type() == syscall.S_IFLNK {
-		if next, e = v.follow(cur, next, links); e != 0 {
+		if next, e = v.follow(cur, next, w); e != 0 {
 			return nil, e
 		}
 	}
@@ -73,12 +155,17 @@ func (v *vfs) step(cur *dentry, comp string, links *int) (*dentry, syscall.Errno
 }
 
 // follow returns the target of the symbolic link in dir.
-func (v *vfs) follow(dir, link *dentry, links *int) (*dentry, syscall.Errno) {
-	if *links++; *links > maxLinks {
-		return nil, syscall.ELOOP
+func (v *vfs) follow(dir, link *dentry, w *walk) (*dentry, syscall.Errno) {
+	m, magic := link.inode.(magicLink)
+	if e := w.mayFollow(magic); e != 0 {
+		return nil, e
 	}
-	if m, ok := link.inode.(magicLink); ok {
-		return m.target()
+	if magic {
+		d, e := m.target()
+		if e != 0 {
+			return nil, e
+		}
+		return w.moved(dir, d)
 	}
 	l, ok := link.inode.(Symlink)
 	if !ok {
@@ -88,25 +175,25 @@ func (v *vfs) follow(dir, link *dentry, links *int) (*dentry, syscall.Errno) {
 	if e != 0 {
 		return nil, e
 	}
-	return v.resolve(dir, t, true, links)
+	return v.resolve(dir, t, true, w)
 }
 
 // resolve walks to the object at p; follow says whether a symbolic link at its end is
 // followed.
-func (v *vfs) resolve(start *dentry, p string, follow bool, links *int) (*dentry, syscall.Errno) {
-	dir, name, slash, e := v.resolveParent(start, p, links)
+func (v *vfs) resolve(start *dentry, p string, follow bool, w *walk) (*dentry, syscall.Errno) {
+	dir, name, slash, e := v.resolveParent(start, p, w)
 	if e != 0 {
 		return nil, e
 	}
 	if name == "" {
 		return dir, 0
 	}
-	d, e := v.child(dir, name)
+	d, e := w.child(v, dir, name)
 	if e != 0 {
 		return nil, e
 	}
 	if (follow || slash) && d.inode.Type() == syscall.S_IFLNK {
-		if d, e = v.follow(dir, d, links); e != 0 {
+		if d, e = v.follow(dir, d, w); e != 0 {
 			return nil, e
 		}
 	}
@@ -125,7 +212,10 @@ func (k *Kernel) tree() *dentry {
 // startAt returns the directory at which a relative path begins.
 func (k *Kernel) startAt(fd int, path string) (*dentry, syscall.Errno) {
 	root := k.tree()
-	if len(path) > 0 && path[0] == '/' {
+	if path == "" { // whatever fd is
+		return nil, syscall.ENOENT
+	}
+	if path[0] == '/' {
 		return root, 0
 	}
 	if fd == atFdCwd {
@@ -136,7 +226,7 @@ func (k *Kernel) startAt(fd int, path string) (*dentry, syscall.Errno) {
 		return nil, e
 	}
 	defer d.DecRef()
-	if d.where == nil || (path != "" && !d.where.isDir()) {
+	if d.where == nil || !d.where.isDir() {
 		return nil, syscall.ENOTDIR
 	}
 	return d.where, 0
@@ -156,8 +246,8 @@ func (k *Kernel) lookupPath(fd int, p string, follow bool) (*dentry, syscall.Err
 	if e != 0 {
 		return nil, e
 	}
-	links := 0
-	return k.vfs.resolve(start, p, follow, &links)
+	var w walk
+	return k.vfs.resolve(start, p, follow, &w)
 }
 
 // These are flags of the *at calls.
@@ -209,8 +299,8 @@ func (k *Kernel) parentAt(fd int, a *Args, i int) (dir *dentry, name string, sla
 	if e != 0 {
 		return nil, "", false, e
 	}
-	links := 0
-	return k.vfs.resolveParent(start, p, &links)
+	var w walk
+	return k.vfs.resolveParent(start, p, &w)
 }
 
 // cwd returns the working directory.

@@ -21,6 +21,64 @@ func echoRequest(typ byte, id uint16) []byte {
 	return b
 }
 
+// abiOtherRawTests need the images' copy of gVisor.
+var abiOtherRawTests = []abiTest{
+	{"raw sockets of other protocols", func(a *abi) {
+		for _, c := range []struct {
+			family, protocol int
+			to               string
+		}{{in4, 47, "127.0.0.1:0"}, {in4, 89, "127.0.0.1:0"}, {in4, 2, "127.0.0.1:0"}, {in6, 89, "[::1]:0"}, {in6, 47, "[::1]:0"}, {in4, 254, "127.0.0.1:0"}} {
+			k, other := a.open(c.family, syscall.SOCK_RAW, c.protocol), a.open(c.family, syscall.SOCK_RAW, 253)
+			n, e := k.Send(&kernel.Message{Buffers: [][]byte{[]byte("12345678")}, Addr: sockaddr(addrPort(c.to))}, 0)
+			a.result(fmt.Sprint("send ", c.protocol), n, e)
+			a.until(k, kernel.EventIn)
+			b := make([]byte, 100)
+			m := kernel.Message{Buffers: [][]byte{b}, Addr: make([]byte, 128)}
+			n, e = k.Receive(&m, 0)
+			a.result("receive", n, e)
+			payload := b[:max(n, 0)]
+			if c.family == in4 && n > 20 {
+				a.log("header of protocol %d", b[9])
+				payload = b[20:n]
+			}
+			a.log("%q from %v", payload, parseSockaddr(m.Addr[:m.AddrLen]))
+			a.errno("connect", k.Connect(sockaddr(addrPort(c.to))))
+			n, e = k.Write([]byte("more"), -1)
+			a.result("write", n, e)
+			a.until(k, kernel.EventIn)
+			n, e = k.Read(b, -1)
+			a.result("read", n, e)
+			a.log("other %#x", other.Readiness())
+			a.getInt(k, sol, syscall.SO_PROTOCOL)
+		}
+	}},
+	{"a protocol that nobody receives", func(a *abi) {
+		sender := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_RAW)
+		errors := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)
+		packet := make([]byte, 28)
+		packet[0], packet[8], packet[9] = 0x45, 64, 253
+		copy(packet[16:], []byte{127, 0, 0, 1})
+		n, e := sender.Send(&kernel.Message{Buffers: [][]byte{packet}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
+		a.result("send", n, e)
+		a.until(errors, kernel.EventIn)
+		b := make([]byte, 100)
+		n, e = errors.Read(b, -1)
+		a.result("ICMP", n, e)
+		a.log("type %d, code %d", b[20], b[21])
+		taker := a.open(in4, syscall.SOCK_RAW, 253)
+		n, e = sender.Send(&kernel.Message{Buffers: [][]byte{packet}, Addr: sockaddr(addrPort("127.0.0.1:0"))}, 0)
+		a.result("send", n, e)
+		a.until(taker, kernel.EventIn)
+		pause()
+		a.log("errors %#x", errors.Readiness())
+	}},
+}
+
+func TestABIOtherRaw(t *testing.T) {
+	onEdited(t, newStack(t))
+	runABI(t, abiOtherRawTests)
+}
+
 var abiRawTests = []abiTest{
 	{"raw icmp", func(a *abi) {
 		k := a.open(in4, syscall.SOCK_RAW, syscall.IPPROTO_ICMP)

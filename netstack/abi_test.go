@@ -20,6 +20,7 @@ type abi struct {
 	t      *testing.T
 	socket func(family, typ, protocol int) (kernel.Socket, syscall.Errno)
 	lines  []string
+	kept   [][]byte // memory that options point to
 }
 
 func (a *abi) log(format string, args ...any) {

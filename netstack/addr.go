@@ -71,7 +71,16 @@ func decodeInet6(got int, b []byte) (tcpip.FullAddress, syscall.Errno) {
 // hasScope reports whether an address is only unique on one link (RFC 4007 §6), so that its
 // scope id matters.
 func hasScope(a tcpip.Address) bool {
-	return header.IsV6LinkLocalUnicastAddress(a) || header.IsV6LinkLocalMulticastAddress(a)
+	return header.IsV6LinkLocalUnicastAddress(a) || header.IsV6LinkLocalMulticastAddress(a) || isInterfaceLocal(a)
+}
+
+// isInterfaceLocal reports whether a is a group of one interface (RFC 4291 §2.7, scope 1).
+func isInterfaceLocal(a tcpip.Address) bool {
+	if !header.IsV6MulticastAddress(a) {
+		return false
+	}
+	b := a.As16()
+	return b[1]&0xf == 1
 }
 
 // encodeSockaddr writes a as a socket of the family sees it and returns the length. dst must

@@ -27,7 +27,7 @@ type netState struct {
 
 	hostname string
 	stop     []func()
-	changed  func()
+	changed  []func()
 }
 
 // ErrNoAddress is returned by Configure when the timeout ends before a DHCP server has
@@ -72,7 +72,7 @@ func (c *netConfig) hasV4() bool {
 
 func findLink(links []*Link, device string) (*Link, error) {
 	for _, l := range links {
-		if device == "" || l.name == device {
+		if device == "" || l.Name() == device {
 			return l, nil
 		}
 	}
@@ -81,7 +81,7 @@ func findLink(links []*Link, device string) (*Link, error) {
 	}
 	var names []string
 	for _, l := range links {
-		names = append(names, l.name)
+		names = append(names, l.Name())
 	}
 	return nil, errors.New("ip=: no network card " + strconv.Quote(device) + "; there is " + strings.Join(names, ", "))
 }
@@ -158,7 +158,7 @@ func (s *Stack) startDHCP(l *Link, leases *sync.WaitGroup) {
 			if ctx.Err() != nil {
 				return
 			}
-			s.log(l.name, ": the lease of ", got.addr.String(), " is lost")
+			s.log(l.Name(), ": the lease of ", got.addr.String(), " is lost")
 			s.dropLease(l, got)
 		}
 	}()
@@ -175,6 +175,7 @@ func (s *Stack) applyLease(l *Link, got, old *lease) {
 	}
 	if got.mtu >= header.IPv6MinimumMTU && got.mtu < l.info.MTU {
 		l.SetMTU(uint32(got.mtu))
+		s.noteMTU(l.MTU())
 	}
 	s.setAddress(l, got.addr)
 	for _, r := range got.routes {
@@ -196,13 +197,11 @@ func (s *Stack) setLeased(l *Link, got *lease) {
 	s.notifyChanged()
 }
 
-// dropLease removes the address and its IPv4 routes from the card.
+// dropLease removes the address and the IPv4 routes from the card, but for those that programs have
+// made.
 func (s *Stack) dropLease(l *Link, old *lease) {
 	s.stack.RemoveAddress(l.id, tcpipAddr(old.addr.Addr()))
-	s.stack.RemoveRoutes(func(r tcpip.Route) bool {
-		id := r.Destination.ID()
-		return r.NIC == l.id && id.Len() == header.IPv4AddressSize
-	})
+	s.removeRouteEntries(func(r *tcpip.Route) bool { return r.NIC == l.id && !isIPv6(r) })
 	s.notifyChanged()
 }
 
@@ -216,10 +215,10 @@ func (s *Stack) setAddress(l *Link, p netip.Prefix) {
 	err := s.stack.AddProtocolAddress(l.id, tcpip.ProtocolAddress{Protocol: proto, AddressWithPrefix: a},
 		stack.AddressProperties{ConfigType: stack.AddressConfigStatic})
 	if err != nil {
-		s.log(l.name, ": ", p.String(), ": ", err.String())
+		s.log(l.Name(), ": ", p.String(), ": ", err.String())
 		return
 	}
-	s.stack.ReplaceRoute(tcpip.Route{Destination: a.Subnet(), NIC: l.id})
+	s.replaceRouteEntry(tcpip.Route{Destination: a.Subnet(), NIC: l.id})
 }
 
 func (s *Stack) addDefaultRoute(l *Link, via netip.Addr) {
@@ -240,7 +239,7 @@ func (s *Stack) addRoute(l *Link, dst netip.Prefix, via netip.Addr) {
 	if !via.IsUnspecified() {
 		r.Gateway = tcpipAddr(via)
 	}
-	s.stack.AddRoute(r)
+	s.addRouteEntry(r)
 }
 
 func (s *Stack) setAdvertisedDNS(over tcpip.NICID, a []netip.Addr) {
@@ -267,19 +266,19 @@ func (s *Stack) setAdvertisedSearch(over tcpip.NICID, d []string) {
 	}
 }
 
-// OnChange sets a function to be called after addresses, routes or DNS servers have changed,
-// on any goroutine.
+// OnChange adds a function to be called after interfaces, addresses, routes or DNS servers have
+// changed, on any goroutine.
 func (s *Stack) OnChange(f func()) {
 	s.mu.Lock()
-	s.net.changed = f
+	s.net.changed = append(slices.Clip(s.net.changed), f)
 	s.mu.Unlock()
 }
 
 func (s *Stack) notifyChanged() {
 	s.mu.Lock()
-	f := s.net.changed
+	list := s.net.changed
 	s.mu.Unlock()
-	if f != nil {
+	for _, f := range list {
 		f()
 	}
 }

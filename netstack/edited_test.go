@@ -10,6 +10,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+
+	"github.com/yolk-unikernel/yolk/kernel"
 )
 
 // onEdited skips a test of a feature that only the images' copy of gVisor has. TestEditedStack
@@ -67,7 +69,7 @@ func endSlowStart(t *testing.T) (done bool) {
 		case <-time.After(time.Millisecond / 4):
 		}
 		var info tcpip.TCPInfoOption
-		x.(*streamSocket).ep.GetSockOpt(&info)
+		x.(*streamSocket).ep().GetSockOpt(&info)
 		if a.s.stack.Stats().TCP.Retransmits.Value() > before {
 			<-arrived
 			return false
@@ -245,4 +247,43 @@ func hasLinkLocal(s *Stack) bool {
 		}
 	}
 	return false
+}
+
+// What a raw socket sends is fragmented, as on Linux, unless the program has made the IP header.
+func TestRawFragments(t *testing.T) {
+	a, _, _, _ := wiredPair(t, 64, NICInfo{})
+	onEdited(t, a.s)
+	for _, c := range []struct {
+		family, protocol int
+		peer             string
+		request, answer  byte
+		headers          int // before the message
+	}{
+		{in4, syscall.IPPROTO_ICMP, "10.0.0.2:0", 8, 0, 20},
+		{in6, syscall.IPPROTO_ICMPV6, "[fd00::2]:0", 128, 129, 0},
+	} {
+		k := a.socket(c.family, syscall.SOCK_RAW, c.protocol)
+		echo := append(echoRequest(c.request, 5), make([]byte, 5000)...)
+		m := kernel.Message{Buffers: [][]byte{echo}, Addr: sockaddr(addrPort(c.peer))}
+		if n, e := k.Send(&m, 0); n != len(echo) || e != 0 {
+			t.Errorf("%d bytes to %s: %d, %v", len(echo), c.peer, n, e)
+			continue
+		}
+		for b := make([]byte, 8192); ; {
+			n, e := read(t, k, b)
+			if e != 0 {
+				t.Fatal(e)
+			}
+			if got := b[c.headers:n]; got[0] == c.answer {
+				if len(got) != len(echo) {
+					t.Errorf("an answer of %d bytes from %s; want %d", len(got), c.peer, len(echo))
+				}
+				break
+			}
+		}
+	}
+	k := a.socket(in4, syscall.SOCK_RAW, syscall.IPPROTO_RAW)
+	if e := sendSize(k, 5000, "10.0.0.2:0", nil); e != syscall.EMSGSIZE {
+		t.Errorf("5000 bytes with an own header: %v; want EMSGSIZE", e)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // A fuzzed frame has a head of four bytes: flags, the offset in the first buffer, and its length.
@@ -52,6 +53,7 @@ func FuzzReceive(f *testing.F) {
 	add(packet6(src6, 0, append([]byte{58, 0, 5, 2, 0, 0, 1, 0}, 128, 0, 0, 0, 0, 1, 0, 1)))
 	add(icmp6(linkLocal(1), advertisement(1)), icmp6(linkLocal(1), []byte{135, 0, 0, 0, 0, 0, 0, 0}))
 	add(ethernetTo(0x0806, append([]byte{0, 1, 8, 0, 6, 4, 0, 1}, make([]byte, 20)...)))
+	add(ethernetTo(0x8100, []byte{0, 5, 0x88, 0xb5, 1, 2}), ethernetTo(0x88a8, []byte{0, 5, 0x81, 0, 0}), ethernetTo(3, []byte{0xff}))
 	f.Add(fuzzFrame(fuzzLarge|fuzzOneMore, 127, make([]byte, 100)))
 	f.Add(append([]byte{fuzzToUs | fuzzTooFew, 0, 0xff, 0xff}, make([]byte, 3000)...))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -59,6 +61,7 @@ func FuzzReceive(f *testing.F) {
 		defer n.s.Close()
 		l := n.listen("80", 4)
 		n.open()
+		n.s.Watch(func(w *WatchedFrame) { checkWatched(t, w) })
 		for len(b) >= 4 {
 			b = b[n.receiveFuzzed(b):]
 			n.frames()
@@ -69,6 +72,14 @@ func FuzzReceive(f *testing.F) {
 		}
 		n.link.Receive([]*RxBuffer{n.rx}, 0, rxBufferSize, false) // the buffers are still in order
 	})
+}
+
+// checkWatched checks what a packet socket relies on: the first part has both addresses, and the type follows.
+func checkWatched(t *testing.T, w *WatchedFrame) {
+	if len(w.Parts) == 0 || len(w.Parts[0]) < 2*header.EthernetAddressSize || w.Len() < header.EthernetMinimumSize || w.Network != header.EthernetMinimumSize || w.Type > bpf.Outgoing {
+		t.Errorf("a frame of %d parts, %d bytes, type %d is shown", len(w.Parts), w.Len(), w.Type)
+	}
+	w.Bytes(0, make([]byte, w.Len()))
 }
 
 // open makes sockets of each kind that receive.

@@ -15,8 +15,11 @@ type InterfaceInfo struct {
 	Index        int
 	Name         string
 	MTU          int
-	HardwareAddr []byte // 6 bytes; all zero for "lo"
+	Type         uint16 // ARPHRD_*, netdevice(7)
+	HardwareAddr []byte // 6 bytes; all zero for "lo"; none for a card whose frames are IP packets
 	Flags        uint32 // IFF_*, netdevice(7)
+	QueueLength  int    // txqueuelen
+	Virtual      string // what the card is if it is no hardware: NICInfo.Virtual
 	Addrs        []InterfaceAddr
 	Stats        InterfaceStats
 }
@@ -43,6 +46,7 @@ type RouteInfo struct {
 	Gateway     netip.Addr // invalid: the destination is on the link
 	Source      netip.Addr // preferred source; invalid: none
 	Interface   int        // index
+	RouteAttributes
 }
 
 // Interfaces returns the interfaces in the order of their indexes.
@@ -67,28 +71,44 @@ func (s *Stack) interfaceInfo(id tcpip.NICID, info *stack.NICInfo) InterfaceInfo
 		Name:  info.Name,
 		MTU:   int(info.MTU),
 	}
-	i.HardwareAddr = make([]byte, header.EthernetAddressSize)
+	l := s.linkByID(id)
+	i.describe(l)
 	copy(i.HardwareAddr, info.LinkAddress)
-	if info.Flags.Loopback {
-		i.Flags = syscall.IFF_LOOPBACK
-	} else {
-		i.Flags = syscall.IFF_BROADCAST | syscall.IFF_MULTICAST
-	}
 	if info.Flags.Running {
-		i.Flags |= syscall.IFF_UP | syscall.IFF_RUNNING
+		i.Flags |= syscall.IFF_UP
+		if l == nil || !l.noCarrier.Load() {
+			i.Flags |= syscall.IFF_RUNNING
+		}
 	}
 	for _, a := range info.ProtocolAddresses {
 		if addr, ok := addrOf(a.AddressWithPrefix.Address); ok {
 			i.Addrs = append(i.Addrs, InterfaceAddr{Addr: addr, Bits: a.AddressWithPrefix.PrefixLen, Permanent: true})
 		}
 	}
-	i.Stats = s.interfaceStats(id, info)
+	i.Stats = interfaceStats(l, info)
 	return i
 }
 
-// interfaceStats returns the counters of the link, or gVisor's for "lo".
-func (s *Stack) interfaceStats(id tcpip.NICID, info *stack.NICInfo) InterfaceStats {
-	if l := s.linkByID(id); l != nil {
+// describe says what kind of interface it is: that of the link, or "lo" if that is nil.
+func (i *InterfaceInfo) describe(l *Link) {
+	i.HardwareAddr = make([]byte, header.EthernetAddressSize)
+	i.QueueLength = maxQueuedPackets
+	switch {
+	case l == nil:
+		i.Type, i.Flags = arphrdLoopback, syscall.IFF_LOOPBACK
+		return
+	case l.info.Bare:
+		i.Type, i.Flags = syscall.ARPHRD_NONE, syscall.IFF_POINTOPOINT|syscall.IFF_NOARP|syscall.IFF_MULTICAST
+		i.HardwareAddr = nil
+	default:
+		i.Type, i.Flags = arphrdEther, syscall.IFF_BROADCAST|syscall.IFF_MULTICAST
+	}
+	i.QueueLength, i.Virtual = l.info.QueueLength, l.info.Virtual
+}
+
+// interfaceStats returns the counters of the link, or gVisor's for "lo", which has none.
+func interfaceStats(l *Link, info *stack.NICInfo) InterfaceStats {
+	if l != nil {
 		c := &l.stats
 		return InterfaceStats{
 			RxPackets: c.rxPackets.Load(), RxBytes: c.rxBytes.Load(),
@@ -105,6 +125,8 @@ func (s *Stack) interfaceStats(id tcpip.NICID, info *stack.NICInfo) InterfaceSta
 // Routes returns the routing table, most specific destinations first.
 func (s *Stack) Routes() []RouteInfo {
 	var out []RouteInfo
+	s.routes.mu.Lock()
+	defer s.routes.mu.Unlock()
 	for _, r := range s.stack.GetRouteTable() {
 		id := r.Destination.ID()
 		dst, ok := addrOf(id)
@@ -112,6 +134,7 @@ func (s *Stack) Routes() []RouteInfo {
 			continue
 		}
 		info := RouteInfo{Destination: netip.PrefixFrom(dst, r.Destination.Prefix()), Interface: int(r.NIC)}
+		info.RouteAttributes, _ = s.routes.attributes(&r)
 		if gw, ok := addrOf(r.Gateway); ok {
 			info.Gateway = gw
 		}
@@ -145,7 +168,7 @@ func (s *Stack) interfaceByName(name string) (tcpip.NICID, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.links {
-		if l.name == name {
+		if l.Name() == name {
 			return l.id, true
 		}
 	}

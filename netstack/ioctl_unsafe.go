@@ -17,29 +17,69 @@ var _ kernel.Ioctler = (*socket)(nil)
 func (k *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	switch req {
 	case syscall.TIOCINQ: // also FIONREAD and SIOCINQ
-		return k.ioctlQueued(tcpip.ReceiveQueueSizeOption, &a)
+		return k.ioctlQueued(tcpip.ReceiveQueueSizeOption, false, &a)
 	case syscall.TIOCOUTQ, siocOutqNSD: // also SIOCOUTQ
-		return k.ioctlQueued(tcpip.SendQueueSizeOption, &a)
+		return k.ioctlQueued(tcpip.SendQueueSizeOption, req == siocOutqNSD, &a)
+	case siocAtMark:
+		return k.ioctlAtMark(&a)
+	}
+	return k.stack.Ioctl(req, a)
+}
+
+// Ioctl is a request for interfaces, which sockets of any family can make.
+func (s *Stack) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
+	switch req {
 	case syscall.SIOCGIFCONF:
-		return k.ioctlConf(&a)
+		return s.ioctlConf(&a)
 	case syscall.SIOCGIFNAME, siocGIfIndex, syscall.SIOCGIFADDR, syscall.SIOCGIFMTU, syscall.SIOCGIFFLAGS,
 		syscall.SIOCGIFHWADDR, syscall.SIOCGIFNETMASK, syscall.SIOCGIFBRDADDR, syscall.SIOCGIFDSTADDR,
-		syscall.SIOCGIFMETRIC, siocGIfTxQLen:
-		return k.ioctlInterface(req, &a)
-	case syscall.SIOCSIFADDR, syscall.SIOCSIFFLAGS, syscall.SIOCSIFMTU, syscall.SIOCADDRT, syscall.SIOCDELRT:
+		syscall.SIOCGIFMETRIC, siocGIfTxQLen, siocGIfMap, siocEthtool, siocGMIIPhy, siocGMIIReg, siocGHwTstamp:
+		return s.ioctlInterface(req, &a)
+	case syscall.SIOCSIFADDR, syscall.SIOCSIFFLAGS, syscall.SIOCSIFMTU, syscall.SIOCSIFNETMASK, syscall.SIOCSIFBRDADDR,
+		syscall.SIOCSIFDSTADDR, syscall.SIOCSIFMETRIC, syscall.SIOCSIFHWADDR, syscall.SIOCSIFNAME, siocSIfTxQLen,
+		syscall.SIOCADDMULTI, syscall.SIOCDELMULTI, syscall.SIOCADDRT, syscall.SIOCDELRT, syscall.SIOCSARP, syscall.SIOCDARP:
+		if set := s.setByIoctl; set != nil {
+			return 0, set(req, &a)
+		}
 		return 0, syscall.EPERM
 	}
 	return 0, syscall.ENOTTY
 }
 
-func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, syscall.Errno) {
+// ioctlAtMark is SIOCATMARK: gVisor has no urgent data, so that the mark is never there.
+func (k *socket) ioctlAtMark(a *kernel.Args) (uintptr, syscall.Errno) {
+	if k.kind() != streams {
+		return 0, syscall.ENOTTY
+	}
 	dst, e := a.Bytes(2, 4)
 	if e != 0 {
 		return 0, e
 	}
-	v, err := k.ep.GetSockOptInt(o)
+	putInt(dst, 0)
+	return 0, 0
+}
+
+// ioctlQueued is how many bytes wait; notSent: of those to send, without those that the peer may
+// have.
+func (k *socket) ioctlQueued(o tcpip.SockOptInt, notSent bool, a *kernel.Args) (uintptr, syscall.Errno) {
+	dst, e := a.Bytes(2, 4)
+	if e != 0 {
+		return 0, e
+	}
+	if on, _ := k.listening(); on != 0 {
+		return 0, syscall.EINVAL
+	}
+	if ep, ok := k.ep().(interface{ Unacknowledged() (all, unsent int) }); ok && o == tcpip.SendQueueSizeOption {
+		all, unsent := ep.Unacknowledged()
+		if notSent {
+			all = unsent
+		}
+		putInt(dst, all)
+		return 0, 0
+	}
+	v, err := k.ep().GetSockOptInt(o)
 	if err != nil && o == tcpip.SendQueueSizeOption {
-		v, err = 0, nil // gVisor does not report it
+		v, err = 0, nil // datagrams do not wait in gVisor
 	}
 	if err != nil {
 		return 0, errnoOf(err)
@@ -50,7 +90,7 @@ func (k *socket) ioctlQueued(o tcpip.SockOptInt, a *kernel.Args) (uintptr, sysca
 
 // ioctlInterface serves requests with a struct ifreq: a name of 16 bytes and a union of 24
 // bytes.
-func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.Errno) {
+func (s *Stack) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.Errno) {
 	r, e := a.Bytes(2, ifreqSize)
 	if e != 0 {
 		return 0, e
@@ -58,7 +98,7 @@ func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.E
 	union := r[ifNameSize:]
 	if req == syscall.SIOCGIFNAME {
 		index := int(int32(binary.NativeEndian.Uint32(union)))
-		for _, i := range k.stack.Interfaces() {
+		for _, i := range s.Interfaces() {
 			if i.Index == index {
 				clear(r[:ifNameSize])
 				copy(r[:ifNameSize-1], i.Name)
@@ -68,7 +108,7 @@ func (k *socket) ioctlInterface(req uintptr, a *kernel.Args) (uintptr, syscall.E
 		return 0, syscall.ENODEV
 	}
 	name := cString(r[:ifNameSize])
-	for _, i := range k.stack.Interfaces() {
+	for _, i := range s.Interfaces() {
 		if i.Name == name {
 			return 0, fillIfreq(req, union, &i)
 		}
@@ -87,14 +127,12 @@ func fillIfreq(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 	case syscall.SIOCGIFFLAGS:
 		binary.NativeEndian.PutUint16(union, uint16(i.Flags))
 	case siocGIfTxQLen:
-		put(union, maxQueuedPackets)
-	case syscall.SIOCGIFMETRIC:
+		put(union, uint32(i.QueueLength))
+	case syscall.SIOCGIFMETRIC, siocGIfMap: // no metric, and no memory and interrupt that could be named
+	case siocEthtool, siocGMIIPhy, siocGMIIReg, siocGHwTstamp:
+		return syscall.EOPNOTSUPP // as a card whose driver knows nothing of these
 	case syscall.SIOCGIFHWADDR:
-		kind := uint16(arphrdEther)
-		if i.Flags&syscall.IFF_LOOPBACK != 0 {
-			kind = arphrdLoopback
-		}
-		binary.NativeEndian.PutUint16(union, kind)
+		binary.NativeEndian.PutUint16(union, i.Type)
 		copy(union[2:], i.HardwareAddr)
 	default:
 		return fillIfreqAddr(req, union, i)
@@ -127,7 +165,7 @@ func fillIfreqAddr(req uintptr, union []byte, i *InterfaceInfo) syscall.Errno {
 
 // ioctlConf is SIOCGIFCONF: struct ifconf has a length and a pointer to an array of struct
 // ifreq, one per IPv4 address.
-func (k *socket) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
+func (s *Stack) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
 	conf, e := a.Bytes(2, 16)
 	if e != 0 {
 		return 0, e
@@ -135,7 +173,7 @@ func (k *socket) ioctlConf(a *kernel.Args) (uintptr, syscall.Errno) {
 	room := int(int32(binary.NativeEndian.Uint32(conf)))
 	buf := *(*unsafe.Pointer)(unsafe.Pointer(&conf[8]))
 	var out []byte
-	for _, i := range k.stack.Interfaces() {
+	for _, i := range s.Interfaces() {
 		var r [ifreqSize]byte
 		copy(r[:ifNameSize-1], i.Name)
 		if fillIfreqAddr(syscall.SIOCGIFADDR, r[ifNameSize:], &i) == 0 {

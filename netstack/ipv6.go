@@ -61,14 +61,14 @@ func (s *Stack) enableIPv6(l *Link) {
 			return // the stack is closed
 		}
 		if err := ep.Enable(); err != nil {
-			s.log(l.name, ": IPv6: ", err.String())
+			s.log(l.Name(), ": IPv6: ", err.String())
 		}
 		if s.cfg.DisableIPv6 {
 			return
 		}
 		multicast := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom16([16]byte{0xff}), PrefixLen: 8}
-		s.stack.AddRoute(tcpip.Route{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.id})
-		s.stack.AddRoute(tcpip.Route{Destination: multicast.Subnet(), NIC: l.id})
+		s.addRouteEntry(tcpip.Route{Destination: header.IPv6LinkLocalPrefix.Subnet(), NIC: l.id})
+		s.addRouteEntry(tcpip.Route{Destination: multicast.Subnet(), NIC: l.id})
 	})
 }
 
@@ -134,6 +134,7 @@ func (e *ndpEvents) OnOnLinkPrefixInvalidated(id tcpip.NICID, prefix tcpip.Subne
 
 // OnAutoGenAddress implements ipv6.NDPDispatcher.
 func (e *ndpEvents) OnAutoGenAddress(tcpip.NICID, tcpip.AddressWithPrefix) stack.AddressDispatcher {
+	go e.s.notifyChanged() // gVisor holds locks
 	return nil
 }
 
@@ -141,7 +142,9 @@ func (e *ndpEvents) OnAutoGenAddress(tcpip.NICID, tcpip.AddressWithPrefix) stack
 func (*ndpEvents) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefix) {}
 
 // OnAutoGenAddressInvalidated implements ipv6.NDPDispatcher.
-func (*ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {}
+func (e *ndpEvents) OnAutoGenAddressInvalidated(tcpip.NICID, tcpip.AddressWithPrefix) {
+	go e.s.notifyChanged()
+}
 
 // OnRecursiveDNSServerOption implements ipv6.NDPDispatcher (RFC 8106 §5.1). A lifetime of zero
 // withdraws the servers.

@@ -40,6 +40,15 @@ type NICInfo struct {
 	// is the largest packet it segments; 0 means 65535.
 	TSO4, TSO6 bool
 	MaxTSO     int
+	// Virtual is what the card is if it is no hardware: IFLA_INFO_KIND of rtnetlink(7).
+	Virtual string
+	// Bare says that frames are IP packets, without an Ethernet header: the card has no address and
+	// no neighbours.
+	Bare bool
+	// MaxMTU is the largest MTU that can be set; 0 means MTU.
+	MaxMTU int
+	// QueueLength is how many frames wait for the card at most; 0 means 1,000.
+	QueueLength int
 }
 
 // GSO types of a Frame, virtio 1.2 §5.1.6.
@@ -65,8 +74,10 @@ type Offload struct {
 type Link struct {
 	nic  NIC
 	info NICInfo
-	name string
+	name atomic.Pointer[string] // see Name
 	id   tcpip.NICID
+	// header is the size of a frame's link header in bytes.
+	header int
 
 	dispatcher atomic.Pointer[dispatcherBox]
 	mtu        atomic.Uint32
@@ -79,8 +90,13 @@ type Link struct {
 	// tap gets received frames before the stack and reports whether it took them; DHCP runs
 	// before there is an address to receive on.
 	tap atomic.Pointer[func(frame []byte) bool]
+	// watch is the stack's: packet sockets.
+	watch *watchers
 
 	tx txQueue
+
+	// noCarrier says that nothing is at the other side: netdevice(7), IFF_RUNNING.
+	noCarrier atomic.Bool
 
 	ipv6 sync.Once // see Stack.enableIPv6
 	dhcp *dhcpRun  // guarded by Stack.mu
@@ -93,6 +109,7 @@ type dispatcherBox struct{ stack.NetworkDispatcher }
 type linkCounters struct {
 	rxPackets, rxBytes, rxDropped, rxErrors atomic.Uint64
 	txPackets, txBytes, txDropped           atomic.Uint64
+	rx, tx                                  octets
 }
 
 const (
@@ -107,13 +124,21 @@ const (
 	rxCopyLimit = rxBufferSize / 2
 )
 
-func newLink(nic NIC, name string, id tcpip.NICID) *Link {
-	l := &Link{nic: nic, info: nic.Info(), name: name, id: id}
+func newLink(nic NIC, name string, id tcpip.NICID, watch *watchers) *Link {
+	l := &Link{nic: nic, info: nic.Info(), id: id, header: header.EthernetMinimumSize, watch: watch}
+	l.name.Store(&name)
 	if l.info.MTU == 0 {
 		l.info.MTU = defaultMTU
 	}
 	if l.info.MaxTSO <= 0 || l.info.MaxTSO > defaultTSO {
 		l.info.MaxTSO = defaultTSO
+	}
+	l.info.MaxMTU = max(l.info.MaxMTU, l.info.MTU)
+	if l.info.QueueLength == 0 {
+		l.info.QueueLength = maxQueuedPackets
+	}
+	if l.info.Bare {
+		l.header = 0
 	}
 	l.mtu.Store(uint32(l.info.MTU))
 	l.SetLinkAddress(tcpip.LinkAddress(l.info.MAC[:]))
@@ -124,7 +149,13 @@ func newLink(nic NIC, name string, id tcpip.NICID) *Link {
 func (l *Link) MTU() uint32 { return l.mtu.Load() }
 
 // SetMTU implements stack.LinkEndpoint.
-func (l *Link) SetMTU(mtu uint32) { l.mtu.Store(min(mtu, uint32(l.info.MTU))) }
+func (l *Link) SetMTU(mtu uint32) { l.mtu.Store(min(mtu, uint32(l.info.MaxMTU))) }
+
+// Name returns the card's name, as ip link shows it.
+func (l *Link) Name() string { return *l.name.Load() }
+
+// Index returns the card's number.
+func (l *Link) Index() int { return int(l.id) }
 
 // MaxHeaderLength implements stack.LinkEndpoint.
 func (l *Link) MaxHeaderLength() uint16 {

@@ -33,6 +33,9 @@ func (l *Link) Receive(bufs []*RxBuffer, off, n int, checked bool) {
 		l.stats.rxErrors.Add(1)
 		return
 	}
+	if w := l.watch.current.Load(); w != nil {
+		w.received(l, bufs, off, n, checked)
+	}
 	if tap := l.tap.Load(); tap != nil && (*tap)(first) {
 		return
 	}
@@ -89,7 +92,13 @@ func (l *Link) deliver(d *dispatcherBox, pkt *stack.PacketBuffer, kind tcpip.Pac
 		l.rxChecked.Store(checked)
 	}
 	pkt.PktType = kind
-	d.DeliverNetworkPacket(header.Ethernet(h).Type(), pkt)
+	l.pass(d, header.Ethernet(h).Type(), pkt)
+}
+
+// pass passes a packet without its link header up.
+func (l *Link) pass(d *dispatcherBox, proto tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer) {
+	l.stats.rx.add(proto, pkt.Data().Size())
+	d.DeliverNetworkPacket(proto, pkt)
 }
 
 // setTap makes f get received frames first, or removes it (nil).

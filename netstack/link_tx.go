@@ -6,7 +6,6 @@ import (
 
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -20,6 +19,10 @@ type Frame struct {
 	pkt  *stack.PacketBuffer
 	size int
 	next *Frame
+
+	sender   any    // of Stack.SendFrame, and what follows
+	protocol uint16 // of the frame; 0: that in the header
+	hidden   bool   // the watcher does not see it
 }
 
 // Len returns the number of bytes in Parts.
@@ -57,8 +60,12 @@ const (
 	maxQueuedBytes   = 2 << 20
 )
 
-func (q *txQueue) push(f *Frame) bool {
-	if q.packets >= maxQueuedPackets || q.bytes+f.size > maxQueuedBytes {
+func (q *txQueue) full(f *Frame, most int) bool {
+	return q.packets >= most || q.bytes+f.size > maxQueuedBytes
+}
+
+func (q *txQueue) push(f *Frame, most int) bool {
+	if q.full(f, most) {
 		return false
 	}
 	if q.last == nil {
@@ -85,10 +92,12 @@ func (q *txQueue) pop(next *Frame, size int) {
 
 // WritePacket implements stack.QueueingDiscipline. Every packet that leaves passes here.
 func (l *Link) WritePacket(pkt *stack.PacketBuffer) tcpip.Error {
+	proto, size := pkt.NetworkProtocolNumber, pkt.Size()-l.header
 	f := l.frame(pkt)
 	l.tx.mu.Lock()
 	sent := l.send(f)
 	if sent {
+		l.stats.tx.add(proto, size)
 		l.nic.Kick()
 	}
 	l.tx.mu.Unlock()
@@ -104,9 +113,11 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 	l.tx.mu.Lock()
 	n := 0
 	for _, pkt := range pkts.AsSlice() {
+		proto, size := pkt.NetworkProtocolNumber, pkt.Size()-l.header
 		if !l.send(l.frame(pkt)) {
 			break
 		}
+		l.stats.tx.add(proto, size)
 		n++
 	}
 	l.nic.Kick()
@@ -121,7 +132,10 @@ func (l *Link) WritePackets(pkts stack.PacketBufferList) (int, tcpip.Error) {
 // send passes f to the card or the queue; false means that it was dropped. l.tx.mu is held.
 func (l *Link) send(f *Frame) bool {
 	size := f.size - l.info.Headroom // f may be freed once it is sent
-	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f) {
+	if w := l.watch.current.Load(); w != nil && !f.hidden && !l.tx.shut && !l.tx.full(f, l.info.QueueLength) {
+		w.sent(l, f)
+	}
+	if l.tx.shut || (l.tx.first != nil || !l.nic.Send(f)) && !l.tx.push(f, l.info.QueueLength) {
 		f.Done()
 		l.stats.txDropped.Add(1)
 		return false
@@ -176,7 +190,7 @@ func (l *Link) frame(pkt *stack.PacketBuffer) *Frame {
 	for v := views.Front(); v != nil; v = v.Next() {
 		f.Parts, skip = appendPart(f.Parts, v, skip)
 	}
-	f.Offload = offloadOf(pkt)
+	f.Offload = offloadOf(pkt, l.header)
 	return f
 }
 
@@ -205,13 +219,13 @@ func appendPart(parts [][]byte, v *buffer.View, skip int) ([][]byte, int) {
 }
 
 // offloadOf translates gVisor's GSO options, whose TCP header already has the checksum of the
-// pseudo-header.
-func offloadOf(pkt *stack.PacketBuffer) Offload {
+// pseudo-header. The link header has that many bytes.
+func offloadOf(pkt *stack.PacketBuffer, linkHeader int) Offload {
 	gso := &pkt.GSOOptions
 	if !gso.NeedsCsum || (gso.Type != stack.GSOTCPv4 && gso.Type != stack.GSOTCPv6) {
 		return Offload{}
 	}
-	start := header.EthernetMinimumSize + len(pkt.NetworkHeader().Slice())
+	start := linkHeader + len(pkt.NetworkHeader().Slice())
 	o := Offload{
 		NeedsChecksum:  true,
 		ChecksumStart:  uint16(start),

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // linuxSocket is a socket of the host with the interface of this package's sockets, so that one
@@ -89,6 +90,9 @@ func (k *linuxSocket) SetOption(level, name int, val []byte) syscall.Errno {
 
 func (k *linuxSocket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 	n := uint32(len(dst))
+	if level == syscall.SOL_SOCKET && name == syscall.SO_ATTACH_FILTER {
+		n /= bpf.InstructionSize // a number of instructions
+	}
 	_, e := k.call(syscall.SYS_GETSOCKOPT, uintptr(level), uintptr(name), ptr(dst), uintptr(unsafe.Pointer(&n)), 0)
 	if e != 0 {
 		return 0, e
@@ -135,9 +139,9 @@ type pollFd struct {
 func (k *linuxSocket) poll(events kernel.Events, ms int) kernel.Events {
 	p := pollFd{fd: int32(k.fd), events: int16(events)}
 	syscall.Syscall(syscall.SYS_POLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(ms))
-	return kernel.Events(uint16(p.revents)) & allEvents
+	return kernel.Events(uint16(p.revents)) & (allEvents | kernel.EventWrBand)
 }
 
-func (k *linuxSocket) Readiness() kernel.Events { return k.poll(allEvents, 0) }
+func (k *linuxSocket) Readiness() kernel.Events { return k.poll(allEvents|kernel.EventWrBand, 0) }
 
 func (k *linuxSocket) Release() { syscall.Close(k.fd) }

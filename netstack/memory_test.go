@@ -212,8 +212,8 @@ func TestMemoryReturns(t *testing.T) {
 		}
 		for _, typ := range []int{syscall.SOCK_DGRAM, syscall.SOCK_RAW} {
 			for _, open := range n.s.socks.all(syscall.AF_INET, typ) {
-				open.ep.Read(n.s.newSink(make([]byte, 10), nil, true), tcpip.ReadOptions{})
-				open.ep.Close()
+				open.ep().Read(n.s.newSink(make([]byte, 10), nil, true), tcpip.ReadOptions{})
+				open.ep().Close()
 			}
 		}
 	}
@@ -275,4 +275,29 @@ func TestConnectionMemory(t *testing.T) {
 		t.Errorf("a connection takes %d bytes; %d are counted", got, counted)
 	}
 	runtime.KeepAlive(open)
+}
+
+// What packet sockets hold is counted with the datagrams, and bounded with them.
+func TestHoldDatagrams(t *testing.T) {
+	s := New(Config{OnStack: func([]byte) bool { return false }, Memory: floodRAM})
+	t.Cleanup(s.Close)
+	if !isEdited(s) {
+		t.Skip("gVisor as it is does not count")
+	}
+	const size = 1000
+	held := 0
+	for s.HoldDatagrams(size) {
+		if held += size; held > floodRAM {
+			t.Fatalf("%d bytes are held on a machine of %d", held, floodRAM)
+		}
+	}
+	if _, got, _ := s.memoryUsed(); got != int64(held) || held < floodRAM/32 {
+		t.Errorf("%d bytes are counted; want the %d that are held, and a 32nd of the memory at least", got, held)
+	}
+	if !s.HoldDatagrams(-held) {
+		t.Error("nothing can be given back")
+	}
+	if _, got, _ := s.memoryUsed(); got != 0 || !s.HoldDatagrams(size) {
+		t.Errorf("%d bytes are counted after all were given back; want none, and room", got)
+	}
 }

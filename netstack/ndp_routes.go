@@ -54,6 +54,7 @@ func (q *routeQueue) run() {
 	for {
 		c, ok := q.next()
 		if !ok {
+			q.s.notifyChanged()
 			return
 		}
 		q.apply(c)
@@ -83,20 +84,17 @@ func (q *routeQueue) next() (routeChange, bool) {
 
 // apply changes the table. A route whose card has been removed meanwhile does not stay.
 func (q *routeQueue) apply(c routeChange) {
-	st := q.s.stack
-	st.RemoveRoutes(func(r tcpip.Route) bool {
-		return r.NIC == c.nic && r.Destination == c.dst && r.Gateway == c.gateway
-	})
+	q.s.removeRouteEntries(func(r *tcpip.Route) bool { return keyOf(r) == c.routeKey })
 	if !c.present {
 		return
 	}
 	r := tcpip.Route{Destination: c.dst, Gateway: c.gateway, NIC: c.nic}
 	if c.gateway.Len() == 0 {
-		st.AddRoute(r)
+		q.s.addRouteEntry(r)
 	} else {
-		st.ReplaceRoute(r)
+		q.s.replaceRouteEntry(r)
 	}
-	if !st.HasNIC(c.nic) {
-		st.RemoveRoutes(func(o tcpip.Route) bool { return o.NIC == c.nic })
+	if !q.s.stack.HasNIC(c.nic) {
+		q.s.removeRouteEntries(func(o *tcpip.Route) bool { return o.NIC == c.nic })
 	}
 }

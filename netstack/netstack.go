@@ -50,6 +50,8 @@ type Config struct {
 	// Memory is the size of RAM in bytes; it bounds what the stack holds for its peers
 	// (memory.go). 0: no bound.
 	Memory uint64
+	// CPUs is their number, for /proc/net/softnet_stat; 0 is one.
+	CPUs int
 	// OnStack reports whether b, which is not empty, lies in the calling goroutine's stack.
 	// Such memory moves when the stack grows, so the socket layer passes it through a bounce
 	// buffer to gVisor, which keeps it in the heap during the call. If nil, a conservative
@@ -81,11 +83,22 @@ type Stack struct {
 	groups     []netip.Addr
 	groupsLive int
 	net        netState
-	ndp        ndpEvents
-	inode      atomic.Uint64
+	routes     routeTable
+	setByIoctl func(req uintptr, a *kernel.Args) syscall.Errno // see AllowIoctls
+	changes    sync.Mutex                                      // held while a program changes the network (change.go)
+	// options are those of addresses that programs have added; guarded by changes.
+	options map[tcpip.NICID]map[tcpip.Address]AddressOptions
+	ndp     ndpEvents
+	inode   atomic.Uint64
+	// smallestMTU is the least MTU of any card so far, in bytes.
+	smallestMTU atomic.Uint32
 
 	// socks has the open sockets for /proc/net.
 	socks socketList
+	// filters are those of SO_ATTACH_FILTER; nil: there are none.
+	filters  *filters
+	loopback countedLoopback
+	watch    watchers
 }
 
 // New makes a stack with the loopback interface up and nothing else.
@@ -96,6 +109,7 @@ func New(cfg Config) *Stack {
 		s.cfg.OnStack = nearStack
 	}
 	s.inode.Store(firstInode)
+	s.smallestMTU.Store(maxIPPacket)
 	quietGVisor.Do(func() { gvlog.SetTarget(noLog{}) })
 	s.stack = stack.New(stack.Options{
 		NetworkProtocols: []stack.NetworkProtocolFactory{
@@ -122,7 +136,8 @@ func New(cfg Config) *Stack {
 
 // addLoopback brings "lo" up. It can only fail if this code is wrong.
 func (s *Stack) addLoopback() {
-	must(s.stack.CreateNICWithOptions(loopbackNIC, loopback.New(), stack.NICOptions{Name: "lo", Disabled: true}))
+	s.loopback.LinkEndpoint, s.loopback.watch = loopback.New(), &s.watch
+	must(s.stack.CreateNICWithOptions(loopbackNIC, &s.loopback, stack.NICOptions{Name: "lo", Disabled: true}))
 	s.configureNDP(loopbackNIC, ipv6.NDPConfigurations{}) // no routers to ask for
 	must(s.stack.EnableNIC(loopbackNIC))
 	v4 := tcpip.AddressWithPrefix{Address: header.IPv4Loopback, PrefixLen: 8}
@@ -132,7 +147,7 @@ func (s *Stack) addLoopback() {
 		{Protocol: ipv6.ProtocolNumber, AddressWithPrefix: v6},
 	} {
 		must(s.stack.AddProtocolAddress(loopbackNIC, a, stack.AddressProperties{}))
-		s.stack.AddRoute(tcpip.Route{Destination: a.AddressWithPrefix.Subnet(), NIC: loopbackNIC})
+		s.addRouteEntry(tcpip.Route{Destination: a.AddressWithPrefix.Subnet(), NIC: loopbackNIC})
 	}
 }
 
@@ -179,18 +194,29 @@ func (s *Stack) share(limit int) int {
 	return limit
 }
 
+// noteMTU keeps the smallest MTU, for datagrams that may not be fragmented.
+func (s *Stack) noteMTU(mtu uint32) {
+	for {
+		least := s.smallestMTU.Load()
+		if mtu >= least || s.smallestMTU.CompareAndSwap(least, mtu) {
+			return
+		}
+	}
+}
+
 // AddNIC attaches a card under the given name ("eth0"), brings it up without
 // an address and starts it.
 func (s *Stack) AddNIC(nic NIC, name string) (*Link, syscall.Errno) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastNIC = max(s.lastNIC, loopbackNIC) + 1
-	l := newLink(nic, name, s.lastNIC)
+	l := newLink(nic, name, s.lastNIC, &s.watch)
 	err := s.stack.CreateNICWithOptions(l.id, l, stack.NICOptions{Name: name, QDisc: l, Disabled: true})
 	if err != nil {
 		return nil, errnoOf(err)
 	}
 	s.links = append(s.links, l)
+	s.noteMTU(l.MTU())
 	nic.Start(l)
 	if s.cfg.IPv6Delay > 0 {
 		s.postponeIPv6(l)

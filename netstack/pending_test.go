@@ -126,7 +126,7 @@ func TestHandshakeOptions(t *testing.T) {
 	if m, e := read(t, k, buf); e != 0 || string(buf[:m]) != "hello" {
 		t.Fatalf("read %q, %v of the acknowledgement's data", buf[:m], e)
 	}
-	ep := k.(*streamSocket).ep
+	ep := k.(*streamSocket).ep()
 	var info tcpip.TCPInfoOption
 	ep.GetSockOpt(&info)
 	setNoDelay(n, k)

@@ -3,13 +3,11 @@ package netstack
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
@@ -21,14 +19,28 @@ var procNet = []struct {
 }{
 	{"arp", (*Stack).procARP},
 	{"dev", (*Stack).procDev},
+	{"icmp", func(s *Stack) []byte { return s.procRawSockets(syscall.AF_INET, true) }},
+	{"icmp6", func(s *Stack) []byte { return s.procRawSockets(syscall.AF_INET6, true) }},
 	{"if_inet6", (*Stack).procIfInet6},
 	{"igmp", (*Stack).procIgmp},
 	{"igmp6", (*Stack).procIgmp6},
+	{"ipv6_route", (*Stack).procIPv6Route},
+	{"netstat", (*Stack).procNetstat},
+	{"protocols", (*Stack).procProtocols},
+	{"raw", func(s *Stack) []byte { return s.procRawSockets(syscall.AF_INET, false) }},
+	{"raw6", func(s *Stack) []byte { return s.procRawSockets(syscall.AF_INET6, false) }},
 	{"route", (*Stack).procRoute},
+	{"snmp", (*Stack).procSnmp},
+	{"snmp6", (*Stack).procSnmp6},
+	{"sockstat", (*Stack).procSockstat},
+	{"sockstat6", (*Stack).procSockstat6},
+	{"softnet_stat", (*Stack).procSoftnet},
 	{"tcp", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET, syscall.SOCK_STREAM) }},
 	{"tcp6", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET6, syscall.SOCK_STREAM) }},
 	{"udp", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET, syscall.SOCK_DGRAM) }},
 	{"udp6", func(s *Stack) []byte { return s.procSockets(syscall.AF_INET6, syscall.SOCK_DGRAM) }},
+	{"udplite", func(*Stack) []byte { return udpHeader(syscall.AF_INET) }}, // there are none
+	{"udplite6", func(*Stack) []byte { return udpHeader(syscall.AF_INET6) }},
 }
 
 // ProcNetFiles returns the names of the files under /proc/net.
@@ -95,16 +107,71 @@ func hexAddr(a []byte) string {
 	return s
 }
 
-func (s *Stack) procSockets(family, typ int) []byte {
-	b := []byte("  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
-	if family == syscall.AF_INET6 {
-		b = []byte("  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n")
+// lowerHex writes v with n lower case digits, lowerBytes bytes.
+func lowerHex(v uint64, n int) string { return strings.ToLower(hex(v, n)) }
+
+func lowerBytes(b []byte) (s string) {
+	for _, c := range b {
+		s += lowerHex(uint64(c), 2)
 	}
+	return s
+}
+
+// socketTable is the form of a table of sockets: how wide the line's number is, and to which width
+// lines are filled, 0 for those that are not (seq_setwidth in net/ipv4 and net/ipv6).
+type socketTable struct{ number, width int }
+
+// tableOf is the form of the table of a family and a type: tcp4_seq_show, udp4_seq_show and
+// raw_seq_show; those of IPv6 fill no lines.
+func tableOf(family, typ int) socketTable {
+	t := socketTable{number: 4}
+	switch {
+	case typ == syscall.SOCK_DGRAM && family == syscall.AF_INET:
+		t = socketTable{5, 127}
+	case typ == syscall.SOCK_DGRAM:
+		t.number = 5
+	case typ == syscall.SOCK_STREAM && family == syscall.AF_INET:
+		t.width = 149
+	}
+	return t
+}
+
+// udpHeader is the first line of /proc/net/udp and udplite; udp4_seq_show begins it with a blank more.
+func udpHeader(family int) []byte {
+	b := procHeader(family, syscall.SOCK_DGRAM)
+	if family == syscall.AF_INET {
+		b = append([]byte{' '}, append(b[:len(b)-2], '\n')...)
+	}
+	return b
+}
+
+// procHeader is the first line of a table of sockets.
+func procHeader(family, typ int) []byte {
+	line := "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+	if family == syscall.AF_INET6 {
+		line = "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+	}
+	if typ != syscall.SOCK_STREAM {
+		line += " ref pointer drops"
+	}
+	return append([]byte(pad(line, tableOf(family, typ).width, true)), '\n')
+}
+
+func (s *Stack) procSockets(family, typ int) []byte {
+	b := procHeader(family, typ)
+	if typ == syscall.SOCK_DGRAM {
+		b = udpHeader(family)
+	}
+	form := tableOf(family, typ)
 	socks := s.socks.all(family, typ)
 	line := 0
 	for _, k := range socks {
+		if typ == syscall.SOCK_DGRAM && k.protocol != syscall.IPPROTO_UDP {
+			continue // /proc/net/icmp
+		}
 		if row, ok := k.procRow(); ok {
-			b = append(b, pad(strconv.Itoa(line), 4, false)+": "+row+"\n"...)
+			b = append(b, pad(pad(strconv.Itoa(line), form.number, false)+": "+row, form.width, true)...)
+			b = append(b, '\n')
 			line++
 		}
 	}
@@ -113,24 +180,47 @@ func (s *Stack) procSockets(family, typ int) []byte {
 
 // procRow describes a bound socket; on Linux, too, others are in no table.
 func (k *socket) procRow() (string, bool) {
-	local, err := k.ep.GetLocalAddress()
+	local, err := k.ep().GetLocalAddress()
 	if err != nil || local.Port == 0 {
 		return "", false
 	}
-	remote, err := k.ep.GetRemoteAddress()
+	remote, err := k.ep().GetRemoteAddress()
 	state := int(tcp.StateClose)
+	rest := " 1 0000000000000000 100 0 0 10 0"
 	if k.typ == syscall.SOCK_STREAM {
-		state = linuxTCPState(k.ep.State())
-	} else if err == nil {
-		state = int(tcp.StateEstablished)
+		state = linuxTCPState(k.ep().State())
+	} else {
+		if err == nil {
+			state = int(tcp.StateEstablished)
+		}
+		rest = " 2 0000000000000000 " + strconv.FormatUint(uint64(k.drops()), 10)
 	}
-	queued, err := k.ep.GetSockOptInt(tcpip.ReceiveQueueSizeOption)
-	if err != nil {
-		queued = 0
-	}
+	unsent, unread := k.queued()
 	return k.procAddr(local) + " " + k.procAddr(remote) + " " + hex(uint64(state), 2) +
-		" 00000000:" + hex(uint64(queued), 8) + " 00:00000000 00000000     0        0 " +
-		strconv.FormatUint(k.inode, 10) + " 1 0000000000000000 100 0 0 10 0", true
+		" " + hex(uint64(unsent), 8) + ":" + hex(uint64(unread), 8) + " 00:00000000 00000000     0        0 " +
+		strconv.FormatUint(k.inode, 10) + rest, true
+}
+
+// queued returns how many bytes a socket has sent that nobody has acknowledged, and has received that
+// nobody has read; of datagrams, with the memory around them.
+func (k *socket) queued() (unsent, unread int) {
+	if ep, ok := k.ep().(interface{ Unacknowledged() (all, unsent int) }); ok {
+		unsent, _ = ep.Unacknowledged()
+	}
+	return unsent, k.unread()
+}
+
+// unread is what a socket has received and nobody has read. On a host without the image's copy of gVisor
+// it is the first datagram's size.
+func (k *socket) unread() int {
+	if ep, ok := k.ep().(interface{ Held() int }); ok {
+		return ep.Held()
+	}
+	n, err := k.ep().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 func (k *socket) procAddr(a tcpip.FullAddress) string {
@@ -169,7 +259,7 @@ func (s *Stack) procRoute() []byte {
 		var mask [4]byte
 		binary.BigEndian.PutUint32(mask[:], uint32(uint64(0xffffffff)<<(32-r.Destination.Bits())))
 		row := names[r.Interface] + "\t" + hexAddr(r.Destination.Addr().AsSlice()) + "\t" + hexAddr(gw.AsSlice()) + "\t" +
-			hex(uint64(flags), 4) + "\t0\t0\t0\t" + hexAddr(mask[:]) + "\t0\t0\t0"
+			hex(uint64(flags), 4) + "\t0\t0\t" + strconv.FormatUint(uint64(r.Metric), 10) + "\t" + hexAddr(mask[:]) + "\t0\t0\t0"
 		b = append(b, pad(row, 127, true)+"\n"...)
 	}
 	return b
@@ -216,23 +306,18 @@ func (s *Stack) procIfInet6() []byte {
 
 func (s *Stack) procARP() []byte {
 	b := []byte("IP address       HW type     Flags       HW address            Mask     Device\n")
-	s.mu.Lock()
-	links := slices.Clone(s.links)
-	s.mu.Unlock()
-	for _, l := range links {
-		entries, err := s.stack.Neighbors(l.id, header.IPv4ProtocolNumber)
-		if err != nil {
+	names := s.interfaceNames()
+	for _, n := range s.Neighbors() {
+		if !n.Addr.Is4() {
 			continue
 		}
-		for _, e := range entries {
-			const incomplete, complete = "0x0", "0x2" // ATF_COM (arp(7))
-			flags, mac := incomplete, "00:00:00:00:00:00"
-			if e.State != stack.Incomplete && e.State != stack.Unreachable && len(e.LinkAddr) != 0 {
-				flags, mac = complete, e.LinkAddr.String()
-			}
-			b = append(b, pad(e.Addr.String(), 16, true)+" "+pad("0x1", 11, true)+" "+pad(flags, 11, true)+" "+
-				pad(mac, 21, true)+" *        "+l.name+"\n"...)
+		const incomplete, complete = "0x0", "0x2" // ATF_COM (arp(7))
+		flags, mac := incomplete, "00:00:00:00:00:00"
+		if n.State&(nudStates[stack.Incomplete]|nudStates[stack.Unreachable]) == 0 && n.HardwareAddr != nil {
+			flags, mac = complete, hardwareAddr(n.HardwareAddr)
 		}
+		b = append(b, pad(n.Addr.String(), 16, true)+" "+pad("0x1", 11, true)+" "+pad(flags, 11, true)+" "+
+			pad(mac, 21, true)+" *        "+names[n.Interface]+"\n"...)
 	}
 	return b
 }

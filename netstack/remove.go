@@ -22,7 +22,17 @@ func (s *Stack) RemoveNIC(l *Link) syscall.Errno {
 	s.mu.Unlock()
 	dhcp.end()
 	l.ipv6.Do(func() {}) // IPv6 has come up, or never will: see enableIPv6
-	err := s.stack.RemoveNIC(l.id)
+	s.routes.mu.Lock()
+	err := s.stack.RemoveNIC(l.id) // with its routes
+	for k := range s.routes.written {
+		if k.nic == l.id {
+			delete(s.routes.written, k)
+		}
+	}
+	s.routes.mu.Unlock()
+	s.changes.Lock()
+	delete(s.options, l.id)
+	s.changes.Unlock()
 	l.shut()
 	s.forget(l)
 	s.notifyChanged()

@@ -24,6 +24,9 @@ func (s *Stack) Resume() {
 	addresses := s.stack.AllAddresses()
 	for _, l := range links {
 		for _, a := range addresses[l.id] {
+			if l.info.Bare {
+				break // no neighbours
+			}
 			s.announce(l, a.AddressWithPrefix.Address)
 		}
 		l.dhcp.renewNow()
@@ -51,7 +54,7 @@ func (s *Stack) announce(l *Link, a tcpip.Address) {
 		frame = neighborAdvertisement(l.info.MAC, a)
 	}
 	if err := s.stack.WriteRawPacket(l.id, 0, buffer.MakeWithData(frame)); err != nil {
-		s.log(l.name, ": announcing ", a.String(), ": ", err.String())
+		s.log(l.Name(), ": announcing ", a.String(), ": ", err.String())
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
@@ -16,36 +15,53 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // socket is the common part of sockets of all types: the gVisor endpoint and its wait queue.
 type socket struct {
-	stack *Stack
-	ep    tcpip.Endpoint
-	wq    *waiter.Queue
-	entry waiter.Entry
-	queue kernel.WaitQueue
+	stack   *Stack
+	current atomic.Pointer[endpoint]
+	queue   kernel.WaitQueue
 
 	family, typ, protocol int
 	inode                 uint64
 
-	stored storedOptions
+	features    atomic.Uint32                     // bits: dontRoute and those beside it
+	locked      atomic.Uint32                     // SO_BUF_LOCK
+	lowWater    atomic.Int32                      // SO_RCVLOWAT; 0 is 1
+	peekOffset  atomic.Int64                      // SO_PEEK_OFF, plus 1
+	timestamp   atomic.Int32                      // 0, or which of SO_TIMESTAMP and its like is on
+	stamping    atomic.Uint32                     // SO_TIMESTAMPING
+	notSent     atomic.Uint32                     // TCP_NOTSENT_LOWAT, bytes; 0: no bound
+	segment     atomic.Int32                      // UDP_SEGMENT, bytes
+	unicastNIC  atomic.Int32                      // IP_UNICAST_IF
+	ports       atomic.Uint32                     // IP_LOCAL_PORT_RANGE
+	shut        atomic.Uint32                     // bits: shutRead, shutWrite
+	backlog     atomic.Int32                      // of listen(2)
+	touched     atomic.Bool                       // an option was set that an accepted socket inherits
+	icmpDeny    atomic.Uint32                     // ICMP_FILTER
+	filter      atomic.Pointer[bpf.Filter]        // SO_ATTACH_FILTER
+	filtered    atomic.Uint32                     // datagrams of UDP that it did not let pass
+	late        atomic.Pointer[tcpip.FullAddress] // the address of bindLater
+	given       atomic.Pointer[tcpip.FullAddress] // the address of bind(2)
+	memberships memberships
+	stored      storedOptions
 
 	// next and prev link the socket into the stack's list, whose lock guards them.
 	next, prev *socket
 }
 
-// storedOptions are socket options that are only stored. The descriptor layer implements
-// timeouts; the others have no effect on one machine.
-type storedOptions struct {
-	mu            sync.Mutex
-	receive, send syscall.Timeval     // SO_RCVTIMEO, SO_SNDTIMEO
-	timestamp     atomic.Int32        // 0, SO_TIMESTAMP or SO_TIMESTAMPNS
-	multicastIf   tcpip.Address       // interface of IP_MULTICAST_IF
-	ints          map[optionKey]int32 // other integers: rememberOption
+// endpoint is what gVisor has of a socket. A TCP socket gets another one when it begins anew:
+// gVisor's reach a final state where Linux's return to CLOSED.
+type endpoint struct {
+	tcpip.Endpoint
+	wq    *waiter.Queue
+	entry waiter.Entry
 }
 
-type optionKey struct{ level, name int }
+// ep returns the endpoint of now.
+func (k *socket) ep() tcpip.Endpoint { return k.current.Load().Endpoint }
 
 // firstInode is the first number in socket:[N]; Linux's start low as well.
 const firstInode = 0x1000
@@ -129,8 +145,6 @@ func (s *Stack) newRaw(family int, net tcpip.NetworkProtocolNumber, protocol int
 		// raw(7): IPPROTO_RAW only sends, with a header from the program.
 		ep, err = s.stack.NewRawEndpoint(tcpip.TransportProtocolNumber(protocol), net, wq, false)
 	} else {
-		// gVisor delivers raw packets of the protocols that it implements: ICMP, TCP and UDP.
-		// Other protocols are refused.
 		ep, err = raw.NewEndpoint(s.stack, net, tcpip.TransportProtocolNumber(protocol), wq)
 	}
 	if err != nil {
@@ -142,18 +156,46 @@ func (s *Stack) newRaw(family int, net tcpip.NetworkProtocolNumber, protocol int
 }
 
 func (k *socket) init(s *Stack, ep tcpip.Endpoint, wq *waiter.Queue, family, typ, protocol int) {
-	k.stack, k.ep, k.wq = s, ep, wq
+	k.stack = s
 	k.family, k.typ, k.protocol = family, typ, protocol
 	k.inode = s.inode.Add(1)
-	k.entry.Init(k, waiter.AllEvents)
-	wq.EventRegister(&k.entry)
+	k.attach(ep, wq)
+	if k.kind()&(pings|raws) != 0 {
+		ep.SocketOptions().SetReuseAddress(true) // INET_PROTOSW_REUSE of Linux's net/ipv4/af_inet.c
+	}
 	s.socks.add(k)
 }
 
+// storedOptions are options that nobody looks at while packets pass.
+type storedOptions struct {
+	mu            sync.Mutex
+	receive, send syscall.Timeval // SO_RCVTIMEO, SO_SNDTIMEO
+	multicastIf   tcpip.Address   // interface of IP_MULTICAST_IF
+	unpaced       uint64          // SO_MAX_PACING_RATE, inverted: 0 is no limit
+	txTime        uint64          // SO_TXTIME
+	hasTxTime     bool
+	ints          map[optionKey]int32 // what is one int: keep
+}
+
+// attach makes ep the socket's endpoint, whose events it hears of.
+func (k *socket) attach(ep tcpip.Endpoint, wq *waiter.Queue) {
+	e := &endpoint{Endpoint: ep, wq: wq}
+	e.entry.Init(k, waiter.AllEvents)
+	wq.EventRegister(&e.entry)
+	k.current.Store(e)
+	if f := k.filter.Load(); f != nil {
+		k.stack.filters.use(k, f)
+	}
+}
+
 // NotifyEvent implements waiter.EventListener. gVisor calls it with locks of
-// the endpoint held.
+// the endpoint held, and says only "readable" when the peer will send no more.
 func (k *socket) NotifyEvent(mask waiter.EventMask) {
-	k.queue.Notify(kernel.Events(mask) & allEvents)
+	ev := kernel.Events(mask) & allEvents
+	if ev&kernel.EventIn != 0 {
+		ev |= kernel.EventRdHup
+	}
+	k.queue.Notify(ev)
 }
 
 const allEvents = kernel.EventIn | kernel.EventPri | kernel.EventOut | kernel.EventErr |
@@ -163,8 +205,11 @@ const allEvents = kernel.EventIn | kernel.EventPri | kernel.EventOut | kernel.Ev
 func (k *socket) Queue() *kernel.WaitQueue { return &k.queue }
 
 // Readiness implements kernel.File.
-func (k *socket) Readiness() kernel.Events {
-	return kernel.Events(k.ep.Readiness(waiter.AllEvents)) & allEvents
+func (k *socket) Readiness() kernel.Events { return k.events() }
+
+// events is what gVisor reports.
+func (k *socket) events() kernel.Events {
+	return kernel.Events(k.ep().Readiness(waiter.AllEvents)) & allEvents
 }
 
 // Stat implements kernel.File.
@@ -178,63 +223,31 @@ const sockfsDev = 8
 
 // Release implements kernel.File.
 func (k *socket) Release() {
-	k.wq.EventUnregister(&k.entry)
+	e := k.current.Load()
+	e.wq.EventUnregister(&e.entry)
 	k.stack.socks.remove(k)
-	k.ep.Close()
+	e.Close()
 }
 
-// Bind implements kernel.Socket.
-func (k *socket) Bind(addr []byte) syscall.Errno {
-	family, ok := sockaddrFamily(addr)
-	if ok && family == syscall.AF_UNSPEC && k.family == syscall.AF_INET && len(addr) >= sockaddrInLen {
-		// ip(7) does not say so, but bind(2) accepts AF_UNSPEC for AF_INET with the wildcard
-		// address.
-		if [4]byte(addr[4:8]) != [4]byte{} {
-			return syscall.EAFNOSUPPORT
-		}
-		addr = append([]byte{syscall.AF_INET, 0}, addr[2:sockaddrInLen]...)
-	}
-	a, e := decodeSockaddr(k.family, addr)
-	if e != 0 {
-		return e
-	}
-	if header.IsV6LinkLocalUnicastAddress(a.Addr) && a.NIC == 0 {
-		return syscall.EINVAL
-	}
-	if header.IsV4MappedAddress(a.Addr) && k.ep.SocketOptions().GetV6Only() {
-		return syscall.EINVAL
-	}
-	return errnoOf(k.ep.Bind(a))
-}
-
-// Shutdown implements kernel.Socket.
-func (k *socket) Shutdown(how int) syscall.Errno {
-	var f tcpip.ShutdownFlags
+// noteShutdown remembers what shutdown(2) was asked for.
+func (k *socket) noteShutdown(how int) (tcpip.ShutdownFlags, syscall.Errno) {
 	switch how {
 	case syscall.SHUT_RD:
-		f = tcpip.ShutdownRead
+		k.shut.Or(shutRead)
+		return tcpip.ShutdownRead, 0
 	case syscall.SHUT_WR:
-		f = tcpip.ShutdownWrite
+		k.shut.Or(shutWrite)
+		return tcpip.ShutdownWrite, 0
 	case syscall.SHUT_RDWR:
-		f = tcpip.ShutdownRead | tcpip.ShutdownWrite
-	default:
-		return syscall.EINVAL
+		k.shut.Or(shutRead | shutWrite)
+		return tcpip.ShutdownRead | tcpip.ShutdownWrite, 0
 	}
-	return errnoOf(k.ep.Shutdown(f))
-}
-
-// LocalAddr implements kernel.Socket.
-func (k *socket) LocalAddr(dst []byte) (int, syscall.Errno) {
-	a, err := k.ep.GetLocalAddress()
-	if err != nil {
-		return 0, errnoOf(err)
-	}
-	return encodeSockaddr(k.family, a, dst), 0
+	return 0, syscall.EINVAL
 }
 
 // PeerAddr implements kernel.Socket.
 func (k *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
-	a, err := k.ep.GetRemoteAddress()
+	a, err := k.ep().GetRemoteAddress()
 	if err != nil {
 		return 0, errnoOf(err)
 	}
@@ -244,9 +257,9 @@ func (k *socket) PeerAddr(dst []byte) (int, syscall.Errno) {
 // lastError returns and clears the pending error, as SO_ERROR does. gVisor keeps the error
 // that ended a TCP connection in two places; Linux reports it once.
 func (k *socket) lastError() syscall.Errno {
-	err := k.ep.LastError()
-	if err != nil && k.typ == syscall.SOCK_STREAM && tcp.EndpointState(k.ep.State()) == tcp.StateError {
-		_ = k.ep.LastError()
+	err := k.ep().LastError()
+	if err != nil && k.typ == syscall.SOCK_STREAM && tcp.EndpointState(k.ep().State()) == tcp.StateError {
+		_ = k.ep().LastError()
 	}
 	return errnoOf(err)
 }

@@ -3,50 +3,198 @@ package netstack
 import (
 	"encoding/binary"
 	"syscall"
-	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
-	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
+
+// This file serves setsockopt(2) and getsockopt(2) of Internet sockets from one table for each
+// level (sockopt_socket.go, _ip.go, _ipv6.go, _tcp.go, _udp.go). docs/network.md lists the rows.
+// Lengths, ranges and the order of the errors are those of Linux 6.18.
+
+// service says how an option is served.
+type service uint8
+
+const (
+	acts    service = iota + 1 // as Linux's
+	stored                     // kept and read back, which is all that Linux does with it on such a machine
+	refused                    // an error, but for a value that asks for nothing
+)
+
+// code is a syscall.Errno in one byte, since most rows have some.
+type code uint8
+
+// option is a row of the table. The name of an option is its index.
+type option struct {
+	// setFlag and getFlag are an option that gVisor has.
+	setFlag func(*tcpip.SocketOptions, bool)
+	getFlag func(*tcpip.SocketOptions) bool
+	// set and get are an option of one int. Without set the value is kept, without get what was
+	// kept is returned.
+	set func(*socket, int) syscall.Errno
+	get func(*socket) (int, syscall.Errno)
+	// setBytes and getBytes are an option of another form, which checks its length itself.
+	setBytes func(*socket, []byte) syscall.Errno
+	getBytes func(*socket, []byte) (int, syscall.Errno)
+	// least and most bound the value; both 0: any. What is outside is EINVAL.
+	least, most int32
+	// standard is the value of a socket on which nobody has set it.
+	standard int32
+
+	how service
+	// errno is what setting a refused option returns.
+	errno code
+	// on are the sockets that can set it; others get wrong.
+	on    kinds
+	wrong code
+	// noSet: setting it is like an option that does not exist. noGet is the error of reading it.
+	noSet bool
+	noGet code
+	// neutral: the standard value of a refused option is accepted, since it asks for nothing.
+	neutral bool
+	// flag: any value but 0 is 1.
+	flag bool
+	// atLeastByte and exact are further rules for the length at the levels that take one byte: not
+	// empty, and four bytes.
+	atLeastByte, exact bool
+	// shortIsZero: with less than four bytes the value is 0.
+	shortIsZero bool
+}
+
+// kinds is a set of socket kinds.
+type kinds uint8
+
+const (
+	streams kinds = 1 << iota // TCP
+	udps
+	pings // SOCK_DGRAM of ICMP
+	raws
+	datagrams = udps | pings | raws
+)
+
+func (k *socket) kind() kinds {
+	switch {
+	case k.typ == syscall.SOCK_STREAM:
+		return streams
+	case k.typ == syscall.SOCK_RAW:
+		return raws
+	case k.protocol == syscall.IPPROTO_UDP:
+		return udps
+	}
+	return pings
+}
+
+// optionLevel is the table of one level, with what its options have in common.
+type optionLevel struct {
+	level   int
+	options []option
+	// bytes: an int may have one byte to set it, and is returned in one if it fits (ip(7), as on
+	// the BSDs).
+	bytes bool
+}
+
+// tableOf returns the table of a level, nil if a socket of this kind has no such level.
+func (k *socket) tableOf(level int) *optionLevel {
+	switch level {
+	case syscall.SOL_SOCKET:
+		return &socketLevel
+	case syscall.IPPROTO_TCP:
+		if k.kind() == streams {
+			return &tcpOptions
+		}
+	case syscall.IPPROTO_UDP:
+		if k.kind() == udps {
+			return &udpOptions
+		}
+	case syscall.IPPROTO_IP:
+		if k.family == syscall.AF_INET || k.kind() != raws {
+			return &ipOptions
+		}
+	case syscall.IPPROTO_IPV6:
+		if k.family == syscall.AF_INET6 {
+			return &ipv6Options
+		}
+	case syscall.IPPROTO_ICMPV6:
+		if k.kind() == raws && k.protocol == syscall.IPPROTO_ICMPV6 {
+			return &icmpv6Options
+		}
+	case syscall.SOL_RAW:
+		if k.kind() == raws && k.family == syscall.AF_INET {
+			return &rawOptions
+		}
+	}
+	return nil
+}
+
+func (l *optionLevel) row(name int) *option {
+	if name < 0 || name >= len(l.options) || l.options[name].how == 0 {
+		return nil
+	}
+	return &l.options[name]
+}
 
 // SetOption implements kernel.Socket.
 func (k *socket) SetOption(level, name int, val []byte) syscall.Errno {
-	switch {
-	case level == syscall.SOL_SOCKET:
-		return k.setSocketOption(name, val)
-	case level == syscall.IPPROTO_TCP && k.typ == syscall.SOCK_STREAM:
-		return k.setTCPOption(name, val)
-	case level == syscall.IPPROTO_UDP && k.protocol == syscall.IPPROTO_UDP && name == udpCork:
-		return k.rememberOption(level, name, val)
-	case level == syscall.IPPROTO_IP:
-		return k.setIPOption(name, val)
-	case level == syscall.IPPROTO_IPV6 && k.family == syscall.AF_INET6:
-		return k.setIPv6Option(name, val)
-	case level == syscall.IPPROTO_ICMPV6 && k.protocol == syscall.IPPROTO_ICMPV6 && name == icmpv6Filter:
-		return k.setICMPv6Filter(val)
-	case level == syscall.SOL_RAW && k.typ == syscall.SOCK_RAW && name == icmpFilterOpt:
-		return k.rememberOption(level, name, val)
+	l := k.tableOf(level)
+	if l == nil {
+		return syscall.ENOPROTOOPT
+	}
+	if !copiedAlways(level, name) {
+		k.touched.Store(true)
+	}
+	o := l.row(name)
+	if o == nil || o.noSet {
+		return l.unknown(val)
+	}
+	if o.setBytes != nil {
+		if o.on != 0 && o.on&k.kind() == 0 {
+			return syscall.Errno(o.wrong)
+		}
+		return o.setBytes(k, val)
+	}
+	wrong := o.on != 0 && o.on&k.kind() == 0
+	if wrong && level == syscall.IPPROTO_IPV6 {
+		return syscall.Errno(o.wrong) // there before the length is looked at
+	}
+	v, e := l.intOf(o, val)
+	if e != 0 {
+		return e
+	}
+	if wrong {
+		return syscall.Errno(o.wrong)
+	}
+	return k.setInt(optionKey{level, name}, o, v)
+}
+
+// copiedAlways are options that nearly every listener has, which an accepted socket inherits without
+// the others.
+func copiedAlways(level, name int) bool {
+	return level == syscall.SOL_SOCKET && (name == syscall.SO_REUSEADDR || name == soReusePort || name == syscall.SO_BROADCAST) ||
+		level == syscall.IPPROTO_IPV6 && name == syscall.IPV6_V6ONLY
+}
+
+// unknown is the answer for an option that cannot be set: the length comes first where Linux
+// reads the value before it looks at the name.
+func (l *optionLevel) unknown(val []byte) syscall.Errno {
+	switch l.level {
+	case syscall.SOL_SOCKET, syscall.IPPROTO_TCP, syscall.IPPROTO_UDP:
+		if len(val) < 4 {
+			return syscall.EINVAL
+		}
 	}
 	return syscall.ENOPROTOOPT
 }
 
-// GetOption implements kernel.Socket.
-func (k *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
+// intOf reads the value of an option of one int.
+func (l *optionLevel) intOf(o *option, val []byte) (int, syscall.Errno) {
 	switch {
-	case level == syscall.SOL_SOCKET:
-		return k.getSocketOption(name, dst)
-	case level == syscall.IPPROTO_TCP && k.typ == syscall.SOCK_STREAM:
-		return k.getTCPOption(name, dst)
-	case level == syscall.IPPROTO_UDP && k.protocol == syscall.IPPROTO_UDP && name == udpCork:
-		return putInt(dst, k.remembered(level, name, 0))
-	case level == syscall.IPPROTO_IP:
-		return k.getIPOption(name, dst)
-	case level == syscall.IPPROTO_IPV6 && k.family == syscall.AF_INET6:
-		return k.getIPv6Option(name, dst)
-	case level == syscall.SOL_RAW && k.typ == syscall.SOCK_RAW && name == icmpFilterOpt:
-		return putInt(dst, k.remembered(level, name, 0))
+	case o.exact && len(val) != 4, o.atLeastByte && len(val) == 0:
+		return 0, syscall.EINVAL
+	case l.bytes && len(val) == 0, o.shortIsZero && len(val) < 4:
+		return 0, 0
+	case l.bytes && len(val) < 4:
+		return int(val[0]), 0
 	}
-	return 0, syscall.ENOPROTOOPT
+	return intOf(val)
 }
 
 // intOf reads an int option.
@@ -57,261 +205,118 @@ func intOf(val []byte) (int, syscall.Errno) {
 	return int(int32(binary.NativeEndian.Uint32(val))), 0
 }
 
+func (k *socket) setInt(key optionKey, o *option, v int) syscall.Errno {
+	if (o.least != 0 || o.most != 0) && (v < int(o.least) || v > int(o.most)) {
+		return syscall.EINVAL
+	}
+	if o.flag && v != 0 {
+		v = 1
+	}
+	switch {
+	case o.setFlag != nil:
+		o.setFlag(k.ep().SocketOptions(), v != 0)
+		return 0
+	case o.set != nil:
+		return o.set(k, v)
+	case o.how == refused && o.neutral && v == int(o.standard):
+		return 0
+	case o.how == refused:
+		return syscall.Errno(o.errno)
+	}
+	k.keep(key, v)
+	return 0
+}
+
+// GetOption implements kernel.Socket.
+func (k *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
+	l := k.tableOf(level)
+	if l == nil {
+		return 0, k.noSuchLevel(level)
+	}
+	o := l.row(name)
+	switch {
+	case o == nil:
+		return 0, syscall.ENOPROTOOPT
+	case o.noGet != 0:
+		return 0, syscall.Errno(o.noGet)
+	case o.getBytes != nil:
+		return o.getBytes(k, dst)
+	}
+	v, e := k.getInt(optionKey{level, name}, o)
+	if e != 0 {
+		return 0, e
+	}
+	if l.bytes && len(dst) > 0 && len(dst) < 4 && v >= 0 && v <= 255 {
+		dst[0] = byte(v)
+		return 1, 0
+	}
+	return putInt(dst, v)
+}
+
+// noSuchLevel is what Linux's last function for a family answers: do_ip_getsockopt or
+// ipv6_getsockopt.
+func (k *socket) noSuchLevel(level int) syscall.Errno {
+	if k.family == syscall.AF_INET6 {
+		return syscall.ENOPROTOOPT
+	}
+	return syscall.EOPNOTSUPP
+}
+
+func (k *socket) getInt(key optionKey, o *option) (int, syscall.Errno) {
+	switch {
+	case o.getFlag != nil:
+		return boolInt(o.getFlag(k.ep().SocketOptions())), 0
+	case o.get != nil:
+		return o.get(k)
+	}
+	return k.kept(key, int(o.standard)), 0
+}
+
+func boolInt(v bool) int {
+	if v {
+		return 1
+	}
+	return 0
+}
+
 // putInt writes an int option, truncated to the length of dst, as getsockopt(2) does.
-// does.
 func putInt(dst []byte, v int) (int, syscall.Errno) {
 	var b [4]byte
 	binary.NativeEndian.PutUint32(b[:], uint32(int32(v)))
 	return copy(dst, b[:]), 0
 }
 
-func putBool(dst []byte, v bool) (int, syscall.Errno) {
-	if v {
-		return putInt(dst, 1)
-	}
-	return putInt(dst, 0)
-}
+type optionKey struct{ level, name int }
 
-// rememberOption stores an integer option that has no effect here.
-func (k *socket) rememberOption(level, name int, val []byte) syscall.Errno {
-	v, e := intOf(val)
-	if e != 0 {
-		return e
-	}
+// keep stores the value of an option.
+func (k *socket) keep(key optionKey, v int) {
 	k.stored.mu.Lock()
 	defer k.stored.mu.Unlock()
 	if k.stored.ints == nil {
 		k.stored.ints = make(map[optionKey]int32)
 	}
-	k.stored.ints[optionKey{level, name}] = int32(v)
-	return 0
+	k.stored.ints[key] = int32(v)
 }
 
-// remembered returns the integer that rememberOption has stored, or def.
-func (k *socket) remembered(level, name, def int) int {
+// kept returns the value that keep has stored, or standard.
+func (k *socket) kept(key optionKey, standard int) int {
 	k.stored.mu.Lock()
 	defer k.stored.mu.Unlock()
-	if v, ok := k.stored.ints[optionKey{level, name}]; ok {
+	if v, ok := k.stored.ints[key]; ok {
 		return int(v)
 	}
-	return def
+	return standard
 }
 
-func (k *socket) setSocketOption(name int, val []byte) syscall.Errno {
-	so := k.ep.SocketOptions()
-	switch name {
-	case syscall.SO_LINGER:
-		return k.setLinger(val)
-	case syscall.SO_BINDTODEVICE:
-		return k.bindToDevice(val)
-	case syscall.SO_RCVTIMEO, soRcvTimeoNew, syscall.SO_SNDTIMEO, soSndTimeoNew:
-		return k.setTimeout(name, val)
-	case syscall.SO_TYPE, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, soProtocol, soDomain, soCookie:
-		return syscall.ENOPROTOOPT // read-only
-	case syscall.SO_ATTACH_FILTER, soAttachBPF:
-		return syscall.ENOPROTOOPT
-	case syscall.SO_DETACH_FILTER:
-		return syscall.ENOENT
-	}
-	v, e := intOf(val)
-	if e != 0 {
-		return e
-	}
-	on := v != 0
-	switch name {
-	case syscall.SO_REUSEADDR:
-		so.SetReuseAddress(on)
-	case soReusePort:
-		so.SetReusePort(on)
-	case syscall.SO_BROADCAST:
-		so.SetBroadcast(on)
-	case syscall.SO_KEEPALIVE:
-		so.SetKeepAlive(on)
-	case syscall.SO_SNDBUF, soSndBufForce:
-		_, limit := so.SendBufferLimits()
-		so.SetSendBufferSize(doubled(v, limit, minSendBuffer), true)
-	case syscall.SO_RCVBUF, soRcvBufForce:
-		_, limit := so.ReceiveBufferLimits()
-		so.SetReceiveBufferSize(doubled(v, limit, minReceiveBuffer), true)
-	case soNoCheck:
-		so.SetNoChecksum(on)
-	case soTimestamp, soTimestampNS, soTimestampNew, soTimestampNSNew:
-		k.setTimestamp(name, on)
-	case syscall.SO_DEBUG, syscall.SO_DONTROUTE, syscall.SO_OOBINLINE, soPriority, soMark,
-		syscall.SO_RCVLOWAT, soPeekOff, soBusyPoll, soMaxPacingRate, soIncomingCPU, soRxqOvfl,
-		syscall.SO_PASSCRED, syscall.SO_TIMESTAMPING, soZerocopy:
-		return k.rememberOption(syscall.SOL_SOCKET, name, val)
-	default:
-		return syscall.ENOPROTOOPT
-	}
-	return 0
+// setEndpointInt sets an integer option of gVisor.
+func (k *socket) setEndpointInt(o tcpip.SockOptInt, v int) syscall.Errno {
+	return errnoOf(k.ep().SetSockOptInt(o, v))
 }
 
-// doubled returns a buffer size as socket(7) describes it: bounded, then doubled "to allow
-// space for bookkeeping overhead", and at least the minimum.
-func doubled(v int, limit int64, least int64) int64 {
-	n := min(int64(v), limit)
-	if v < 0 {
-		n = limit
-	}
-	return max(2*n, least)
-}
-
-func (k *socket) getSocketOption(name int, dst []byte) (int, syscall.Errno) {
-	so := k.ep.SocketOptions()
-	switch name {
-	case syscall.SO_TYPE:
-		return putInt(dst, k.typ)
-	case soProtocol:
-		return putInt(dst, k.protocol)
-	case soDomain:
-		return putInt(dst, k.family)
-	case syscall.SO_ERROR:
-		return putInt(dst, int(k.lastError()))
-	case syscall.SO_ACCEPTCONN:
-		return putBool(dst, k.typ == syscall.SOCK_STREAM && tcp.EndpointState(k.ep.State()) == tcp.StateListen)
-	case syscall.SO_REUSEADDR:
-		return putBool(dst, so.GetReuseAddress())
-	case soReusePort:
-		return putBool(dst, so.GetReusePort())
-	case syscall.SO_BROADCAST:
-		return putBool(dst, so.GetBroadcast())
-	case syscall.SO_KEEPALIVE:
-		return putBool(dst, so.GetKeepAlive())
-	case syscall.SO_SNDBUF:
-		return putInt(dst, int(so.GetSendBufferSize()))
-	case syscall.SO_RCVBUF:
-		return putInt(dst, int(so.GetReceiveBufferSize()))
-	case soNoCheck:
-		return putBool(dst, so.GetNoChecksum())
-	case syscall.SO_LINGER:
-		return putLinger(dst, so.GetLinger())
-	case syscall.SO_BINDTODEVICE:
-		return k.getBoundDevice(dst)
-	case syscall.SO_RCVTIMEO, soRcvTimeoNew, syscall.SO_SNDTIMEO, soSndTimeoNew:
-		return k.getTimeout(name, dst)
-	case soTimestamp, soTimestampNS:
-		return putBool(dst, int(k.stored.timestamp.Load()) == name)
-	case soCookie:
-		if len(dst) < 8 {
-			return 0, syscall.EINVAL
-		}
-		binary.NativeEndian.PutUint64(dst, k.inode)
-		return 8, 0
-	case syscall.SO_RCVLOWAT:
-		return putInt(dst, k.remembered(syscall.SOL_SOCKET, name, 1))
-	case syscall.SO_SNDLOWAT:
-		return putInt(dst, 1)
-	case soPeekOff:
-		return putInt(dst, k.remembered(syscall.SOL_SOCKET, name, -1))
-	case soMaxPacingRate:
-		return putInt(dst, k.remembered(syscall.SOL_SOCKET, name, -1))
-	case syscall.SO_DEBUG, syscall.SO_DONTROUTE, syscall.SO_OOBINLINE, soPriority, soMark, soBusyPoll,
-		soIncomingCPU, soRxqOvfl, syscall.SO_PASSCRED, syscall.SO_TIMESTAMPING, soZerocopy:
-		return putInt(dst, k.remembered(syscall.SOL_SOCKET, name, 0))
-	}
-	return 0, syscall.ENOPROTOOPT
-}
-
-// struct linger is two ints: on or off, and seconds.
-func (k *socket) setLinger(val []byte) syscall.Errno {
-	if len(val) < 8 {
-		return syscall.EINVAL
-	}
-	secs := int32(binary.NativeEndian.Uint32(val[4:]))
-	k.ep.SocketOptions().SetLinger(tcpip.LingerOption{
-		Enabled: binary.NativeEndian.Uint32(val) != 0,
-		Timeout: time.Duration(max(secs, 0)) * time.Second,
-	})
-	return 0
-}
-
-func putLinger(dst []byte, l tcpip.LingerOption) (int, syscall.Errno) {
-	var b [8]byte
-	if l.Enabled {
-		b[0] = 1
-	}
-	binary.NativeEndian.PutUint32(b[4:], uint32(l.Timeout/time.Second))
-	return copy(dst, b[:]), 0
-}
-
-// bindToDevice binds to the interface of a name, NUL-terminated or not; an empty name unbinds.
-func (k *socket) bindToDevice(val []byte) syscall.Errno {
-	name := cString(val[:min(len(val), ifNameSize-1)])
-	if name == "" {
-		return errnoOf(k.ep.SocketOptions().SetBindToDevice(0))
-	}
-	id, ok := k.stack.interfaceByName(name)
-	if !ok {
-		return syscall.ENODEV
-	}
-	return errnoOf(k.ep.SocketOptions().SetBindToDevice(int32(id)))
-}
-
-func (k *socket) getBoundDevice(dst []byte) (int, syscall.Errno) {
-	id := k.ep.SocketOptions().GetBindToDevice()
-	if id == 0 {
-		return 0, 0
-	}
-	name := k.stack.stack.FindNICNameFromID(tcpip.NICID(id))
-	if len(dst) < len(name)+1 {
-		return 0, syscall.EINVAL
-	}
-	n := copy(dst, name)
-	dst[n] = 0
-	return n + 1, 0
-}
-
-// setTimeout stores a struct timeval for the descriptor layer.
-func (k *socket) setTimeout(name int, val []byte) syscall.Errno {
-	if len(val) < 16 {
-		return syscall.EINVAL
-	}
-	tv := syscall.Timeval{
-		Sec:  int64(binary.NativeEndian.Uint64(val)),
-		Usec: int64(binary.NativeEndian.Uint64(val[8:])),
-	}
-	if tv.Usec < 0 || tv.Usec >= 1e6 {
-		return syscall.EDOM
-	}
-	if tv.Sec < 0 {
-		tv = syscall.Timeval{}
-	}
-	k.stored.mu.Lock()
-	defer k.stored.mu.Unlock()
-	*k.timeout(name) = tv
-	return 0
-}
-
-func (k *socket) timeout(name int) *syscall.Timeval {
-	if name == syscall.SO_RCVTIMEO || name == soRcvTimeoNew {
-		return &k.stored.receive
-	}
-	return &k.stored.send
-}
-
-func (k *socket) getTimeout(name int, dst []byte) (int, syscall.Errno) {
-	k.stored.mu.Lock()
-	tv := *k.timeout(name)
-	k.stored.mu.Unlock()
-	var b [16]byte
-	binary.NativeEndian.PutUint64(b[:], uint64(tv.Sec))
-	binary.NativeEndian.PutUint64(b[8:], uint64(tv.Usec))
-	return copy(dst, b[:]), 0
-}
-
-// setTimestamp sets the form of the arrival time in control messages.
-func (k *socket) setTimestamp(name int, on bool) {
-	switch name {
-	case soTimestampNew:
-		name = soTimestamp
-	case soTimestampNSNew:
-		name = soTimestampNS
-	}
-	if !on {
-		name = 0
-	}
-	k.stored.timestamp.Store(int32(name))
+// endpointInt reads an integer option of gVisor.
+func (k *socket) endpointInt(o tcpip.SockOptInt) (int, syscall.Errno) {
+	v, err := k.ep().GetSockOptInt(o)
+	return v, errnoOf(err)
 }
 
 // cString cuts b at its first NUL.

@@ -1,7 +1,7 @@
 package netstack
 
 import (
-	"encoding/binary"
+	"math"
 	"syscall"
 	"time"
 
@@ -9,217 +9,242 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// setTCPOption sets an option of tcp(7). TCP_FASTOPEN and similar options are accepted without
-// effect, as by a kernel with tcp_fastopen=0.
-func (k *socket) setTCPOption(name int, val []byte) syscall.Errno {
-	if name == syscall.TCP_CONGESTION {
-		cc := tcpip.CongestionControlOption(cString(val))
-		return errnoOf(k.ep.SetSockOpt(&cc))
+// tcpOptions are the options of IPPROTO_TCP, tcp(7) and do_tcp_setsockopt in Linux's
+// net/ipv4/tcp.c. Fast Open is as with net.ipv4.tcp_fastopen=0.
+var tcpOptions = optionLevel{level: syscall.IPPROTO_TCP, options: []option{
+	syscall.TCP_NODELAY: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno {
+		k.ep().SocketOptions().SetDelayOption(v == 0)
+		return 0
+	}, get: func(k *socket) (int, syscall.Errno) { return boolInt(!k.ep().SocketOptions().GetDelayOption()), 0 }},
+	syscall.TCP_MAXSEG: {how: acts, set: (*socket).setMaxSeg, get: func(k *socket) (int, syscall.Errno) { return k.endpointInt(tcpip.MaxSegOption) }},
+	syscall.TCP_CORK:   {how: acts, flag: true, set: (*socket).setTCPCork, get: func(k *socket) (int, syscall.Errno) { return k.feature(corked) }},
+	syscall.TCP_KEEPIDLE: {how: acts, least: 1, most: maxKeepaliveSecs, set: func(k *socket, v int) syscall.Errno {
+		o := tcpip.KeepaliveIdleOption(seconds(v))
+		return errnoOf(k.ep().SetSockOpt(&o))
+	}, get: func(k *socket) (int, syscall.Errno) {
+		var o tcpip.KeepaliveIdleOption
+		e := errnoOf(k.ep().GetSockOpt(&o))
+		return int(time.Duration(o) / time.Second), e
+	}},
+	syscall.TCP_KEEPINTVL: {how: acts, least: 1, most: maxKeepaliveSecs, set: func(k *socket, v int) syscall.Errno {
+		o := tcpip.KeepaliveIntervalOption(seconds(v))
+		return errnoOf(k.ep().SetSockOpt(&o))
+	}, get: func(k *socket) (int, syscall.Errno) {
+		var o tcpip.KeepaliveIntervalOption
+		e := errnoOf(k.ep().GetSockOpt(&o))
+		return int(time.Duration(o) / time.Second), e
+	}},
+	syscall.TCP_KEEPCNT: {how: acts, least: 1, most: maxKeepaliveProbes, set: func(k *socket, v int) syscall.Errno {
+		return k.setEndpointInt(tcpip.KeepaliveCountOption, v)
+	}, get: func(k *socket) (int, syscall.Errno) { return k.endpointInt(tcpip.KeepaliveCountOption) }},
+	syscall.TCP_SYNCNT: {how: acts, least: 1, most: maxSynRetries, set: func(k *socket, v int) syscall.Errno {
+		return k.setEndpointInt(tcpip.TCPSynCountOption, v)
+	}, get: func(k *socket) (int, syscall.Errno) { return k.endpointInt(tcpip.TCPSynCountOption) }},
+	syscall.TCP_LINGER2: {how: acts, set: func(k *socket, v int) syscall.Errno {
+		o := tcpip.TCPLingerTimeoutOption(seconds(v))
+		return errnoOf(k.ep().SetSockOpt(&o))
+	}, get: (*socket).linger2},
+	syscall.TCP_DEFER_ACCEPT: {how: acts, set: (*socket).setDeferAccept, get: (*socket).deferAccept},
+	syscall.TCP_WINDOW_CLAMP: {how: acts, set: (*socket).setWindowClamp},
+	syscall.TCP_INFO:         {how: acts, noSet: true, getBytes: (*socket).getTCPInfo},
+	syscall.TCP_QUICKACK:     {how: acts, flag: true, set: (*socket).setQuickAck, get: func(k *socket) (int, syscall.Errno) { return boolInt(k.ep().SocketOptions().GetQuickAck()), 0 }},
+	syscall.TCP_CONGESTION:   {how: acts, setBytes: (*socket).setCongestion, getBytes: (*socket).getCongestion},
+	syscall.TCP_MD5SIG:       {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
+	tcpThinLinear:            {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true, least: 0, most: 1},
+	tcpThinDupack:            {how: stored, least: 0, most: 1, set: func(*socket, int) syscall.Errno { return 0 }},
+	tcpUserTimeout: {how: acts, least: 0, most: math.MaxInt32, set: func(k *socket, v int) syscall.Errno {
+		o := tcpip.TCPUserTimeoutOption(time.Duration(v) * time.Millisecond)
+		return errnoOf(k.ep().SetSockOpt(&o))
+	}, get: func(k *socket) (int, syscall.Errno) {
+		var o tcpip.TCPUserTimeoutOption
+		e := errnoOf(k.ep().GetSockOpt(&o))
+		return int(time.Duration(o) / time.Millisecond), e
+	}},
+	tcpRepair:        {how: refused, errno: code(syscall.EPERM), neutral: true},
+	tcpRepairQueue:   {how: refused, errno: code(syscall.EPERM), get: invalid},
+	tcpQueueSeq:      {how: refused, errno: code(syscall.EINVAL), get: invalid},
+	tcpRepairOptions: {how: refused, errno: code(syscall.EINVAL), noGet: code(syscall.ENOPROTOOPT)},
+	tcpFastOpen:      {how: stored, set: (*socket).setFastOpen},
+	tcpTimestamp:     {how: refused, errno: code(syscall.EPERM), get: (*socket).tcpClock},
+	tcpNotSentLowat:  {how: acts, set: (*socket).setNotSent, get: func(k *socket) (int, syscall.Errno) { return int(int32(k.notSent.Load())), 0 }},
+	tcpCCInfo:        {how: acts, noSet: true, getBytes: nothing},
+	tcpSaveSyn:       {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true, least: 0, most: 2},
+	tcpSavedSyn:      {how: refused, noSet: true, getBytes: nothing},
+	tcpRepairWindow:  {how: refused, errno: code(syscall.EPERM), getBytes: repairWindow},
+	tcpFastOpenConn:  {how: refused, errno: code(syscall.EOPNOTSUPP), least: 0, most: 1},
+	tcpULP:           {how: refused, setBytes: refuseULP, getBytes: nothing},
+	tcpMD5SigExt:     {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
+	tcpFastOpenKey:   {how: refused, setBytes: refuseFastOpenKey, getBytes: nothing},
+	tcpFastOpenNoCok: {how: stored, least: 0, most: 1},
+	tcpZerocopy:      {how: refused, errno: code(syscall.ENOPROTOOPT), noSet: true, noGet: code(syscall.ENOPROTOOPT)},
+	tcpInq:           {how: acts, least: 0, most: 1, set: func(k *socket, v int) syscall.Errno { return k.setFeature(reportQueue, v) }, get: func(k *socket) (int, syscall.Errno) { return k.feature(reportQueue) }},
+	tcpTxDelay:       {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
+	tcpIsMPTCP:       {how: acts, noSet: true},
+	tcpRTOMax:        {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true, least: 1000, most: maxRTOMillis, standard: maxRTOMillis},
+}}
+
+const (
+	maxKeepaliveSecs   = 32767
+	maxKeepaliveProbes = 127
+	maxSynRetries      = 127    // MAX_TCP_SYNCNT
+	leastMSS           = 88     // TCP_MIN_MSS
+	mostMSS            = 32767  // MAX_TCP_WINDOW
+	maxRTOMillis       = 120000 // TCP_RTO_MAX_SEC
+	maxRTOSeconds      = 120
+)
+
+func seconds(v int) time.Duration { return time.Duration(v) * time.Second }
+
+func invalid(*socket) (int, syscall.Errno) { return 0, syscall.EINVAL }
+
+// setMaxSeg is TCP_MAXSEG: 0 is the path's, as without the option.
+func (k *socket) setMaxSeg(v int) syscall.Errno {
+	if v != 0 && (v < leastMSS || v > mostMSS) {
+		return syscall.EINVAL
 	}
-	if name == tcpULP {
-		return syscall.ENOENT // no upper layer protocol (kTLS) is available
+	if v == 0 && k.kept(optionKey{syscall.IPPROTO_TCP, syscall.TCP_MAXSEG}, 0) == 0 {
+		return 0
 	}
-	v, e := intOf(val)
-	if e != 0 {
+	k.keep(optionKey{syscall.IPPROTO_TCP, syscall.TCP_MAXSEG}, v)
+	if v == 0 {
+		v = mostMSS // no smaller than what a path has: gVisor has no way back to none
+	}
+	return k.setEndpointInt(tcpip.MaxSegOption, v)
+}
+
+// linger2 is TCP_LINGER2 in seconds, or -1 for no FIN_WAIT_2.
+func (k *socket) linger2() (int, syscall.Errno) {
+	var o tcpip.TCPLingerTimeoutOption
+	if err := k.ep().GetSockOpt(&o); err != nil {
+		return 0, errnoOf(err)
+	}
+	if o < 0 {
+		return -1, 0
+	}
+	return int(time.Duration(o) / time.Second), 0
+}
+
+// setDeferAccept is TCP_DEFER_ACCEPT. Linux counts how often the SYN-ACK is sent again, after 1, 2,
+// 4, ... seconds, so that the time is rounded up to such a sum: secs_to_retrans in net/ipv4/tcp.c.
+func (k *socket) setDeferAccept(v int) syscall.Errno {
+	sum := 0
+	for step, n := 1, 0; sum < v && n < math.MaxUint8; step, n = min(2*step, maxRTOSeconds), n+1 {
+		sum += step
+	}
+	k.keep(optionKey{syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT}, sum)
+	o := tcpip.TCPDeferAcceptOption(seconds(sum))
+	return errnoOf(k.ep().SetSockOpt(&o))
+}
+
+func (k *socket) deferAccept() (int, syscall.Errno) {
+	return k.kept(optionKey{syscall.IPPROTO_TCP, syscall.TCP_DEFER_ACCEPT}, 0), 0
+}
+
+// setWindowClamp is TCP_WINDOW_CLAMP: at least half the smallest receive buffer.
+func (k *socket) setWindowClamp(v int) syscall.Errno {
+	if v != 0 {
+		v = max(v, minReceiveBuffer/2)
+	}
+	if e := k.setEndpointInt(tcpip.TCPWindowClampOption, v); e != 0 {
 		return e
 	}
-	so := k.ep.SocketOptions()
-	switch name {
-	case syscall.TCP_NODELAY:
-		so.SetDelayOption(v == 0)
-	case syscall.TCP_CORK:
-		so.SetCorkOption(v != 0)
-	case syscall.TCP_QUICKACK:
-		so.SetQuickAck(v != 0)
-	case syscall.TCP_MAXSEG:
-		return errnoOf(k.ep.SetSockOptInt(tcpip.MaxSegOption, v))
-	case syscall.TCP_KEEPIDLE:
-		o, e := seconds(v)
-		if e != 0 {
-			return e
-		}
-		idle := tcpip.KeepaliveIdleOption(o)
-		return errnoOf(k.ep.SetSockOpt(&idle))
-	case syscall.TCP_KEEPINTVL:
-		o, e := seconds(v)
-		if e != 0 {
-			return e
-		}
-		interval := tcpip.KeepaliveIntervalOption(o)
-		return errnoOf(k.ep.SetSockOpt(&interval))
-	case syscall.TCP_KEEPCNT:
-		if v < 1 || v > maxKeepaliveProbes {
-			return syscall.EINVAL
-		}
-		return errnoOf(k.ep.SetSockOptInt(tcpip.KeepaliveCountOption, v))
-	case syscall.TCP_SYNCNT:
-		return errnoOf(k.ep.SetSockOptInt(tcpip.TCPSynCountOption, v))
-	case syscall.TCP_WINDOW_CLAMP:
-		return errnoOf(k.ep.SetSockOptInt(tcpip.TCPWindowClampOption, v))
-	case tcpUserTimeout:
-		if v < 0 {
-			return syscall.EINVAL
-		}
-		o := tcpip.TCPUserTimeoutOption(time.Duration(v) * time.Millisecond)
-		return errnoOf(k.ep.SetSockOpt(&o))
-	case syscall.TCP_DEFER_ACCEPT:
-		o := tcpip.TCPDeferAcceptOption(time.Duration(max(v, 0)) * time.Second)
-		return errnoOf(k.ep.SetSockOpt(&o))
-	case syscall.TCP_LINGER2:
-		o := tcpip.TCPLingerTimeoutOption(time.Duration(v) * time.Second)
-		return errnoOf(k.ep.SetSockOpt(&o))
-	case tcpFastOpen, tcpFastOpenConn, tcpFastOpenNoCok, tcpNotSentLowat, tcpThinLinear,
-		tcpThinDupack, tcpTimestamp, tcpInq, tcpTxDelay:
-		return k.rememberOption(syscall.IPPROTO_TCP, name, val)
-	case tcpRepair:
-		return syscall.EPERM
-	default:
-		return syscall.ENOPROTOOPT
+	k.keep(optionKey{syscall.IPPROTO_TCP, syscall.TCP_WINDOW_CLAMP}, v)
+	return 0
+}
+
+func (k *socket) setQuickAck(v int) syscall.Errno {
+	k.ep().SocketOptions().SetQuickAck(v != 0)
+	if ep, ok := k.ep().(interface{ QuickAck(on bool) }); ok {
+		ep.QuickAck(v != 0)
 	}
 	return 0
 }
 
-// seconds checks a keepalive time.
-func seconds(v int) (time.Duration, syscall.Errno) {
-	if v < 1 || v > maxKeepaliveSecs {
-		return 0, syscall.EINVAL
+// setNotSent is TCP_NOTSENT_LOWAT, how many bytes may wait to be sent before a writer has to wait,
+// too; 0 is the system's, no bound.
+func (k *socket) setNotSent(v int) syscall.Errno {
+	ep, ok := k.ep().(interface{ TellSent() })
+	if !ok {
+		return syscall.ENOPROTOOPT
 	}
-	return time.Duration(v) * time.Second, 0
+	ep.TellSent()
+	k.notSent.Store(uint32(v))
+	return 0
 }
 
-func (k *socket) getTCPOption(name int, dst []byte) (int, syscall.Errno) {
-	so := k.ep.SocketOptions()
-	switch name {
-	case syscall.TCP_NODELAY:
-		return putBool(dst, !so.GetDelayOption())
-	case syscall.TCP_CORK:
-		return putBool(dst, so.GetCorkOption())
-	case syscall.TCP_QUICKACK:
-		return putBool(dst, so.GetQuickAck())
-	case syscall.TCP_MAXSEG:
-		return k.getEndpointInt(tcpip.MaxSegOption, dst)
-	case syscall.TCP_KEEPCNT:
-		return k.getEndpointInt(tcpip.KeepaliveCountOption, dst)
-	case syscall.TCP_SYNCNT:
-		return k.getEndpointInt(tcpip.TCPSynCountOption, dst)
-	case syscall.TCP_WINDOW_CLAMP:
-		return k.getEndpointInt(tcpip.TCPWindowClampOption, dst)
-	case syscall.TCP_INFO:
-		return k.getTCPInfo(dst)
-	case syscall.TCP_CONGESTION:
-		var cc tcpip.CongestionControlOption
-		if err := k.ep.GetSockOpt(&cc); err != nil {
-			return 0, errnoOf(err)
-		}
-		var b [tcpCANameMax]byte
-		copy(b[:], cc)
-		return copy(dst, b[:]), 0
-	case tcpFastOpen, tcpFastOpenConn, tcpFastOpenNoCok, tcpThinLinear, tcpThinDupack, tcpTimestamp,
-		tcpInq, tcpTxDelay, tcpRepair, tcpNotSentLowat:
-		return putInt(dst, k.remembered(syscall.IPPROTO_TCP, name, 0))
-	case tcpULP:
-		return 0, 0
+// unsent returns how many bytes wait to be sent.
+func (k *socket) unsent() int {
+	ep, ok := k.ep().(interface{ Unacknowledged() (all, unsent int) })
+	if !ok {
+		return 0
 	}
-	return k.getTCPDuration(name, dst)
+	_, n := ep.Unacknowledged()
+	return n
 }
 
-// getTCPDuration returns the options that are a time.Duration in gVisor.
-func (k *socket) getTCPDuration(name int, dst []byte) (int, syscall.Errno) {
-	var d, unit = time.Duration(0), time.Second
-	var err tcpip.Error
-	switch name {
-	case syscall.TCP_KEEPIDLE:
-		var o tcpip.KeepaliveIdleOption
-		err = k.ep.GetSockOpt(&o)
-		d = time.Duration(o)
-	case syscall.TCP_KEEPINTVL:
-		var o tcpip.KeepaliveIntervalOption
-		err = k.ep.GetSockOpt(&o)
-		d = time.Duration(o)
-	case tcpUserTimeout:
-		var o tcpip.TCPUserTimeoutOption
-		err = k.ep.GetSockOpt(&o)
-		d, unit = time.Duration(o), time.Millisecond
-	case syscall.TCP_DEFER_ACCEPT:
-		var o tcpip.TCPDeferAcceptOption
-		err = k.ep.GetSockOpt(&o)
-		d = time.Duration(o)
-	case syscall.TCP_LINGER2:
-		var o tcpip.TCPLingerTimeoutOption
-		err = k.ep.GetSockOpt(&o)
-		d = time.Duration(o)
-	default:
-		return 0, syscall.ENOPROTOOPT
+func (k *socket) setTCPCork(v int) syscall.Errno {
+	k.setFeature(corked, v)
+	k.ep().SocketOptions().SetCorkOption(v != 0)
+	return 0
+}
+
+func (k *socket) setCongestion(val []byte) syscall.Errno {
+	if len(val) == 0 {
+		return syscall.EINVAL
 	}
-	if err != nil {
+	cc := tcpip.CongestionControlOption(cString(val[:min(len(val), tcpCANameMax-1)]))
+	return errnoOf(k.ep().SetSockOpt(&cc))
+}
+
+func (k *socket) getCongestion(dst []byte) (int, syscall.Errno) {
+	var cc tcpip.CongestionControlOption
+	if err := k.ep().GetSockOpt(&cc); err != nil {
 		return 0, errnoOf(err)
 	}
-	return putInt(dst, int(d/unit))
-}
-
-func (k *socket) getEndpointInt(o tcpip.SockOptInt, dst []byte) (int, syscall.Errno) {
-	v, err := k.ep.GetSockOptInt(o)
-	if err != nil {
-		return 0, errnoOf(err)
-	}
-	return putInt(dst, v)
-}
-
-// Values of tcpi_options and of Linux's congestion states, linux/tcp.h.
-const (
-	tcpiTimestamps = 1
-	tcpiSACK       = 2
-	caOpen         = 0
-	caDisorder     = 1
-	caRecovery     = 3
-	caLoss         = 4
-)
-
-// getTCPInfo fills struct tcp_info with what gVisor reports; the other fields are zero.
-func (k *socket) getTCPInfo(dst []byte) (int, syscall.Errno) {
-	var info tcpip.TCPInfoOption
-	if err := k.ep.GetSockOpt(&info); err != nil {
-		return 0, errnoOf(err)
-	}
-	var b [tcpInfoSize]byte
-	put := binary.NativeEndian.PutUint32
-	b[0] = uint8(linuxTCPState(k.ep.State()))
-	b[1] = uint8(congestionState(info.CcState))
-	b[5] = tcpiTimestamps | tcpiSACK
-	put(b[8:], uint32(info.RTO.Microseconds()))
-	if mss, err := k.ep.GetSockOptInt(tcpip.MaxSegOption); err == nil {
-		put(b[16:], uint32(mss)) // tcpi_snd_mss
-		put(b[20:], uint32(mss)) // tcpi_rcv_mss
-	}
-	put(b[60:], defaultMTU) // tcpi_pmtu
-	put(b[68:], uint32(info.RTT.Microseconds()))
-	put(b[72:], uint32(info.RTTVar.Microseconds()))
-	put(b[76:], info.SndSsthresh)
-	put(b[80:], info.SndCwnd)
-	put(b[88:], 3) // tcpi_reordering, net.ipv4.tcp_reordering's default
+	var b [tcpCANameMax]byte
+	copy(b[:], cc)
 	return copy(dst, b[:]), 0
 }
 
-// linuxTCPState returns the number of enum tcp_state; gVisor's are the same except for its
-// internal states.
-func linuxTCPState(state uint32) int {
-	switch tcp.EndpointState(state) {
-	case tcp.StateInitial, tcp.StateBound, tcp.StateError:
-		return int(tcp.StateClose)
-	case tcp.StateConnecting:
-		return int(tcp.StateSynSent)
+// refuseULP is TCP_ULP: no upper layer protocol (kTLS) is available.
+func refuseULP(_ *socket, val []byte) syscall.Errno {
+	if len(val) == 0 {
+		return syscall.EINVAL
 	}
-	return int(state)
+	return syscall.ENOENT
 }
 
-func congestionState(s tcpip.CongestionControlState) int {
-	switch s {
-	case tcpip.RTORecovery:
-		return caLoss
-	case tcpip.FastRecovery, tcpip.SACKRecovery:
-		return caRecovery
-	case tcpip.Disorder:
-		return caDisorder
+// setFastOpen is TCP_FASTOPEN, the queue of a listener.
+func (k *socket) setFastOpen(v int) syscall.Errno {
+	switch s := linuxTCPState(k.ep().State()); {
+	case v < 0, s != int(tcp.StateClose) && s != int(tcp.StateListen):
+		return syscall.EINVAL
 	}
-	return caOpen
+	k.keep(optionKey{syscall.IPPROTO_TCP, tcpFastOpen}, min(v, somaxconn))
+	return 0
+}
+
+// fastOpenKeySize is TCP_FASTOPEN_KEY_LENGTH; there may be a second key for the change.
+const fastOpenKeySize = 16
+
+func refuseFastOpenKey(_ *socket, val []byte) syscall.Errno {
+	if len(val) != fastOpenKeySize && len(val) != 2*fastOpenKeySize {
+		return syscall.EINVAL
+	}
+	return syscall.ENOPROTOOPT
+}
+
+// repairWindowSize is sizeof(struct tcp_repair_window).
+const repairWindowSize = 20
+
+func repairWindow(_ *socket, dst []byte) (int, syscall.Errno) {
+	if len(dst) != repairWindowSize {
+		return 0, syscall.EINVAL
+	}
+	return 0, syscall.EPERM
+}
+
+// tcpClock is TCP_TIMESTAMP before a connection gives it an offset: the clock in milliseconds.
+func (k *socket) tcpClock() (int, syscall.Errno) {
+	return int(int32(k.stack.stack.Clock().NowMonotonic().Milliseconds())), 0
 }

@@ -1,1 +1,1 @@
-// Lets functions without a body (machine_tamago.go) be declared.
+// Lets functions without a body (machine_yolk.go) be declared.

@@ -1,8 +1,11 @@
-//go:build !tamago
+//go:build !yolk
 
 package runtime
 
-import goruntime "runtime"
+import (
+	goruntime "runtime"
+	"syscall"
+)
 
 // Running reports whether the program runs on a yolk machine.
 func Running() bool { return false }
@@ -21,6 +24,10 @@ func CommandLine() string { return "" }
 func Devices() []Device { return nil }
 
 func listNICs() []any { return nil }
+
+func mapPhysical(uint64, int) ([]byte, syscall.Errno) { return nil, syscall.ENOSYS }
+
+func allocDMA(int) ([]byte, uint64, syscall.Errno) { return nil, 0, syscall.ENOSYS }
 
 func onResume(func()) {}
 

@@ -1,8 +1,8 @@
 // Package runtime is what a program may ask of the virtual machine that it is:
-// memory, CPUs, devices, command line, power. A program imports it only if it
-// wants to know; nothing else needs it. On other systems than yolk, Running
-// reports false, the functions return zero values, and PowerOff returns
-// ErrNotMachine.
+// memory, CPUs, devices, command line, power; network cards, registers and memory for DMA
+// for drivers of its own. A program imports it only if it wants to know; nothing else
+// needs it. On other systems than yolk, Running reports false, the functions return zero
+// values, and those that return an error return ErrNotMachine.
 //
 // The folder also holds the port of Go's own runtime (goroot), what joins it with the
 // kernel and the drivers (wiring), and what both sides compile (machine): see

@@ -16,7 +16,7 @@ import (
 
 // tested are the examples that a test below boots; TestAllExamples checks that the list is
 // complete.
-var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true, "forward": true}
+var tested = map[string]bool{"hello": true, "web": true, "fetch": true, "machine": true, "forward": true, "uart": true}
 
 func TestAllExamples(t *testing.T) {
 	dirs, err := os.ReadDir(filepath.Join(vm.Root(t), "examples"))

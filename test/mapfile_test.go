@@ -33,6 +33,25 @@ func TestMappedFiles(t *testing.T) {
 	}
 }
 
+// So do those of a folder of the host, which has what mappings have stored once the program has ended.
+func TestMappedFolder(t *testing.T) {
+	for _, cpus := range []string{"1", "4"} {
+		t.Run(cpus, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			got := vm.Run(t, vm.Options{
+				Flags:  []string{"-smp", cpus, "-m", "256M", "-v", dir + ":/data"},
+				Target: "./test/testdata/mapfile",
+				Args:   []string{"/data"},
+			})
+			wantOutput(t, got, 0, "fine\n")
+			if b, err := os.ReadFile(filepath.Join(dir, "kept")); err != nil || len(b) != 3*4096 || string(b[4096:4100]) != "kept" {
+				t.Errorf("the host has %d bytes of a file that was mapped, and %q of what was stored there: %v", len(b), b[min(4096, len(b)):min(4100, len(b))], err)
+			}
+		})
+	}
+}
+
 // stampedFiles makes a folder with files of 60 pages.
 func stampedFiles(t *testing.T) (dir string) {
 	dir = t.TempDir()

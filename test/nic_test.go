@@ -97,7 +97,7 @@ func TestForwardHasNoStack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range []string{"gvisor/tcpip", "runtime/yolk/netstack", "runtime/yolk/wiring/net"} {
+		for _, name := range []string{"gvisor/tcpip", "runtime/yolk/netstack.", "runtime/yolk/wiring/net."} {
 			if got := bytes.Contains(image, []byte(name)); got != want { // in the runtime's table of functions
 				t.Errorf("%s names %s: %v; want %v", target, name, got, want)
 			}

@@ -22,7 +22,10 @@ type Machine struct {
 var _ kernel.Machine = (*Machine)(nil)
 
 // New returns a machine with a number of pages of 4 KiB.
-func New(pages int) *Machine { return &Machine{most: pages} }
+func New(pages int) *Machine {
+	kernel.AddCalls()
+	return &Machine{most: pages}
+}
 
 // The other methods of kernel.Machine do nothing.
 
@@ -33,19 +36,23 @@ func (*Machine) Syscall(uintptr, kernel.Args) (uintptr, syscall.Errno) { return 
 func (*Machine) SendSignal(int, *kernel.SignalInfo, bool) (bool, syscall.Errno) {
 	return false, syscall.ENOSYS
 }
-func (*Machine) SetWallTime(int64)                       {}
-func (*Machine) ConsoleWrite([]byte)                     {}
-func (*Machine) Random([]byte, bool) bool                { return true }
-func (*Machine) CPU() int                                { return 0 }
-func (*Machine) CPUs() (int, string)                     { return 1, "host" }
-func (*Machine) Busy(int) int64                          { return 0 }
-func (*Machine) Stolen(int) int64                        { return 0 }
-func (*Machine) LargePages() uint64                      { return 0 }
-func (*Machine) Area(uintptr) (start, end, prot uintptr) { return 0, 0, 0 }
-func (*Machine) CommandLine() string                     { return "" }
-func (*Machine) InitialFiles() []byte                    { return nil }
-func (*Machine) Nanotime() int64                         { return time.Now().UnixNano() }
-func (*Machine) Exit(int)                                {}
+func (*Machine) WatchSignals(uint64, func())              {}
+func (*Machine) SetWallTime(int64)                        {}
+func (*Machine) ConsoleWrite([]byte)                      {}
+func (*Machine) Random([]byte, bool) bool                 { return true }
+func (*Machine) CPU() int                                 { return 0 }
+func (*Machine) CPUs() (int, string)                      { return 1, "host" }
+func (*Machine) Busy(int) int64                           { return 0 }
+func (*Machine) Stolen(int) int64                         { return 0 }
+func (*Machine) LargePages() uint64                       { return 0 }
+func (*Machine) Counts(int) kernel.CPUCounts              { return kernel.CPUCounts{} }
+func (*Machine) Threads() []kernel.Thread                 { return nil }
+func (*Machine) CPUID(uint32, uint32) (a, b, c, d uint32) { return 0, 0, 0, 0 }
+func (*Machine) Area(uintptr) (start, end, prot uintptr)  { return 0, 0, 0 }
+func (*Machine) CommandLine() string                      { return "" }
+func (*Machine) InitialFiles() []byte                     { return nil }
+func (*Machine) Nanotime() int64                          { return time.Now().UnixNano() }
+func (*Machine) Exit(int)                                 {}
 
 // Of pagecache.Machine, only the pages work: files cannot be mapped.
 

@@ -13,6 +13,7 @@ type answer struct {
 	strict bool   // NETLINK_GET_STRICT_CHK: the request's header filters objects
 	capped bool   // NETLINK_CAP_ACK
 	r      *request
+	write  func(*answer) syscall.Errno // makes a change; nil: nobody may
 }
 
 // requestMax is RTM_MAX of Linux 6.6.
@@ -26,7 +27,7 @@ func (a *answer) serve() {
 	if isRequest && len(a.r.body()) > 0 { // a body without a family is ignored
 		if a.r.dump() && a.r.typ%4 == syscall.RTM_GETLINK%4 {
 			if e = a.dump(); e == 0 {
-				a.done(a.r, a.port)
+				a.done(a.r, a.port, 0)
 				return
 			}
 		} else {
@@ -51,6 +52,10 @@ func (a *answer) dump() syscall.Errno {
 		a.routes()
 	case syscall.RTM_GETNEIGH:
 		a.neighbors()
+	case syscall.RTM_GETRULE:
+		a.rules()
+	case syscall.RTM_GETQDISC:
+		a.qdiscs()
 	default:
 		return syscall.EOPNOTSUPP
 	}
@@ -68,7 +73,10 @@ func (a *answer) one() syscall.Errno {
 		syscall.RTM_NEWADDR, syscall.RTM_DELADDR,
 		syscall.RTM_NEWROUTE, syscall.RTM_DELROUTE,
 		syscall.RTM_NEWNEIGH, syscall.RTM_DELNEIGH:
-		return syscall.EPERM
+		if a.write == nil {
+			return syscall.EPERM
+		}
+		return a.write(a)
 	}
 	return syscall.EOPNOTSUPP
 }
@@ -155,6 +163,9 @@ func (a *answer) oneRoute() syscall.Errno {
 		return syscall.EINVAL
 	}
 	dst, ok := a.r.destination()
+	if !ok && a.r.attribute(routeSize, syscall.RTA_DST) == nil {
+		dst, ok = anywhere(a.r.family())
+	}
 	if !ok {
 		return syscall.EINVAL
 	}

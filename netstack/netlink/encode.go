@@ -100,8 +100,8 @@ func (enc *encoder) status(r *request, port uint32, e syscall.Errno, capped bool
 	enc.pad() // included in the length, unlike other padding
 }
 
-// done ends a dump.
-func (enc *encoder) done(r *request, port uint32) {
+// done ends a dump, with an error if it could not be made.
+func (enc *encoder) done(r *request, port uint32, e syscall.Errno) {
 	enc.message(syscall.NLMSG_DONE, syscall.NLM_F_MULTI, r.seq, port)
-	enc.u32(0)
+	enc.u32(uint32(-int32(e)))
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // machine is a source with a loopback and one Ethernet interface.
@@ -77,7 +78,9 @@ func linkBody(index int, attributes ...byte) []byte {
 
 func newSocket(t testing.TB) kernel.Socket {
 	t.Helper()
-	s, e := New(machine{}, os.Getpid()).Socket(syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
+	f := New(machine{}, os.Getpid())
+	f.UseFilters(bpf.NewFilter)
+	s, e := f.Socket(syscall.SOCK_RAW, syscall.NETLINK_ROUTE)
 	if e != 0 {
 		t.Fatal(e)
 	}
@@ -290,11 +293,11 @@ func TestReadiness(t *testing.T) {
 	s := newSocket(t)
 	told := kernel.Events(0)
 	s.Queue().Add(&kernel.Waiter{Notify: func(ev kernel.Events) { told |= ev }})
-	if ev := s.Readiness(); ev != kernel.EventOut {
-		t.Errorf("new socket: %#x; want EventOut", ev)
+	if ev := s.Readiness(); ev != kernel.EventOut|kernel.EventWrBand {
+		t.Errorf("new socket: %#x; want EventOut and EventWrBand", ev)
 	}
 	s.Write(message(syscall.NLMSG_NOOP, ack, nil), 0)
-	if ev := s.Readiness(); ev != kernel.EventOut|kernel.EventIn || told&kernel.EventIn == 0 {
+	if ev := s.Readiness(); ev != kernel.EventOut|kernel.EventWrBand|kernel.EventIn || told&kernel.EventIn == 0 {
 		t.Errorf("with an answer: %#x, told %#x", ev, told)
 	}
 }
@@ -308,7 +311,7 @@ func TestFactory(t *testing.T) {
 		{syscall.SOCK_RAW, syscall.NETLINK_ROUTE, 0},
 		{syscall.SOCK_DGRAM, syscall.NETLINK_ROUTE, 0},
 		{syscall.SOCK_STREAM, syscall.NETLINK_ROUTE, syscall.ESOCKTNOSUPPORT},
-		{syscall.SOCK_RAW, syscall.NETLINK_GENERIC, syscall.EPROTONOSUPPORT},
+		{syscall.SOCK_RAW, syscall.NETLINK_AUDIT, syscall.EPROTONOSUPPORT},
 		{syscall.SOCK_RAW, syscall.NETLINK_INET_DIAG, syscall.EPROTONOSUPPORT},
 	} {
 		if _, e := f.Socket(c.typ, c.protocol); e != c.want {

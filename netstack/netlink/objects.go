@@ -10,6 +10,8 @@ import (
 // linux/neighbour.h.
 const (
 	iflaStats64     = 23
+	iflaLinkInfo    = 18
+	infoKind        = 1 // IFLA_INFO_KIND, in IFLA_LINKINFO
 	iflaGroup       = 27
 	iflaPromiscuity = 30
 	iflaTxQueues    = 31
@@ -37,7 +39,7 @@ func (a *answer) link(i *Interface, flags uint16) {
 	a.u32(0) // change mask
 	a.attributeString(syscall.IFLA_IFNAME, i.Name)
 	a.attribute32(syscall.IFLA_TXQLEN, uint32(i.QueueLength))
-	a.attribute8(syscall.IFLA_OPERSTATE, operState(i.Flags))
+	a.attribute8(syscall.IFLA_OPERSTATE, operState(i))
 	a.attribute8(syscall.IFLA_LINKMODE, 0)
 	a.attribute32(syscall.IFLA_MTU, uint32(i.MTU))
 	a.attribute32(iflaGroup, 0)
@@ -46,19 +48,34 @@ func (a *answer) link(i *Interface, flags uint16) {
 	a.attribute32(iflaRxQueues, 1)
 	a.attribute8(iflaCarrier, uint8(i.Flags&syscall.IFF_RUNNING/syscall.IFF_RUNNING))
 	a.attributeString(syscall.IFLA_QDISC, "noqueue")
-	a.attribute(syscall.IFLA_ADDRESS, i.HardwareAddr)
-	a.attribute(syscall.IFLA_BROADCAST, i.Broadcast)
+	if len(i.HardwareAddr) > 0 {
+		a.attribute(syscall.IFLA_ADDRESS, i.HardwareAddr)
+		a.attribute(syscall.IFLA_BROADCAST, i.Broadcast)
+	}
 	a.stats(&i.Stats)
+	if i.Kind != "" {
+		a.linkInfo(i.Kind)
+	}
 }
 
-func operState(flags uint32) uint8 {
+// linkInfo adds what an interface without hardware is.
+func (a *answer) linkInfo(kind string) {
+	var nested encoder
+	nested.attributeString(infoKind, kind)
+	a.attribute(iflaLinkInfo, nested.buf)
+}
+
+// operState is unknown where nothing but the card's being there says that it works.
+func operState(i *Interface) uint8 {
 	switch {
-	case flags&syscall.IFF_LOOPBACK != 0:
+	case i.Flags&syscall.IFF_LOOPBACK != 0:
 		return operUnknown
-	case flags&syscall.IFF_RUNNING != 0:
-		return operUp
+	case i.Flags&syscall.IFF_RUNNING == 0:
+		return operDown
+	case i.Kind != "":
+		return operUnknown
 	}
-	return operDown
+	return operUp
 }
 
 // stats adds the counters with 64 and with 32 bits: struct rtnl_link_stats64 (25 counters since
@@ -146,5 +163,7 @@ func (a *answer) neighbor(n *Neighbor) {
 	a.u16(n.State)
 	a.u8(0, syscall.RTN_UNICAST)
 	a.attribute(ndaDst, n.Addr.AsSlice())
-	a.attribute(ndaLladdr, n.HardwareAddr)
+	if len(n.HardwareAddr) > 0 {
+		a.attribute(ndaLladdr, n.HardwareAddr)
+	}
 }

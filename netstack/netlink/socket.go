@@ -6,21 +6,34 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // Family makes netlink sockets and assigns their port numbers.
 type Family struct {
 	source Source
 	pid    uint32
+	write  func(*answer) syscall.Errno // see AllowWrites
+
+	diagnose func(*answer) // answers NETLINK_SOCK_DIAG, see ListSockets
+	filters  *filters      // those of SO_ATTACH_FILTER; nil: there are none
+
+	subscribers subscribers
 
 	mu    sync.Mutex
-	ports map[uint32]*socket
+	ports map[portKey]*socket
+}
+
+// portKey is a port, of which each protocol has its own.
+type portKey struct {
+	protocol int
+	port     uint32
 }
 
 // New returns a family that answers from source. pid is the process id, which its first socket
 // gets as port: netlink(7), nl_pid.
 func New(source Source, pid int) *Family {
-	return &Family{source: source, pid: uint32(pid), ports: make(map[uint32]*socket)}
+	return &Family{source: source, pid: uint32(pid), ports: make(map[portKey]*socket)}
 }
 
 // Socket is a kernel.SocketFactory.
@@ -28,10 +41,13 @@ func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
 	if typ != syscall.SOCK_RAW && typ != syscall.SOCK_DGRAM {
 		return nil, syscall.ESOCKTNOSUPPORT
 	}
-	if protocol != syscall.NETLINK_ROUTE {
+	switch {
+	case protocol == syscall.NETLINK_ROUTE, protocol == syscall.NETLINK_GENERIC, protocol == syscall.NETLINK_KOBJECT_UEVENT:
+	case protocol == protocolSockDiag && f.diagnose != nil:
+	default:
 		return nil, syscall.EPROTONOSUPPORT
 	}
-	return &socket{family: f, typ: typ, rcvbuf: defaultBuffer, sndbuf: defaultBuffer}, 0
+	return &socket{family: f, typ: typ, protocol: protocol, rcvbuf: defaultBuffer, sndbuf: defaultBuffer}, 0
 }
 
 // defaultBuffer is net.core.rmem_default: socket(7).
@@ -40,9 +56,10 @@ const defaultBuffer = 212992
 // socket is a netlink socket. mu guards its fields except those that never change; the family's
 // lock is taken while mu is held.
 type socket struct {
-	family *Family
-	typ    int
-	queue  kernel.WaitQueue
+	family   *Family
+	typ      int
+	protocol int
+	queue    kernel.WaitQueue
 
 	mu       sync.Mutex
 	port     uint32 // 0: not bound
@@ -54,6 +71,7 @@ type socket struct {
 	rcvbuf   int
 	sndbuf   int
 	settings map[setting]uint32
+	filter   *bpf.Filter // of what is sent to the socket
 }
 
 // sockaddrSize is the size of struct sockaddr_nl: family, padding, port and
@@ -78,6 +96,12 @@ func formatAddr(dst []byte, port, groups uint32) int {
 
 // Bind implements kernel.Socket.
 func (s *socket) Bind(addr []byte) syscall.Errno {
+	e := s.bind(addr)
+	s.family.watch(s, false)
+	return e
+}
+
+func (s *socket) bind(addr []byte) syscall.Errno {
 	port, groups, e := parseAddr(addr)
 	if e != 0 {
 		return e
@@ -115,10 +139,10 @@ func (s *socket) autobind() {
 func (f *Family) take(port uint32, s *socket) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ports[port] != nil {
+	if f.ports[portKey{s.protocol, port}] != nil {
 		return false
 	}
-	f.ports[port] = s
+	f.ports[portKey{s.protocol, port}] = s
 	return true
 }
 
@@ -178,7 +202,7 @@ func (s *socket) Readiness() kernel.Events {
 	if s.err != 0 {
 		ev |= kernel.EventErr
 	}
-	return ev
+	return ev.Band()
 }
 
 // Queue implements kernel.File.
@@ -192,12 +216,13 @@ func (s *socket) Stat(st *syscall.Stat_t) syscall.Errno {
 
 // Release implements kernel.File.
 func (s *socket) Release() {
+	s.family.watch(s, true)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	if s.family.ports[s.port] == s {
-		delete(s.family.ports, s.port)
+	if s.family.ports[portKey{s.protocol, s.port}] == s {
+		delete(s.family.ports, portKey{s.protocol, s.port})
 	}
 	s.answers = nil
 }

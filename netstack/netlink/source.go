@@ -1,11 +1,12 @@
 // Package netlink implements AF_NETLINK sockets of the NETLINK_ROUTE protocol (netlink(7),
-// rtnetlink(7)) as far as programs read from them: the interfaces, addresses, routes and
-// neighbours of the machine, in dumps and one by one. Package net's Interfaces and
+// rtnetlink(7)) as far as programs read from them: the interfaces, addresses, routes, rules,
+// neighbours and queueing disciplines of the machine, in dumps and one by one. Package net's Interfaces and
 // InterfaceAddrs use it.
 //
-// The machine configures its network itself, so requests that would change it are refused
-// (EPERM), and subscribers to changes get no notifications. Other netlink protocols do not
-// exist (EPROTONOSUPPORT).
+// The machine configures its network itself. Requests that change it are served if AllowWrites (write.go)
+// has said by what, and else refused (EPERM): most programs carry nothing for them. Subscribers are told of changes (notify.go). Of NETLINK_GENERIC there is the controller
+// (generic.go), which knows no family but itself; NETLINK_KOBJECT_UEVENT has no events, since no device
+// comes or goes. Other netlink protocols do not exist (EPROTONOSUPPORT).
 //
 // Start reading at socket.Send (socket.go), which parses requests (request.go),
 // answers them (answer.go) from a Source, and queues the answers as datagrams.
@@ -29,6 +30,7 @@ type Interface struct {
 	Flags        uint32 // IFF_UP and so on
 	MTU          int
 	QueueLength  int    // txqueuelen
+	Kind         string // IFLA_INFO_KIND of a card that is no hardware, or ""
 	HardwareAddr []byte // six zeroes for the loopback, as on Linux
 	Broadcast    []byte
 	Addresses    []Address

@@ -1,6 +1,7 @@
 package netlink
 
 import (
+	"encoding/binary"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
@@ -42,7 +43,7 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 			return 0, e
 		}
 	}
-	if to != 0 { // a socket of another program
+	if to != 0 || s.protocol == syscall.NETLINK_KOBJECT_UEVENT { // a socket of another program; nobody listens
 		return 0, syscall.ECONNREFUSED
 	}
 	if len(b) == 0 {
@@ -65,27 +66,44 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 }
 
 func (s *socket) answer(r *request) {
-	a := answer{source: s.family.source, port: s.port, r: r,
+	a := answer{source: s.family.source, port: s.port, r: r, write: s.family.write,
 		strict: s.settings[setting{solNetlink, netlinkStrict}] != 0,
 		capped: s.settings[setting{solNetlink, netlinkCapAck}] != 0}
-	a.serve()
-	for _, d := range a.datagrams() {
-		s.enqueue(d)
+	switch s.protocol {
+	case syscall.NETLINK_GENERIC:
+		a.serveGeneric()
+	case protocolSockDiag:
+		s.family.diagnose(&a)
+	default:
+		a.serve()
 	}
+	s.enqueue(a.datagrams()...)
 }
 
-// enqueue adds a datagram. If the buffer is full the datagram is lost, and the reader gets
-// ENOBUFS: netlink(7).
-func (s *socket) enqueue(d []byte) {
-	ev := kernel.EventIn
-	if s.queued >= s.rcvbuf {
-		s.err = syscall.ENOBUFS
-		ev |= kernel.EventErr
-	} else {
+// enqueue adds datagrams that belong together. If the buffer is full they are lost, and the reader gets
+// ENOBUFS: netlink(7). A dump may be larger than the buffer: Linux makes it as it is read.
+func (s *socket) enqueue(list ...[]byte) {
+	full := s.queued >= s.rcvbuf
+	ev := kernel.Events(0)
+	for _, d := range list {
+		if s.filter != nil {
+			var wanted bool
+			if d, wanted = s.family.filters.wants(s, d); !wanted {
+				continue
+			}
+		}
+		ev = kernel.EventIn
+		if full {
+			s.err = syscall.ENOBUFS
+			ev |= kernel.EventErr
+			break
+		}
 		s.answers = append(s.answers, d)
 		s.queued += len(d)
 	}
-	s.queue.Notify(ev)
+	if ev != 0 {
+		s.queue.Notify(ev)
+	}
 }
 
 // Receive implements kernel.Socket.
@@ -111,7 +129,42 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if m.Addr != nil {
 		m.AddrLen = formatAddr(m.Addr, 0, 0)
 	}
+	s.putControl(m)
 	return n, 0
+}
+
+// putControl writes the control messages that options ask for: the group of a message, of which
+// there is none, and the credentials of its sender, the kernel.
+func (s *socket) putControl(m *kernel.Message) {
+	s.mu.Lock()
+	info, credentials := s.on(solNetlink, netlinkPacketInfo), s.on(syscall.SOL_SOCKET, syscall.SO_PASSCRED)
+	s.mu.Unlock()
+	if info {
+		putControl(m, solNetlink, netlinkPacketInfo, 4) // struct nl_pktinfo
+	}
+	if credentials {
+		putControl(m, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS, 12) // struct ucred
+	}
+}
+
+// putControl appends a control message of zeroes, cut to the room that there is (cmsg(3)).
+func putControl(m *kernel.Message, level, typ, size int) {
+	const headerSize = 16
+	free := m.Control[m.ControlLen:]
+	if len(free) < headerSize {
+		m.Flags |= syscall.MSG_CTRUNC
+		return
+	}
+	n := headerSize + size
+	if n > len(free) {
+		m.Flags |= syscall.MSG_CTRUNC
+		n = len(free)
+	}
+	clear(free[:n])
+	binary.NativeEndian.PutUint64(free, uint64(n))
+	binary.NativeEndian.PutUint32(free[8:], uint32(level))
+	binary.NativeEndian.PutUint32(free[12:], uint32(typ))
+	m.ControlLen += min((n+7)&^7, len(free))
 }
 
 // take returns the first datagram; unless peek is set, it removes the datagram.

@@ -77,9 +77,10 @@ func (s *socket) bindPath(p string, name []byte) syscall.Errno {
 		return syscall.EINVAL
 	}
 	s.name = name
+	mode := s.mode
 	s.family.mu.Unlock()
 
-	e := s.family.files.MakeSocketNode(p, syscall.S_IFSOCK|0777, s)
+	e := s.family.files.MakeSocketNode(p, syscall.S_IFSOCK|mode, s)
 	if e == 0 {
 		return 0
 	}

@@ -16,7 +16,7 @@ func (s *socket) Connect(addr []byte) syscall.Errno {
 	if s.typ == syscall.SOCK_DGRAM {
 		return s.connectDatagram(addr)
 	}
-	other, e := s.find(addr)
+	other, e := s.findNamed(addr)
 	if e != 0 {
 		return e
 	}
@@ -39,11 +39,23 @@ func (s *socket) Connect(addr []byte) syscall.Errno {
 		return syscall.EINVAL
 	}
 	s.unblock()
-	if e := s.autobindForCredentials(); e != 0 {
-		return e
-	}
 	s.join(other, cred)
 	return 0
+}
+
+// findNamed is find, after s has a name if its credentials are wanted: it gets one even if nobody is
+// found.
+func (s *socket) findNamed(addr []byte) (*socket, syscall.Errno) {
+	if name, e := parseAddr(addr); e != 0 || len(name) == 0 {
+		return nil, syscall.EINVAL
+	}
+	s.family.mu.Lock()
+	e := s.autobindForCredentials()
+	s.family.mu.Unlock()
+	if e != 0 {
+		return nil, e
+	}
+	return s.find(addr)
 }
 
 // join makes the server end of s's connection to the listener l.
@@ -67,7 +79,7 @@ func (s *socket) connectDatagram(addr []byte) syscall.Errno {
 	var other *socket
 	if binary.NativeEndian.Uint16(addr) != syscall.AF_UNSPEC {
 		var e syscall.Errno
-		if other, e = s.find(addr); e != 0 {
+		if other, e = s.findNamed(addr); e != 0 {
 			return e
 		}
 	}
@@ -75,13 +87,8 @@ func (s *socket) connectDatagram(addr []byte) syscall.Errno {
 	defer drop.release()
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	if other != nil {
-		if !s.maySend(other) {
-			return syscall.EPERM
-		}
-		if e := s.autobindForCredentials(); e != 0 {
-			return e
-		}
+	if other != nil && !s.maySend(other) {
+		return syscall.EPERM
 	}
 	old := s.peer
 	s.setPeer(other)
@@ -190,14 +197,8 @@ func (s *socket) Shutdown(how int) syscall.Errno {
 
 func (s *socket) shut(bits int) {
 	s.shutdown |= bits
-	ev := kernel.EventOut
-	if s.shutdown&shutRead != 0 {
-		ev |= kernel.EventIn | kernel.EventRdHup
-	}
-	if s.shutdown == shutBoth {
-		ev |= kernel.EventHup
-	}
-	s.queue.Notify(ev)
+	// All waiters look again, as after Linux's sock_def_wakeup.
+	s.queue.Notify(kernel.EventIn | kernel.EventOut | kernel.EventRdHup | kernel.EventHup | kernel.EventErr)
 	if s.state == listening {
 		s.wakeBlocked()
 	}

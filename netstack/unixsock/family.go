@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // Files are the operations of the file system that path names need.
@@ -39,8 +40,10 @@ type Files interface {
 type Family struct {
 	files       Files
 	credentials func() syscall.Ucred
+	filters     *filters // those of SO_ATTACH_FILTER; nil: there are none
 
 	mu       sync.Mutex
+	first    *socket // of those that are open
 	abstract map[abstractName]*socket
 	lastAuto uint32
 	lastIno  uint64
@@ -56,6 +59,14 @@ type abstractName struct {
 // New returns an empty family. credentials returns the process's current credentials.
 func New(files Files, credentials func() syscall.Ucred) *Family {
 	return &Family{files: files, credentials: credentials, abstract: make(map[abstractName]*socket)}
+}
+
+// UseFilters makes SO_ATTACH_FILTER work. It must be called before a program makes sockets.
+func (f *Family) UseFilters(make bpf.Maker) {
+	f.filters = &filters{
+		attach: func(s *socket, val []byte) syscall.Errno { return s.useNewFilter(make, val) },
+		wants:  (*socket).wants,
+	}
 }
 
 // Socket is a kernel.SocketFactory.

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 // system are the calls of an operating system that a case needs. Sockets do not block.
@@ -65,7 +66,11 @@ func identity() syscall.Ucred {
 	return syscall.Ucred{Pid: int32(os.Getpid()), Uid: uint32(os.Getuid()), Gid: uint32(os.Getgid())}
 }
 
-func newOurs() *ours { return &ours{family: New(nodes{}, identity)} }
+func newOurs() *ours {
+	f := New(nodes{}, identity)
+	f.UseFilters(bpf.NewFilter)
+	return &ours{family: f}
+}
 
 func (o *ours) add(s kernel.Socket, e syscall.Errno) (int, syscall.Errno) {
 	if e != 0 {
@@ -264,7 +269,7 @@ func (n *native) unread(fd int) (int, syscall.Errno) {
 }
 
 func (n *native) poll(fd int) kernel.Events {
-	const mask = kernel.EventIn | kernel.EventOut | kernel.EventRdHup | kernel.EventPri
+	const mask = kernel.EventIn | kernel.EventOut | kernel.EventWrBand | kernel.EventRdHup | kernel.EventPri
 	p := struct {
 		fd              int32
 		events, revents int16

@@ -2,7 +2,10 @@ package unixsock
 
 import (
 	"encoding/binary"
+	"math"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/kernel"
 )
 
 // These are the smallest buffers: SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF of Linux on amd64.
@@ -13,21 +16,36 @@ const (
 
 // These are options that package syscall lacks: socket(7).
 const (
-	soProtocol = 38
-	soDomain   = 39
+	soNoCheck        = 11
+	soReusePort      = 15
+	soPassSec        = 34
+	soProtocol       = 38
+	soDomain         = 39
+	soRxqOvfl        = 40
+	soLockFilter     = 44
+	soSelectErrQueue = 45
+	soIncomingCPU    = 49
+	soMeminfo        = 55
+	soBindToIfIndex  = 62
+	soNetnsCookie    = 71
+	soReserveMem     = 73
+	soTxRehash       = 74
+	soZerocopy       = 60
 )
 
-const soReusePort = 15
+// meminfoSize is the nine numbers of SO_MEMINFO, linux/sock_diag.h.
+const meminfoSize = 36
 
 // optionSize returns the size of an option that is stored but has no effect between two sockets
 // of one machine (or, for timeouts, is implemented in the descriptor layer), and whether it
 // reads back as 0 or 1. The size is 0 if there is no such option.
 func optionSize(name int) (size int, isFlag bool) {
 	switch name {
-	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, soReusePort, syscall.SO_DONTROUTE,
-		syscall.SO_BROADCAST, syscall.SO_KEEPALIVE, syscall.SO_OOBINLINE, syscall.SO_TIMESTAMP:
+	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, syscall.SO_DONTROUTE,
+		syscall.SO_BROADCAST, syscall.SO_KEEPALIVE, syscall.SO_OOBINLINE, syscall.SO_TIMESTAMP,
+		soNoCheck, soPassSec, soRxqOvfl, soLockFilter, soSelectErrQueue:
 		return 4, true
-	case syscall.SO_PRIORITY, syscall.SO_MARK, syscall.SO_RCVLOWAT:
+	case syscall.SO_PRIORITY, syscall.SO_MARK, syscall.SO_RCVLOWAT, soIncomingCPU, soBindToIfIndex:
 		return 4, false
 	case syscall.SO_LINGER:
 		return 8, false
@@ -51,12 +69,28 @@ func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	switch name {
 	case syscall.SO_PASSCRED:
 		s.passCred = n != 0
+	case soReusePort:
+		if n != 0 {
+			return syscall.EOPNOTSUPP // Linux 6.14: for internet sockets only
+		}
 	case syscall.SO_SNDBUF:
 		s.sndbuf = bufferSize(n, minSendBuffer)
+		s.queue.Notify(kernel.EventOut) // there may be more room
 	case syscall.SO_RCVBUF:
 		s.rcvbuf = bufferSize(n, minReceiveBuffer)
 	case syscall.SO_TYPE, soProtocol, soDomain, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, syscall.SO_PEERCRED:
 		return syscall.ENOPROTOOPT
+	case soReserveMem, soTxRehash, soZerocopy: // for other families, or other kernels
+		return syscall.EOPNOTSUPP
+	case soLockFilter:
+		if n == 0 && s.filterLocked() {
+			return syscall.EPERM
+		}
+		return s.store(name, n, val)
+	case syscall.SO_ATTACH_FILTER:
+		return s.attachFilter(val)
+	case syscall.SO_DETACH_FILTER:
+		return s.detachFilter()
 	default:
 		return s.store(name, n, val)
 	}
@@ -83,8 +117,11 @@ func (s *socket) store(name, n int, val []byte) syscall.Errno {
 		s.options = make(map[int][]byte)
 	}
 	stored := append([]byte(nil), val[:size]...)
-	if isFlag && n != 0 {
+	switch {
+	case isFlag && n != 0, name == syscall.SO_RCVLOWAT && n == 0:
 		binary.NativeEndian.PutUint32(stored, 1)
+	case name == syscall.SO_RCVLOWAT && n < 0:
+		binary.NativeEndian.PutUint32(stored, math.MaxInt32)
 	}
 	s.options[name] = stored
 	return 0
@@ -111,6 +148,8 @@ func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 		n = flag(s.state == listening)
 	case syscall.SO_SNDBUF:
 		n = s.sndbuf
+	case syscall.SO_SNDLOWAT:
+		n = 1 // always, socket(7)
 	case syscall.SO_RCVBUF:
 		n = s.rcvbuf
 	case syscall.SO_PASSCRED:
@@ -119,6 +158,23 @@ func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 		var b [ucredSize]byte
 		putUcred(b[:], s.peerCred)
 		return copy(dst, b[:]), 0
+	case soMeminfo:
+		var b [meminfoSize]byte
+		binary.NativeEndian.PutUint32(b[4:], uint32(s.rcvbuf))
+		binary.NativeEndian.PutUint32(b[12:], uint32(s.sndbuf))
+		return copy(dst, b[:]), 0
+	case soNetnsCookie: // the only network namespace
+		if len(dst) != 8 {
+			return 0, syscall.EINVAL
+		}
+		binary.NativeEndian.PutUint64(dst, 1)
+		return 8, 0
+	case syscall.SO_ATTACH_FILTER:
+		return s.filter.Get(dst)
+	case soTxRehash:
+		return 0, syscall.EOPNOTSUPP
+	case soReusePort, soReserveMem, soZerocopy:
+		n = 0
 	default:
 		return s.stored(name, dst)
 	}
@@ -135,8 +191,11 @@ func (s *socket) stored(name int, dst []byte) (int, syscall.Errno) {
 	b := s.options[name]
 	if b == nil {
 		b = make([]byte, size)
-		if name == syscall.SO_RCVLOWAT {
+		switch name {
+		case syscall.SO_RCVLOWAT:
 			b[0] = 1
+		case soIncomingCPU:
+			binary.NativeEndian.PutUint32(b, ^uint32(0))
 		}
 	}
 	return copy(dst, b), 0

@@ -76,6 +76,9 @@ func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) 
 		return r, s.emptyStream()
 	}
 	size := v.len()
+	if size == 0 { // what comes with the first byte is received
+		s.takeBeside(&r, s.messages[0], peek)
+	}
 	for i := 0; i < len(s.messages) && r.n < size; {
 		m := s.messages[i]
 		if r.from != nil && s.passCred && m.cred != r.cred {

@@ -85,6 +85,9 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 const (
 	minRun = 4096
 	maxRun = 32768
+	// linuxRun is the most that Linux puts into one message: SKB_MAX_HEAD(0) + UNIX_SKB_FRAGS_SZ of
+	// net/unix/af_unix.c, on amd64.
+	linuxRun = 36544
 )
 
 // appendStream copies up to n bytes of v, from offset off, to the peer and returns how many: at
@@ -93,7 +96,11 @@ func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	cred := s.credentialsFor(s.peer, out)
 	m := s.tailRun(cred, len(out.rights) > 0)
 	if m == nil {
-		m = &message{data: make([]byte, 0, min(max(n, minRun), maxRun)), from: s, cred: cred, rights: out.rights}
+		most := maxRun
+		if len(out.rights) > 0 { // a read ends behind the message, so it is as long as on Linux
+			most = min(linuxRun, s.sndbuf/2-64)
+		}
+		m = &message{data: make([]byte, 0, min(max(n, minRun), most)), from: s, cred: cred, rights: out.rights}
 		out.rights = nil
 		s.peer.messages = append(s.peer.messages, m)
 		m.charge = messageOverhead
@@ -149,18 +156,34 @@ func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Er
 	defer drop.release()
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
+	var m *message
+	if other.filter != nil {
+		if m = s.packet(v, n); !s.family.filters.wants(other, m) { // as on Linux before the receiver is looked at, and the sender is not told
+			drop.add(out.rights)
+			out.rights = nil
+			return n, 0
+		}
+	}
 	if e := s.checkReceiver(other, &drop); e != 0 {
 		return 0, e
 	}
 	s.unblock()
-	m := &message{data: make([]byte, n), from: s, rights: out.rights,
-		cred: s.credentialsFor(other, out), charge: n + messageOverhead}
+	if m == nil {
+		m = s.packet(v, n)
+	}
+	m.rights, m.cred, m.charge = out.rights, s.credentialsFor(other, out), n+messageOverhead
 	out.rights = nil
-	v.copyTo(m.data, 0)
 	s.charged += m.charge
 	other.messages = append(other.messages, m)
 	other.queue.Notify(kernel.EventIn)
 	return n, 0
+}
+
+// packet makes a message of n bytes.
+func (s *socket) packet(v span, n int) *message {
+	m := &message{data: make([]byte, n), from: s}
+	v.copyTo(m.data, 0)
+	return m
 }
 
 // admitPacket checks the sender's side and returns the peer, or nil if the packet goes to addr,
@@ -176,8 +199,13 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	}
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	if len(addr) == 0 && s.peer == nil {
-		return nil, syscall.ENOTCONN
+	if s.typ == syscall.SOCK_SEQPACKET {
+		if e := s.takeError(); e != 0 {
+			return nil, e
+		}
+		if s.peer == nil {
+			return nil, syscall.ENOTCONN
+		}
 	}
 	if e := s.autobindForCredentials(); e != 0 {
 		return nil, e
@@ -185,8 +213,11 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 	if e := s.roomFor(n); e != 0 {
 		return nil, e
 	}
-	if len(addr) > 0 {
+	switch {
+	case len(addr) > 0:
 		return nil, 0
+	case s.peer == nil:
+		return nil, syscall.ENOTCONN
 	}
 	return s.peer, 0
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
 type state uint8
@@ -38,10 +39,14 @@ var noCredentials = syscall.Ucred{Pid: 0, Uid: ^uint32(0), Gid: ^uint32(0)}
 
 // socket is one end. Family.mu guards its fields except those that never change.
 type socket struct {
+	next, prev *socket // in the list of open sockets
+
 	family *Family
 	typ    int
 	ino    uint64
 	queue  kernel.WaitQueue
+
+	mode, uid, gid uint32 // of the socket itself, not of a path
 
 	state    state
 	closed   bool
@@ -67,12 +72,15 @@ type socket struct {
 	peerCred syscall.Ucred
 	passCred bool
 	options  map[int][]byte
+	filter   *bpf.Filter // of packets that others send to the socket
 }
 
 func (f *Family) newSocket(typ int) *socket {
 	f.lastIno++
-	return &socket{family: f, typ: typ, ino: f.lastIno, sndbuf: defaultBuffer, rcvbuf: defaultBuffer,
+	s := &socket{family: f, typ: typ, ino: f.lastIno, mode: 0o777, sndbuf: defaultBuffer, rcvbuf: defaultBuffer,
 		peerCred: noCredentials}
+	f.track(s)
+	return s
 }
 
 // connectionBased reports whether the socket's type has connections: two ends that belong
@@ -115,7 +123,7 @@ func (s *socket) Readiness() kernel.Events {
 	if s.writable() && !s.waitForPeer() {
 		ev |= kernel.EventOut
 	}
-	return ev
+	return ev.Band()
 }
 
 // writable reports whether EventOut is set for a stream: when at most a quarter of the buffer
@@ -168,7 +176,25 @@ func (s *socket) wakeBlocked() {
 
 // Stat implements kernel.File.
 func (s *socket) Stat(st *syscall.Stat_t) syscall.Errno {
-	*st = syscall.Stat_t{Ino: s.ino, Mode: syscall.S_IFSOCK | 0777, Nlink: 1, Blksize: 4096}
+	s.family.mu.Lock()
+	*st = syscall.Stat_t{Ino: s.ino, Mode: syscall.S_IFSOCK | s.mode, Uid: s.uid, Gid: s.gid, Nlink: 1, Blksize: 4096}
+	s.family.mu.Unlock()
+	return 0
+}
+
+// SetAttr is fchmod(2) and fchown(2). A path that the socket is bound to later gets the mode.
+func (s *socket) SetAttr(c kernel.AttrChange) syscall.Errno {
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if c.Mask&kernel.AttrMode != 0 {
+		s.mode = c.Mode
+	}
+	if c.Mask&kernel.AttrUID != 0 {
+		s.uid = c.UID
+	}
+	if c.Mask&kernel.AttrGID != 0 {
+		s.gid = c.GID
+	}
 	return 0
 }
 
@@ -209,14 +235,18 @@ func (s *socket) unread() (int, syscall.Errno) {
 	if s.state == listening {
 		return 0, syscall.EINVAL
 	}
-	n := 0
+	return s.waiting(), 0
+}
+
+// waiting is unread with Family.mu held.
+func (s *socket) waiting() (n int) {
 	for _, m := range s.messages {
 		n += len(m.data)
 		if s.typ == syscall.SOCK_DGRAM {
 			break
 		}
 	}
-	return n, 0
+	return n
 }
 
 // Release implements kernel.File.
@@ -235,9 +265,10 @@ func (s *socket) close(drop *dropped, unaccepted bool) {
 		return
 	}
 	s.closed = true
+	s.family.untrack(s)
 	s.forgetName()
 	s.unblock()
-	unread := len(s.messages) > 0
+	unread := len(s.messages) > 1 || len(s.messages) == 1 && len(s.messages[0].data) > 0 // one empty packet does not count
 	s.purge(drop)
 	for _, p := range s.pending {
 		p.close(drop, true)

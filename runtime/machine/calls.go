@@ -44,6 +44,9 @@ const (
 	CallGivePages   Call = 0x1027 // (*[n]uint64, n): frees pages of CallTakePages
 	CallHeldWrites  Call = 0x1028 // (*Range): writes of package runtime that wait for the kernel
 
+	CallMapPhysical Call = 0x1029 // (physical, n) the same address: maps what is not RAM there, uncached; EINVAL, EPERM, EBUSY, ENOMEM
+	CallAllocDMA    Call = 0x102a // (n) physical address of n zeroed bytes in one piece, mapped at the same address; EINVAL, ENOMEM
+
 	// The page cache and mappings of files.
 
 	CallSetChunks    Call = 0x1030 // (*[n]uint64, n): addresses of the cache's Chunks, 0 for none
@@ -76,16 +79,22 @@ const (
 	CallSetClock    Call = 0x1054 // (nanoseconds since 1970): sets the wall clock
 	CallHoldRandom  Call = 0x1055 // (): getrandom(2) is EAGAIN until the next CallAddEntropy
 	CallReseed      Call = 0x1056 // (): new keys for the generators of all threads
+	CallCPUCounts   Call = 0x1057 // (cpu, *CPUCounts)
 
 	// A machine that goes on from a saved state.
 
 	CallWatch        Call = 0x1058 // (physical): 8 bytes that the VMM changes then; EINVAL, ENOSPC
 	CallNoticeResume Call = 0x1059 // (Device): interrupts then, when the generators have new keys
 
+	// Threads.
+
+	CallThreads Call = 0x105a // (*[n]Thread, n): how many threads of the program there are
+
 	// Signals.
 
 	// (thread or 0, *siginfo, timer) 1 if a timer's signal is pending still; ESRCH, EAGAIN
-	CallSendSignal Call = 0x1060
+	CallSendSignal   Call = 0x1060
+	CallWatchSignals Call = 0x1061 // (Device, set): interrupts when a signal of a set becomes pending
 )
 
 // MaxWatched is how many words can be watched (CallWatch).
@@ -102,6 +111,33 @@ const (
 	LastVector  = 125
 	NumDevices  = LastVector - FirstVector + 1
 )
+
+// Further vectors of the machine half: the timer, and what a CPU sends to another. The page
+// fault is an exception (Intel SDM volume 3, §7.3.1).
+const (
+	VectorPageFault = 14
+	VectorTimer     = FirstVector - 1
+	VectorKick      = LastVector + 1
+	NumVectors      = 128
+)
+
+// CPUCounts are what a CPU has counted since it was started.
+type CPUCounts struct {
+	Traps       [NumVectors]uint64 // exceptions of threads, and interrupts, by vector
+	Waits       uint64             // switches from a thread that waits
+	Preemptions uint64             // switches from a thread that could have gone on
+	Wakeups     uint64             // switches from idling to a thread
+	PageReads   uint64             // page faults that waited for a disk
+}
+
+// A Thread is one of the program's.
+type Thread struct {
+	ID      int32 // as gettid(2) tells it; that of the first is the process's
+	Running bool  // it runs, or waits only for a CPU
+	Ran     int64 // for how long it has run (ns)
+	// How often it gave its CPU up to wait, and had to give it up for another.
+	Waits, Preemptions uint64
+}
 
 // A Device is a device interrupt, from 0 to NumDevices-1.
 type Device uintptr

@@ -6,8 +6,10 @@ import (
 )
 
 var (
-	// beforeExit is what has to happen before the machine ends, or nil.
+	// beforeExit does what has to happen before the machine ends; nil if that is nothing.
 	beforeExit func()
+	// endings are the parts of it.
+	endings []func()
 	// ending is set when it happens: no system call returns any more.
 	ending atomic.Bool
 )
@@ -16,11 +18,16 @@ var (
 // in os.Exit and reboot(2), before a signal from outside that the program does not
 // handle, when a panic is not recovered, and when mounting fails. (A fatal error
 // of the runtime ends the machine at once, as a loss of power does.) f may be called
-// several times, and must return soon. BeforeExit is called once, at start.
+// several times, and must return soon. BeforeExit is called at start.
 func BeforeExit(f func()) {
+	if endings = append(endings, f); len(endings) > 1 {
+		return
+	}
 	beforeExit = func() {
 		ending.Store(true)
-		f()
+		for _, f := range endings {
+			f()
+		}
 	}
 	setPanicHook(beforeExit)
 	addExitHook(beforeExit)

@@ -13,3 +13,6 @@ func (c *consoleInput) Take(p []byte) { c.take(p) }
 
 // LimitHeap is what start does.
 var LimitHeap = limitHeap
+
+// ZoneOf is what provideZone does first.
+var ZoneOf = zoneOf

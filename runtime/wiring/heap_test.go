@@ -9,7 +9,8 @@ import (
 
 const mib = 1 << 20
 
-// The collector leaves an eighth of the memory to others, at least 2 MiB.
+// The collector leaves an eighth of the memory to others, at least 2 MiB; a stack gets a quarter at
+// most, and never more than Go allows.
 func TestHeapLimit(t *testing.T) {
 	for ram, want := range map[uint64]int64{64 * mib: 56 * mib, 8 * mib: 6 * mib, 1024 * mib: 896 * mib} {
 		m := wiringtest.New(t)
@@ -17,6 +18,9 @@ func TestHeapLimit(t *testing.T) {
 		m.Start()
 		if got := m.HeapLimit(); got != want {
 			t.Errorf("%d MiB: limit %d; want %d", ram/mib, got, want)
+		}
+		if got := uint64(m.StackLimit); got != ram/4 {
+			t.Errorf("%d MiB: a stack may have %d bytes; want a quarter", ram/mib, got)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -9,7 +10,7 @@ import (
 )
 
 // The contract with the machine half of package runtime. A machine must define the
-// following functions. On the real one (machine_tamago.go) they are private system
+// following functions. On the real one (machine_yolk.go) they are private system
 // calls (machine.Call) or functions of package runtime (machine_api.go there); on a
 // host, where only tests run, they are a stand-in (machine_host.go).
 //
@@ -50,6 +51,9 @@ import (
 //
 // func blockingCall(nr uintptr, n [6]uintptr) (r, errno uintptr)
 //     The same for one that may wait: other goroutines run meanwhile.
+//
+// func watchSignals(d machine.Device, set uint64)
+//     Which interrupt is to come when a signal of a set becomes pending.
 //
 // func sendSignal(tid int, info unsafe.Pointer, timer bool) (pending bool, e syscall.Errno)
 //     Sends a signal with its siginfo (kernel.SignalInfo) to a thread, 0 being the process;
@@ -102,6 +106,12 @@ import (
 //     The CPU that the caller runs on; for how many nanoseconds one has run the program,
 //     and was kept from it by the host.
 //
+// func counts(cpu int, c *machine.CPUCounts)
+//     What a CPU has counted.
+//
+// func threads(list []machine.Thread) int
+//     Describes the program's threads as far as list has room, and returns how many there are.
+//
 // func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 //     The instruction.
 //
@@ -111,9 +121,10 @@ import (
 // func largePages() uint64
 //     The RAM and its free part; the part of the program's that is in pages of 2 MiB.
 //
-// func limitMemory(limit int64)
+// func limitMemory(limit, stack int64)
 // func moveLimit(old, limit int64) bool
-//     Sets the collector's limit, unless GOMEMLIMIT does; changes it if it is still old.
+//     Sets the collector's limit, unless GOMEMLIMIT does, and that of a goroutine's stack;
+//     changes the collector's if it is still old.
 //
 // func countFiles(pages *int64)
 //     Says where the number of pages in files is kept, for the report of a lack of memory.
@@ -147,6 +158,11 @@ import (
 //
 // func mapIO(phys uint64, n int) Registers
 //     Registers at a physical address, uncached.
+//
+// func mapPhysical(phys uint64, n int) ([]byte, syscall.Errno)
+// func allocDMA(n int) ([]byte, uint64, syscall.Errno)
+//     What the program asks for, at the address that it has physically: what is not RAM,
+//     uncached; zeroed RAM in one piece.
 //
 // func outByte(port uint16, v uint8)
 // func inByte(port uint16) uint8
@@ -188,21 +204,51 @@ type theMachine struct{}
 
 var _ kernel.Machine = theMachine{}
 
-func (theMachine) SetPollable(fd int, pollable bool)   { setPollable(fd, pollable) }
-func (theMachine) Ready(fd int, ev kernel.Events)      { notify(fd, uint32(ev)) }
-func (theMachine) ConsoleWrite(p []byte)               { consoleWrite(p) }
-func (theMachine) Waiting(delta int)                   { adjustWaiters(int32(delta)) }
-func (theMachine) Random(p []byte, insecure bool) bool { return random(p, insecure) }
-func (theMachine) Memory() (total, free uint64)        { return memory() }
-func (theMachine) CommandLine() string                 { return booted.CommandLine }
-func (theMachine) InitialFiles() []byte                { return booted.InitialFiles }
-func (theMachine) Nanotime() int64                     { return nanotime() }
-func (theMachine) CPU() int                            { return cpu() }
-func (theMachine) Busy(cpu int) int64                  { return busy(cpu) }
-func (theMachine) Stolen(cpu int) int64                { return stolen(cpu) }
-func (theMachine) LargePages() uint64                  { return largePages() }
-func (theMachine) SetWallTime(ns int64)                { setClock(ns) }
-func (theMachine) Exit(status int)                     { Exit(status) }
+func (theMachine) SetPollable(fd int, pollable bool)          { setPollable(fd, pollable) }
+func (theMachine) Ready(fd int, ev kernel.Events)             { notify(fd, uint32(ev)) }
+func (theMachine) ConsoleWrite(p []byte)                      { consoleWrite(p) }
+func (theMachine) Waiting(delta int)                          { adjustWaiters(int32(delta)) }
+func (theMachine) Random(p []byte, insecure bool) bool        { return random(p, insecure) }
+func (theMachine) Memory() (total, free uint64)               { return memory() }
+func (theMachine) CommandLine() string                        { return booted.CommandLine }
+func (theMachine) InitialFiles() []byte                       { return booted.InitialFiles }
+func (theMachine) Nanotime() int64                            { return nanotime() }
+func (theMachine) CPU() int                                   { return cpu() }
+func (theMachine) Busy(cpu int) int64                         { return busy(cpu) }
+func (theMachine) Stolen(cpu int) int64                       { return stolen(cpu) }
+func (theMachine) LargePages() uint64                         { return largePages() }
+func (theMachine) CPUID(leaf, sub uint32) (a, b, c, d uint32) { return cpuid(leaf, sub) }
+func (theMachine) SetWallTime(ns int64)                       { setClock(ns) }
+func (theMachine) Exit(status int)                            { Exit(status) }
+
+func (theMachine) Counts(cpu int) kernel.CPUCounts {
+	var c machine.CPUCounts
+	counts(cpu, &c)
+	return kernel.CPUCounts{
+		Timer:       c.Traps[machine.VectorTimer],
+		Kicks:       c.Traps[machine.VectorKick],
+		Devices:     c.Traps[machine.FirstVector : machine.LastVector+1],
+		Faults:      c.Traps[machine.VectorPageFault] - c.PageReads, // which fault once more when the page is there
+		PageReads:   c.PageReads,
+		Waits:       c.Waits,
+		Preemptions: c.Preemptions,
+		Wakeups:     c.Wakeups,
+	}
+}
+
+func (theMachine) Threads() []kernel.Thread {
+	list := make([]machine.Thread, 64)
+	n := threads(list)
+	for n > len(list) {
+		list = make([]machine.Thread, n+16)
+		n = threads(list)
+	}
+	out := make([]kernel.Thread, n)
+	for i, t := range list[:n] {
+		out[i] = kernel.Thread{ID: int(t.ID), Running: t.Running, Ran: t.Ran, Waits: t.Waits, Preemptions: t.Preemptions}
+	}
+	return out
+}
 
 func (theMachine) Area(addr uintptr) (start, end, prot uintptr) {
 	a := area(addr)
@@ -237,6 +283,29 @@ func mayWait(nr, op uintptr) bool {
 		return op&futexCommand == futexWait
 	}
 	return false
+}
+
+// signalled is the interrupt that says that a signal has become pending, once somebody watches.
+var signalled struct {
+	once sync.Once
+	irq  *Interrupt
+}
+
+// WatchSignals implements kernel.Machine.
+func (theMachine) WatchSignals(set uint64, notify func()) {
+	signalled.once.Do(func() {
+		if signalled.irq = NewInterrupt(); signalled.irq == nil {
+			return
+		}
+		go func() {
+			for signalled.irq.Wait() == nil {
+				notify()
+			}
+		}()
+	})
+	if signalled.irq != nil {
+		watchSignals(signalled.irq.device, set)
+	}
 }
 
 func (theMachine) SendSignal(tid int, info *kernel.SignalInfo, timer bool) (pending bool, e syscall.Errno) {
@@ -296,6 +365,18 @@ func Nanotime() int64 { return nanotime() }
 // Contiguous returns n bytes of zeroed, page-aligned, physically contiguous memory and
 // its physical address; nil if there is none.
 func Contiguous(n int) ([]byte, uint64) { return contiguous(n) }
+
+// MapPhysical maps n bytes at a physical address, for the program: see MapPhysical of this module's
+// package runtime.
+//
+//go:linkname MapPhysical
+func MapPhysical(phys uint64, n int) ([]byte, syscall.Errno) { return mapPhysical(phys, n) }
+
+// AllocDMA returns n bytes that devices reach and their physical address, for the program: see AllocDMA
+// of this module's package runtime.
+//
+//go:linkname AllocDMA
+func AllocDMA(n int) ([]byte, uint64, syscall.Errno) { return allocDMA(n) }
 
 // Physical returns the physical address of a byte of resident memory, else 0.
 func Physical(p unsafe.Pointer) uint64 { return physical(p) }

@@ -1,4 +1,4 @@
-//go:build !tamago
+//go:build !yolk
 
 package wiring
 
@@ -33,6 +33,10 @@ type HostMachine struct {
 	Vectors   int                                    // device interrupts: machine.NumDevices if 0, none if negative
 	Disks     bool                                   // the program carries package disks
 	Folders   func(words []string)                   // what mounts folders; a function of a package, or nil
+	Zones     func(name string) (string, error)      // what has the time zones, likewise
+
+	// StackLimit is the most that a goroutine's stack may have, in bytes.
+	StackLimit int64
 
 	begin   time.Time
 	stopped chan struct{}
@@ -130,14 +134,17 @@ func (h *HostMachine) Start() (ended bool) {
 	ioapicMu.Lock()
 	ioapics = nil
 	ioapicMu.Unlock()
-	beforeExit = nil
+	beforeExit, endings = nil, nil
 	ending.Store(false)
-	disks, folders = 0, 0
+	disks, folders, zones = 0, 0, 0
 	if h.Disks {
 		disks = 1
 	}
 	if h.Folders != nil {
 		folders = **(**uintptr)(unsafe.Pointer(&h.Folders)) // its code's address
+	}
+	if h.Zones != nil {
+		zones = **(**uintptr)(unsafe.Pointer(&h.Zones))
 	}
 	for _, f := range atHostStart {
 		f()

@@ -1,4 +1,4 @@
-//go:build !tamago
+//go:build !yolk
 
 package wiring
 
@@ -158,6 +158,23 @@ func cpu() int             { return 0 }
 func busy(cpu int) int64   { return nanotime() / 2 }
 func stolen(cpu int) int64 { return nanotime() / 4 }
 
+// counts tells numbers that differ, so that a test sees which is which.
+func counts(cpu int, c *machine.CPUCounts) {
+	*c = machine.CPUCounts{Waits: 3, Preemptions: 2, Wakeups: 1, PageReads: 4}
+	for v := range c.Traps {
+		c.Traps[v] = uint64(1000*(cpu+1) + v)
+	}
+}
+
+// threads has more threads than Threads makes room for at first.
+func threads(list []machine.Thread) int {
+	const count = 100
+	for i := range min(count, len(list)) {
+		list[i] = machine.Thread{ID: int32(i) + 1, Running: i == 0, Ran: int64(i)}
+	}
+	return count
+}
+
 // cpuid has RDRAND, unless the test wants none, and a name that is padded with blanks.
 func cpuid(leaf, sub uint32) (a, b, c, d uint32) {
 	switch leaf {
@@ -173,7 +190,10 @@ func cpuid(leaf, sub uint32) (a, b, c, d uint32) {
 
 func largePages() uint64 { return 0 }
 
-func limitMemory(limit int64) { host().SetHeapLimit(limit) }
+func limitMemory(limit, stack int64) {
+	host().SetHeapLimit(limit)
+	host().StackLimit = stack
+}
 
 func moveLimit(old, limit int64) bool {
 	h := host()
@@ -289,6 +309,9 @@ func sendSignal(tid int, info unsafe.Pointer, timer bool) (pending bool, e sysca
 	h.mu.Unlock()
 	return false, 0
 }
+
+// watchSignals does nothing: a test's signals are not pending.
+func watchSignals(d machine.Device, set uint64) {}
 
 // setClock does nothing: the host's clock is not a test's to set.
 func setClock(ns int64) {}

@@ -1,8 +1,9 @@
-//go:build !tamago
+//go:build !yolk
 
 package wiring
 
 import (
+	"syscall"
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/runtime/machine"
@@ -33,6 +34,18 @@ func (h *HostMachine) ram() uint64 {
 		return 64 << 20
 	}
 	return h.RAM
+}
+
+// mapPhysical has no devices whose memory it could show.
+func mapPhysical(phys uint64, n int) ([]byte, syscall.Errno) { return nil, syscall.EINVAL }
+
+// allocDMA is contiguous: the stand-in's memory is not at its physical address.
+func allocDMA(n int) ([]byte, uint64, syscall.Errno) {
+	mem, phys := contiguous(n)
+	if mem == nil {
+		return nil, 0, syscall.ENOMEM
+	}
+	return mem, phys, 0
 }
 
 // count returns how many bytes are in frames of that state. mu is held.

@@ -7,10 +7,13 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/runtime/machine"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/wiringtest"
 )
+
+func init() { kernel.AddProc() } // as package folders does
 
 const (
 	sysWrite     = syscall.SYS_WRITE

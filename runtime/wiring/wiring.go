@@ -62,6 +62,7 @@ func Mount(other func(words []string)) {
 		other(words)
 	}
 	changeDirectory(words)
+	provideZone()
 }
 
 // changeDirectory enters the directory that the word cwd= names.

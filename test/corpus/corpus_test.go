@@ -132,6 +132,24 @@ func TestMiniredis(t *testing.T) {
 	})
 }
 
+// Packet sockets and filters, through the libraries that use them: an ARP request to QEMU's gateway, captures,
+// and a lease of QEMU's DHCP server.
+func TestPacket(t *testing.T) {
+	m := boot(t, "packet", []string{"-e", "GOTRACEBACK=all"})
+	for _, want := range []string{
+		"arp: 10.0.2.2 is at 52:55:0a:00:02:02\n",
+		"packet: \"hello\" from 52:54:00:12:34:56, 1 frames, 0 lost\n",
+		"pcapgo: \"a frame\", 21 bytes, true ago\n",
+		"bpf: yes\n",
+		"dhcp: 10.0.2.15 from 10.0.2.2\n",
+	} {
+		m.WaitFor(want)
+	}
+	if status := m.Wait(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+}
+
 // The client side of RFC 6455 is short enough to write here: an upgrade, one masked text frame, the
 // answering frame.
 func TestWebSocket(t *testing.T) {

@@ -22,7 +22,7 @@ v0.0.1-go1.26.3.linux-arm64 v0.0.1-go1.26rc1.linux-amd64 v0.0.1-go1.27.0.linux-a
 
 func TestCells(t *testing.T) {
 	r := row{Seconds: map[string]float64{"fetch": 1, "toolchain": 62.4, "hello": 3}, Error: "hello: status 1"}
-	if got, want := r.cells(), "ok 1 s\tok 62 s\tFAIL\t-\t-\t-\t-\t"; got != want {
+	if got, want := r.cells(), "ok 1 s\tok 62 s\tFAIL\t-\t-\t-\t-\t-\t"; got != want {
 		t.Errorf("cells = %q; want %q", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	goversion "go/version"
 	"io"
 	"net"
 	"net/http"
@@ -33,6 +34,7 @@ var steps = []step{
 	{"web", 15 * time.Minute, (*trial).web},
 	{"test", 15 * time.Minute, (*trial).test},
 	{"std", 15 * time.Minute, (*trial).std},
+	{"board", 10 * time.Minute, (*trial).board},
 }
 
 // prepare builds yolk and writes the module that every version builds. Unlike this module, it
@@ -148,6 +150,15 @@ func (t *trial) test(ctx context.Context) error {
 // std skips two tests that start their binary as a process: there is only one process.
 func (t *trial) std(ctx context.Context) error {
 	return expect(t.yolkCommand(ctx, "test", "-short", "-count=1", "-skip", "TestMutexMisuse|TestIssue76126", "sync", "context"), 0, "ok ")
+}
+
+// board runs a program of the TamaGo framework, which asks for Go 1.26.2: what its packages refer to in
+// package runtime is a matter of the release.
+func (t *trial) board(ctx context.Context) error {
+	if goversion.Compare(t.version, "go1.26.2") < 0 {
+		return nil
+	}
+	return expect(t.yolkCommand(ctx, "run", "-tags=tamago", "./board"), 0, "console at 0x3f8")
 }
 
 // web fetches a page and asks the machine to stop.

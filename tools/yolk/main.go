@@ -48,6 +48,7 @@ func init() { // not a literal: help reads the table
 		{"licenses", "print the licenses of all in an image", licensesHelp, licensesCommand},
 		{"env", "print the environment for the plain go command", envHelp, envCommand},
 		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},
+		{"cache", "show or shrink what yolk keeps between runs", cacheHelp, cacheCommand},
 		{"doctor", "check this machine, or a program", doctorHelp, doctorCommand},
 		{"version", "print the version", versionHelp, versionCommand},
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -149,7 +150,7 @@ func resolve(ctx context.Context, text string, flags, tags []string) (*elfcheck.
 
 // boot runs an image to its end and returns yolk's exit status.
 func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, args []string) int {
-	if err := v.checkDisks(im); err != nil {
+	if err := cmp.Or(v.checkDisks(im), v.checkMemory(im)); err != nil {
 		return fail("", err)
 	}
 	cfg, err := v.config(os.Stderr)
@@ -157,6 +158,9 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, arg
 		return fail("", err)
 	}
 	if cfg.Kernel, err = filepath.Abs(im.Path); err != nil {
+		return fail("", err)
+	}
+	if err := v.findZone(ctx); err != nil {
 		return fail("", err)
 	}
 	terminal := ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stdout) && ui.InForeground(os.Stdin)
@@ -217,7 +221,7 @@ func (v *vmFlags) packFiles(f *os.File, words string) error {
 		out = step
 	}
 	n, err := initfs.Write(f, v.files, initfs.Options{
-		MaxBytes: v.memory, Config: words, Texts: v.secrets,
+		MaxBytes: v.memory, Config: words, Texts: slices.Concat(v.secrets, v.zone),
 		Skipped: func(host string, why error) {
 			fmt.Fprintf(out, "yolk: %s is left out: %v\n", host, why)
 		},
@@ -237,7 +241,7 @@ func (v *vmFlags) packFiles(f *os.File, words string) error {
 // that one can read and change them.
 func (v *vmFlags) printCommandLine(cfg qemu.Config, words string) int {
 	cfg.Append = words
-	if len(v.files)+len(v.secrets) > 0 {
+	if len(v.files)+len(v.secrets)+len(v.zone) > 0 {
 		f, err := os.CreateTemp("", "yolk-files-*.cpio")
 		if err == nil {
 			err = v.packFiles(f, "")

@@ -34,6 +34,7 @@ type vmFlags struct {
 	env      []string // NAME=VALUE
 	files    []initfs.Source
 	secrets  []initfs.Text
+	zone     []initfs.Text // the file of the time zone that TZ names, if any
 	folders  []qemu.Folder
 	disks    []qemu.Disk
 	hostname string
@@ -350,6 +351,17 @@ func (v *vmFlags) addDisk(s string) error {
 
 // diskTag is the build tag of programs that can use disks.
 const diskTag = "yolkdisk"
+
+// imageRoom is what an image needs beside itself before it can say that it lacks memory, in bytes.
+const imageRoom = 256 << 10
+
+// checkMemory returns an error if the VM has less memory than its image.
+func (v *vmFlags) checkMemory(im *elfcheck.Image) error {
+	if im.End+imageRoom <= uint64(v.memory) {
+		return nil
+	}
+	return fmt.Errorf("-m %dM: %s alone has %d MiB; use -m %dM or more", v.memory>>20, im.Path, im.Size>>20, im.End>>20+4)
+}
 
 // checkDisks returns an error if an image cannot use the disks that it is to get.
 func (v *vmFlags) checkDisks(im *elfcheck.Image) error {

@@ -108,6 +108,7 @@ type Device struct {
 	queues   []*queue      // for all
 	reserved *virtio.Queue // or nil
 	turn     atomic.Uint32
+	busy     busyTime
 
 	life    virtio.Lifecycle // its lock protects what follows
 	resized bool             // Options.Resized is owed

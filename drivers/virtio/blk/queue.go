@@ -61,6 +61,7 @@ type queue struct {
 	segs    []virtio.Segment
 	timer   Timer // looks for stalled parts, nil before the first
 	armed   bool  // timer runs
+	counts  counters
 }
 
 // part is what the device holds under one head.
@@ -177,6 +178,7 @@ func (q *queue) post(r *Request, now time.Time) bool {
 		return false
 	}
 	q.parts[head] = part{r: r, size: size, since: now}
+	q.began(&q.parts[head])
 	r.take(size)
 	r.parts++
 	return true
@@ -214,10 +216,11 @@ func requestType(op Op) uint32 {
 // interrupt at the next. Requests that are complete go to done. An error ends
 // the device.
 func (q *queue) complete(done *list) error {
+	now := q.d.opt.Clock.Now()
 	for {
 		head, written, ok := q.vq.Next()
 		if ok {
-			if err := q.completePart(int(head), written, done); err != nil {
+			if err := q.completePart(int(head), written, now, done); err != nil {
 				return err
 			}
 		} else if err := q.vq.Err(); err != nil || !q.vq.EnableInterrupts(0) {
@@ -227,12 +230,13 @@ func (q *queue) complete(done *list) error {
 }
 
 // completePart takes one part back. An error ends the device.
-func (q *queue) completePart(head int, written uint32, done *list) error {
+func (q *queue) completePart(head int, written uint32, now time.Time, done *list) error {
 	p := q.parts[head]
 	q.parts[head] = part{}
 	err, lie := q.check(p, q.slots[head*slotSize+statusAt], written)
 	r := p.r
 	r.parts--
+	q.finished(&p, now)
 	if r.Op == Identify && err == nil {
 		copy(r.Buffers[0], q.slots[head*slotSize+idAt:][:IDSize])
 	}

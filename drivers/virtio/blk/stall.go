@@ -20,9 +20,9 @@ type systemClock struct{}
 func (systemClock) Now() time.Time                                { return time.Now() }
 func (systemClock) AfterFunc(d time.Duration, f func()) (t Timer) { return time.AfterFunc(d, f) }
 
-// now returns the time, if it will be asked for how old a request is.
+// now returns the time, if there is something to submit.
 func (q *queue) now() time.Time {
-	if q.d.opt.Stalled == nil || q.pending.head == nil {
+	if q.pending.head == nil {
 		return time.Time{}
 	}
 	return q.d.opt.Clock.Now()

@@ -90,7 +90,6 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 	}
 	m.root = root
 	opt.Kernel.EnableMappers()
-	opt.Kernel.EnableXattrs()
 	return m, nil
 }
 

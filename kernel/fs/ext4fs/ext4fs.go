@@ -53,7 +53,6 @@ func Mount(dev block.Device, opt Options) (*FS, error) {
 		return nil, err
 	}
 	opt.Kernel.EnableMappers()
-	opt.Kernel.EnableXattrs()
 	fs := &FS{opt: opt, disk: disk, nodes: make(map[uint32]weak.Pointer[node])}
 	root, e := disk.Root()
 	if e != 0 {

@@ -58,10 +58,10 @@ func (o *file) Release() { o.node.closed() }
 // Sync is fsync(2).
 func (o *file) Sync(dataOnly bool) syscall.Errno { return o.node.sync(dataOnly) }
 
-// Read reads at off.
+// Read reads at off. At the end of the file it is an access, too.
 func (o *file) Read(p []byte, off int64) (int, syscall.Errno) {
 	n, e := o.f.ReadAt(p, off)
-	if n > 0 {
+	if e == 0 && len(p) > 0 {
 		o.node.accessed()
 	}
 	return n, e

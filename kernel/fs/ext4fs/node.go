@@ -82,6 +82,9 @@ func (n *node) SetAttr(c kernel.AttrChange) syscall.Errno {
 		if n.kind != syscall.S_IFREG {
 			return syscall.EINVAL
 		}
+		if c.Mask == kernel.AttrSize && c.Size == n.cache().Size() && !n.fs.ReadOnly() {
+			return 0
+		}
 		if e := n.truncate(c.Size); e != 0 {
 			return e
 		}
@@ -237,8 +240,14 @@ func (n *node) freeIfUnused() {
 // link is a symbolic link.
 type link struct{ *node }
 
-// Readlink returns the link's target.
-func (l *link) Readlink() (string, syscall.Errno) { return l.disk.Readlink() }
+// Readlink returns the link's target. That counts as an access, as does following the link.
+func (l *link) Readlink() (string, syscall.Errno) {
+	to, e := l.disk.Readlink()
+	if e == 0 {
+		l.accessed()
+	}
+	return to, e
+}
 
 // Open is ELOOP (open(2), O_NOFOLLOW).
 func (l *link) Open(int) (kernel.File, syscall.Errno) { return nil, syscall.ELOOP }

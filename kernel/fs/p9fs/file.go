@@ -88,6 +88,7 @@ type file struct {
 	open
 	appends  bool // the server writes at the end, whatever the offset
 	writable bool
+	maps     int // mappings; guarded by FS.mapMu
 }
 
 var (
@@ -136,7 +137,7 @@ func (f *file) grown(size int64) (int64, syscall.Errno) {
 	b := f.fs.c.bounces.Get()
 	defer f.fs.c.bounces.Put(b)
 	for {
-		n, e := f.Read(b, size)
+		n, e := f.readAll(b, size)
 		if e == syscall.EBADF {
 			return size, 0
 		}
@@ -149,6 +150,15 @@ func (f *file) grown(size int64) (int64, syscall.Errno) {
 
 // Read is pread(2).
 func (f *file) Read(p []byte, off int64) (int, syscall.Errno) {
+	if m := f.fs.use(f.id); m != nil {
+		defer m.leave(nil)
+		return m.read(f, p, off)
+	}
+	return f.readAll(p, off)
+}
+
+// readAll reads from the server.
+func (f *file) readAll(p []byte, off int64) (int, syscall.Errno) {
 	for done := 0; ; {
 		q := p[done:min(len(p), done+f.fs.c.maxData)]
 		n, e := f.read(&q, off+int64(done))
@@ -200,6 +210,16 @@ func (f *file) read(p *[]byte, off int64) (int, syscall.Errno) {
 
 // Write is pwrite(2).
 func (f *file) Write(p []byte, off int64) (int, syscall.Errno) {
+	if m := f.fs.use(f.id); m != nil {
+		defer m.leave(nil)
+		n, _, e := m.write(f, p, off)
+		return n, e
+	}
+	return f.writeAll(p, off)
+}
+
+// writeAll writes to the server.
+func (f *file) writeAll(p []byte, off int64) (int, syscall.Errno) {
 	for done := 0; ; {
 		q := p[done:min(len(p), done+f.fs.c.maxData)]
 		n, e := f.write(&q, off+int64(done))
@@ -250,15 +270,24 @@ func (f *file) write(p *[]byte, off int64) (int, syscall.Errno) {
 
 // Append writes at the end. With O_APPEND, the host appends each message atomically.
 func (f *file) Append(p []byte) (n int, end int64, e syscall.Errno) {
+	if m := f.fs.use(f.id); m != nil {
+		defer m.leave(nil)
+		return m.write(f, p, -1)
+	}
+	return f.appendAll(p)
+}
+
+// appendAll appends on the server.
+func (f *file) appendAll(p []byte) (n int, end int64, e syscall.Errno) {
 	var st syscall.Stat_t
 	if !f.appends {
 		if e := f.Stat(&st); e != 0 {
 			return 0, 0, e
 		}
-		n, e := f.Write(p, st.Size)
+		n, e := f.writeAll(p, st.Size)
 		return n, st.Size + int64(n), e
 	}
-	if n, e = f.Write(p, 0); e != 0 {
+	if n, e = f.writeAll(p, 0); e != 0 {
 		return n, 0, e
 	}
 	e = f.Stat(&st)
@@ -274,6 +303,27 @@ func (f *file) SeekTo(off int64, whence int, cur int64) (int64, syscall.Errno) {
 		}
 	}
 	return kernel.Seek(off, whence, cur, st.Size)
+}
+
+// SetAttr changes attributes of the open file.
+func (f *file) SetAttr(c kernel.AttrChange) syscall.Errno {
+	change := func() syscall.Errno { return f.open.SetAttr(c) }
+	if c.Mask&kernel.AttrSize != 0 {
+		return f.fs.resize(f.id, c.Size, change)
+	}
+	return change()
+}
+
+// Sync is fsync(2) on the host.
+func (f *file) Sync(dataOnly bool) syscall.Errno {
+	if m := f.fs.use(f.id); m != nil {
+		e := m.cache.SyncAll()
+		m.leave(nil)
+		if e != 0 {
+			return e
+		}
+	}
+	return f.open.Sync(dataOnly)
 }
 
 // Truncate is ftruncate(2).

@@ -165,7 +165,15 @@ func (n *node) SetAttr(c kernel.AttrChange) syscall.Errno {
 		return e
 	}
 	defer n.releaseFid()
-	return n.fs.setattr(fid, &c)
+	change := func() syscall.Errno { return n.fs.setattr(fid, &c) }
+	if c.Mask&kernel.AttrSize != 0 && n.fs.mappedFiles.Load() != 0 {
+		var st syscall.Stat_t
+		if e := n.fs.getattr(fid, &st); e != 0 {
+			return e
+		}
+		return n.fs.resize(st.Ino, c.Size, change)
+	}
+	return change()
 }
 
 // Readlink returns the target of a symbolic link.

@@ -27,7 +27,11 @@ func (n *node) Open(flags int) (kernel.File, syscall.Errno) {
 		n.fs.c.clunk(fid)
 		return nil, e
 	}
-	return n.fs.newFile(fid, q, flags), 0
+	f := n.fs.newFile(fid, q, flags)
+	if flags&syscall.O_TRUNC != 0 { // done; of a mapped file the pages go, too
+		n.fs.resize(q.path, 0, nothing)
+	}
+	return f, 0
 }
 
 // lopen opens a fid.

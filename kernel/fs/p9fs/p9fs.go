@@ -4,7 +4,8 @@
 // numbers are Linux's, whatever the server runs on.
 //
 // The host changes its files without notice, so nothing is cached: each lookup, read and
-// write goes to the server. Both sides see each other's writes at once.
+// write goes to the server. Both sides see each other's writes at once. Only files that are mapped have
+// pages in memory (mapped.go).
 //
 // Start reading at Mount, then node.go (names), file.go (data) and client.go
 // (requests and answers).
@@ -12,6 +13,7 @@ package p9fs
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
@@ -60,6 +62,10 @@ type FS struct {
 	mu   sync.Mutex // guards fid and users of all nodes, and the fields below
 	idle []*node    // nodes that may have an unused fid
 	next int        // index in idle of the node that loses its fid next
+
+	mappedFiles atomic.Int32 // files that are mapped
+	mapMu       sync.Mutex
+	maps        map[uint64]*mapped // those, by qid.path
 }
 
 var _ kernel.FileSystem = (*FS)(nil)
@@ -77,6 +83,10 @@ func Mount(cfg Config) (*FS, error) {
 // Type is the name in /proc/mounts, as on Linux.
 func (fs *FS) Type() string { return "9p" }
 
+// Remote says that files come and go on the server without this client: a number may soon be another
+// file's.
+func (fs *FS) Remote() {}
+
 // Root returns the root directory of the server's tree.
 func (fs *FS) Root() kernel.Directory { return &fs.root }
 
@@ -86,8 +96,8 @@ func (fs *FS) Volatile() bool { return true }
 // ReadOnly reports whether changes are refused.
 func (fs *FS) ReadOnly() bool { return fs.readOnly }
 
-// Sync does nothing: nothing is dirty.
-func (fs *FS) Sync() syscall.Errno { return 0 }
+// Sync writes back what mappings have stored; nothing else is dirty.
+func (fs *FS) Sync() syscall.Errno { return fs.syncMapped() }
 
 // StatFS is statfs(2): the server's numbers, with Linux's type for 9P.
 func (fs *FS) StatFS(st *syscall.Statfs_t) syscall.Errno {

@@ -175,20 +175,50 @@ func (f *File) Append(p []byte) (n int, end int64, e syscall.Errno) {
 	return n, at + int64(n), e
 }
 
+// WriteThrough is for files that others write, too: lower writes below and returns how many bytes of p it
+// has written and where, and the pages follow. There is no writeback during the call. After an error of
+// the pages what lower has written stays.
+func (f *File) WriteThrough(p []byte, lower func() (n int, off int64, e syscall.Errno)) (n int, off int64, e syscall.Errno) {
+	f.write.Lock()
+	defer f.write.Unlock()
+	if f.discarded {
+		return 0, 0, syscall.ESTALE
+	}
+	f.cut.RLock()
+	defer f.cut.RUnlock()
+	f.busy.Lock()
+	defer f.busy.Unlock()
+	if n, off, e = lower(); e != 0 {
+		return n, off, e
+	}
+	_, e = f.writePages(p[:n], off, false)
+	return n, off, e
+}
+
 func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 	if f.discarded {
 		return 0, syscall.ESTALE
 	}
 	f.cut.RLock()
 	defer f.cut.RUnlock()
+	n, e := f.writePages(p, off, true)
+	if e == 0 {
+		f.c.flush.note(f)
+	}
+	return n, e
+}
+
+// writePages writes to pages, which become dirty if they are ahead of the file below. write and cut are
+// held.
+func (f *File) writePages(p []byte, off int64, ahead bool) (int, syscall.Errno) {
 	if off > f.size.Load() {
 		f.clearTail()
 	}
 	n := 0
 	for n < len(p) {
 		s := next(off, off+int64(len(p)-n))
-		if e := f.writeSpan(p[n:], s); e != 0 {
-			if n > 0 {
+		if e := f.writeSpan(p[n:], s, ahead); e != 0 {
+			if n > 0 && ahead {
 				e = 0
 			}
 			return n, e
@@ -196,7 +226,6 @@ func (f *File) writeLocked(p []byte, off int64) (int, syscall.Errno) {
 		n += s.to - s.from
 		off += int64(s.to - s.from)
 	}
-	f.c.flush.note(f)
 	return n, 0
 }
 
@@ -208,7 +237,7 @@ func (f *File) grow(size int64) {
 	}
 }
 
-func (f *File) writeSpan(p []byte, s span) syscall.Errno {
+func (f *File) writeSpan(p []byte, s span, ahead bool) syscall.Errno {
 	c := f.chunk(s.index, true)
 	c.touch()
 	c.lock()
@@ -223,19 +252,25 @@ func (f *File) writeSpan(p []byte, s span) syscall.Errno {
 	if s.to%PageSize != 0 && s.index*chunkSize+int64(s.to) < f.size.Load() {
 		part |= mask(s.hi-1, s.hi)
 	}
-	if e := f.reserve(c, set); e != 0 {
-		return e
+	if ahead {
+		if e := f.reserve(c, set); e != 0 {
+			return e
+		}
 	}
 	e := c.fill(part)
 	if e == 0 {
 		e = c.blank(set)
 	}
 	if e != 0 {
-		f.unreserve(c, set&^c.dirty)
+		if ahead {
+			f.unreserve(c, set&^c.dirty)
+		}
 		return e
 	}
 	c.copyIn(p, s.from, s.to)
-	c.markDirty(set)
+	if ahead {
+		c.markDirty(set)
+	}
 	// Before the chunk is unlocked: writeback clears what lies after the end.
 	f.grow(c.index*chunkSize + int64(s.to))
 	return 0

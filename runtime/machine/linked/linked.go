@@ -21,6 +21,8 @@ type Package struct {
 	// With are the packages that ask for it: one of them in the program is
 	// enough. None means that every program has it.
 	With []string
+	// Beside are packages all of which the program must have, too.
+	Beside []string
 	// Tag is the build tag without which the go command does not offer it, or "".
 	Tag string
 }
@@ -30,28 +32,51 @@ const (
 	randomness = "crypto/internal/sysrand"
 	network    = "net"
 	signals    = "os/signal"
+	tests      = "testing"
 	machine    = "github.com/yolk-unikernel/yolk/runtime" // this module's package runtime
+
+	// OwnCalls is no package: it stands for any outside of the standard library that imports one of
+	// CallPackages, and so may make any system call.
+	OwnCalls = "system calls of its own"
+	// OwnSockets is none either: it stands for any outside of the standard library that refers to one
+	// of SocketCalls, and so may open internet sockets without package net.
+	OwnSockets = "sockets of its own"
 )
+
+// CallPackages are the packages through which programs make system calls.
+var CallPackages = []string{"syscall", "golang.org/x/sys/unix"}
+
+// SocketCalls are what a program that calls Socket of one of CallPackages refers to, where the compiler
+// inlines it and where it does not.
+var SocketCalls = []string{
+	"syscall.Socket", "syscall.socket", "syscall.SocketDisableIPv6",
+	"golang.org/x/sys/unix.Socket", "golang.org/x/sys/unix.socket", "golang.org/x/sys/unix.SocketDisableIPv6",
+}
 
 // Packages of the wiring that the linker knows by name.
 const (
 	Wiring  = "runtime/yolk/wiring"
 	Disks   = Wiring + "/disks"
 	Folders = Wiring + "/folders"
+	Net     = Wiring + "/net"
 )
 
 // Packages is the list.
 var Packages = []Package{
 	{Path: Wiring},
+	{Path: Wiring + "/calls", With: []string{OwnCalls, tests}},
+	{Path: Wiring + "/filemaps", With: []string{OwnCalls, tests}},
+	{Path: Wiring + "/filters", With: []string{OwnCalls}},
 	{Path: Disks, Tag: "yolkdisk"},
 	{Path: Wiring + "/devices", With: []string{randomness, machine}},
-	{Path: Wiring + "/resume", With: []string{randomness, machine, network}},
+	{Path: Wiring + "/resume", With: []string{randomness, machine, network, OwnSockets}},
 	{Path: Wiring + "/certs", With: []string{"crypto/x509"}},
-	{Path: Wiring + "/net", With: []string{network}},
+	{Path: Net, With: []string{network, OwnSockets}},
+	{Path: Wiring + "/netcalls", With: []string{OwnCalls}, Beside: []string{Net}},
 	{Path: Wiring + "/cards", With: []string{machine}}, // as much as NICs and OpenNIC refer to
 
-	{Path: Wiring + "/power", When: Last, With: []string{signals, network}},
-	{Path: Wiring + "/balloon", When: Last, With: []string{randomness, machine, signals, network}},
+	{Path: Wiring + "/power", When: Last, With: []string{signals, network, OwnSockets}},
+	{Path: Wiring + "/balloon", When: Last, With: []string{randomness, machine, signals, network, OwnSockets}},
 
 	{Path: Wiring + "/zoneinfo", When: OnDemand}, // with time.LoadLocation, by a linkname
 	{Path: Folders, When: OnDemand},              // with what makes paths for system calls: tamagoFolders
@@ -72,6 +97,11 @@ func Offered(tags []string) []string {
 // Wanted reports whether a program that has the packages for which has returns true
 // carries p.
 func (p Package) Wanted(has func(path string) bool) bool {
+	for _, b := range p.Beside {
+		if !has(b) {
+			return false
+		}
+	}
 	for _, w := range p.With {
 		if has(w) {
 			return true

@@ -33,11 +33,13 @@ func init() { start() }
 //
 //go:noinline
 func start() {
+	kernel.AddProc()
 	for _, d := range devices.FindDevices(virtio.TypeBlock) {
 		if err := add(d); err != nil {
 			wiring.Kernel.Log("virtio-blk at " + d.Location + ": " + err.Error())
 		}
 	}
+	showDisks()
 	mounts.Disk = mount
 	wiring.Mount(func(words []string) { mounts.Serve(words, nil) })
 }
@@ -185,7 +187,8 @@ const (
 
 func (k *disk) addNode(i int) {
 	wiring.Kernel.AddDevice(kernel.DeviceNode{
-		Name: k.name, Mode: syscall.S_IFBLK | 0o660, Major: major, Minor: uint64(i) * minors,
+		Driver: "virtblk",
+		Name:   k.name, Mode: syscall.S_IFBLK | 0o660, Major: major, Minor: uint64(i) * minors,
 		Open: rawdisk.New(k, wiring.NoDMA).Open,
 	})
 }

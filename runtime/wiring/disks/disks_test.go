@@ -189,3 +189,42 @@ func TestPagesPerRequest(t *testing.T) {
 		}
 	}
 }
+
+// /proc and /sys show the disks, and count what they do.
+func TestDiskFiles(t *testing.T) {
+	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+		d := newDisk(t, m, make([]byte, 64<<10), 0)
+		d.ID = "data"
+		m.Add(d.Device)
+		run(m)
+		m.WantFile("/proc/partitions", "major minor  #blocks  name\n\n 254        0         64 vda\n")
+		m.WantFile("/sys/block/vda/size", "128\n")
+		m.WantFile("/sys/class/block/vda/queue/logical_block_size", "512\n")
+		m.WantFile("/sys/block/vda/serial", "data\n")
+		column := func(i int) string {
+			t.Helper()
+			text, e := m.ReadFile("/proc/diskstats")
+			if f := strings.Fields(text); e == 0 && len(f) == 20 && f[2] == "vda" {
+				return f[i]
+			}
+			t.Fatalf("/proc/diskstats is %q, %v", text, e)
+			return ""
+		}
+		const reads, readSectors, writes, writtenSectors, inFlight, flushes = 3, 5, 7, 9, 11, 18
+		before := column(readSectors)
+		fd, e := m.Open("/dev/vda", syscall.O_RDWR)
+		if e != 0 {
+			t.Fatal(e)
+		}
+		m.Must(syscall.SYS_WRITE, fd, make([]byte, 4096), 4096)
+		m.Must(syscall.SYS_FSYNC, fd)
+		m.Must(syscall.SYS_READ, fd, make([]byte, 8192), 8192)
+		if column(writes) == "0" || column(writtenSectors) != "8" || column(readSectors) == before || column(reads) == "0" || column(inFlight) != "0" {
+			text, _ := m.ReadFile("/proc/diskstats")
+			t.Errorf("after a write and a read: %q", text)
+		}
+		if got := column(flushes); got != "0" && got != "1" { // a disk without a cache needs none
+			t.Errorf("%s flushes", got)
+		}
+	})
+}

@@ -18,7 +18,7 @@ import (
 // A machine that a test starts has disks of its own.
 func init() {
 	wiring.OnHostStart(func() {
-		found, mounted, cache = nil, nil, nil
+		found, mounted = nil, nil
 		mounting, unmountOnce = sync.Mutex{}, sync.Once{}
 		answered.Store(0)
 		mounts.Disk = nil

@@ -11,12 +11,9 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel/fs/erofs"
 	"github.com/yolk-unikernel/yolk/kernel/fs/ext4fs"
 	"github.com/yolk-unikernel/yolk/kernel/fs/fsprobe"
-	"github.com/yolk-unikernel/yolk/kernel/fs/pagecache"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/pages"
 )
-
-// cache holds the pages of all disks' files, from the first mount on.
-var cache *pagecache.Cache
 
 // mounted are the file systems in the order in which they were mounted; mounting
 // is held by who changes that.
@@ -85,12 +82,6 @@ func (k *disk) open(readOnly bool) (why string) {
 	case kind != fsprobe.Ext4 && kind != fsprobe.EROFS:
 		return "holds " + kind + "; what can be mounted is ext4 or EROFS: copy the files to a disk of yolk disk create -from DIR"
 	}
-	if cache == nil {
-		cache = pagecache.New(wiring.CacheMachine{})
-		if irq := wiring.NewInterrupt(); irq != nil {
-			go cache.ServeStores(irq.Device(), irq.Wait)
-		}
-	}
 	if len(mounted) == 0 {
 		wiring.BeforeExit(unmountInTime)
 	}
@@ -107,9 +98,9 @@ func (k *disk) open(readOnly bool) (why string) {
 func (k *disk) read(kind string, readOnly bool) (fileSystem, error) {
 	log := func(line string) { wiring.Kernel.Log(k.name + ": " + line) }
 	if kind == fsprobe.EROFS {
-		return erofs.Mount(k, erofs.Options{Kernel: wiring.Kernel, Cache: cache, Dev: k.number, Reader: k.reader, Log: log})
+		return erofs.Mount(k, erofs.Options{Kernel: wiring.Kernel, Cache: pages.Cache(), Dev: k.number, Reader: k.reader, Log: log})
 	}
-	return ext4fs.Mount(k, ext4fs.Options{Kernel: wiring.Kernel, Cache: cache, ReadOnly: readOnly, Dev: k.number, Reader: k.reader, Log: log})
+	return ext4fs.Mount(k, ext4fs.Options{Kernel: wiring.Kernel, Cache: pages.Cache(), ReadOnly: readOnly, Dev: k.number, Reader: k.reader, Log: log})
 }
 
 // mount puts the disk's file system in the tree.

@@ -8,8 +8,11 @@
 package folders
 
 import (
+	"time"
+
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/p9"
+	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/kernel/fs/p9fs"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
@@ -26,8 +29,11 @@ type folder struct {
 	fs *p9fs.FS
 }
 
-// Mount serves the command line's words.
-func Mount(words []string) { mounts.Serve(words, mount) }
+// Mount makes the files of /proc and /sys, and serves the command line's words.
+func Mount(words []string) {
+	kernel.AddProc()
+	mounts.Serve(words, mount)
+}
 
 // mount mounts the folder of a tag: it is a mounts.Mounter.
 func mount(tag, path string, readOnly bool) (is bool, why string) {
@@ -84,6 +90,7 @@ func mountOne(f *folder, path string, readOnly bool) (why string) {
 			return err.Error() + "; see whether the folder is there, and the user of the VM may read it"
 		}
 		f.fs = fs
+		wiring.BeforeExit(func() { syncInTime(fs) })
 	}
 	if f.fs.ReadOnly() != readOnly {
 		return "it is mounted elsewhere with another choice of ro; it must be the same everywhere"
@@ -92,6 +99,23 @@ func mountOne(f *folder, path string, readOnly bool) (why string) {
 		return e.Error() + "; it must be a folder, or one that can be made there"
 	}
 	return ""
+}
+
+// patience is how long the end of a program waits for a folder's server.
+const patience = 5 * time.Second
+
+// syncInTime writes back what mappings have stored.
+func syncInTime(fs *p9fs.FS) {
+	done := make(chan struct{})
+	go func() {
+		fs.Sync()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		wiring.Kernel.Log("a folder's server does not answer; what was stored in mapped files may be lost")
+	}
 }
 
 // transport makes the memory that a device is to write to writable first, and

@@ -3,10 +3,11 @@
 // net, and initialises after the kernel and before any package of the program,
 // so that a Dial in an init function already has its address.
 //
-// Start reading at start.
+// Start reading at Start.
 package net
 
 import (
+	"bytes"
 	"net/netip"
 	"syscall"
 	"time"
@@ -15,8 +16,8 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/netlink"
-	"github.com/yolk-unikernel/yolk/netstack/unixsock"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/calls"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
@@ -28,21 +29,31 @@ const addressWait = 5 * time.Second
 // where no ip6= word asks for it: by then a small server answers.
 const ipv6Delay = 500 * time.Millisecond
 
-func init() { start() }
+func init() { Start() }
 
-func start() {
+// Stack and Netlink are the machine's, for package netcalls.
+var (
+	Stack   *netstack.Stack
+	Netlink *netlink.Family
+)
+
+// Start brings the network of the machine up. It is called once; tests have several machines.
+func Start() {
 	words := wiring.AllWords()
 	total, _ := wiring.Memory()
+	cpus := wiring.CPUs()
 	s := netstack.New(netstack.Config{
 		Random:      entropy{},
 		Nanotime:    wiring.Nanotime,
 		Memory:      total,
+		CPUs:        cpus,
 		OnStack:     wiring.OnStack,
 		Hostname:    hostname(),
 		DisableIPv6: netstack.IPv6Off(words),
 		IPv6Delay:   ipv6Delay,
 		Log:         wiring.Kernel.Log,
 	})
+	Stack = s
 	registerSockets(s)
 	registerFiles(s)
 	wiring.OnResume(s.Resume)
@@ -81,21 +92,18 @@ func addCard(s *netstack.Stack, c devices.Card) {
 func registerSockets(s *netstack.Stack) {
 	k := wiring.Kernel
 	s.RegisterSockets(k.RegisterSocketFamily)
-	u := unixsock.New(k, func() syscall.Ucred { return syscall.Ucred{Pid: 1} })
-	k.RegisterSocketFamily(syscall.AF_UNIX, u.Socket)
-	k.RegisterSocketPair(syscall.AF_UNIX, u.Pair)
-	k.RegisterSocketFamily(syscall.AF_NETLINK, netlink.New(routes{s}, 1).Socket)
+	n := netlink.New(routes{s}, 1)
+	Netlink = n
+	s.OnChange(n.Changed)
+	k.RegisterSocketFamily(syscall.AF_NETLINK, n.Socket)
 }
 
-// registerFiles gives the resolver and readers of /proc/net their files.
+// registerFiles gives the resolver and readers of /proc and /sys their files.
 func registerFiles(s *netstack.Stack) {
 	wiring.Kernel.SetFile("/etc/resolv.conf", s.ResolvConf)
-	for _, name := range s.ProcNetFiles() {
-		wiring.Kernel.SetFile("/proc/net/"+name, func() []byte {
-			text, _ := s.ProcNet(name)
-			return text
-		})
-	}
+	wiring.Kernel.SetFiles("/proc/net", s.Tables(map[string]func() []byte{"unix": calls.UnixSockets().Proc}))
+	wiring.Kernel.SetFiles("/proc/sys/net", s.Settings())
+	wiring.Kernel.SetFiles("/sys/class/net", s.Classes())
 }
 
 func hostname() string {
@@ -132,8 +140,8 @@ func (r routes) Interfaces() []netlink.Interface {
 func netlinkInterface(i netstack.InterfaceInfo) netlink.Interface {
 	n := netlink.Interface{
 		Index: i.Index, Name: i.Name, MTU: i.MTU, Flags: i.Flags,
-		Type: syscall.ARPHRD_ETHER, QueueLength: 1000,
-		HardwareAddr: i.HardwareAddr, Broadcast: []byte{255, 255, 255, 255, 255, 255},
+		Type: i.Type, QueueLength: i.QueueLength, Kind: i.Virtual,
+		HardwareAddr: i.HardwareAddr, Broadcast: bytes.Repeat([]byte{255}, len(i.HardwareAddr)),
 		Stats: netlink.Stats{
 			ReceivedPackets: i.Stats.RxPackets, ReceivedBytes: i.Stats.RxBytes,
 			ReceiveErrors: i.Stats.RxErrors, ReceiveDropped: i.Stats.RxDropped,
@@ -142,7 +150,7 @@ func netlinkInterface(i netstack.InterfaceInfo) netlink.Interface {
 		},
 	}
 	if i.Flags&syscall.IFF_LOOPBACK != 0 {
-		n.Type, n.Broadcast = syscall.ARPHRD_LOOPBACK, make([]byte, 6)
+		n.Broadcast = make([]byte, 6)
 	}
 	for _, a := range i.Addrs {
 		n.Addresses = append(n.Addresses, netlinkAddress(a))
@@ -172,14 +180,17 @@ func (r routes) Routes() []netlink.Route {
 	var list []netlink.Route
 	for _, x := range r.s.Routes() {
 		n := netlink.Route{Destination: x.Destination, Gateway: x.Gateway, Source: x.Source,
-			Interface: x.Interface, Protocol: syscall.RTPROT_KERNEL, Scope: syscall.RT_SCOPE_LINK}
-		if x.Gateway.IsValid() {
-			n.Protocol, n.Scope = syscall.RTPROT_BOOT, syscall.RT_SCOPE_UNIVERSE
-		}
+			Interface: x.Interface, Protocol: x.Protocol, Scope: x.Scope, Priority: x.Metric}
 		list = append(list, n)
 	}
 	return list
 }
 
-// Neighbors is netlink.Source's; the stack does not tell them.
-func (routes) Neighbors() []netlink.Neighbor { return nil }
+// Neighbors is netlink.Source's.
+func (r routes) Neighbors() []netlink.Neighbor {
+	var list []netlink.Neighbor
+	for _, n := range r.s.Neighbors() {
+		list = append(list, netlink.Neighbor{Interface: n.Interface, Addr: n.Addr, HardwareAddr: n.HardwareAddr, State: n.State})
+	}
+	return list
+}

@@ -39,7 +39,7 @@ func TestCards(t *testing.T) {
 	m.Add(newCard(t, m, 1, 64).Device)
 	m.Add(newCard(t, m, 2, 64).Device)
 	m.Start(quiet, "ip=10.0.0.2::10.0.0.1:255.255.255.0:vm7:eth0:off:10.0.0.53", "ip=192.168.7.2/28:::::eth1", "nameserver=9.9.9.9")
-	start()
+	Start()
 	m.WantQuiet()
 	if got := m.Hostname(); got != "vm7" {
 		t.Errorf("host name %q; want vm7", got)
@@ -81,7 +81,7 @@ func TestHostnameWord(t *testing.T) {
 	m := wiringtest.New(t)
 	m.Add(newCard(t, m, 1, 64).Device)
 	m.Start(quiet, "hostname=a", "ip=10.0.0.2/24::::b:eth0", "hostname=c")
-	start()
+	Start()
 	if got := m.Hostname(); got != "c" {
 		t.Errorf("host name %q; want c", got)
 	}
@@ -97,7 +97,7 @@ func TestFrames(t *testing.T) {
 	c := newCard(t, m, 1, 64)
 	m.Add(c.Device)
 	m.Start(quiet, "ip=10.0.0.2/24::10.0.0.1")
-	start()
+	Start()
 
 	c.deliver(arp(1, peerMAC, peer, make([]byte, 6), own))
 	reply := c.next(func(f []byte) bool { return isARP(f) && f[21] == 2 })
@@ -137,7 +137,7 @@ func TestSegmentation(t *testing.T) {
 	c := newCardWith(t, m, 1, 64, features|virtionet.FeatureCsum|virtionet.FeatureHostTSO4|virtionet.FeatureHostTSO6)
 	m.Add(c.Device)
 	m.Start(quiet, "ip=10.0.0.2/24")
-	start()
+	Start()
 	const proto, syn, ackFlag = 6, 2, 16
 	fd := m.Must(syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK, 0)
 	to := netip.AddrPortFrom(peer, 80)
@@ -166,12 +166,15 @@ func TestFullRing(t *testing.T) {
 	c := newCard(t, m, 1, 16)
 	m.Add(c.Device)
 	m.Start(quiet, "ip=10.0.0.2/24")
-	start()
+	Start()
 	fd := m.Must(syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_DGRAM, 0)
 	to := sockaddr(netip.AddrPortFrom(peer, 1234))
 	m.Must(syscall.SYS_SENDTO, fd, []byte("first"), 5, 0, to, len(to))
 	const udp = 17
 	c.next(isIPv4(udp)) // the peer's address is known
+	if text, e := m.ReadFile("/proc/net/arp"); e != 0 || !strings.Contains(text, peer.String()+"         0x1         0x2 ") {
+		t.Errorf("/proc/net/arp is %q, %v", text, e)
+	}
 	c.setSlow(true)
 	const n = 60
 	for i := range n {
@@ -193,7 +196,7 @@ func TestProgramTakesCard(t *testing.T) {
 	m.Add(c.Device)
 	m.Add(newCard(t, m, 2, 64).Device)
 	m.Start(quiet, "ip=10.0.0.2/24::10.0.0.1:::eth0", "ip=10.1.0.2/24:::::eth1")
-	start()
+	Start()
 	list := cards.List()
 	for i, l := range list {
 		if got := l.(*cards.Listed).User(); got != devices.Stack {
@@ -227,7 +230,7 @@ func TestBrokenCard(t *testing.T) {
 	m.Add(broken.Device)
 	m.Add(newCard(t, m, 2, 64).Device)
 	m.Start(quiet, "ip=10.0.0.2/24:::::eth1")
-	start()
+	Start()
 	if got, want := m.Output(), "yolk: eth0 (mmio 0xfeb00000): "+virtio.ErrFeaturesOK.Error()+"\n"; got != want {
 		t.Errorf("the console says %q; want %q", got, want)
 	}
@@ -251,7 +254,7 @@ func TestCardFails(t *testing.T) {
 	c := newCard(t, m, 2, 64)
 	m.Add(c.Device)
 	m.Start(quiet, "ip=off")
-	start()
+	Start()
 	c.SetConfig(6, 0)
 	if got, want := output(m), "yolk: eth1: link is down\n"; got != want {
 		t.Errorf("the console says %q; want %q", got, want)
@@ -268,7 +271,7 @@ func TestBadWord(t *testing.T) {
 	m := wiringtest.New(t)
 	m.Add(newCard(t, m, 1, 64).Device)
 	m.Start(quiet, "ip=10.0.0.300/24")
-	start()
+	Start()
 	m.WantOutput("yolk: ip=10.0.0.300/24: ", "; expected ip=ADDRESS/LENGTH")
 	if got := addresses(m); len(got) != 2 {
 		t.Errorf("addresses %q; want lo's", got)
@@ -279,7 +282,7 @@ func TestBadWord(t *testing.T) {
 func TestLoopbackOnly(t *testing.T) {
 	m := wiringtest.New(t)
 	m.Start("ip=dhcp")
-	start()
+	Start()
 	m.WantQuiet()
 	m.WantFile("/etc/resolv.conf", "")
 	local := sockaddr(netip.MustParseAddrPort("127.0.0.1:5000"))
@@ -295,7 +298,7 @@ func TestLoopbackOnly(t *testing.T) {
 func TestUnixSockets(t *testing.T) {
 	m := wiringtest.New(t)
 	m.Start()
-	start()
+	Start()
 	fds := new([2]int32)
 	m.Must(syscall.SYS_SOCKETPAIR, syscall.AF_UNIX, syscall.SOCK_STREAM, 0, unsafe.Pointer(fds))
 	m.Must(syscall.SYS_WRITE, int(fds[0]), []byte("hello"), 5)
@@ -403,4 +406,48 @@ func routesOf(m *wiringtest.Machine) (list []string) {
 			binary.NativeEndian.Uint32([]byte(a[syscall.RTA_OIF])), h.Protocol, h.Scope))
 	}
 	return list
+}
+
+// The files of /proc/net, /proc/sys/net and /sys/class/net show the stack, and settings take effect.
+func TestNetFiles(t *testing.T) {
+	m := wiringtest.New(t)
+	m.Start(quiet)
+	Start()
+	for path, want := range map[string]string{
+		"/proc/net/sockstat":                    "sockets: used ",
+		"/proc/self/net/snmp":                   "Ip: Forwarding ",
+		"/proc/net/unix":                        "Num       RefCount",
+		"/proc/sys/net/ipv4/ip_forward":         "0\n",
+		"/proc/sys/net/ipv4/conf/lo/forwarding": "0\n",
+		"/proc/sys/net/core/somaxconn":          "4096\n",
+		"/sys/class/net/lo/mtu":                 "65536\n",
+		"/sys/class/net/lo/statistics/rx_bytes": "0\n",
+		"/sys/class/net/lo/type":                "772\n",
+	} {
+		if got, e := m.ReadFile(path); e != 0 || !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, %v; want %q", path, got, e, want)
+		}
+	}
+	for _, s := range [][3]string{
+		{"ipv4/ip_forward", "1", "1"}, {"ipv4/conf/lo/forwarding", "0", "0"}, {"ipv4/ip_default_ttl", "33", "33"},
+		{"ipv4/ip_local_port_range", "40000 50000", "40000\t50000"}, {"ipv4/tcp_fin_timeout", "7", "7"}, {"ipv4/tcp_syn_retries", "3", "3"},
+		{"ipv4/tcp_congestion_control", "reno", "reno"}, {"ipv4/tcp_sack", "0", "0"}, {"ipv4/tcp_rmem", "4096 8192 16384", "4096\t8192\t16384"},
+		{"core/rmem_max", "1000000", "1000000"}, {"core/wmem_default", "50000", "50000"},
+	} {
+		path := "/proc/sys/net/" + s[0]
+		if e := m.WriteFile(path, s[1]+"\n"); e != 0 {
+			t.Errorf("writing %s: %v", path, e)
+		}
+		if got, _ := m.ReadFile(path); got != s[2]+"\n" {
+			t.Errorf("%s is %q after %q was written", path, got, s[1])
+		}
+	}
+	for path, text := range map[string]string{
+		"ipv4/ip_forward": "7", "ipv4/ip_default_ttl": "0", "ipv4/ip_local_port_range": "5", "ipv4/tcp_rmem": "3 2 1",
+		"ipv4/tcp_congestion_control": "magic", "core/somaxconn": "1", "ipv4/tcp_timestamps": "0",
+	} {
+		if e := m.WriteFile("/proc/sys/net/"+path, text); e == 0 {
+			t.Errorf("%q was accepted for %s", text, path)
+		}
+	}
 }

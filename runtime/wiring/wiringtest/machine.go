@@ -1,4 +1,4 @@
-//go:build !tamago
+//go:build !yolk
 
 // Package wiringtest is what the tests of the wiring share: a wiring.HostMachine that has
 // devices of package virtiotest, ACPI's tables of real machines, and a program that makes

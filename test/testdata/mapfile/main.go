@@ -29,7 +29,8 @@ func main() {
 	}{
 		{"shared", shared}, {"holes", holes}, {"private", private}, {"two", two}, {"truncated", truncated},
 		{"protected", protected}, {"part", part}, {"remap", remap}, {"large", large}, {"reopened", reopened},
-		{"beyond", beyond}, {"left", left},
+		{"beyond", beyond}, {"appending", appending}, {"left", left},
+		{"kept", kept},
 	} {
 		check(t.name, t.do)
 	}
@@ -360,6 +361,52 @@ func reopened() error {
 		return fmt.Errorf("%v, %q", err, b[page:page+5])
 	}
 	return nil
+}
+
+// appending: what is appended is in a mapping that reaches beyond the end, and what the mapping stores is in
+// its place, though the file is open for appending alone.
+func appending() error {
+	if _, err := create("appending", page+10); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "appending"), os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	m, err := mapFile(f, 0, 4*page, rw, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	m[5] = 'x'
+	tail := bytes.Repeat([]byte("tail"), 2*page/4)
+	if _, err := f.Write(tail); err != nil {
+		return err
+	}
+	if !bytes.Equal(m[page+10:][:len(tail)], tail) {
+		return fmt.Errorf("the mapping has %q of what was appended", m[page+10:][:8])
+	}
+	m[page+10] = 'T'
+	if err := syscall.Munmap(m); err != nil {
+		return err
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil || len(got) != page+10+len(tail) || got[5] != 'x' || string(got[page+10:page+14]) != "Tail" {
+		return fmt.Errorf("the file has %d bytes, %q and %q: %v", len(got), got[5], got[page+10:page+14], err)
+	}
+	return nil
+}
+
+// kept ends the program with a mapping that was stored to and not synced: the file has it all the same.
+func kept() error {
+	f, err := create("kept", 3*page)
+	if err != nil {
+		return err
+	}
+	m, err := mapFile(f, 0, 3*page, rw, syscall.MAP_SHARED)
+	if err == nil {
+		copy(m[page:], "kept")
+	}
+	return err
 }
 
 // left ends the program with a file without a name that is mapped and was stored to.

@@ -32,6 +32,7 @@ var cases = []struct {
 	{"thread's end", threadEnd},
 	{"robust list", robustList},
 	{"clocks", clocks},
+	{"descriptors", descriptors},
 	{"rest", rest},
 }
 

@@ -28,6 +28,8 @@ type Image struct {
 	Entry uint32
 	// Size is the file's length in bytes.
 	Size int64
+	// End is the physical address after its last byte: a machine with less RAM cannot load it.
+	End uint64
 	// Go is the version of Go that built it, or "" if it has no build information.
 	Go string
 	// Tags are the build tags that it was built with.
@@ -58,6 +60,11 @@ func Check(path string) (*Image, error) {
 		return nil, explain(path, f, e, err)
 	}
 	im := &Image{Path: path, Entry: entry, Size: st.Size()}
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_LOAD {
+			im.End = max(im.End, p.Paddr+p.Filesz)
+		}
+	}
 	if bi, err := buildinfo.Read(f); err == nil {
 		im.Go = bi.GoVersion
 		im.Tags = strings.Split(setting(bi, "-tags"), ",")

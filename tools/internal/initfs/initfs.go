@@ -57,8 +57,11 @@ func Parse(s string) (Source, error) {
 
 // Text is a file whose content is at hand.
 type Text struct {
-	Guest string // absolute path; only root may read it (mode 0400), as its folder (0700)
+	Guest string // absolute path
 	Data  []byte
+	// Public says that every user may read it. Otherwise only root may (mode 0400), as its folder
+	// (0700).
+	Public bool
 }
 
 // Options limit and filter what Write packs. Zero limits mean none.
@@ -102,21 +105,28 @@ func (p *packer) texts() error {
 		}
 	}
 	for _, t := range p.opt.Texts {
-		name := strings.TrimPrefix(path.Clean("/"+t.Guest), "/")
-		if err := p.parents(path.Dir(path.Dir(name))); err != nil {
-			return err
-		}
-		if dir := path.Dir(name); !p.dirs[dir] {
-			p.dirs[dir] = true
-			if err := p.a.add(entry{name: dir, mode: modeDir | 0o700}, nil); err != nil {
-				return err
-			}
-		}
-		if err := p.a.add(entry{name: name, mode: modeRegular | 0o400, size: int64(len(t.Data))}, bytes.NewReader(t.Data)); err != nil {
+		if err := p.text(t); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (p *packer) text(t Text) error {
+	name, mode, dirMode := strings.TrimPrefix(path.Clean("/"+t.Guest), "/"), uint32(modeRegular|0o400), uint32(modeDir|0o700)
+	if t.Public {
+		mode, dirMode = modeRegular|0o444, modeDir|0o755
+	}
+	if err := p.parents(path.Dir(path.Dir(name))); err != nil {
+		return err
+	}
+	if dir := path.Dir(name); !p.dirs[dir] {
+		p.dirs[dir] = true
+		if err := p.a.add(entry{name: dir, mode: dirMode}, nil); err != nil {
+			return err
+		}
+	}
+	return p.a.add(entry{name: name, mode: mode, size: int64(len(t.Data))}, bytes.NewReader(t.Data))
 }
 
 type packer struct {

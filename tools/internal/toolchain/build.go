@@ -269,7 +269,7 @@ func (b *builder) kernelPackages() ([]listedPackage, error) {
 
 // list returns packages and their direct and indirect imports.
 func (b *builder) list(patterns ...string) (map[string]listedPackage, error) {
-	cmd, err := b.listGo(append([]string{"list", "-e", "-deps", "-tags=tamago",
+	cmd, err := b.listGo(append([]string{"list", "-e", "-deps", "-tags=yolk",
 		"-json=ImportPath,Dir,Standard,Imports,Module"}, patterns...)...)
 	if err != nil {
 		return nil, err

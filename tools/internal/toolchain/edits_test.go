@@ -81,7 +81,7 @@ func testEdits(t *testing.T, goroot, version string) {
 }
 
 // Every file added to the go distribution needs a constraint: the stock go command builds the tools
-// and does not recognise the suffix _tamago. Files of the tools have the constraint yolktools,
+// and does not recognise the suffix _tamago. One that all programs have says `tamago || !tamago`. Files of the tools have the constraint yolktools,
 // which keeps them out of this module's packages.
 func TestAddedFilesAreConstrained(t *testing.T) {
 	files, err := PortFiles()

@@ -1,9 +1,6 @@
 package toolchain
 
 import (
-	"bytes"
-	"context"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestEditedStack runs the tests of netstack on gVisor as images have it: with the edits, added
-// files and replaced packages of netstack/gvisor. Otherwise those tests use the unchanged module.
+// TestEditedStack runs the tests of netstack, its packetsock and tun, and tools/abidiff on gVisor as images have it: with the
+// edits, added files and replaced packages of netstack/gvisor. Otherwise those tests use the unchanged module.
 func TestEditedStack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and tests the whole stack once more")
@@ -21,8 +18,11 @@ func TestEditedStack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	modfile := editedModule(t, root)
-	args := []string{"test", "-modfile=" + modfile, "-count=1", "./netstack"}
+	modfile, err := EditedModule(t.TempDir(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"test", "-modfile=" + modfile, "-count=1", "./netstack", "./netstack/packetsock", "./netstack/tun", "./tools/abidiff"}
 	if os.Getenv("YOLK_TEST_RACE") != "" {
 		args = append(args, "-race")
 	}
@@ -33,69 +33,6 @@ func TestEditedStack(t *testing.T) {
 		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 }
-
-// editedModule makes gVisor's module with the changes and returns a go.mod that uses it.
-func editedModule(t *testing.T, root string) (modfile string) {
-	t.Helper()
-	dir := t.TempDir()
-	edits, err := GVisorEdits()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &builder{ctx: context.Background(), stock: goroot(t), source: root}
-	pkgs, err := b.kernelPackages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pkgs {
-		if name, ok := strings.CutPrefix(p.ImportPath, gvisorPath); ok {
-			if err := copyPackage(p, filepath.Join(dir, gvisorPath, name), edits); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := addToGVisor(dir); err != nil {
-		t.Fatal(err)
-	}
-	forAnySystem(t, dir)
-	module := output(t, root, "list", "-m", "-f", "{{.Dir}}", "gvisor.dev/gvisor")
-	if err := copyFile(filepath.Join(module, "go.mod"), filepath.Join(dir, gvisorPath, "go.mod")); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	modfile = filepath.Join(dir, "go.mod")
-	if err := writeFile(modfile, append(text, "\nreplace gvisor.dev/gvisor => "+filepath.Join(dir, gvisorPath)+"\n"...)); err != nil {
-		t.Fatal(err)
-	}
-	if err := copyFile(filepath.Join(root, "go.sum"), filepath.Join(dir, "go.sum")); err != nil {
-		t.Fatal(err)
-	}
-	return modfile
-}
-
-// forAnySystem removes the build constraint from the added files, which keeps them from being built
-// in netstack/gvisor/add.
-func forAnySystem(t *testing.T, dir string) {
-	t.Helper()
-	err := filepath.WalkDir(filepath.Join(dir, gvisorPath), func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(name, ".go") {
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if rest, ok := bytes.CutPrefix(text, []byte("//go:build tamago\n")); ok {
-			return writeFile(name, rest)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func goroot(t *testing.T) string { return output(t, os.TempDir(), "env", "GOROOT") }
 
 func output(t *testing.T, dir string, args ...string) string {
 	t.Helper()

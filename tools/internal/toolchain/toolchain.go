@@ -172,14 +172,26 @@ func lock(path string, out io.Writer) (unlock func(), err error) {
 }
 
 // removeOthers deletes distributions with other content of the port for the same Go release that were
-// not used for a day; a build may still be running with a younger one.
+// not used for a day, since a build may still be running with a younger one; and the build caches that no
+// distribution has used since then.
 func removeOthers(base, version, key string, out io.Writer) {
-	old, _ := filepath.Glob(filepath.Join(base, version+"-*"))
-	for _, d := range old {
+	const day = 24 * time.Hour
+	users := cacheUsers(base)
+	var old []string
+	all, _ := filepath.Glob(filepath.Join(base, version+"-*"))
+	for _, d := range all {
 		info, err := os.Stat(filepath.Join(d, doneFile))
-		if d == filepath.Join(base, version+"-"+key) || err == nil && time.Since(info.ModTime()) < 24*time.Hour {
-			continue
+		if d != filepath.Join(base, version+"-"+key) && (err != nil || time.Since(info.ModTime()) >= day) {
+			old = append(old, d)
 		}
+	}
+	caches, _ := filepath.Glob(filepath.Join(base, "cache-"+version+"-*"))
+	for _, c := range caches {
+		if !strings.HasSuffix(c, "-host") && time.Since(users[c]) >= day {
+			old = append(old, c)
+		}
+	}
+	for _, d := range old {
 		if err := removeAll(d); err != nil {
 			fmt.Fprintf(out, "yolk: %v\n", err)
 		}

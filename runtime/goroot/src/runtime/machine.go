@@ -12,6 +12,7 @@
 //	machine_entry_amd64.s  system calls, traps, start of further CPUs
 //	machine_frames.go      page frames
 //	machine_mem.go         page tables, areas, mmap and its kin
+//	machine_physical.go    memory of devices that a program maps
 //	machine_fault.go       page faults, 2 MiB pages
 //	machine_audit.go       the list of what is mapped
 //	machine_files.go       mappings of files
@@ -59,6 +60,7 @@ package runtime
 
 import (
 	"internal/runtime/sys"
+	machine "internal/runtime/yolk"
 	"internal/runtime/yolk/runq"
 	"unsafe"
 )
@@ -136,6 +138,8 @@ type machCPU struct {
 	profileNext int64      // when the next sample is due, if the CPU does not idle before
 	busy        int64      // how long it ran threads (ns), the current one aside
 	since       int64      // when the current thread, or idling, began (nanotime)
+
+	counts machine.CPUCounts
 }
 
 // mach is the state of the machine half. It is initialised data, not BSS, so
@@ -169,6 +173,7 @@ type machState struct {
 	readers *machReader // of disks
 	reads   uintptr     // requests that they made
 	nested  bool        // an exception in the machine half is being served
+	nmi     bool        // one has come in the machine half
 	audit   bool        // list the page tables, and end (yolk.audit)
 }
 

@@ -50,11 +50,19 @@ func machineCall(t *machThread, call machine.Call, a1, a2, a3, a4, a5, a6 uintpt
 		if a1 < uintptr(mach.smp.online) {
 			return uintptr(mach.smp.cpu[a1].busyUntil(machNow()))
 		}
+	case machine.CallCPUCounts:
+		if a1 < uintptr(mach.smp.online) {
+			*(*machine.CPUCounts)(unsafe.Pointer(a2)) = mach.smp.cpu[a1].counts
+		}
+	case machine.CallThreads:
+		return listThreads((*machine.Thread)(unsafe.Pointer(a1)), a2)
 	case machine.CallOutAlone:
 		mach.smp.flushTLB()
 		outl(uint16(a1), uint32(a2))
 	case machine.CallSendSignal:
 		return signalCall(int32(a1), (*machSigInfo)(unsafe.Pointer(a2)), a3 != 0)
+	case machine.CallWatchSignals:
+		mach.sig.watcher, mach.sig.watched = machine.Device(a1), uint64(a2)
 	case machine.CallSetClock:
 		machClock.set(uint64(a1))
 	case machine.CallSetPowerOff:
@@ -83,6 +91,10 @@ func machineMemoryCall(call machine.Call, a1, a2, a3, a4, a5, a6 uintptr) uintpt
 			return m.view(a1, a2)
 		}
 		return m.mapIO(a1, a2, ioBits)
+	case machine.CallMapPhysical:
+		return m.mapPhysical(a1, a2)
+	case machine.CallAllocDMA:
+		return m.allocDMA(a1)
 	case machine.CallTakeFrames:
 		*(*machRange)(unsafe.Pointer(a3)) = m.takeFrames(a1, a2 != 0)
 	case machine.CallGiveFrames:
@@ -193,10 +205,12 @@ func yolk_consoleWrite(p []byte) {
 func yolk_memory() (total, free uint64) { return uint64(mach.mem.total), uint64(mach.mem.Free) }
 
 // yolk_limitMemory makes the collector keep the heap below limit bytes, unless
-// the program's environment has its own GOMEMLIMIT.
+// the program's environment has its own GOMEMLIMIT, and a goroutine's stack
+// below stack bytes.
 //
 //go:linkname yolk_limitMemory runtime/yolk/wiring.limitMemory
-func yolk_limitMemory(limit int64) {
+func yolk_limitMemory(limit, stack int64) {
+	setMaxStack(int(stack))
 	if gogetenv("GOMEMLIMIT") == "" {
 		gcController.memoryLimit.Store(limit)
 	}

@@ -44,10 +44,18 @@ TEXT runtime·pvhEntry(SB),NOSPLIT|NOFRAME,$0
 	BYTE	$0x5e				// mark: POPL SI
 	LEAL	runtime·edata(SB), AX		// displacement only
 	LEAL	7(SI)(AX*1), BP			// + end of that instruction
+	LEAL	runtime·tooLarge(SB), AX
+	LEAL	17(SI)(AX*1), DX		// and of this one
 	MOVL	DI, 0(BX)
 	ADDL	$0xfff, BP
 	ANDL	$0xfffff000, BP
 	LEAL	0x13000(BP), SP
+
+	// Is there memory where the early area is to end?
+	MOVL	$0x6b6c6f79, AX
+	MOVL	AX, 0x15ffc(BP)
+	CMPL	0x15ffc(BP), AX
+	JNE	large
 
 	// Zero the early area up to the stacks.
 	MOVL	BP, DI
@@ -108,6 +116,33 @@ pages:
 	BYTE	$0x6a; BYTE $8			// PUSHL $8
 	BYTE	$0x50				// PUSHL AX
 	BYTE	$0xcb				// LRET
+
+	// Say so on the serial port and reset, with an interrupt that nothing
+	// receives: the interrupt table is the zeros after the text.
+large:
+	MOVL	DX, SI
+	MOVL	$0x3f8, DX
+text:
+	BYTE	$0xac				// LODSB
+	TESTB	AX, AX
+	JEQ	reset
+	BYTE	$0xee				// OUTB AL, DX
+	JMP	text
+reset:
+	BYTE	$0x0f; BYTE $0x01; BYTE $0x1e	// LIDT 0(SI)
+	INT	$3
+
+// tooLarge is what a machine says that has less memory than the image, with
+// zeros at its end.
+DATA runtime·tooLarge+0(SB)/8, $"yolk: th"
+DATA runtime·tooLarge+8(SB)/8, $"e machin"
+DATA runtime·tooLarge+16(SB)/8, $"e has le"
+DATA runtime·tooLarge+24(SB)/8, $"ss memor"
+DATA runtime·tooLarge+32(SB)/8, $"y than t"
+DATA runtime·tooLarge+40(SB)/8, $"he image"
+DATA runtime·tooLarge+48(SB)/8, $"; give i"
+DATA runtime·tooLarge+56(SB)/8, $"t more\r\n"
+GLOBL runtime·tooLarge(SB), RODATA|NOPTR, $80
 
 TEXT runtime·pvhEntry64(SB),NOSPLIT|NOFRAME,$0
 	MOVL	$16, AX

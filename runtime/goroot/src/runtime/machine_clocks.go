@@ -2,6 +2,11 @@
 
 package runtime
 
+import (
+	machine "internal/runtime/yolk"
+	"unsafe"
+)
+
 // Clocks of CPU time.
 
 // cpuClock reads a clock whose number has the ID of a process or a thread, as
@@ -26,6 +31,22 @@ func cpuClock(t *machThread, clock int32, now int64) (ns int64, ok bool) {
 		ns += c.busyUntil(now)
 	}
 	return ns, id == 0 || id == machPID
+}
+
+// listThreads describes the program's threads in a list of n, and returns how many there are.
+func listThreads(list *machine.Thread, n uintptr) (count uintptr) {
+	now := machNow()
+	for t := mach.sched.threads; t != nil; t = t.all {
+		if t.state == threadDead || t.idle() {
+			continue
+		}
+		if count < n {
+			e := (*machine.Thread)(unsafe.Pointer(uintptr(unsafe.Pointer(list)) + count*unsafe.Sizeof(*list)))
+			*e = machine.Thread{ID: t.id, Running: t.state == threadRunning, Ran: t.ranUntil(now), Waits: t.waits, Preemptions: t.preemptions}
+		}
+		count++
+	}
+	return count
 }
 
 // ranUntil returns how long the thread has run (ns).

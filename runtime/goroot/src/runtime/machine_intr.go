@@ -35,11 +35,11 @@ const (
 	apicTimerDiv  = 0x3e0
 
 	vectorNMI      = 2
-	vectorTimer    = 32
+	vectorTimer    = machine.VectorTimer
 	vectorDevice   = machine.FirstVector
-	vectorKick     = machine.LastVector + 1 // from another CPU: threads, signals or the TLB want attention
+	vectorKick     = machine.VectorKick // from another CPU: threads, signals or the TLB want attention
 	vectorSpurious = 127
-	numVectors     = 128
+	numVectors     = machine.NumVectors
 	numDevices     = machine.NumDevices
 
 	apicPhys = 0xfee00000
@@ -171,6 +171,7 @@ func machTrap() {
 	c := thisCPU()
 	c.enter()
 	t := c.cur
+	c.counts.Traps[t.trap%numVectors]++
 	if t.trap >= vectorTimer {
 		mach.generation.check()
 		machCheckWall(machNow())
@@ -209,6 +210,10 @@ func machLeave() {
 		mach.cache.stores.due = false
 		mach.poll.interrupt(int(mach.cache.stores.limits.Device))
 	}
+	if mach.nmi {
+		mach.nmi = false
+		sendProcessSignal(_SIGQUIT)
+	}
 	for {
 		s.pick(c)
 		t := c.cur
@@ -234,6 +239,7 @@ func machNested(vector, code, cr2, ip, sp uintptr) {
 		}
 	}
 	if vector == vectorNMI {
+		mach.nmi = true // machLeave is next
 		return
 	}
 	conString("yolk: fatal: exception ")

@@ -23,8 +23,8 @@ const (
 	pteGlobal  = 1 << 8
 	pteNX      = 1 << 63
 	pteAddr    = 0x000ffffffffff000
-	pteBoot    = 1 << 11 // mapped at boot: the frame is not freed with the mapping
-	pteFrame   = pteAddr | pteBoot
+	pteBoot    = 1 << 11 // mapped at boot, or at its physical address: the frame is not freed with the mapping
+	pteFrame   = pteAddr | pteBoot | pteNoCache
 
 	faultPages = 4 // how many pages one fault maps at most
 )
@@ -57,7 +57,7 @@ const (
 	areaLarge   = 1 << 8 // the program asked for 2 MiB pages (MADV_HUGEPAGE)
 	areaFile    = 1 << 9
 	areaPrivate = 1 << 10 // MAP_PRIVATE: stores go to a copy
-	areaImage   = 1 << 11 // of the image: what a page had cannot be had again
+	areaImage   = 1 << 11 // of the image, or at its physical address: what a page had cannot be had again
 )
 
 // areas returns the list of areas; what changes it gives the result to keep. (The fields

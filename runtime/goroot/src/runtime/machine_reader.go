@@ -281,6 +281,7 @@ func (m *machMem) waitPage(f *machFile, index, end uintptr, p *uintptr) bool {
 	if *p == 0 && (r.dead || !r.start(f, index, end) && r.busy == 0) {
 		return false
 	}
+	thisCPU().counts.PageReads++
 	mark := *p // noMark: all slots are taken
 	if !mach.nested {
 		thisCPU().cur.wait = mark

@@ -3,6 +3,7 @@
 package runtime
 
 import (
+	machine "internal/runtime/yolk"
 	"internal/runtime/yolk/signals"
 	"unsafe"
 )
@@ -19,7 +20,9 @@ var sigActions [65]sigactiont
 type machSignals struct {
 	machPending // for the process: all threads block them
 	free        *machSignal
-	queued      int         // signals that are pending
+	queued      int    // signals that are pending
+	watched     uint64 // numbers of which the kernel above hears
+	watcher     machine.Device
 	crashed     *machThread // the thread that ended the program, for debuggers
 	fatal       uint32      // by which signal
 }

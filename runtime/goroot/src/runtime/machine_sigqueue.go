@@ -76,6 +76,9 @@ func (p *machPending) add(info *machSigInfo, toProcess bool) uintptr {
 	s := g.newSignal()
 	s.toProcess, s.info = toProcess, *info
 	p.link(s)
+	if g.watched&sigBit(uint32(info.signo)) != 0 {
+		mach.poll.interrupt(int(g.watcher))
+	}
 	return 0
 }
 

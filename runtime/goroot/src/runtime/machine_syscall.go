@@ -71,6 +71,7 @@ const (
 	_ENOENT    = 2
 	_ESRCH     = 3
 	_EBADF     = 9
+	_EBUSY     = 16
 	_EEXIST    = 17
 	_ENODEV    = 19
 	_ENOSPC    = 28

@@ -26,15 +26,17 @@ type machThread struct {
 	state                          uint32
 	fsbase                         uintptr
 
-	id       int32
-	cpu      *machCPU // where it runs, ran last or is queued
-	ran      int64    // how long it ran (ns), since its CPU's since aside
-	deadline int64    // when a timed wait ends (nanotime); 0: never
-	timer    *machCPU // whose timer keeps the deadline
-	wait     uintptr  // futex address, where to put epoll events, or mark of a machRead
-	waitMax  int      // how many events fit
-	lostPage uintptr  // address of a page that could not be read: SIGBUS,
-	alone    bool     // or, if it was read with others, once more without them
+	id  int32
+	cpu *machCPU // where it runs, ran last or is queued
+	ran int64    // how long it ran (ns), since its CPU's since aside
+	// How often it gave its CPU up to wait, and had to give it up.
+	waits, preemptions uint64
+	deadline           int64    // when a timed wait ends (nanotime); 0: never
+	timer              *machCPU // whose timer keeps the deadline
+	wait               uintptr  // futex address, where to put epoll events, or mark of a machRead
+	waitMax            int      // how many events fit
+	lostPage           uintptr  // address of a page that could not be read: SIGBUS,
+	alone              bool     // or, if it was read with others, once more without them
 	// Pages of files that it may store to without a wait.
 	freeStores int
 	all        *machThread // every thread
@@ -211,8 +213,16 @@ func (c *machCPU) account(next *machThread) {
 	if c.cur != c.idle {
 		c.cur.ran += now - c.since
 		c.busy += now - c.since
+		if c.cur.state == threadRunning {
+			c.counts.Preemptions++
+			c.cur.preemptions++
+		} else {
+			c.counts.Waits++
+			c.cur.waits++
+		}
 	} else {
 		c.profileNext += now - c.since
+		c.counts.Wakeups++
 	}
 	c.since = now
 }

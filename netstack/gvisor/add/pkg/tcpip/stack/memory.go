@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build yolk
 
 package stack
 
@@ -52,6 +52,16 @@ func (s *Stack) MemoryUsed() (tcp, datagrams, waiting int64) {
 
 // Add counts n more bytes, or fewer if n is negative.
 func (m *Memory) Add(c MemoryClass, n int) { m.used[c].Add(int64(n)) }
+
+// HoldDatagrams counts n more bytes of datagrams, or fewer; false: there is no room, and nothing was
+// counted.
+func (s *Stack) HoldDatagrams(n int) bool {
+	if n > 0 && s.memory.Full(DatagramMemory) {
+		return false
+	}
+	s.memory.Add(DatagramMemory, n)
+	return true
+}
 
 // Full reports whether nothing more may be added to the class: all classes together have
 // reached the limit, or this one its share, which leaves some to the others.

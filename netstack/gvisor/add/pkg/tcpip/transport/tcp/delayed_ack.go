@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build yolk
 
 package tcp
 
@@ -89,6 +89,7 @@ func (e *Endpoint) delayedAckExpired() tcpip.Error {
 //
 // +checklocks:e.mu
 func (e *Endpoint) answered() {
+	e.tellSent()
 	if d := &e.delayed; d.answers <= 0 && e.snd.LastSendTime.Sub(e.rcv.lastRcvdAckTime) < delayedAckTime {
 		d.answers++
 	}

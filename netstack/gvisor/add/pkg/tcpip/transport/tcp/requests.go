@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build yolk
 
 package tcp
 
@@ -88,6 +88,14 @@ func (p *protocol) SetPendingLimits(handshakes, timeWaits int) {
 	p.ended.mu.Lock()
 	defer p.ended.mu.Unlock()
 	p.ended.limit = timeWaits
+}
+
+// Pending returns the number of connections in SYN_RCVD, and in TIME_WAIT or FIN_WAIT_2 without a
+// socket.
+func (p *protocol) Pending() (handshakes, timeWaits int) {
+	p.ended.mu.Lock()
+	defer p.ended.mu.Unlock()
+	return int(p.pending.count.Load()), len(p.ended.byTuple)
 }
 
 // requestsFull reports whether a further connection has to be asked for by a SYN cookie. As on

@@ -1,4 +1,4 @@
-//go:build tamago
+//go:build yolk
 
 package udp
 
@@ -19,4 +19,11 @@ func (e *endpoint) full() bool { return e.stack.Memory().Full(stack.DatagramMemo
 func (e *endpoint) hold(n int) {
 	e.rcvBufSize += n
 	e.stack.Memory().Add(stack.DatagramMemory, n)
+}
+
+// Held returns how many bytes of memory the receive queue holds.
+func (e *endpoint) Held() int {
+	e.rcvMu.Lock()
+	defer e.rcvMu.Unlock()
+	return e.rcvBufSize
 }

@@ -14,6 +14,9 @@ import (
 func init() { // build.go's comes first: the go command sorts files by name
 	TamagoTrimpath(CmdBuild)
 	TamagoTrimpath(CmdInstall)
+	if cfg.Goos == "tamago" { // assembly asks for its system as //go:build does; GOOS_tamago is defined, too
+		forcedAsmflags = append(forcedAsmflags, "-D", "GOOS_linux")
+	}
 }
 
 // TamagoTrimpath makes -trimpath the default of a command for tamago programs:

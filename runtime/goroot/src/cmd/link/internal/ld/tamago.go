@@ -15,7 +15,15 @@ import (
 // tamagoWanted reports whether the program carries a package of the machine. cmd/go
 // offers them to tamago programs only, so for other programs none is wanted.
 func tamagoWanted(ctxt *Link, p linked.Package) bool {
-	return ctxt.PackageFile[p.Path] != "" && p.Wanted(func(path string) bool { return ctxt.LibraryByPkg[path] != nil })
+	return ctxt.PackageFile[p.Path] != "" && p.Wanted(func(path string) bool {
+		switch path {
+		case linked.OwnCalls:
+			return ctxt.loader.OutsideImports(linked.CallPackages...)
+		case linked.OwnSockets:
+			return ctxt.loader.OutsideRefers(linked.SocketCalls...)
+		}
+		return ctxt.LibraryByPkg[path] != nil
+	})
 }
 
 // loadTamago loads the machine's packages that the program wants, and those whose
@@ -39,12 +47,16 @@ func (ctxt *Link) tamagoInittasks(main loader.Sym) loader.Sym {
 	tamagoModules(ctxt)
 	tamagoFolders(ctxt)
 	tamagoDisks(ctxt)
+	tamagoZones(ctxt)
+	tamagoRefuse(ctxt)
 	all := ldr.MakeSymbolBuilder("go:tamago.inittasks")
 	all.SetType(ldr.SymType(main))
 	add := func(list loader.Sym) {
 		relocs := ldr.Relocs(list)
 		for i := 0; i < relocs.Count(); i++ {
-			all.AddAddr(ctxt.Arch, relocs.At(i).Sym())
+			if task := tamagoBoard(ctxt, relocs.At(i).Sym()); task != 0 {
+				all.AddAddr(ctxt.Arch, task)
+			}
 		}
 	}
 	addMachine := func(when linked.When) {
@@ -99,6 +111,17 @@ func tamagoDisks(ctxt *Link) {
 	code := ldr.Lookup(linked.Disks+".start", sym.SymVerABIInternal)
 	if v != 0 && code != 0 {
 		tamagoSet(ctxt, v, objabi.R_ADDR, code)
+	}
+}
+
+// tamagoZones makes the variable zones of package wiring the address of package zoneinfo's Load, if
+// the program carries the time zones because it calls time.LoadLocation.
+func tamagoZones(ctxt *Link) {
+	ldr := ctxt.loader
+	v := ldr.Lookup(linked.Wiring+".zones", 0)
+	code := ldr.Lookup("time.embeddedZone", sym.SymVerABIInternal)
+	if v != 0 && code != 0 {
+		tamagoSet(ctxt, v, objabi.R_WEAKADDR, code)
 	}
 }
 

@@ -1,0 +1,3 @@
+//go:build tamago
+
+// Lets functions without a body (goos.go) be declared.

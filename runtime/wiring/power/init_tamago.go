@@ -1,6 +1,0 @@
-//go:build tamago
-
-package power
-
-// init starts what runs beside the program; on a host, tests do.
-func init() { go start() }

@@ -1,0 +1,3 @@
+package main
+
+func init() { taken = append(taken, "a_linux.go") }

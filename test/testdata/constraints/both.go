@@ -1,0 +1,5 @@
+//go:build linux && !tamago
+
+package main
+
+func init() { taken = append(taken, "both.go") }

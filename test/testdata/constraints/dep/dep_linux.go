@@ -1,0 +1,2 @@
+// Package dep is of another module.
+package dep

@@ -1,0 +1,5 @@
+//go:build !tamago
+
+package main
+
+func init() { taken = append(taken, "not_t.go") }

@@ -1,0 +1,5 @@
+//go:build !yolk
+
+package main
+
+func init() { taken = append(taken, "not_y.go") }

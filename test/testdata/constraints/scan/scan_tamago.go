@@ -1,0 +1,3 @@
+package scan
+
+import _ "example.test/missing"
