@@ -3,11 +3,11 @@ package test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -203,7 +203,7 @@ func TestGDB(t *testing.T) {
 		t.Skip("gdb is not installed")
 	}
 	image := debugImage(t)
-	addr := freePort(t)
+	addr := "127.0.0.1:" + strconv.Itoa(vm.FreePort(t))
 	// QEMU's -S: the machine waits for the debugger.
 	m := vm.Start(t, vm.Options{Flags: []string{"-gdb", addr, "-qemu-arg", "-S"}, Target: image, Args: []string{"wait"}})
 	command := ""
@@ -224,15 +224,4 @@ func TestGDB(t *testing.T) {
 	if status := m.Wait(); status != 0 {
 		t.Errorf("exit status %d after the debugger; want 0", status)
 	}
-}
-
-// freePort returns an address of this host with an unused port.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

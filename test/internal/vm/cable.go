@@ -16,22 +16,12 @@ type Cable struct {
 func NewCable(t testing.TB) *Cable {
 	t.Helper()
 	loopback := net.IPv4(127, 0, 0, 1)
-	free, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guest := free.LocalAddr().(*net.UDPAddr)
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: loopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	own := c.LocalAddr().(*net.UDPAddr)
-	c.Close()
-	free.Close()
+	guest := &net.UDPAddr{IP: loopback, Port: FreePort(t)}
 	// Connected, so that it receives no other datagrams of this host.
-	if c, err = net.DialUDP("udp4", own, guest); err != nil {
+	c, err := net.DialUDP("udp4", &net.UDPAddr{IP: loopback}, guest)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	return &Cable{c, fmt.Sprintf("udp:%d:%d", guest.Port, own.Port)}
+	return &Cable{c, fmt.Sprintf("udp:%d:%d", guest.Port, c.LocalAddr().(*net.UDPAddr).Port)}
 }
