@@ -1,60 +1,10 @@
 package netstack
 
 // These are constants of the Linux/amd64 ABI that package syscall lacks, from
-// asm-generic/socket.h, linux/in.h, linux/in6.h, linux/tcp.h, linux/udp.h,
+// linux/net.h, linux/in.h, linux/in6.h, linux/tcp.h, linux/udp.h,
 // linux/errqueue.h and linux/sockios.h.
 const (
 	sockMax = 11 // SOCK_MAX
-
-	soReusePort       = 15
-	soPeekOff         = 42
-	soBSDCompat       = 14
-	soWifiStatus      = 41
-	soNoFCS           = 43
-	soLockFilter      = 44
-	soSelectErrQueue  = 45
-	soBusyPoll        = 46
-	soMaxPacingRate   = 47
-	soBPFExtensions   = 48
-	soIncomingCPU     = 49
-	soAttachBPF       = 50
-	soAttachReuseCBPF = 51
-	soAttachReuseEBPF = 52
-	soCnxAdvice       = 53
-	soMeminfo         = 55
-	soIncomingNapiID  = 56
-	soCookie          = 57
-	soPeerGroups      = 59
-	soZerocopy        = 60
-	soTxTime          = 61
-	soBindToIfIndex   = 62
-	soTimestampNew    = 63
-	soTimestampNSNew  = 64
-	soRcvTimeoNew     = 66
-	soTimestampingNew = 65
-	soSndTimeoNew     = 67
-	soDetachReuseBPF  = 68
-	soPreferBusyPoll  = 69
-	soBusyPollBudget  = 70
-	soNetnsCookie     = 71
-	soBufLock         = 72
-	soReserveMem      = 73
-	soTxRehash        = 74
-	soRcvMark         = 75
-	soPassPidFD       = 76
-	soPeerPidFD       = 77
-	soRcvPriority     = 82
-	soPassRights      = 83
-	soPriority        = 12
-	soMark            = 36
-	soTimestamp       = 29
-	soTimestampNS     = 35
-	soProtocol        = 38
-	soDomain          = 39
-	soRxqOvfl         = 40
-	soNoCheck         = 11
-	soSndBufForce     = 32
-	soRcvBufForce     = 33
 
 	tcpThinLinear    = 16
 	tcpThinDupack    = 17

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // controlMessage encodes one control message.
@@ -94,17 +95,17 @@ var abiOptionTests = []abiTest{
 	}},
 	{"peek offset", func(a *abi) {
 		c, d := a.connected(in4, loopbackNoPort)
-		a.setInt(d, sol, soPeekOff, 2)
+		a.setInt(d, sol, solsocket.PeekOff, 2)
 		a.send("send", c, "0123456789", netip.AddrPort{}, nil, 0)
 		a.until(d, readable)
 		a.receive("peek", d, 3, syscall.MSG_PEEK)
-		a.getInt(d, sol, soPeekOff)
+		a.getInt(d, sol, solsocket.PeekOff)
 		a.receive("peek on", d, 3, syscall.MSG_PEEK)
 		a.receive("read", d, 4, 0)
-		a.getInt(d, sol, soPeekOff)
+		a.getInt(d, sol, solsocket.PeekOff)
 		a.receive("peek behind", d, 9, syscall.MSG_PEEK)
 		a.receive("nothing behind", d, 9, syscall.MSG_PEEK)
-		a.setInt(d, sol, soPeekOff, -1)
+		a.setInt(d, sol, solsocket.PeekOff, -1)
 		a.receive("peek at the start", d, 9, syscall.MSG_PEEK)
 	}},
 	{"low-water mark", func(a *abi) {
@@ -174,7 +175,7 @@ var abiOptionTests = []abiTest{
 		for _, c := range [][]byte{
 			controlMessage(ipLevel, 99, 0, 0, 0, 0), controlMessage(ipLevel, syscall.IP_TTL, 0, 0, 0, 0), controlMessage(ipLevel, syscall.IP_TTL, 9),
 			controlMessage(ipLevel, syscall.IP_TOS, 1, 1, 0, 0), controlMessage(ipLevel, syscall.IP_TOS, 1, 1), controlMessage(ipLevel, syscall.IP_PKTINFO, make([]byte, 8)...),
-			controlMessage(ipLevel, syscall.IP_PKTINFO, 0, 0, 0, 0, 192, 0, 2, 1, 0, 0, 0, 0), controlMessage(sol, 98, 0, 0, 0, 0), controlMessage(sol, soMark, 1), controlMessage(sol, soTxTime, make([]byte, 8)...),
+			controlMessage(ipLevel, syscall.IP_PKTINFO, 0, 0, 0, 0, 192, 0, 2, 1, 0, 0, 0, 0), controlMessage(sol, 98, 0, 0, 0, 0), controlMessage(sol, syscall.SO_MARK, 1), controlMessage(sol, solsocket.TxTime, make([]byte, 8)...),
 			controlMessage(syscall.IPPROTO_UDP, 9, 0, 0), controlMessage(77, 1, 0, 0), controlMessage(ip6Level, ipv6HopLimit, 9, 0, 0, 0), {1, 2, 3}, {9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 		} {
 			a.send(fmt.Sprint(c), s, "x", at, c, 0)
@@ -245,7 +246,7 @@ var abiOptionTests = []abiTest{
 	}},
 	{"everything is inherited", func(a *abi) {
 		l, at := a.listener(in4, loopbackNoPort)
-		options := [][3]int{{sol, syscall.SO_KEEPALIVE, 1}, {sol, soMark, 7}, {sol, soPriority, 3}, {sol, syscall.SO_RCVLOWAT, 9}, {sol, soPeekOff, 4},
+		options := [][3]int{{sol, syscall.SO_KEEPALIVE, 1}, {sol, syscall.SO_MARK, 7}, {sol, syscall.SO_PRIORITY, 3}, {sol, syscall.SO_RCVLOWAT, 9}, {sol, solsocket.PeekOff, 4},
 			{sol, syscall.SO_REUSEADDR, 1}, {sol, syscall.SO_OOBINLINE, 1}, {sol, syscall.SO_DONTROUTE, 1}, {tcpLevel, syscall.TCP_NODELAY, 1},
 			{tcpLevel, syscall.TCP_KEEPIDLE, 33}, {tcpLevel, syscall.TCP_KEEPINTVL, 34}, {tcpLevel, syscall.TCP_KEEPCNT, 5}, {tcpLevel, syscall.TCP_SYNCNT, 3},
 			{tcpLevel, tcpUserTimeout, 4000}, {tcpLevel, tcpInq, 1}, {tcpLevel, syscall.TCP_LINGER2, 11}, {ipLevel, syscall.IP_TTL, 44}, {ipLevel, syscall.IP_RECVTTL, 1}}
@@ -497,7 +498,7 @@ var abiEditedTests = []abiTest{
 		closeNow(free)
 		c := a.open(in4, dgram, 0)
 		a.setInt(c, ipLevel, syscall.IP_RECVERR, 1)
-		a.setInt(c, sol, soSelectErrQueue, 1)
+		a.setInt(c, sol, solsocket.SelectErrQueue, 1)
 		a.send("send", c, "lost", at, nil, 0)
 		a.until(c, kernel.EventErr)
 		a.log("poll %#x", c.Readiness())

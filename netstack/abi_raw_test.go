@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // echoRequest is an ICMP echo request with a checksum (RFC 792).
@@ -95,7 +96,7 @@ var abiRawTests = []abiTest{
 		_, e = k.Accept()
 		a.errno("accept", e)
 		a.getInt(k, sol, syscall.SO_TYPE)
-		a.getInt(k, sol, soProtocol)
+		a.getInt(k, sol, solsocket.Protocol)
 		a.getInt(k, ipLevel, syscall.IP_HDRINCL)
 		a.setInt(k, ipLevel, syscall.IP_HDRINCL, 1)
 		a.getInt(k, ipLevel, syscall.IP_HDRINCL)

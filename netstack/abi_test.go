@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // The tests of this file make the same calls on Linux and on this package's sockets and compare
@@ -180,7 +181,7 @@ var abiTests = []abiTest{
 		a.result("read", n, e)
 	}},
 	{"reuse", func(a *abi) {
-		for _, opt := range []int{syscall.SO_REUSEADDR, soReusePort} {
+		for _, opt := range []int{syscall.SO_REUSEADDR, solsocket.ReusePort} {
 			x, y := a.open(in4, stream, 0), a.open(in4, stream, 0)
 			a.setInt(x, sol, opt, 1)
 			a.setInt(y, sol, opt, 1)
@@ -421,8 +422,8 @@ var abiTests = []abiTest{
 	}},
 	{"stream options", func(a *abi) {
 		k := a.open(in4, stream, 0)
-		for _, o := range []int{syscall.SO_TYPE, syscall.SO_ACCEPTCONN, soProtocol, soDomain, syscall.SO_REUSEADDR, syscall.SO_KEEPALIVE,
-			syscall.SO_OOBINLINE, soPriority, syscall.SO_BROADCAST, syscall.SO_ERROR, syscall.SO_RCVLOWAT, 999} {
+		for _, o := range []int{syscall.SO_TYPE, syscall.SO_ACCEPTCONN, solsocket.Protocol, solsocket.Domain, syscall.SO_REUSEADDR, syscall.SO_KEEPALIVE,
+			syscall.SO_OOBINLINE, syscall.SO_PRIORITY, syscall.SO_BROADCAST, syscall.SO_ERROR, syscall.SO_RCVLOWAT, 999} {
 			a.getInt(k, sol, o)
 		}
 		for _, o := range []int{syscall.TCP_NODELAY, syscall.TCP_KEEPIDLE, syscall.TCP_KEEPINTVL, syscall.TCP_KEEPCNT, syscall.TCP_SYNCNT,

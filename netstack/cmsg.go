@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // cmsgHeader is sizeof(struct cmsghdr): a 64-bit length, a level, a type.
@@ -16,24 +17,9 @@ const cmsgHeader = 16
 // cmsgAlign rounds up to the alignment of control messages, cmsg(3).
 func cmsgAlign(n int) int { return (n + 7) &^ 7 }
 
-// putCmsg appends one control message to m, and sets MSG_CTRUNC if there is
-// no room for all of it.
+// putCmsg appends one control message to m.
 func putCmsg(m *kernel.Message, level, typ int, data []byte) {
-	free := m.Control[m.ControlLen:]
-	if len(free) < cmsgHeader {
-		m.Flags |= syscall.MSG_CTRUNC
-		return
-	}
-	size := cmsgHeader + len(data)
-	if size > len(free) {
-		m.Flags |= syscall.MSG_CTRUNC
-		size = len(free)
-	}
-	binary.NativeEndian.PutUint64(free, uint64(size))
-	binary.NativeEndian.PutUint32(free[8:], uint32(level))
-	binary.NativeEndian.PutUint32(free[12:], uint32(typ))
-	copy(free[cmsgHeader:size], data)
-	m.ControlLen += min(cmsgAlign(size), len(free))
+	solsocket.PutControl(m, level, typ, data)
 }
 
 // putControl writes the control messages that the socket's options ask for.
@@ -44,7 +30,7 @@ func (k *datagramSocket) putControl(m *kernel.Message, cm *tcpip.ReceivableContr
 	if k.has(reportDrops) {
 		if n := k.drops(); n != 0 {
 			put(b[:], n)
-			putCmsg(m, syscall.SOL_SOCKET, soRxqOvfl, b[:4])
+			putCmsg(m, syscall.SOL_SOCKET, solsocket.RxqOvfl, b[:4])
 		}
 	}
 	if cm.HasIPv6PacketInfo { // of a datagram of IPv4 with a mapped address
@@ -97,7 +83,7 @@ func (k *datagramSocket) putTimestamp(m *kernel.Message, cm *tcpip.ReceivableCon
 	binary.NativeEndian.PutUint64(b[:], uint64(ns/1e9))
 	if form != 0 {
 		fraction := ns % 1e9
-		if form == soTimestamp || form == soTimestampNew {
+		if form == syscall.SO_TIMESTAMP || form == solsocket.TimestampNew {
 			fraction /= 1e3
 		}
 		binary.NativeEndian.PutUint64(b[8:], uint64(fraction))
@@ -205,7 +191,7 @@ func (k *datagramSocket) parseCmsg(level, typ int, ipv6 bool, data []byte, out *
 // there either, on a machine without queueing disciplines and rules for marks.
 func (k *socket) parseSocketCmsg(typ int, data []byte) syscall.Errno {
 	switch typ {
-	case soMark, soPriority:
+	case syscall.SO_MARK, syscall.SO_PRIORITY:
 		if len(data) != 4 {
 			return syscall.EINVAL
 		}
@@ -215,7 +201,7 @@ func (k *socket) parseSocketCmsg(typ int, data []byte) syscall.Errno {
 			return syscall.EINVAL // none of the times of sending is known
 		}
 		return 0
-	case soTxTime: // also SCM_TXTIME
+	case solsocket.TxTime: // also SCM_TXTIME
 		k.stored.mu.Lock()
 		on := k.stored.hasTxTime
 		k.stored.mu.Unlock()

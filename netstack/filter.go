@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file has the filters of Internet sockets: SO_ATTACH_FILTER of socket(7). The interpreter is in
@@ -86,12 +87,12 @@ func (k *socket) lockFilter(v int) syscall.Errno {
 	if v == 0 && k.filterLocked() {
 		return syscall.EPERM
 	}
-	k.keep(optionKey{syscall.SOL_SOCKET, soLockFilter}, v)
+	k.keep(optionKey{syscall.SOL_SOCKET, solsocket.LockFilter}, v)
 	return 0
 }
 
 func (k *socket) filterLocked() bool {
-	return k.kept(optionKey{syscall.SOL_SOCKET, soLockFilter}, 0) != 0
+	return k.kept(optionKey{syscall.SOL_SOCKET, solsocket.LockFilter}, 0) != 0
 }
 
 // getFilter is SO_GET_FILTER.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // insn is a struct sock_filter.
@@ -97,9 +98,9 @@ var abiFilterTests = []abiTest{
 			for _, n := range []int{0, 1, 2, 3} {
 				a.getFilter(k, n)
 			}
-			a.getInt(k, sol, soLockFilter)
-			a.setInt(k, sol, soLockFilter, 1)
-			a.setInt(k, sol, soLockFilter, 0)
+			a.getInt(k, sol, solsocket.LockFilter)
+			a.setInt(k, sol, solsocket.LockFilter, 1)
+			a.setInt(k, sol, solsocket.LockFilter, 0)
 			a.setInt(k, sol, syscall.SO_DETACH_FILTER, 0)
 			a.filter(k, insn{code: ldLen}, insn{code: retAcc})
 			a.filter(k)
@@ -133,7 +134,7 @@ var abiFilterTests = []abiTest{
 		}{{in4, loopbackNoPort}, {in6, "[::1]:0"}} {
 			to, from := a.udpPair(c.family, c.addr)
 			a.filter(to, insn{ldB, 0, 0, 8}, insn{jeq, 0, 1, 'y'}, insn{code: retConst, k: 0xffffffff}, insn{code: retConst})
-			a.setInt(to, sol, soRxqOvfl, 1)
+			a.setInt(to, sol, solsocket.RxqOvfl, 1)
 			a.write(from, "no", "yes", "", "no", "yy")
 			a.datagram(to)
 			a.until(to, readable)

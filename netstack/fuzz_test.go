@@ -192,7 +192,7 @@ func FuzzControl(f *testing.F) {
 		}
 		k := h.socket(family, syscall.SOCK_DGRAM, 0)
 		h.ok("bind", k.Bind(sockaddr(addrPort(addr))))
-		for _, o := range []optionKey{{syscall.SOL_SOCKET, soTimestampNS}, {syscall.IPPROTO_IP, syscall.IP_PKTINFO},
+		for _, o := range []optionKey{{syscall.SOL_SOCKET, syscall.SO_TIMESTAMPNS}, {syscall.IPPROTO_IP, syscall.IP_PKTINFO},
 			{syscall.IPPROTO_IP, syscall.IP_RECVTTL}, {syscall.IPPROTO_IPV6, syscall.IPV6_RECVPKTINFO},
 			{syscall.IPPROTO_IPV6, syscall.IPV6_RECVHOPLIMIT}, {syscall.IPPROTO_IPV6, syscall.IPV6_RECVTCLASS}} {
 			k.SetOption(o.level, o.name, one)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file asks every option of every kind of socket, on Linux and on this package's sockets: what
@@ -102,7 +103,7 @@ func readOption(k kernel.Socket, level, name, size int) (string, syscall.Errno) 
 func unstable(level, name int) bool {
 	switch level {
 	case syscall.SOL_SOCKET:
-		return name == syscall.SO_SNDBUF || name == syscall.SO_RCVBUF || name == soCookie || name == soMeminfo || name == soNetnsCookie
+		return name == syscall.SO_SNDBUF || name == syscall.SO_RCVBUF || name == solsocket.Cookie || name == solsocket.Meminfo || name == solsocket.NetnsCookie
 	case syscall.IPPROTO_TCP:
 		return name == tcpTimestamp || name == syscall.TCP_CONGESTION
 	}

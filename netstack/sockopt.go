@@ -5,6 +5,8 @@ import (
 	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file serves setsockopt(2) and getsockopt(2) of Internet sockets from one table for each
@@ -168,7 +170,7 @@ func (k *socket) SetOption(level, name int, val []byte) syscall.Errno {
 // copiedAlways are options that nearly every listener has, which an accepted socket inherits without
 // the others.
 func copiedAlways(level, name int) bool {
-	return level == syscall.SOL_SOCKET && (name == syscall.SO_REUSEADDR || name == soReusePort || name == syscall.SO_BROADCAST) ||
+	return level == syscall.SOL_SOCKET && (name == syscall.SO_REUSEADDR || name == solsocket.ReusePort || name == syscall.SO_BROADCAST) ||
 		level == syscall.IPPROTO_IPV6 && name == syscall.IPV6_V6ONLY
 }
 

@@ -150,7 +150,7 @@ func (k *socket) setTOS(v int) syscall.Errno {
 	if e := k.setEndpointInt(tcpip.IPv4TOSOption, v); e != 0 {
 		return e
 	}
-	k.keep(optionKey{syscall.SOL_SOCKET, soPriority}, tosPriority(v))
+	k.keep(optionKey{syscall.SOL_SOCKET, syscall.SO_PRIORITY}, tosPriority(v))
 	return 0
 }
 

@@ -8,6 +8,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // socketLevel are the options of SOL_SOCKET, socket(7) and sk_setsockopt in Linux's net/core/sock.c.
@@ -23,11 +25,11 @@ var socketLevel = optionLevel{level: syscall.SOL_SOCKET, options: []option{
 	syscall.SO_RCVBUF:        {how: acts, set: (*socket).setReceiveBuffer, get: (*socket).receiveBuffer},
 	syscall.SO_KEEPALIVE:     {how: acts, setFlag: (*tcpip.SocketOptions).SetKeepAlive, getFlag: (*tcpip.SocketOptions).GetKeepAlive},
 	syscall.SO_OOBINLINE:     {how: stored, flag: true},
-	soNoCheck:                {how: acts, setFlag: (*tcpip.SocketOptions).SetNoChecksum, getFlag: (*tcpip.SocketOptions).GetNoChecksum},
-	soPriority:               {how: stored},
+	solsocket.NoCheck:        {how: acts, setFlag: (*tcpip.SocketOptions).SetNoChecksum, getFlag: (*tcpip.SocketOptions).GetNoChecksum},
+	syscall.SO_PRIORITY:      {how: stored},
 	syscall.SO_LINGER:        {how: acts, setBytes: (*socket).setLinger, getBytes: (*socket).getLinger},
-	soBSDCompat:              {how: stored, set: func(*socket, int) syscall.Errno { return 0 }},
-	soReusePort:              {how: acts, setFlag: (*tcpip.SocketOptions).SetReusePort, getFlag: (*tcpip.SocketOptions).GetReusePort},
+	solsocket.BSDCompat:      {how: stored, set: func(*socket, int) syscall.Errno { return 0 }},
+	solsocket.ReusePort:      {how: acts, setFlag: (*tcpip.SocketOptions).SetReusePort, getFlag: (*tcpip.SocketOptions).GetReusePort},
 	syscall.SO_PASSCRED:      {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
 	syscall.SO_PEERCRED:      {how: acts, noSet: true, getBytes: getNoPeerCredentials},
 	syscall.SO_RCVLOWAT:      {how: acts, set: (*socket).setLowWater, get: (*socket).lowWaterMark},
@@ -37,62 +39,62 @@ var socketLevel = optionLevel{level: syscall.SOL_SOCKET, options: []option{
 	syscall.SO_ATTACH_FILTER: {how: acts, setBytes: (*socket).attachFilter, getBytes: (*socket).getFilter},
 	syscall.SO_DETACH_FILTER: {how: acts, noGet: code(syscall.ENOPROTOOPT), set: (*socket).detachFilter},
 	syscall.SO_PEERNAME:      {how: acts, noSet: true, getBytes: (*socket).getPeerName},
-	soTimestamp: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(soTimestamp, v) },
-		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(soTimestamp) }},
-	syscall.SO_ACCEPTCONN: {how: acts, noSet: true, get: (*socket).listening},
-	syscall.SO_PEERSEC:    {how: refused, errno: code(syscall.ENOPROTOOPT), noSet: true, noGet: code(syscall.ENOPROTOOPT)},
-	soSndBufForce:         {how: acts, set: (*socket).forceSendBuffer, noGet: code(syscall.ENOPROTOOPT)},
-	soRcvBufForce:         {how: acts, set: (*socket).forceReceiveBuffer, noGet: code(syscall.ENOPROTOOPT)},
-	syscall.SO_PASSSEC:    {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
-	soTimestampNS: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(soTimestampNS, v) },
-		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(soTimestampNS) }},
-	soMark:                  {how: stored},
+	syscall.SO_TIMESTAMP: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(syscall.SO_TIMESTAMP, v) },
+		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(syscall.SO_TIMESTAMP) }},
+	syscall.SO_ACCEPTCONN:  {how: acts, noSet: true, get: (*socket).listening},
+	syscall.SO_PEERSEC:     {how: refused, errno: code(syscall.ENOPROTOOPT), noSet: true, noGet: code(syscall.ENOPROTOOPT)},
+	syscall.SO_SNDBUFFORCE: {how: acts, set: (*socket).forceSendBuffer, noGet: code(syscall.ENOPROTOOPT)},
+	syscall.SO_RCVBUFFORCE: {how: acts, set: (*socket).forceReceiveBuffer, noGet: code(syscall.ENOPROTOOPT)},
+	syscall.SO_PASSSEC:     {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
+	syscall.SO_TIMESTAMPNS: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(syscall.SO_TIMESTAMPNS, v) },
+		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(syscall.SO_TIMESTAMPNS) }},
+	syscall.SO_MARK:         {how: stored},
 	syscall.SO_TIMESTAMPING: {how: acts, setBytes: (*socket).setTimestampingOld, getBytes: (*socket).getTimestampingOld},
-	soProtocol:              {how: acts, noSet: true, get: func(k *socket) (int, syscall.Errno) { return k.protocol, 0 }},
-	soDomain:                {how: acts, noSet: true, get: func(k *socket) (int, syscall.Errno) { return k.family, 0 }},
-	soRxqOvfl: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(reportDrops, v) },
+	solsocket.Protocol:      {how: acts, noSet: true, get: func(k *socket) (int, syscall.Errno) { return k.protocol, 0 }},
+	solsocket.Domain:        {how: acts, noSet: true, get: func(k *socket) (int, syscall.Errno) { return k.family, 0 }},
+	solsocket.RxqOvfl: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(reportDrops, v) },
 		get: func(k *socket) (int, syscall.Errno) { return k.feature(reportDrops) }},
-	soWifiStatus: {how: stored, flag: true},
-	soPeekOff:    {how: acts, on: streams, wrong: code(syscall.EOPNOTSUPP), set: (*socket).setPeekOffset, get: (*socket).getPeekOffset},
-	soNoFCS:      {how: stored, flag: true},
-	soLockFilter: {how: acts, flag: true, set: (*socket).lockFilter},
-	soSelectErrQueue: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(selectErrors, v) },
+	solsocket.WifiStatus: {how: stored, flag: true},
+	solsocket.PeekOff:    {how: acts, on: streams, wrong: code(syscall.EOPNOTSUPP), set: (*socket).setPeekOffset, get: (*socket).getPeekOffset},
+	solsocket.NoFCS:      {how: stored, flag: true},
+	solsocket.LockFilter: {how: acts, flag: true, set: (*socket).lockFilter},
+	solsocket.SelectErrQueue: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(selectErrors, v) },
 		get: func(k *socket) (int, syscall.Errno) { return k.feature(selectErrors) }},
-	soBusyPoll:              {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
-	soMaxPacingRate:         {how: stored, setBytes: (*socket).setPacingRate, getBytes: (*socket).getPacingRate},
-	soBPFExtensions:         {how: acts, noSet: true, get: (*socket).filterExtensions},
-	soIncomingCPU:           {how: stored, standard: -1},
-	soAttachBPF:             {how: refused, setBytes: refuseProgram, noGet: code(syscall.ENOPROTOOPT)},
-	soAttachReuseCBPF:       {how: refused, setBytes: refuseFilter, noGet: code(syscall.ENOPROTOOPT)},
-	soAttachReuseEBPF:       {how: refused, setBytes: refuseProgram, noGet: code(syscall.ENOPROTOOPT)},
-	soCnxAdvice:             {how: acts, set: func(*socket, int) syscall.Errno { return 0 }, noGet: code(syscall.ENOPROTOOPT)},
-	soMeminfo:               {how: acts, noSet: true, getBytes: (*socket).getMemoryInfo},
-	soIncomingNapiID:        {how: acts, noSet: true},
-	soCookie:                {how: acts, noSet: true, getBytes: (*socket).getCookie},
-	soPeerGroups:            {how: acts, noSet: true, noGet: code(syscall.ENODATA)},
-	soZerocopy:              {how: refused, errno: code(syscall.EOPNOTSUPP), neutral: true, on: streams | udps, wrong: code(syscall.EOPNOTSUPP)},
-	soTxTime:                {how: stored, setBytes: (*socket).setTxTime, getBytes: (*socket).getTxTime},
-	soBindToIfIndex:         {how: acts, set: (*socket).bindToIndex, get: func(k *socket) (int, syscall.Errno) { return int(k.ep().SocketOptions().GetBindToDevice()), 0 }},
-	syscall.SO_BINDTODEVICE: {how: acts, setBytes: (*socket).bindToDevice, getBytes: (*socket).getBoundDevice},
-	soTimestampNew: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(soTimestampNew, v) },
-		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(soTimestampNew) }},
-	soTimestampNSNew: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(soTimestampNSNew, v) },
-		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(soTimestampNSNew) }},
-	soTimestampingNew: {how: acts, setBytes: (*socket).setTimestampingNew, getBytes: (*socket).getTimestampingNew},
-	soRcvTimeoNew:     {how: acts, setBytes: (*socket).setReceiveTimeout, getBytes: (*socket).getReceiveTimeout},
-	soSndTimeoNew:     {how: acts, setBytes: (*socket).setSendTimeout, getBytes: (*socket).getSendTimeout},
-	soDetachReuseBPF:  {how: acts, set: func(*socket, int) syscall.Errno { return syscall.EINVAL }, noGet: code(syscall.ENOPROTOOPT)},
-	soPreferBusyPoll:  {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
-	soBusyPollBudget:  {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
-	soNetnsCookie:     {how: acts, noSet: true, getBytes: getNamespaceCookie},
-	soBufLock:         {how: acts, least: 0, most: lockSend | lockReceive, set: (*socket).setBufferLock, get: (*socket).bufferLock},
-	soReserveMem:      {how: refused, errno: code(syscall.EOPNOTSUPP), least: 0, most: math.MaxInt32},
-	soTxRehash:        {how: stored, on: streams, wrong: code(syscall.EOPNOTSUPP), least: -1, most: 1, set: (*socket).setRehash, get: (*socket).rehash},
-	soRcvMark:         {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
-	soPassPidFD:       {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
-	soPeerPidFD:       {how: acts, noSet: true, noGet: code(syscall.ENODATA)},
-	soRcvPriority:     {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
-	soPassRights:      {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
+	solsocket.BusyPoll:        {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
+	solsocket.MaxPacingRate:   {how: stored, setBytes: (*socket).setPacingRate, getBytes: (*socket).getPacingRate},
+	solsocket.BPFExtensions:   {how: acts, noSet: true, get: (*socket).filterExtensions},
+	solsocket.IncomingCPU:     {how: stored, standard: -1},
+	solsocket.AttachBPF:       {how: refused, setBytes: refuseProgram, noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.AttachReuseCBPF: {how: refused, setBytes: refuseFilter, noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.AttachReuseEBPF: {how: refused, setBytes: refuseProgram, noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.CnxAdvice:       {how: acts, set: func(*socket, int) syscall.Errno { return 0 }, noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.Meminfo:         {how: acts, noSet: true, getBytes: (*socket).getMemoryInfo},
+	solsocket.IncomingNapiID:  {how: acts, noSet: true},
+	solsocket.Cookie:          {how: acts, noSet: true, getBytes: (*socket).getCookie},
+	solsocket.PeerGroups:      {how: acts, noSet: true, noGet: code(syscall.ENODATA)},
+	solsocket.Zerocopy:        {how: refused, errno: code(syscall.EOPNOTSUPP), neutral: true, on: streams | udps, wrong: code(syscall.EOPNOTSUPP)},
+	solsocket.TxTime:          {how: stored, setBytes: (*socket).setTxTime, getBytes: (*socket).getTxTime},
+	solsocket.BindToIfIndex:   {how: acts, set: (*socket).bindToIndex, get: func(k *socket) (int, syscall.Errno) { return int(k.ep().SocketOptions().GetBindToDevice()), 0 }},
+	syscall.SO_BINDTODEVICE:   {how: acts, setBytes: (*socket).bindToDevice, getBytes: (*socket).getBoundDevice},
+	solsocket.TimestampNew: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(solsocket.TimestampNew, v) },
+		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(solsocket.TimestampNew) }},
+	solsocket.TimestampNSNew: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setTimestamp(solsocket.TimestampNSNew, v) },
+		get: func(k *socket) (int, syscall.Errno) { return k.timestampIs(solsocket.TimestampNSNew) }},
+	solsocket.TimestampingNew: {how: acts, setBytes: (*socket).setTimestampingNew, getBytes: (*socket).getTimestampingNew},
+	solsocket.RcvTimeoNew:     {how: acts, setBytes: (*socket).setReceiveTimeout, getBytes: (*socket).getReceiveTimeout},
+	solsocket.SndTimeoNew:     {how: acts, setBytes: (*socket).setSendTimeout, getBytes: (*socket).getSendTimeout},
+	solsocket.DetachReuseBPF:  {how: acts, set: func(*socket, int) syscall.Errno { return syscall.EINVAL }, noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.PreferBusyPoll:  {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
+	solsocket.BusyPollBudget:  {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.NetnsCookie:     {how: acts, noSet: true, getBytes: getNamespaceCookie},
+	solsocket.BufLock:         {how: acts, least: 0, most: lockSend | lockReceive, set: (*socket).setBufferLock, get: (*socket).bufferLock},
+	solsocket.ReserveMem:      {how: refused, errno: code(syscall.EOPNOTSUPP), least: 0, most: math.MaxInt32},
+	solsocket.TxRehash:        {how: stored, on: streams, wrong: code(syscall.EOPNOTSUPP), least: -1, most: 1, set: (*socket).setRehash, get: (*socket).rehash},
+	solsocket.RcvMark:         {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.PassPidFD:       {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
+	solsocket.PeerPidFD:       {how: acts, noSet: true, noGet: code(syscall.ENODATA)},
+	solsocket.RcvPriority:     {how: refused, errno: code(syscall.ENOPROTOOPT), noGet: code(syscall.ENOPROTOOPT)},
+	solsocket.PassRights:      {how: refused, errno: code(syscall.EOPNOTSUPP), noGet: code(syscall.EOPNOTSUPP)},
 }}
 
 // features are options that the receiving and sending functions look at, as bits of one word.
@@ -269,7 +271,7 @@ func (k *socket) setRehash(v int) syscall.Errno {
 	if v < 0 {
 		v = 1
 	}
-	k.keep(optionKey{syscall.SOL_SOCKET, soTxRehash}, v)
+	k.keep(optionKey{syscall.SOL_SOCKET, solsocket.TxRehash}, v)
 	return 0
 }
 
@@ -277,7 +279,7 @@ func (k *socket) rehash() (int, syscall.Errno) {
 	if k.kind() != streams {
 		return 0, syscall.EOPNOTSUPP
 	}
-	return k.kept(optionKey{syscall.SOL_SOCKET, soTxRehash}, 1), 0
+	return k.kept(optionKey{syscall.SOL_SOCKET, solsocket.TxRehash}, 1), 0
 }
 
 // setPacingRate is SO_MAX_PACING_RATE, an unsigned int or long of bytes per second. For datagrams

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // setOption sets an option of one int.
@@ -82,7 +83,7 @@ func TestDropsAreReported(t *testing.T) {
 	k, c := h.socket(in4, dgram, 0), h.socket(in4, dgram, 0)
 	h.ok("bind", k.Bind(sockaddr(addrPort(loopbackNoPort))))
 	h.ok("SO_RCVBUF", setOption(t, k, sol, syscall.SO_RCVBUF, 4000))
-	h.ok("SO_RXQ_OVFL", setOption(t, k, sol, soRxqOvfl, 1))
+	h.ok("SO_RXQ_OVFL", setOption(t, k, sol, solsocket.RxqOvfl, 1))
 	receive := func() (int, []byte) {
 		m := kernel.Message{Buffers: [][]byte{make([]byte, 10)}, Control: make([]byte, 64)}
 		n, e := k.Receive(&m, 0)
@@ -122,19 +123,19 @@ func TestBufferSizes(t *testing.T) {
 		h.ok("getsockopt", e)
 		return int(binary.NativeEndian.Uint32(b))
 	}
-	if n := get(soBufLock); n != 0 {
+	if n := get(solsocket.BufLock); n != 0 {
 		t.Errorf("SO_BUF_LOCK = %d at first", n)
 	}
 	h.ok("SO_RCVBUF", setOption(t, k, sol, syscall.SO_RCVBUF, 1<<28))
 	limited := get(syscall.SO_RCVBUF)
-	h.ok("SO_RCVBUFFORCE", setOption(t, k, sol, soRcvBufForce, 1<<28))
+	h.ok("SO_RCVBUFFORCE", setOption(t, k, sol, syscall.SO_RCVBUFFORCE, 1<<28))
 	if n := get(syscall.SO_RCVBUF); n != 1<<29 || limited >= n {
 		t.Errorf("SO_RCVBUF = %d, and %d by force; want %d by force", limited, n, 1<<29)
 	}
-	if n := get(soBufLock); n != lockReceive {
+	if n := get(solsocket.BufLock); n != lockReceive {
 		t.Errorf("SO_BUF_LOCK = %d; want %d", n, lockReceive)
 	}
-	if e := setOption(t, k, sol, soBufLock, 0); e != syscall.EINVAL {
+	if e := setOption(t, k, sol, solsocket.BufLock, 0); e != syscall.EINVAL {
 		t.Errorf("unlocking is %v; want EINVAL", e)
 	}
 }

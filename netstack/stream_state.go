@@ -498,7 +498,7 @@ func (k *streamSocket) inherit(from *socket) {
 	from.stored.mu.Lock()
 	k.stored.ints = maps.Clone(from.stored.ints)
 	k.stored.unpaced = from.stored.unpaced
-	delete(k.stored.ints, optionKey{syscall.SOL_SOCKET, soPriority}) // sk_clone_lock sets it to 0
+	delete(k.stored.ints, optionKey{syscall.SOL_SOCKET, syscall.SO_PRIORITY}) // sk_clone_lock sets it to 0
 	from.stored.mu.Unlock()
 	if v := k.kept(optionKey{syscall.IPPROTO_TCP, syscall.TCP_MAXSEG}, 0); v != 0 {
 		_ = k.setEndpointInt(tcpip.MaxSegOption, v)

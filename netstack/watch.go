@@ -11,7 +11,6 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
-	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
 )
 
@@ -360,6 +359,3 @@ func (s *Stack) HoldDatagrams(n int) bool {
 
 // NextInode returns a number for a new socket.
 func (s *Stack) NextInode() uint64 { return s.inode.Add(1) }
-
-// PutControl appends a control message to m, and sets MSG_CTRUNC if there is no room for all of it.
-func PutControl(m *kernel.Message, level, typ int, data []byte) { putCmsg(m, level, typ, data) }

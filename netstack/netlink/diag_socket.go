@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // Attributes of the answers about TCP and UDP, linux/inet_diag.h. The first eight are bits of a request.
@@ -112,16 +114,13 @@ func (s *InternetSocket) flags(family uint8) []byte {
 // memory adds what the socket's buffers hold: struct inet_diag_meminfo, and all of SO_MEMINFO.
 func (d *diagnosis) memory(r *inetRequest, s *InternetSocket) {
 	const (
-		soMeminfo = 55
-		fields    = 9
-
 		receiving, queued, sending, forward = 0, 5, 2, 4 // SK_MEMINFO_RMEM_ALLOC, _WMEM_QUEUED, _WMEM_ALLOC, _FWD_ALLOC
 	)
 	if !r.asks(diagMemory) && !r.asks(diagAllMemory) {
 		return
 	}
-	var all [4 * fields]byte
-	if _, e := s.Option(syscall.SOL_SOCKET, soMeminfo, all[:]); e != 0 {
+	var all [solsocket.MeminfoSize]byte
+	if _, e := s.Option(syscall.SOL_SOCKET, solsocket.Meminfo, all[:]); e != 0 {
 		return
 	}
 	if r.asks(diagMemory) {

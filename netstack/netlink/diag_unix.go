@@ -3,6 +3,8 @@ package netlink
 import (
 	"encoding/binary"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file answers requests of linux/unix_diag.h: sockets of AF_UNIX.
@@ -96,9 +98,8 @@ func (d *diagnosis) unixSocket(s *UnixSocket, show uint32, flags uint16) {
 		d.attribute(unixQueues, queues.buf)
 	}
 	if show&showMemory != 0 {
-		const soMeminfo, size = 55, 36
-		var all [size]byte
-		if _, e := s.Option(syscall.SOL_SOCKET, soMeminfo, all[:]); e == 0 {
+		var all [solsocket.MeminfoSize]byte
+		if _, e := s.Option(syscall.SOL_SOCKET, solsocket.Meminfo, all[:]); e == 0 {
 			d.attribute(unixMemory, all[:])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file has the filters of what a socket is sent: SO_ATTACH_FILTER of socket(7).
@@ -19,7 +20,7 @@ type filters struct {
 func (f *Family) UseFilters(make bpf.Maker) {
 	f.filters = &filters{
 		attach: func(s *socket, val []byte) syscall.Errno {
-			n, e := make(val, s.on(syscall.SOL_SOCKET, soLockFilter), s.filter)
+			n, e := make(val, s.options.Int(solsocket.LockFilter) != 0, s.filter)
 			if e == 0 {
 				s.filter = n
 			}
@@ -40,7 +41,7 @@ func (s *socket) attachFilter(val []byte) syscall.Errno {
 // detachFilter is SO_DETACH_FILTER. mu is held.
 func (s *socket) detachFilter() syscall.Errno {
 	switch {
-	case s.on(syscall.SOL_SOCKET, soLockFilter):
+	case s.options.Int(solsocket.LockFilter) != 0:
 		return syscall.EPERM
 	case s.filter == nil:
 		return syscall.ENOENT

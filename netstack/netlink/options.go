@@ -3,10 +3,9 @@ package netlink
 import (
 	"encoding/binary"
 	"syscall"
-)
 
-// setting identifies an option whose value is only stored.
-type setting struct{ level, name int }
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
+)
 
 // Options of netlink(7).
 const (
@@ -21,53 +20,15 @@ const (
 	netlinkCapAck      = 10
 	netlinkExtAck      = 11
 	netlinkStrict      = 12
-
-	maxBuffer        = 2 * 212992 // net.core.rmem_max, doubled
-	minBuffer        = 2304
-	soReceiveForced  = syscall.SO_RCVBUFFORCE
-	soTransmitForced = syscall.SO_SNDBUFFORCE
 )
-
-// Options of socket(7) that package syscall lacks.
-const (
-	soNoCheck        = 11
-	soReusePort      = 15
-	soPassSec        = 34
-	soProtocol       = 38
-	soDomain         = 39
-	soRxqOvfl        = 40
-	soPeekOff        = 42
-	soLockFilter     = 44
-	soSelectErrQueue = 45
-	soIncomingCPU    = 49
-	soMeminfo        = 55
-	soZerocopy       = 60
-	soBindToIfIndex  = 62
-	soNetnsCookie    = 71
-	soReserveMem     = 73
-	soTxRehash       = 74
-)
-
-// meminfoSize is the nine numbers of SO_MEMINFO, linux/sock_diag.h.
-const meminfoSize = 36
-
-// kept says which options of SOL_SOCKET are kept, as by Linux, which does nothing with them for
-// netlink; flag: any value but 0 is 1.
-func kept(name int) (known, flag bool) {
-	switch name {
-	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, syscall.SO_DONTROUTE, syscall.SO_BROADCAST, syscall.SO_KEEPALIVE,
-		syscall.SO_OOBINLINE, soNoCheck, syscall.SO_PASSCRED, soPassSec, soRxqOvfl, soSelectErrQueue, soLockFilter:
-		return true, true
-	case syscall.SO_PRIORITY, syscall.SO_MARK, syscall.SO_RCVLOWAT, soIncomingCPU, soBindToIfIndex:
-		return true, false
-	}
-	return false, false
-}
 
 // SetOption implements kernel.Socket.
 func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	if level != syscall.SOL_SOCKET && level != solNetlink {
 		return syscall.ENOPROTOOPT
+	}
+	if level == syscall.SOL_SOCKET && name == syscall.SO_BINDTODEVICE {
+		return s.bindToDevice(val)
 	}
 	if len(val) < 4 {
 		return syscall.EINVAL
@@ -83,37 +44,25 @@ func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch name {
-	case syscall.SO_RCVBUF, soReceiveForced:
-		s.rcvbuf = bufferSize(v)
-	case syscall.SO_SNDBUF, soTransmitForced:
-		s.sndbuf = bufferSize(v)
 	case syscall.SO_ATTACH_FILTER:
 		return s.attachFilter(val)
 	case syscall.SO_DETACH_FILTER:
 		return s.detachFilter()
-	case soReusePort, soPeekOff, soZerocopy, soReserveMem, soTxRehash: // for other families, or other kernels
-		return syscall.EOPNOTSUPP
-	default:
-		return s.setKept(name, v)
 	}
-	return 0
+	return s.options.Set(name, val)
 }
 
-func (s *socket) setKept(name int, v uint32) syscall.Errno {
-	known, flag := kept(name)
-	switch {
-	case !known:
-		return syscall.ENOPROTOOPT
-	case name == soLockFilter && v == 0 && s.settings[setting{syscall.SOL_SOCKET, name}] != 0:
-		return syscall.EPERM
-	case flag && v != 0:
-		v = 1
+// bindToDevice is SO_BINDTODEVICE, which Linux keeps and does not look at.
+func (s *socket) bindToDevice(val []byte) syscall.Errno {
+	index, e := solsocket.DeviceIndex(val, s.family.interfaces())
+	if e != 0 {
+		return e
 	}
-	s.keep(setting{syscall.SOL_SOCKET, name}, v)
+	s.mu.Lock()
+	s.options.Device = index
+	s.mu.Unlock()
 	return 0
 }
-
-func bufferSize(v uint32) int { return max(2*int(min(v, maxBuffer/2)), minBuffer) }
 
 // setNetlink sets an option of netlink(7). Those that are only kept have no effect here: no message
 // is lost by a broadcast, there is one network namespace, and errors have no text that could be added.
@@ -125,7 +74,7 @@ func (s *socket) setNetlink(name int, v uint32) syscall.Errno {
 		}
 		s.subscribe(v, name == netlinkAdd)
 	case netlinkPacketInfo, netlinkBroadcast, netlinkNoNobufs, netlinkAllNetworks, netlinkCapAck, netlinkExtAck, netlinkStrict:
-		s.keep(setting{solNetlink, name}, min(v, 1))
+		s.setFlag(name, v != 0)
 	default:
 		return syscall.ENOPROTOOPT
 	}
@@ -143,38 +92,52 @@ func (s *socket) subscribe(group uint32, on bool) {
 	}
 }
 
-func (s *socket) keep(k setting, v uint32) {
-	if s.settings == nil {
-		s.settings = make(map[setting]uint32)
+// interfaces returns the names of the interfaces by index.
+func (f *Family) interfaces() map[int]string {
+	names := make(map[int]string)
+	for _, i := range f.source.Interfaces() {
+		names[i.Index] = i.Name
 	}
-	s.settings[k] = v
+	return names
+}
+
+func (s *socket) setFlag(name int, on bool) {
+	s.flags &^= 1 << name
+	if on {
+		s.flags |= 1 << name
+	}
 }
 
 // on reports whether an option of netlink(7) is on. mu is held.
-func (s *socket) on(level, name int) bool { return s.settings[setting{level, name}] != 0 }
+func (s *socket) on(name int) bool { return s.flags&(1<<name) != 0 }
 
 // GetOption implements kernel.Socket.
 func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
+	if level == syscall.SOL_SOCKET && name == solsocket.PeerName {
+		return solsocket.GetPeerName(dst, s.PeerAddr)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var v uint32
-	var e syscall.Errno
 	switch level {
 	case syscall.SOL_SOCKET:
 		switch name {
-		case soMeminfo, soNetnsCookie:
-			return s.getBytes(name, dst)
 		case syscall.SO_ATTACH_FILTER: // SO_GET_FILTER, with the same number
 			return s.filter.Get(dst)
+		case syscall.SO_BINDTODEVICE:
+			return s.options.GetDevice(dst, s.family.interfaces())
+		case syscall.SO_ERROR:
+			v, s.err = uint32(s.err), 0
+		default:
+			return s.options.Get(name, dst, &solsocket.About{Domain: syscall.AF_NETLINK, Type: s.typ, Protocol: s.protocol, Cookie: s.cookie, Held: s.queued})
 		}
-		v, e = s.getSocket(name)
 	case solNetlink:
-		v, e = s.getNetlink(name)
+		var e syscall.Errno
+		if v, e = s.getNetlink(name); e != 0 {
+			return 0, e
+		}
 	default:
-		e = syscall.ENOPROTOOPT
-	}
-	if e != 0 {
-		return 0, e
+		return 0, syscall.ENOPROTOOPT
 	}
 	var b [4]byte
 	binary.NativeEndian.PutUint32(b[:], v)
@@ -186,57 +149,7 @@ func (s *socket) getNetlink(name int) (uint32, syscall.Errno) {
 	case netlinkMemberships:
 		return s.groups, 0
 	case netlinkPacketInfo, netlinkBroadcast, netlinkNoNobufs, netlinkAllNetworks, netlinkCapAck, netlinkExtAck, netlinkStrict:
-		return s.settings[setting{solNetlink, name}], 0
+		return s.flags >> name & 1, 0
 	}
 	return 0, syscall.ENOPROTOOPT
-}
-
-func (s *socket) getSocket(name int) (uint32, syscall.Errno) {
-	switch name {
-	case syscall.SO_TYPE:
-		return uint32(s.typ), 0
-	case soDomain:
-		return syscall.AF_NETLINK, 0
-	case soProtocol:
-		return uint32(s.protocol), 0
-	case syscall.SO_ERROR:
-		v := uint32(s.err)
-		s.err = 0
-		return v, 0
-	case syscall.SO_RCVBUF:
-		return uint32(s.rcvbuf), 0
-	case syscall.SO_SNDBUF:
-		return uint32(s.sndbuf), 0
-	case syscall.SO_ACCEPTCONN, soReusePort, soReserveMem, soZerocopy:
-		return 0, 0
-	case soPeekOff, soTxRehash:
-		return 0, syscall.EOPNOTSUPP
-	}
-	known, _ := kept(name)
-	if !known {
-		return 0, syscall.ENOPROTOOPT
-	}
-	v, set := s.settings[setting{syscall.SOL_SOCKET, name}]
-	switch {
-	case !set && name == syscall.SO_RCVLOWAT:
-		v = 1
-	case !set && name == soIncomingCPU:
-		v = ^uint32(0)
-	}
-	return v, 0
-}
-
-func (s *socket) getBytes(name int, dst []byte) (int, syscall.Errno) {
-	if name == soNetnsCookie { // the only network namespace
-		if len(dst) != 8 {
-			return 0, syscall.EINVAL
-		}
-		binary.NativeEndian.PutUint64(dst, 1)
-		return 8, 0
-	}
-	var b [meminfoSize]byte
-	binary.NativeEndian.PutUint32(b[:], uint32(s.queued))
-	binary.NativeEndian.PutUint32(b[4:], uint32(s.rcvbuf))
-	binary.NativeEndian.PutUint32(b[12:], uint32(s.sndbuf))
-	return copy(dst, b[:]), 0
 }

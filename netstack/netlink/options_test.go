@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // What an option accepts, Linux accepts, too, and reads back alike; what is refused for the kind of
@@ -20,7 +21,7 @@ func TestOptionsAsOnLinux(t *testing.T) {
 	served := 0
 	for _, level := range []int{syscall.SOL_SOCKET, solNetlink, syscall.IPPROTO_IP, 500} {
 		for name := range 90 {
-			if level == syscall.SOL_SOCKET && (name == syscall.SO_RCVBUF || name == syscall.SO_SNDBUF || name == soReceiveForced || name == soTransmitForced) {
+			if level == syscall.SOL_SOCKET && (name == syscall.SO_RCVBUF || name == syscall.SO_SNDBUF || name == syscall.SO_RCVBUFFORCE || name == syscall.SO_SNDBUFFORCE) {
 				continue // the limits are the system's
 			}
 			one := []byte{1, 0, 0, 0}
@@ -37,7 +38,7 @@ func TestOptionsAsOnLinux(t *testing.T) {
 				continue // as on a kernel without it
 			}
 			served++
-			if set != wantSet || get != wantGet || get == 0 && name != soMeminfo && !bytes.Equal(got, want) {
+			if set != wantSet || get != wantGet || get == 0 && name != solsocket.Meminfo && !bytes.Equal(got, want) {
 				t.Errorf("%d/%d: set %v, get %v %v; want %v, %v %v", level, name, set, get, got, wantSet, wantGet, want)
 			}
 		}

@@ -3,10 +3,12 @@ package netlink
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // Family makes netlink sockets and assigns their port numbers.
@@ -19,6 +21,7 @@ type Family struct {
 	filters  *filters      // those of SO_ATTACH_FILTER; nil: there are none
 
 	subscribers subscribers
+	cookies     atomic.Uint64 // the last one given
 
 	mu    sync.Mutex
 	ports map[portKey]*socket
@@ -47,11 +50,8 @@ func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
 	default:
 		return nil, syscall.EPROTONOSUPPORT
 	}
-	return &socket{family: f, typ: typ, protocol: protocol, rcvbuf: defaultBuffer, sndbuf: defaultBuffer}, 0
+	return &socket{family: f, typ: typ, protocol: protocol, cookie: 1<<32 | f.cookies.Add(1), options: solsocket.New(solsocket.Credentials)}, 0
 }
-
-// defaultBuffer is net.core.rmem_default: socket(7).
-const defaultBuffer = 212992
 
 // socket is a netlink socket. mu guards its fields except those that never change; the family's
 // lock is taken while mu is held.
@@ -59,19 +59,19 @@ type socket struct {
 	family   *Family
 	typ      int
 	protocol int
+	cookie   uint64 // SO_COOKIE, beyond the inodes that are those of other families' sockets
 	queue    kernel.WaitQueue
 
-	mu       sync.Mutex
-	port     uint32 // 0: not bound
-	groups   uint32 // subscribed by bind(2)
-	peer     uint32 // set by connect(2); 0 is the kernel
-	answers  [][]byte
-	queued   int // bytes in queued answers
-	err      syscall.Errno
-	rcvbuf   int
-	sndbuf   int
-	settings map[setting]uint32
-	filter   *bpf.Filter // of what is sent to the socket
+	mu      sync.Mutex
+	port    uint32 // 0: not bound
+	groups  uint32 // subscribed by bind(2)
+	peer    uint32 // set by connect(2); 0 is the kernel
+	answers [][]byte
+	queued  int // bytes in queued answers
+	err     syscall.Errno
+	flags   uint32 // options of netlink(7) that are on, by number
+	options solsocket.Options
+	filter  *bpf.Filter // of what is sent to the socket
 }
 
 // sockaddrSize is the size of struct sockaddr_nl: family, padding, port and

@@ -1,10 +1,10 @@
 package netlink
 
 import (
-	"encoding/binary"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // Write implements kernel.File.
@@ -49,7 +49,7 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 	if len(b) == 0 {
 		return 0, syscall.ENODATA
 	}
-	if len(b) > s.sndbuf-32 { // Linux reserves 32 bytes
+	if len(b) > s.options.Send-32 { // Linux reserves 32 bytes
 		return 0, syscall.EMSGSIZE
 	}
 	if s.port == 0 {
@@ -67,8 +67,7 @@ func (s *socket) send(b, addr []byte) (int, syscall.Errno) {
 
 func (s *socket) answer(r *request) {
 	a := answer{source: s.family.source, port: s.port, r: r, write: s.family.write,
-		strict: s.settings[setting{solNetlink, netlinkStrict}] != 0,
-		capped: s.settings[setting{solNetlink, netlinkCapAck}] != 0}
+		strict: s.on(netlinkStrict), capped: s.on(netlinkCapAck)}
 	switch s.protocol {
 	case syscall.NETLINK_GENERIC:
 		a.serveGeneric()
@@ -83,7 +82,7 @@ func (s *socket) answer(r *request) {
 // enqueue adds datagrams that belong together. If the buffer is full they are lost, and the reader gets
 // ENOBUFS: netlink(7). A dump may be larger than the buffer: Linux makes it as it is read.
 func (s *socket) enqueue(list ...[]byte) {
-	full := s.queued >= s.rcvbuf
+	full := s.queued >= s.options.Receive
 	ev := kernel.Events(0)
 	for _, d := range list {
 		if s.filter != nil {
@@ -137,34 +136,14 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 // there is none, and the credentials of its sender, the kernel.
 func (s *socket) putControl(m *kernel.Message) {
 	s.mu.Lock()
-	info, credentials := s.on(solNetlink, netlinkPacketInfo), s.on(syscall.SOL_SOCKET, syscall.SO_PASSCRED)
+	info, credentials := s.on(netlinkPacketInfo), s.options.Int(syscall.SO_PASSCRED) != 0
 	s.mu.Unlock()
 	if info {
-		putControl(m, solNetlink, netlinkPacketInfo, 4) // struct nl_pktinfo
+		solsocket.PutControl(m, solNetlink, netlinkPacketInfo, make([]byte, 4)) // struct nl_pktinfo
 	}
 	if credentials {
-		putControl(m, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS, 12) // struct ucred
+		solsocket.PutControl(m, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS, make([]byte, solsocket.UcredSize)) // struct ucred
 	}
-}
-
-// putControl appends a control message of zeroes, cut to the room that there is (cmsg(3)).
-func putControl(m *kernel.Message, level, typ, size int) {
-	const headerSize = 16
-	free := m.Control[m.ControlLen:]
-	if len(free) < headerSize {
-		m.Flags |= syscall.MSG_CTRUNC
-		return
-	}
-	n := headerSize + size
-	if n > len(free) {
-		m.Flags |= syscall.MSG_CTRUNC
-		n = len(free)
-	}
-	clear(free[:n])
-	binary.NativeEndian.PutUint64(free, uint64(n))
-	binary.NativeEndian.PutUint32(free[8:], uint32(level))
-	binary.NativeEndian.PutUint32(free[12:], uint32(typ))
-	m.ControlLen += min((n+7)&^7, len(free))
 }
 
 // take returns the first datagram; unless peek is set, it removes the datagram.

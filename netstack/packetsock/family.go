@@ -21,6 +21,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // A Network is what the sockets need of the stack, *netstack.Stack.
@@ -73,7 +74,7 @@ func (f *Family) Socket(typ, protocol int) (kernel.Socket, syscall.Errno) {
 		return nil, syscall.ESOCKTNOSUPPORT
 	}
 	s := &socket{
-		family: f, typ: typ, inode: f.net.NextInode(), rcvbuf: defaultBuffer, sndbuf: defaultBuffer, stamp: noStamp,
+		family: f, typ: typ, inode: f.net.NextInode(), options: solsocket.New(solsocket.Cards), stamp: noStamp,
 		hook: hook{protocol: swap16(uint16(protocol))},
 	}
 	f.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // Sockets are made, bound and named as on Linux.
@@ -51,10 +52,10 @@ func TestSocketsAsOnLinux(t *testing.T) {
 func TestOptionsAsOnLinux(t *testing.T) {
 	const busyPollBudget, devmemDontNeed, rcvMark, rcvPriority, inqNew = 70, 80, 75, 82, 84
 	others := map[[2]int]bool{ // that differ: docs/network.md
-		{syscall.SOL_SOCKET, soBusyPoll}: true, {syscall.SOL_SOCKET, soPreferBusyPoll}: true, {syscall.SOL_SOCKET, busyPollBudget}: true,
-		{syscall.SOL_SOCKET, soAttachBPF}: true, {syscall.SOL_SOCKET, soAttachReuseEBPF}: true, {syscall.SOL_SOCKET, soAttachReuseCBPF}: true,
+		{syscall.SOL_SOCKET, solsocket.BusyPoll}: true, {syscall.SOL_SOCKET, solsocket.PreferBusyPoll}: true, {syscall.SOL_SOCKET, busyPollBudget}: true,
+		{syscall.SOL_SOCKET, solsocket.AttachBPF}: true, {syscall.SOL_SOCKET, solsocket.AttachReuseEBPF}: true, {syscall.SOL_SOCKET, solsocket.AttachReuseCBPF}: true,
 		{syscall.SOL_SOCKET, devmemDontNeed}: true, {syscall.SOL_SOCKET, rcvMark}: true, {syscall.SOL_SOCKET, rcvPriority}: true,
-		{syscall.SOL_SOCKET, soCookie}: true, {syscall.SOL_SOCKET, soMeminfo}: true, {syscall.SOL_SOCKET, soNetnsCookie}: true,
+		{syscall.SOL_SOCKET, solsocket.Cookie}: true, {syscall.SOL_SOCKET, solsocket.Meminfo}: true, {syscall.SOL_SOCKET, solsocket.NetnsCookie}: true,
 		{syscall.SOL_SOCKET, syscall.SO_RCVTIMEO}: true, {syscall.SOL_SOCKET, syscall.SO_SNDTIMEO}: true, // the kernel layer's
 		{syscall.SOL_SOCKET, 66}: true, {syscall.SOL_SOCKET, 67}: true,
 	}
@@ -82,7 +83,7 @@ func tryOption(m *machine, k kernel.Socket, level, option int) {
 		return // depends on net.core.rmem_max
 	}
 	for _, v := range []int{0, 1, 2, -1, 1 << 20} {
-		if v == 2 && (option == syscall.SO_TIMESTAMPING || option == soTimestampingNew) {
+		if v == 2 && (option == syscall.SO_TIMESTAMPING || option == solsocket.TimestampingNew) {
 			continue // times of sending, which are not known
 		}
 		for _, size := range []int{2, 4, 5, 8, 16} {
@@ -249,7 +250,7 @@ func TestQueueAsOnLinux(t *testing.T) {
 		for _, k := range []kernel.Socket{raw, cooked} {
 			// Load the first byte and return it: 'R' of ownMAC is 82, of the data 7 or 0.
 			m.errno("filter", k.SetOption(syscall.SOL_SOCKET, syscall.SO_ATTACH_FILTER, filterOption(program(0x30, 0, 0, 0, 0x16, 0, 0, 0))))
-			m.setInt(k, syscall.SOL_SOCKET, soRxqOvfl, 1)
+			m.setInt(k, syscall.SOL_SOCKET, solsocket.RxqOvfl, 1)
 		}
 		for _, data := range []string{"\x07" + strings.Repeat("a", 100), "\x00none", "\x07b"} {
 			m.inject(frame(ownMAC, peerMAC, typeTest, data))
@@ -274,7 +275,7 @@ func TestQueueAsOnLinux(t *testing.T) {
 			m.get(raw, syscall.SOL_PACKET, syscall.PACKET_STATISTICS, 8)
 			m.get(cooked, syscall.SOL_PACKET, syscall.PACKET_STATISTICS, 8)
 		}
-		for _, option := range []int{syscall.SO_TIMESTAMP, syscall.SO_TIMESTAMPNS, soTimestampNew, soTimestampNSNew} {
+		for _, option := range []int{syscall.SO_TIMESTAMP, syscall.SO_TIMESTAMPNS, solsocket.TimestampNew, solsocket.TimestampNSNew} {
 			m.setInt(raw, syscall.SOL_SOCKET, option, 1)
 			m.inject(frame(ownMAC, peerMAC, typeTest, "time"))
 			m.receive(raw, 100, 0)

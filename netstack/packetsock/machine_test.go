@@ -17,6 +17,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // A machine has lo, which is interface 1, and a card with a cable that ends in the test, eth0, which is
@@ -140,7 +141,7 @@ func control(b []byte) (s string) {
 		size, level, typ := binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint32(b[8:]), binary.NativeEndian.Uint32(b[12:])
 		data := b[16:size]
 		switch typ {
-		case syscall.SO_TIMESTAMP, syscall.SO_TIMESTAMPNS, soTimestampNew, soTimestampNSNew, syscall.SO_TIMESTAMPING, soTimestampingNew:
+		case syscall.SO_TIMESTAMP, syscall.SO_TIMESTAMPNS, solsocket.TimestampNew, solsocket.TimestampNSNew, syscall.SO_TIMESTAMPING, solsocket.TimestampingNew:
 			if since := time.Since(time.Unix(int64(binary.NativeEndian.Uint64(data)), 0)); level == syscall.SOL_SOCKET && since < time.Minute && since > -time.Minute {
 				data = []byte("now")
 			}

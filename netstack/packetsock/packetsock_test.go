@@ -12,6 +12,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 func member(k kernel.Socket, option, index, typ int, mac []byte) syscall.Errno {
@@ -82,7 +83,7 @@ func TestQueueIsBounded(t *testing.T) {
 	m := newStackMachine(t)
 	k := m.open(syscall.SOCK_RAW, typeTest, 2)
 	m.setInt(k, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 10_000)
-	m.setInt(k, syscall.SOL_SOCKET, soRxqOvfl, 1)
+	m.setInt(k, syscall.SOL_SOCKET, solsocket.RxqOvfl, 1)
 	const sent = 1000
 	for range sent {
 		m.inject(frame(ownMAC, peerMAC, typeTest, "."))

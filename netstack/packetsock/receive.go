@@ -7,6 +7,7 @@ import (
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // headerSize is the size of an Ethernet header: two addresses and a type.
@@ -102,7 +103,7 @@ func (s *socket) take(w *netstack.WatchedFrame, tagged bool) {
 // enqueue copies the bytes to keep, if there is room for them.
 func (s *socket) enqueue(w *netstack.WatchedFrame, p *bpf.Packet, length, keep int) {
 	s.mu.Lock()
-	if s.held >= s.rcvbuf {
+	if s.held >= s.options.Receive {
 		s.lose()
 		s.mu.Unlock()
 		return
@@ -179,9 +180,10 @@ func (s *socket) next(stays bool) (*packet, syscall.Errno) {
 		s.held -= p.charge()
 		s.family.net.HoldDatagrams(-p.charge())
 	}
+	stamping, arrival := s.options.HasStamping()
 	switch { // sock_recv_cmsgs and sock_recv_timestamp in Linux's include/net/sock.h
-	case s.stamps || s.stamping&(stampReceived|stampSoftware) != 0: // told in a control message
-	case s.stored[keepsStamps] != 0 || s.stamping != 0:
+	case s.options.StampForm() != 0 || arrival: // told in a control message
+	case s.keepsStamp || stamping:
 		s.stamp = p.time
 	case s.stamp == noStamp:
 		s.stamp = unknownStamp
@@ -232,14 +234,14 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 // putControl writes the control messages that options ask for.
 func (s *socket) putControl(m *kernel.Message, p *packet) {
 	s.mu.Lock()
-	form, stamping, stampNew, reports := s.stampForm(), s.stamping, s.newStamps, s.stored[soRxqOvfl] != 0
+	stamps, reports := s.options.Stamps(), s.options.Int(solsocket.RxqOvfl) != 0
 	s.mu.Unlock()
-	s.putStamps(m, p.time, form, stamping, stampNew)
+	stamps.Put(m, p.time)
 	var b [20]byte
 	put := binary.NativeEndian.PutUint32
 	if reports && p.drops != 0 {
 		put(b[:], p.drops)
-		netstack.PutControl(m, syscall.SOL_SOCKET, soRxqOvfl, b[:4])
+		solsocket.PutControl(m, syscall.SOL_SOCKET, solsocket.RxqOvfl, b[:4])
 	}
 	if !s.has(wantsAuxData) {
 		return
@@ -251,29 +253,5 @@ func (s *socket) putControl(m *kernel.Message, p *packet) {
 	binary.NativeEndian.PutUint16(b[14:], uint16(p.network))
 	binary.NativeEndian.PutUint16(b[16:], p.vlan)
 	binary.NativeEndian.PutUint16(b[18:], p.tag)
-	netstack.PutControl(m, syscall.SOL_PACKET, packetAuxData, b[:])
-}
-
-// putStamps writes the time of arrival in the form that the program has chosen, and as three struct
-// timespec, of which the first is the software's.
-func (s *socket) putStamps(m *kernel.Message, ns int64, form int, stamping uint32, stampNew bool) {
-	var b [48]byte
-	binary.NativeEndian.PutUint64(b[:], uint64(ns/1e9))
-	if form != 0 {
-		fraction := ns % 1e9
-		if form == syscall.SO_TIMESTAMP || form == soTimestampNew {
-			fraction /= 1e3
-		}
-		binary.NativeEndian.PutUint64(b[8:], uint64(fraction))
-		netstack.PutControl(m, syscall.SOL_SOCKET, form, b[:16])
-	}
-	if stamping&stampSoftware == 0 {
-		return
-	}
-	binary.NativeEndian.PutUint64(b[8:], uint64(ns%1e9))
-	typ := syscall.SO_TIMESTAMPING
-	if stampNew {
-		typ = soTimestampingNew
-	}
-	netstack.PutControl(m, syscall.SOL_SOCKET, typ, b[:])
+	solsocket.PutControl(m, syscall.SOL_PACKET, packetAuxData, b[:])
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // tagSize is the size of a VLAN tag, by which a frame may be longer.
@@ -83,7 +84,7 @@ func (s *socket) send(v span, addr, control []byte) (int, syscall.Errno) {
 	if e := s.checkControl(control); e != 0 {
 		return 0, e
 	}
-	if s.isStored(soNoFCS) {
+	if s.option(solsocket.NoFCS) != 0 {
 		return 0, syscall.EPROTONOSUPPORT // no card here can do without its checksum
 	}
 	n, most := v.len(), d.MTU
@@ -166,11 +167,11 @@ func (s *socket) checkOne(typ int, data []byte) syscall.Errno {
 	switch typ {
 	case syscall.SO_MARK, syscall.SO_PRIORITY:
 		ok = len(data) == 4
-	case syscall.SO_TIMESTAMPING, soTimestampingNew: // none of the times of sending is known
+	case syscall.SO_TIMESTAMPING, solsocket.TimestampingNew: // none of the times of sending is known
 		ok = len(data) == 4 && binary.NativeEndian.Uint32(data) == 0
-	case soTxTime: // also SCM_TXTIME
+	case solsocket.TxTime: // also SCM_TXTIME
 		s.mu.Lock()
-		ok = s.hasTxTime && len(data) == 8
+		ok = s.options.HasTxTime() && len(data) == 8
 		s.mu.Unlock()
 	case syscall.SCM_RIGHTS, syscall.SCM_CREDENTIALS:
 		ok = true

@@ -8,6 +8,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // socket is a packet socket.
@@ -28,23 +29,13 @@ type socket struct {
 	mu         sync.Mutex
 	packets    []*packet // the receive queue
 	held       int       // bytes that it keeps
-	rcvbuf     int
-	sndbuf     int
 	err        syscall.Errno
 	received   uint32 // frames since PACKET_STATISTICS was read
 	lost       uint32 // frames of these that found no room
 	drops      uint32 // frames that found no room, ever
 	stamp      int64  // of SIOCGSTAMP, in nanoseconds
-	stamps     bool   // SO_TIMESTAMP or one of those beside it is on
-	nanoStamps bool   // one in nanoseconds
-	newStamps  bool   // one of those with 64-bit times, or SO_TIMESTAMPING_NEW
-	stamping   uint32 // flags of SO_TIMESTAMPING
-	device     int    // of SO_BINDTODEVICE, which Linux keeps and does not look at
-	pacing     uint64
-	linger     [8]byte
-	txTime     [8]byte
-	hasTxTime  bool
-	stored     map[int]int32
+	keepsStamp bool   // it was asked for, or SO_TIMESTAMP or one of those beside it was on
+	options    solsocket.Options
 }
 
 // Bits of socket.flags.
@@ -194,7 +185,7 @@ func (s *socket) Release() {
 	s.family.release(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.rcvbuf = 0 // a frame that is being shown finds no room
+	s.options.Receive = 0 // a frame that is being shown finds no room
 	s.family.net.HoldDatagrams(-s.held)
 	s.packets, s.held = nil, 0
 }
@@ -235,7 +226,7 @@ const noStamp, unknownStamp = -1, 0
 func (s *socket) lastStamp(a *kernel.Args, unit int64) syscall.Errno {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.keep(keepsStamps, 1)
+	s.keepsStamp = true
 	if s.stamp == noStamp {
 		return syscall.ENOENT
 	}

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // maxBacklog is net.core.somaxconn.
@@ -63,7 +64,9 @@ func (s *socket) join(l *socket, cred syscall.Ucred) {
 	server := s.family.newSocket(s.typ)
 	server.state, server.peer, server.peerCred = connected, s, cred
 	server.name = l.name
-	server.passCred = l.passCred
+	for _, name := range [...]int{syscall.SO_PASSCRED, solsocket.PassSec, solsocket.PassRights} { // unix_stream_connect in Linux's net/unix/af_unix.c
+		server.options.Keep(name, l.options.Int(name))
+	}
 	s.state, s.peer, s.peerCred = connected, server, l.peerCred
 	l.pending = append(l.pending, server)
 	l.queue.Notify(kernel.EventIn)
@@ -128,7 +131,7 @@ func (s *socket) maySend(other *socket) bool { return other.peer == nil || other
 // autobindForCredentials gives a name to a socket with SO_PASSCRED, so that a receiver of its
 // credentials can answer: unix(7).
 func (s *socket) autobindForCredentials() syscall.Errno {
-	if !s.passCred {
+	if !s.passCred() {
 		return 0
 	}
 	return s.autobind()

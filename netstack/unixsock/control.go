@@ -5,16 +5,11 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
-// These are the sizes of a control message: cmsg(3). The data of SCM_CREDENTIALS is a struct
-// ucred, three 32-bit numbers: unix(7).
-const (
-	cmsgHeader = 16
-	ucredSize  = 12
-)
-
-func cmsgAlign(n int) int { return (n + 7) &^ 7 }
+// cmsgHeader is the size of a control message without data, in bytes: cmsg(3).
+const cmsgHeader = 16
 
 // sentCredentials returns the credentials in a sender's control messages, and whether there are
 // any. The descriptor layer handles descriptors (SCM_RIGHTS), which are in Message.Rights.
@@ -40,7 +35,7 @@ func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, sy
 				return cred, false, syscall.EINVAL
 			}
 		}
-		control = control[min(cmsgAlign(int(n)), len(control)):]
+		control = control[min(solsocket.ControlAlign(int(n)), len(control)):]
 	}
 	return cred, found, 0
 }
@@ -48,7 +43,7 @@ func sentCredentials(control []byte, own syscall.Ucred) (syscall.Ucred, bool, sy
 // checkCredentials accepts credentials that credentials(7) lets the superuser send: any ids, and
 // the pid of an existing process, of which there is one.
 func checkCredentials(data []byte, own syscall.Ucred) (syscall.Ucred, syscall.Errno) {
-	if len(data) != ucredSize {
+	if len(data) != solsocket.UcredSize {
 		return own, syscall.EINVAL
 	}
 	c := syscall.Ucred{
@@ -67,21 +62,9 @@ func checkCredentials(data []byte, own syscall.Ucred) (syscall.Ucred, syscall.Er
 
 // putCredentials adds an SCM_CREDENTIALS message to m, truncated if there is not enough room.
 func putCredentials(m *kernel.Message, c syscall.Ucred) {
-	var msg [cmsgHeader + ucredSize + 4]byte // padded to CMSG_SPACE
-	putUcred(msg[cmsgHeader:], c)
-	n := cmsgHeader + ucredSize
-	if room := len(m.Control); room < n {
-		m.Flags |= syscall.MSG_CTRUNC
-		if room < cmsgHeader {
-			return
-		}
-		n = room
-	}
-	binary.NativeEndian.PutUint64(msg[:], uint64(n))
-	binary.NativeEndian.PutUint32(msg[8:], syscall.SOL_SOCKET)
-	binary.NativeEndian.PutUint32(msg[12:], syscall.SCM_CREDENTIALS)
-	copy(m.Control, msg[:n])
-	m.ControlLen = min(cmsgAlign(n), len(m.Control))
+	var b [solsocket.UcredSize]byte
+	putUcred(b[:], c)
+	solsocket.PutControl(m, syscall.SOL_SOCKET, syscall.SCM_CREDENTIALS, b[:])
 }
 
 func putUcred(dst []byte, c syscall.Ucred) {

@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // This file has the filters of what others send: SO_ATTACH_FILTER of socket(7). A stream may have one,
@@ -44,10 +45,7 @@ func (s *socket) detachFilter() syscall.Errno {
 	return 0
 }
 
-func (s *socket) filterLocked() bool {
-	b := s.options[soLockFilter]
-	return b != nil && b[0] != 0
-}
+func (s *socket) filterLocked() bool { return s.options.Int(solsocket.LockFilter) != 0 }
 
 // wants cuts a packet to what the socket's filter, which there is, lets pass; false: nothing of it. There is no header
 // before the data, but loads that name the network's header find the data (unix_dgram_sendmsg in

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // attach sets a filter of pairs of a code and a constant, without jumps.
@@ -50,7 +51,7 @@ func TestFiltersAsOnLinux(t *testing.T) {
 			t.attach(a, ldB, 0xfff00002, sub, '0', retA, 0) // the same by the network's header
 			t.sendText(b, "xx3 bytes")
 			t.read(a, 20, 0)
-			t.set(a, soLockFilter, 1)
+			t.set(a, solsocket.LockFilter, 1)
 			t.attach(a, retK, 0)
 			t.set(a, syscall.SO_DETACH_FILTER, 0)
 			t.shutdown(a, syscall.SHUT_RD)

@@ -9,6 +9,8 @@ import (
 // message is one packet, or a run of stream bytes, in a receive queue.
 type message struct {
 	data   []byte // bytes that were not read yet
+	peeked bool   // a packet of no bytes was seen by MSG_PEEK, with SO_PEEK_OFF
+	time   int64  // of sending, in nanoseconds since 1970; 0: the receiver had not asked for it
 	from   *socket
 	charge int // bytes charged to from until the message is freed
 	rights []*kernel.Description

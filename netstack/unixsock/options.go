@@ -2,128 +2,71 @@ package unixsock
 
 import (
 	"encoding/binary"
-	"math"
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
-// These are the smallest buffers: SOCK_MIN_SNDBUF and SOCK_MIN_RCVBUF of Linux on amd64.
-const (
-	minSendBuffer    = 4608
-	minReceiveBuffer = 2304
-)
+// This file has what unix sockets answer by themselves to options of SOL_SOCKET, socket(7); solsocket.Options has the
+// others.
 
-// These are options that package syscall lacks: socket(7).
-const (
-	soNoCheck        = 11
-	soReusePort      = 15
-	soPassSec        = 34
-	soProtocol       = 38
-	soDomain         = 39
-	soRxqOvfl        = 40
-	soLockFilter     = 44
-	soSelectErrQueue = 45
-	soIncomingCPU    = 49
-	soMeminfo        = 55
-	soBindToIfIndex  = 62
-	soNetnsCookie    = 71
-	soReserveMem     = 73
-	soTxRehash       = 74
-	soZerocopy       = 60
-)
-
-// meminfoSize is the nine numbers of SO_MEMINFO, linux/sock_diag.h.
-const meminfoSize = 36
-
-// optionSize returns the size of an option that is stored but has no effect between two sockets
-// of one machine (or, for timeouts, is implemented in the descriptor layer), and whether it
-// reads back as 0 or 1. The size is 0 if there is no such option.
-func optionSize(name int) (size int, isFlag bool) {
-	switch name {
-	case syscall.SO_DEBUG, syscall.SO_REUSEADDR, syscall.SO_DONTROUTE,
-		syscall.SO_BROADCAST, syscall.SO_KEEPALIVE, syscall.SO_OOBINLINE, syscall.SO_TIMESTAMP,
-		soNoCheck, soPassSec, soRxqOvfl, soLockFilter, soSelectErrQueue:
-		return 4, true
-	case syscall.SO_PRIORITY, syscall.SO_MARK, syscall.SO_RCVLOWAT, soIncomingCPU, soBindToIfIndex:
-		return 4, false
-	case syscall.SO_LINGER:
-		return 8, false
-	case syscall.SO_RCVTIMEO, syscall.SO_SNDTIMEO:
-		return 16, false
-	}
-	return 0, false
-}
+// traits are those of all unix sockets.
+const traits = solsocket.Credentials | solsocket.PeekOffset | solsocket.Rights
 
 // SetOption implements kernel.Socket.
 func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	if level != syscall.SOL_SOCKET {
 		return syscall.EOPNOTSUPP
 	}
+	s.family.mu.Lock()
+	defer s.family.mu.Unlock()
+	if name == syscall.SO_BINDTODEVICE {
+		return s.bindToDevice(val)
+	}
 	if len(val) < 4 {
 		return syscall.EINVAL
 	}
-	n := int(int32(binary.NativeEndian.Uint32(val)))
-	s.family.mu.Lock()
-	defer s.family.mu.Unlock()
 	switch name {
-	case syscall.SO_PASSCRED:
-		s.passCred = n != 0
-	case soReusePort:
-		if n != 0 {
-			return syscall.EOPNOTSUPP // Linux 6.14: for internet sockets only
-		}
-	case syscall.SO_SNDBUF:
-		s.sndbuf = bufferSize(n, minSendBuffer)
-		s.queue.Notify(kernel.EventOut) // there may be more room
-	case syscall.SO_RCVBUF:
-		s.rcvbuf = bufferSize(n, minReceiveBuffer)
-	case syscall.SO_TYPE, soProtocol, soDomain, syscall.SO_ERROR, syscall.SO_ACCEPTCONN, syscall.SO_PEERCRED:
-		return syscall.ENOPROTOOPT
-	case soReserveMem, soTxRehash, soZerocopy: // for other families, or other kernels
-		return syscall.EOPNOTSUPP
-	case soLockFilter:
-		if n == 0 && s.filterLocked() {
-			return syscall.EPERM
-		}
-		return s.store(name, n, val)
 	case syscall.SO_ATTACH_FILTER:
 		return s.attachFilter(val)
 	case syscall.SO_DETACH_FILTER:
 		return s.detachFilter()
-	default:
-		return s.store(name, n, val)
+	case solsocket.Inq:
+		return s.setQueued(val)
 	}
-	return 0
+	e := s.options.Set(name, val)
+	if name == syscall.SO_SNDBUF || name == syscall.SO_SNDBUFFORCE {
+		s.queue.Notify(kernel.EventOut) // there may be more room
+	}
+	return e
 }
 
-// bufferSize doubles the value, as socket(7) describes, within the limits.
-func bufferSize(n, least int) int {
-	if n < 0 || n > maxBuffer/2 { // the comparison is unsigned in Linux
-		return maxBuffer
+// bindToDevice is SO_BINDTODEVICE, which Linux keeps and does not look at. No interface is known here.
+func (s *socket) bindToDevice(val []byte) syscall.Errno {
+	index, e := solsocket.DeviceIndex(val, nil)
+	if e == 0 {
+		s.options.Device = index
 	}
-	return max(2*n, least)
+	return e
 }
 
-func (s *socket) store(name, n int, val []byte) syscall.Errno {
-	size, isFlag := optionSize(name)
-	if size == 0 {
+// passCred reports whether SO_PASSCRED is on.
+func (s *socket) passCred() bool { return s.options.Int(syscall.SO_PASSCRED) != 0 }
+
+// passRights reports whether SO_PASSRIGHTS is on: the socket may be sent descriptors.
+func (s *socket) passRights() bool { return s.options.Int(solsocket.PassRights) != 0 }
+
+// setQueued is SO_INQ, of streams: unix_setsockopt in Linux's net/unix/af_unix.c. It cannot be read.
+func (s *socket) setQueued(val []byte) syscall.Errno {
+	if s.typ != syscall.SOCK_STREAM {
 		return syscall.ENOPROTOOPT
 	}
-	if len(val) < size {
+	v := binary.NativeEndian.Uint32(val)
+	if len(val) != 4 || v > 1 {
 		return syscall.EINVAL
 	}
-	if s.options == nil {
-		s.options = make(map[int][]byte)
-	}
-	stored := append([]byte(nil), val[:size]...)
-	switch {
-	case isFlag && n != 0, name == syscall.SO_RCVLOWAT && n == 0:
-		binary.NativeEndian.PutUint32(stored, 1)
-	case name == syscall.SO_RCVLOWAT && n < 0:
-		binary.NativeEndian.PutUint32(stored, math.MaxInt32)
-	}
-	s.options[name] = stored
+	s.tellsQueued = v == 1
 	return 0
 }
 
@@ -132,78 +75,32 @@ func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 	if level != syscall.SOL_SOCKET {
 		return 0, syscall.EOPNOTSUPP
 	}
+	if name == solsocket.PeerName {
+		return solsocket.GetPeerName(dst, s.PeerAddr)
+	}
 	s.family.mu.Lock()
 	defer s.family.mu.Unlock()
-	var n int
 	switch name {
-	case syscall.SO_TYPE:
-		n = s.typ
-	case soDomain:
-		n = syscall.AF_UNIX
-	case soProtocol:
-		n = 0
 	case syscall.SO_ERROR:
-		n = int(s.takeError())
-	case syscall.SO_ACCEPTCONN:
-		n = flag(s.state == listening)
-	case syscall.SO_SNDBUF:
-		n = s.sndbuf
-	case syscall.SO_SNDLOWAT:
-		n = 1 // always, socket(7)
-	case syscall.SO_RCVBUF:
-		n = s.rcvbuf
-	case syscall.SO_PASSCRED:
-		n = flag(s.passCred)
+		var b [4]byte
+		binary.NativeEndian.PutUint32(b[:], uint32(s.takeError()))
+		return copy(dst, b[:]), 0
 	case syscall.SO_PEERCRED:
-		var b [ucredSize]byte
+		var b [solsocket.UcredSize]byte
 		putUcred(b[:], s.peerCred)
 		return copy(dst, b[:]), 0
-	case soMeminfo:
-		var b [meminfoSize]byte
-		binary.NativeEndian.PutUint32(b[4:], uint32(s.rcvbuf))
-		binary.NativeEndian.PutUint32(b[12:], uint32(s.sndbuf))
-		return copy(dst, b[:]), 0
-	case soNetnsCookie: // the only network namespace
-		if len(dst) != 8 {
-			return 0, syscall.EINVAL
+	case solsocket.PeerGroups:
+		if s.peerCred != noCredentials {
+			return 0, 0 // the only user is in no more groups
 		}
-		binary.NativeEndian.PutUint64(dst, 1)
-		return 8, 0
-	case syscall.SO_ATTACH_FILTER:
+	case solsocket.PeerPidFD:
+		if s.peerCred != noCredentials {
+			return 0, syscall.ENOPROTOOPT // as before Linux 6.5
+		}
+	case syscall.SO_ATTACH_FILTER: // also SO_GET_FILTER
 		return s.filter.Get(dst)
-	case soTxRehash:
-		return 0, syscall.EOPNOTSUPP
-	case soReusePort, soReserveMem, soZerocopy:
-		n = 0
-	default:
-		return s.stored(name, dst)
+	case syscall.SO_BINDTODEVICE:
+		return s.options.GetDevice(dst, nil)
 	}
-	var b [4]byte
-	binary.NativeEndian.PutUint32(b[:], uint32(n))
-	return copy(dst, b[:]), 0
-}
-
-func (s *socket) stored(name int, dst []byte) (int, syscall.Errno) {
-	size, _ := optionSize(name)
-	if size == 0 {
-		return 0, syscall.ENOPROTOOPT
-	}
-	b := s.options[name]
-	if b == nil {
-		b = make([]byte, size)
-		switch name {
-		case syscall.SO_RCVLOWAT:
-			b[0] = 1
-		case soIncomingCPU:
-			binary.NativeEndian.PutUint32(b, ^uint32(0))
-		}
-	}
-	return copy(dst, b), 0
-}
-
-func flag(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+	return s.options.Get(name, dst, &solsocket.About{Domain: syscall.AF_UNIX, Type: s.typ, Listening: s.state == listening, Cookie: s.ino})
 }

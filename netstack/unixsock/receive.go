@@ -2,8 +2,10 @@ package unixsock
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // received is what came with the bytes of a receive.
@@ -14,6 +16,8 @@ type received struct {
 	rights  []*kernel.Description
 	cred    syscall.Ucred
 	hasCred bool
+	stamps  solsocket.Stamps // of what SO_TIMESTAMP asks for
+	time    int64            // see message; 0: no stamps are wanted
 }
 
 // discardRights drops descriptors that the caller cannot receive, as read(2) does.
@@ -38,6 +42,7 @@ func (s *socket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 		return 0, e
 	}
 	s.describe(m, &r)
+	s.putQueued(m)
 	return r.n, 0
 }
 
@@ -52,19 +57,36 @@ func (s *socket) describe(m *kernel.Message, r *received) {
 	if m.Addr != nil && name != nil { // an unnamed sender has no address at all
 		m.AddrLen = formatAddr(m.Addr, name)
 	}
+	if r.time != 0 {
+		r.stamps.Put(m, r.time)
+	}
 	if r.hasCred {
 		putCredentials(m, r.cred)
 	}
 }
 
+// putQueued writes what SO_INQ asks for, how many bytes are left.
+func (s *socket) putQueued(m *kernel.Message) {
+	s.family.mu.Lock()
+	on, n := s.tellsQueued, 0
+	if on {
+		n = s.waiting()
+	}
+	s.family.mu.Unlock()
+	if on {
+		b := [4]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}
+		solsocket.PutControl(m, syscall.SOL_SOCKET, solsocket.Inq, b[:])
+	}
+}
+
 func (s *socket) receive(v span, flags int) (received, syscall.Errno) {
 	if s.typ == syscall.SOCK_STREAM {
-		return s.receiveStream(v, flags&syscall.MSG_PEEK != 0)
+		return s.receiveStream(v, flags)
 	}
 	return s.receivePacket(v, flags)
 }
 
-func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) {
+func (s *socket) receiveStream(v span, flags int) (r received, e syscall.Errno) {
 	var drop dropped
 	defer drop.release()
 	s.family.mu.Lock()
@@ -72,20 +94,23 @@ func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) 
 	if s.state != connected {
 		return r, syscall.EINVAL
 	}
-	if len(s.messages) == 0 {
+	i, skip := s.peekRun(s.peekOffset(flags))
+	if i == len(s.messages) {
 		return r, s.emptyStream()
 	}
+	peek := flags&syscall.MSG_PEEK != 0
 	size := v.len()
 	if size == 0 { // what comes with the first byte is received
-		s.takeBeside(&r, s.messages[0], peek)
+		s.takeBeside(&r, s.messages[i], peek)
 	}
-	for i := 0; i < len(s.messages) && r.n < size; {
+	for i < len(s.messages) && r.n < size {
 		m := s.messages[i]
-		if r.from != nil && s.passCred && m.cred != r.cred {
+		if r.from != nil && s.passCred() && m.cred != r.cred {
 			break // bytes of two senders do not mix
 		}
-		k := v.copyFrom(m.data, r.n)
+		k := v.copyFrom(m.data[skip:], r.n)
 		r.n += k
+		skip = 0
 		s.takeBeside(&r, m, peek)
 		switch {
 		case peek:
@@ -98,6 +123,11 @@ func (s *socket) receiveStream(v span, peek bool) (r received, e syscall.Errno) 
 		if r.rights != nil { // descriptors end a read
 			break
 		}
+	}
+	if peek {
+		s.peekFurther(r.n)
+	} else {
+		s.peekFurther(-r.n)
 	}
 	return r, 0
 }
@@ -125,19 +155,26 @@ func (s *socket) receivePacket(v span, flags int) (r received, e syscall.Errno) 
 	if e := s.takeError(); e != 0 {
 		return r, e
 	}
-	if len(s.messages) == 0 {
+	i, skip := s.peekPacket(s.peekOffset(flags))
+	if i == len(s.messages) {
 		return r, s.emptyPackets(flags)
 	}
-	m := s.messages[0]
-	r.n = v.copyFrom(m.data, 0)
-	if r.n < len(m.data) {
+	m := s.messages[i]
+	peek := flags&syscall.MSG_PEEK != 0
+	r.n = v.copyFrom(m.data[skip:], 0)
+	if peek {
+		s.peekFurther(r.n)
+	} else {
+		s.peekFurther(-len(m.data))
+	}
+	if r.n < len(m.data)-skip {
 		r.flags |= syscall.MSG_TRUNC
 		if flags&syscall.MSG_TRUNC != 0 {
-			r.n = len(m.data)
+			r.n = len(m.data) - skip
 		}
 	}
-	peek := flags&syscall.MSG_PEEK != 0
 	s.takeBeside(&r, m, peek)
+	s.takeTime(&r, m)
 	if !peek {
 		s.pop(&drop)
 	}
@@ -156,7 +193,7 @@ func (s *socket) emptyPackets(flags int) syscall.Errno {
 // takeBeside moves what came with m's bytes to r; with peek it copies.
 func (s *socket) takeBeside(r *received, m *message, peek bool) {
 	r.from = m.from
-	r.cred, r.hasCred = m.cred, s.passCred
+	r.cred, r.hasCred = m.cred, s.passCred()
 	if len(m.rights) == 0 {
 		return
 	}
@@ -168,6 +205,18 @@ func (s *socket) takeBeside(r *received, m *message, peek bool) {
 		d.IncRef()
 		r.rights = append(r.rights, d)
 	}
+}
+
+// takeTime notes when a packet was sent, if SO_TIMESTAMP or one of those beside it is on: SO_TIMESTAMPING alone tells nothing,
+// and neither does a stream (__unix_dgram_recvmsg in Linux's net/unix/af_unix.c). One that was sent before has the time of now.
+func (s *socket) takeTime(r *received, m *message) {
+	if s.options.StampForm() == 0 {
+		return
+	}
+	if m.time == 0 {
+		m.time = time.Now().UnixNano()
+	}
+	r.stamps, r.time = s.options.Stamps(), m.time
 }
 
 // pop frees the first message.

@@ -2,6 +2,7 @@ package unixsock
 
 import (
 	"syscall"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/kernel"
 )
@@ -61,6 +62,8 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 		return 0, syscall.ENOTCONN
 	case s.shutdown&shutWrite != 0 || s.peer.closed || s.peer.shutdown&shutRead != 0:
 		return 0, syscall.EPIPE
+	case len(out.rights) > 0 && !s.peer.passRights() && v.len() > 0:
+		return 0, syscall.EPERM
 	}
 	size := v.len()
 	if size == 0 { // no byte to send it with
@@ -69,7 +72,7 @@ func (s *socket) sendStream(v span, out *outgoing, hasAddr bool) (int, syscall.E
 		return 0, 0
 	}
 	n := 0
-	for n < size && s.charged < s.sndbuf {
+	for n < size && s.charged < s.options.Send {
 		n += s.appendStream(v, n, size-n, out)
 	}
 	if n == 0 {
@@ -98,7 +101,7 @@ func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 	if m == nil {
 		most := maxRun
 		if len(out.rights) > 0 { // a read ends behind the message, so it is as long as on Linux
-			most = min(linuxRun, s.sndbuf/2-64)
+			most = min(linuxRun, s.options.Send/2-64)
 		}
 		m = &message{data: make([]byte, 0, min(max(n, minRun), most)), from: s, cred: cred, rights: out.rights}
 		out.rights = nil
@@ -106,7 +109,7 @@ func (s *socket) appendStream(v span, off, n int, out *outgoing) int {
 		m.charge = messageOverhead
 		s.charged += messageOverhead
 	}
-	n = min(n, cap(m.data)-len(m.data), max(s.sndbuf-s.charged, 1))
+	n = min(n, cap(m.data)-len(m.data), max(s.options.Send-s.charged, 1))
 	old := len(m.data)
 	m.data = m.data[:old+n]
 	v.copyTo(m.data[old:], off)
@@ -132,7 +135,7 @@ func (s *socket) tailRun(cred syscall.Ucred, rights bool) *message {
 // credentialsFor returns the sender's credentials for a message to other: none (a pid of 0 and
 // the overflow ids) unless one of the two sockets asked for them.
 func (s *socket) credentialsFor(other *socket, out *outgoing) syscall.Ucred {
-	if out.claimed || s.passCred || other.passCred {
+	if out.claimed || s.passCred() || other.passCred() {
 		return out.cred
 	}
 	const overflowID = 65534 // /proc/sys/kernel/overflowuid
@@ -164,7 +167,7 @@ func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Er
 			return n, 0
 		}
 	}
-	if e := s.checkReceiver(other, &drop); e != 0 {
+	if e := s.checkReceiver(other, len(out.rights) > 0, &drop); e != 0 {
 		return 0, e
 	}
 	s.unblock()
@@ -173,6 +176,9 @@ func (s *socket) sendPacket(v span, out *outgoing, addr []byte) (int, syscall.Er
 	}
 	m.rights, m.cred, m.charge = out.rights, s.credentialsFor(other, out), n+messageOverhead
 	out.rights = nil
+	if other.options.StampForm() != 0 {
+		m.time = time.Now().UnixNano()
+	}
 	s.charged += m.charge
 	other.messages = append(other.messages, m)
 	other.queue.Notify(kernel.EventIn)
@@ -223,7 +229,7 @@ func (s *socket) admitPacket(n int, addr []byte) (*socket, syscall.Errno) {
 }
 
 func (s *socket) roomFor(n int) syscall.Errno {
-	if n > s.sndbuf-32 { // Linux reserves 32 bytes
+	if n > s.options.Send-32 { // Linux reserves 32 bytes
 		return syscall.EMSGSIZE
 	}
 	if e := s.takeError(); e != 0 {
@@ -232,7 +238,7 @@ func (s *socket) roomFor(n int) syscall.Errno {
 	if s.shutdown&shutWrite != 0 {
 		return syscall.EPIPE
 	}
-	if s.charged >= s.sndbuf {
+	if s.charged >= s.options.Send {
 		return syscall.EAGAIN
 	}
 	return 0
@@ -240,7 +246,7 @@ func (s *socket) roomFor(n int) syscall.Errno {
 
 // checkReceiver checks the receiver's side. If the peer of a connected datagram socket is
 // closed, the sender gets one error and is not connected any more.
-func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
+func (s *socket) checkReceiver(other *socket, hasRights bool, drop *dropped) syscall.Errno {
 	if other.closed {
 		if s.peer != other {
 			return syscall.ECONNREFUSED
@@ -257,6 +263,9 @@ func (s *socket) checkReceiver(other *socket, drop *dropped) syscall.Errno {
 	}
 	if other.shutdown&shutRead != 0 {
 		return syscall.EPIPE
+	}
+	if hasRights && !other.passRights() {
+		return syscall.EPERM
 	}
 	if !s.connectionBased() && other != s && other.fullFor(s) {
 		s.blockOn(other)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/kernel"
 	"github.com/yolk-unikernel/yolk/netstack/bpf"
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 type state uint8
@@ -21,13 +22,6 @@ const (
 	shutRead  = 1
 	shutWrite = 2
 	shutBoth  = shutRead | shutWrite
-)
-
-// defaultBuffer is net.core.wmem_default, and maxBuffer the largest SO_SNDBUF
-// (net.core.wmem_max, doubled): socket(7).
-const (
-	defaultBuffer = 212992
-	maxBuffer     = 2 * 212992
 )
 
 // maxDatagrams is the most datagrams that wait for one receiver (net.unix.max_dgram_qlen, with
@@ -57,8 +51,6 @@ type socket struct {
 
 	messages []*message // the receive queue
 	charged  int        // bytes sent by this socket that were not received yet
-	sndbuf   int
-	rcvbuf   int
 
 	backlog int
 	pending []*socket // server ends that wait for Accept
@@ -70,15 +62,15 @@ type socket struct {
 	blocked   map[*socket]struct{}
 
 	peerCred syscall.Ucred
-	passCred bool
-	options  map[int][]byte
-	filter   *bpf.Filter // of packets that others send to the socket
+	options  solsocket.Options
+
+	tellsQueued bool        // SO_INQ
+	filter      *bpf.Filter // of packets that others send to the socket
 }
 
 func (f *Family) newSocket(typ int) *socket {
 	f.lastIno++
-	s := &socket{family: f, typ: typ, ino: f.lastIno, mode: 0o777, sndbuf: defaultBuffer, rcvbuf: defaultBuffer,
-		peerCred: noCredentials}
+	s := &socket{family: f, typ: typ, ino: f.lastIno, mode: 0o777, options: solsocket.New(traits), peerCred: noCredentials}
 	f.track(s)
 	return s
 }
@@ -129,7 +121,7 @@ func (s *socket) Readiness() kernel.Events {
 // writable reports whether EventOut is set for a stream: when at most a quarter of the buffer
 // is used, so that a writer is not woken for every byte that is read.
 func (s *socket) writable() bool {
-	return s.state != listening && s.blockedOn == nil && s.charged*4 <= s.sndbuf
+	return s.state != listening && s.blockedOn == nil && s.charged*4 <= s.options.Send
 }
 
 // waitForPeer reports whether a datagram socket's peer is full, and makes the peer wake s when

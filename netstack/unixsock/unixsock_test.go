@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 const (
@@ -412,7 +414,7 @@ func TestPeerCredentials(t *testing.T) {
 func TestOptions(t *testing.T) {
 	eachType(t, func(t *trace, typ int) {
 		fd := t.mustSocket(typ)
-		names := []int{syscall.SO_TYPE, soDomain, soProtocol, syscall.SO_ERROR, syscall.SO_ACCEPTCONN,
+		names := []int{syscall.SO_TYPE, solsocket.Domain, solsocket.Protocol, syscall.SO_ERROR, syscall.SO_ACCEPTCONN,
 			syscall.SO_PASSCRED, syscall.SO_REUSEADDR, syscall.SO_KEEPALIVE,
 			syscall.SO_BROADCAST, syscall.SO_LINGER, syscall.SO_PRIORITY, syscall.SO_RCVLOWAT, syscall.SO_OOBINLINE, 999}
 		for _, name := range names {

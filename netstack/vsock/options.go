@@ -3,6 +3,8 @@ package vsock
 import (
 	"encoding/binary"
 	"syscall"
+
+	"github.com/yolk-unikernel/yolk/netstack/solsocket"
 )
 
 // Options of level AF_VSOCK, linux/vm_sockets.h.
@@ -15,8 +17,6 @@ const (
 
 	defaultSize = 256 << 10
 	leastSize   = 128
-
-	soDomain = 39
 )
 
 // SetOption implements kernel.Socket: vsock_connectible_setsockopt in Linux's net/vmw_vsock/af_vsock.c.
@@ -25,12 +25,26 @@ func (s *socket) SetOption(level, name int, val []byte) syscall.Errno {
 	case AddressFamily:
 		return s.setOwn(name, val)
 	case syscall.SOL_SOCKET:
-		if name == syscall.SO_PASSCRED || name == syscall.SO_ATTACH_FILTER || name == syscall.SO_DETACH_FILTER {
+		if name == syscall.SO_ATTACH_FILTER || name == syscall.SO_DETACH_FILTER {
 			return syscall.EOPNOTSUPP
+		}
+		if e := refusal(name); e != 0 {
+			return e
 		}
 		return s.Socket.SetOption(level, name, val)
 	}
 	return syscall.ENOPROTOOPT
+}
+
+// refusal is the answer to options that unix sockets have and these do not.
+func refusal(name int) syscall.Errno {
+	switch name {
+	case syscall.SO_PASSCRED, solsocket.PassSec, solsocket.PeekOff, solsocket.PassPidFD, solsocket.PassRights:
+		return syscall.EOPNOTSUPP
+	case solsocket.Inq:
+		return syscall.ENOPROTOOPT
+	}
+	return 0
 }
 
 func (s *socket) setOwn(name int, val []byte) syscall.Errno {
@@ -81,7 +95,13 @@ func (s *socket) GetOption(level, name int, dst []byte) (int, syscall.Errno) {
 		return s.getOwn(name, dst)
 	case level != syscall.SOL_SOCKET:
 		return 0, syscall.ENOPROTOOPT
-	case name == soDomain:
+	case refusal(name) != 0:
+		return 0, refusal(name)
+	case name == solsocket.PeerName:
+		return solsocket.GetPeerName(dst, s.PeerAddr)
+	case name == solsocket.PeerGroups || name == solsocket.PeerPidFD:
+		return 0, syscall.ENODATA
+	case name == solsocket.Domain:
 		var b [4]byte
 		binary.NativeEndian.PutUint32(b[:], AddressFamily)
 		return copy(dst, b[:]), 0

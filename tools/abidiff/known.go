@@ -245,16 +245,6 @@ var knowns = []known{
 			write s0 a*0
 			write s0 a*0`,
 	}, {
-		name:   "options of unix sockets",
-		reason: "options that mean nothing to unix sockets are ENOPROTOOPT",
-		match: func(d *difference) bool {
-			_, y := results(d)
-			return isOp(d, "getsockopt", "setsockopt") && y == "ENOPROTOOPT" && !strings.HasPrefix(d.linux, "ENOPROTOOPT")
-		},
-		example: `
-			socket s0 SOCK_STREAM|SOCK_NONBLOCK
-			setsockopt s0 SO_BUSY_POLL 0 4`,
-	}, {
 		name:   "the end of what was shut down",
 		reason: "reading a datagram socket that was shut down finds the end whether it waits or not; Linux says EAGAIN if it does not wait",
 		match: func(d *difference) bool {
