@@ -73,6 +73,8 @@ type Failure struct {
 	Reason string
 	// Stderr is the end of QEMU's standard error.
 	Stderr string
+	// Signal is the one that ended QEMU, from outside, or 0.
+	Signal syscall.Signal
 }
 
 func (f *Failure) Error() string {
@@ -243,6 +245,12 @@ func (vm *VM) end() {
 	}
 }
 
+// PID returns QEMU's process ID.
+func (vm *VM) PID() int { return vm.cmd.Process.Pid }
+
+// Ready is closed when the guest has been heard of: it has set up its console, or printed something.
+func (vm *VM) Ready() <-chan struct{} { return vm.ready }
+
 // Done is closed when the machine has ended.
 func (vm *VM) Done() <-chan struct{} { return vm.done }
 
@@ -260,14 +268,11 @@ func (vm *VM) Wait() (int, error) {
 	}
 	text := vm.stderr.String()
 	f := &Failure{Reason: vm.cfg.explain(text), Stderr: text}
-	var sig syscall.Signal
 	if e := (*exec.ExitError)(nil); errors.As(vm.err, &e) {
 		if ws, ok := e.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
-			sig = ws.Signal()
+			f.Signal = ws.Signal()
+			f.Reason = fmt.Sprintf("QEMU was ended by a signal from outside (%v)", f.Signal)
 		}
-	}
-	if sig != 0 {
-		f.Reason = fmt.Sprintf("QEMU was ended by a signal from outside (%v)", sig)
 	}
 	return -1, f
 }

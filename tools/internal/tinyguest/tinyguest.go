@@ -52,6 +52,25 @@ func (c *Code) Echo() *Code {
 	return c
 }
 
+// EchoAll is Echo for ever.
+func (c *Code) EchoAll() *Code {
+	start := len(c.b)
+	return c.Echo().jump(start)
+}
+
+// PrintForever writes text to the console again and again.
+func (c *Code) PrintForever(text string) *Code {
+	start := len(c.b)
+	return c.Print(text).jump(start)
+}
+
+// jump goes on at an offset of the code: JMP with a displacement from the next instruction.
+func (c *Code) jump(offset int) *Code {
+	c.b = append(c.b, 0xe9)
+	c.b = binary.LittleEndian.AppendUint32(c.b, uint32(offset-(len(c.b)+4)))
+	return c
+}
+
 // Exit reports the exit status and ends the machine.
 func (c *Code) Exit(status int) *Code {
 	line := fmt.Sprintf("exit %d\n", status)
