@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -61,6 +62,9 @@ func hookFlags(mem, flags string) (*vmFlags, error) {
 	}
 	if err == nil {
 		err = v.check()
+	}
+	if err == nil && v.detach {
+		err = errors.New("-d is for yolk run: the go command waits for the program")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("YOLK_RUN_FLAGS: %w", err)

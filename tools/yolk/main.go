@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,6 +42,16 @@ func init() { // not a literal: help reads the table
 	commands = []command{
 		{"run", "build a program and boot it in a VM", runHelp, runCommand},
 		{"build", "build a program into an image", buildHelp, buildCommand},
+		{"ps", "list the VMs", psHelp, psCommand},
+		{"logs", "print what a VM has written", logsHelp, logsCommand},
+		{"attach", "connect with the console of a VM", attachHelp, attachCommand},
+		{"stop", "ask VMs to end", stopHelp, stopCommand},
+		{"kill", "end VMs at once", killHelp, killCommand},
+		{"restart", "end VMs and start them again", restartHelp, restartCommand},
+		{"wait", "wait for a VM's end", waitHelp, waitCommand},
+		{"rm", "forget VMs that have ended", rmHelp, rmCommand},
+		{"inspect", "print all that is known of a VM", inspectHelp, inspectCommand},
+		{"stats", "print what VMs use of this host", statsHelp, statsCommand},
 		{"test", "run a package's tests in a VM", testHelp, testCommand},
 		{"disk", "make or check a disk for a VM", diskHelp, diskCommand},
 		{"dump", "write a core of a running program", dumpHelp, dumpCommand},
@@ -86,7 +98,7 @@ func hideArguments(args []string, mask func(hide func(i int) bool)) {
 			return true
 		case strings.HasPrefix(a, "-") && len(a) > 1:
 			name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
-			value = !hasValue && name != "n" && name != ""
+			value = !hasValue && !slices.Contains([]string{"n", "d", "strict", ""}, name)
 			return hasValue
 		}
 		program = true
@@ -105,6 +117,9 @@ func dispatch(ctx context.Context, args []string) int {
 		return helpCommand(args)
 	case "-version", "--version":
 		name = "version"
+	}
+	if name == superviseName {
+		return superviseCommand(ctx, args)
 	}
 	for _, c := range commands {
 		if c.name != name {
@@ -162,8 +177,11 @@ func say(cmd, format string, args ...any) {
 	if cmd != "" {
 		prefix += " " + cmd
 	}
-	fmt.Fprintf(os.Stderr, prefix+": "+format+"\n", args...)
+	fmt.Fprintf(messages, prefix+": "+format+"\n", args...)
 }
+
+// messages is where yolk's own words go: in a process that holds a VM in the background, its log.
+var messages io.Writer = os.Stderr
 
 // fail reports an error; for a failed build it first shows the go command's output.
 func fail(cmd string, err error) int {

@@ -1,27 +1,20 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
-	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
-	"github.com/yolk-unikernel/yolk/tools/internal/snapshot"
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 )
@@ -70,7 +63,19 @@ Flags:
     -core FILE                   write a core if the program crashes (see yolk dump -h);
                                  sets GOTRACEBACK=crash unless you set it
     -strict                      the program gets no executable memory but its own code
-    -name NAME                   name of the VM
+    -name NAME                   name of the VM, which no other has (default: the program's, with
+                                 a number if needed)
+    -d                           run in the background: print the VM's name when it has started (see
+                                 yolk ps, logs, attach, stop, wait and rm)
+    -restart no|on-failure[:N]|always
+                                 start it again when it ends, or ends with another status than 0, at
+                                 most N times in a row; after 100 ms, and twice as long each time
+    -stop-timeout SECONDS        how long it may take to end when asked to (default 10)
+    -health http:PORT/PATH|tcp:PORT
+                                 check through a forwarded port of the guest whether it works
+    -health-interval DURATION    time between checks (default 10s; 1s until the first success)
+    -health-retries N            failures in a row that make it unhealthy (default 3)
+    -health-start DURATION       time after the start in which failures do not count (default 10s)
     -qemu-arg ARG                one more argument for QEMU (repeat)
     -n                           print the VMM's command line, run nothing
     -tags, -ldflags, -gcflags, … flags of go build
@@ -84,6 +89,7 @@ Examples:
     yolk run -p :8080 -files ./site:/srv app.elf -root /srv
     yolk run -v ./data:/data -v ./site:/srv:ro ./app
     yolk disk create -size 1G data.img; yolk run -disk data.img:/data ./app
+    yolk run -d -name web -restart always -health http:8080/ -p 8080:8080 ./examples/web
     yolk run -p 1053:53/udp -files Corefile:/Corefile github.com/coredns/coredns@v1.15.0 -conf /Corefile
 `
 
@@ -128,6 +134,9 @@ func runCommand(ctx context.Context, args []string) int {
 	if err != nil {
 		return fail("", err)
 	}
+	if v.detach {
+		return v.bootDetached(ctx, im.Path, name, programArgs)
+	}
 	return v.boot(ctx, im, name, programArgs)
 }
 
@@ -146,55 +155,6 @@ func resolve(ctx context.Context, text string, flags, tags []string) (*elfcheck.
 	}
 	im, err := b.Image(ctx, t)
 	return im, t.Name, err
-}
-
-// boot runs an image to its end and returns yolk's exit status.
-func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, name string, args []string) int {
-	if err := cmp.Or(v.checkDisks(im), v.checkMemory(im)); err != nil {
-		return fail("", err)
-	}
-	cfg, err := v.config(os.Stderr)
-	if err != nil {
-		return fail("", err)
-	}
-	if cfg.Kernel, err = filepath.Abs(im.Path); err != nil {
-		return fail("", err)
-	}
-	if err := v.findZone(ctx); err != nil {
-		return fail("", err)
-	}
-	terminal := ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stdout) && ui.InForeground(os.Stdin)
-	words := v.bootLine(name, args, terminal)
-	if v.print {
-		return v.printCommandLine(cfg, words)
-	}
-	if !terminal {
-		words += " " + qemu.EscapedInput
-	}
-	module, err := v.initialModule(words)
-	if err != nil {
-		return fail("", err)
-	}
-	defer module.Close()
-	if !cfg.GDB.IsZero() {
-		say("", "debug with: %s", gdbCommand(cfg.Kernel, cfg.GDB.String(), findSources(ctx)))
-	}
-	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Initrd: module, Terminal: terminal, Remarks: os.Stderr}
-	if v.core != "" {
-		im, err := snapshot.Open(cfg.Kernel) // now: at the time of a crash the file may have been replaced
-		if err != nil {
-			return fail("", fmt.Errorf("-core: %w", err))
-		}
-		con.Crashed = func(c *qmp.Client) { v.writeCore(c, im) }
-	}
-	socket, withdraw, err := qemu.Announce(qemu.Running{Name: cmp.Or(v.name, name), Image: cfg.Kernel, Started: time.Now()})
-	if err != nil {
-		say("", "yolk dump cannot reach this VM: %v", err)
-	} else {
-		defer withdraw()
-		cfg.Monitor = socket
-	}
-	return runVM(ctx, cfg, con)
 }
 
 // initialModule makes the initial module in memory that has no name on the host: the words of the
@@ -259,75 +219,6 @@ func (v *vmFlags) printCommandLine(cfg qemu.Config, words string) int {
 	}
 	fmt.Println(strings.Join(quoted, " "))
 	return 0
-}
-
-// stopGrace is how long a guest may take to end after SIGTERM, which may have been sent by a
-// program that does not repeat it.
-const stopGrace = 10 * time.Second
-
-// runVM connects the VM with the terminal and the signals.
-func runVM(ctx context.Context, cfg qemu.Config, con qemu.Console) int {
-	if ctx.Err() != nil { // interrupted before the VM was started
-		return exitFailure
-	}
-	// A background job that reads its terminal would be stopped; with SIGTTIN ignored the
-	// read fails instead.
-	signal.Ignore(syscall.SIGTTIN)
-	if con.Terminal {
-		if restore, err := ui.PassKeys(os.Stdin); err == nil {
-			defer restore()
-		}
-	}
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	defer signal.Stop(signals)
-
-	vm, err := qemu.Start(cfg, con)
-	if err != nil {
-		return fail("", err)
-	}
-	sig := watch(vm, signals, os.Stderr)
-	status, err := vm.Wait()
-	switch f := (*qemu.Failure)(nil); {
-	case err == nil:
-		return status
-	case errors.Is(err, qemu.ErrKilled):
-		return 128 + int(<-sig)
-	case errors.As(err, &f) && f.Reason == "" && f.Stderr != "":
-		os.Stderr.WriteString(strings.TrimRight(f.Stderr, "\n") + "\n")
-	}
-	say("", "%v", err)
-	return exitNoVM
-}
-
-// watch passes the first signal to the VM as a request to stop. It kills the VM at the second, or
-// if the request has no effect, and then sends the signal to the channel.
-func watch(vm *qemu.VM, signals <-chan os.Signal, w io.Writer) <-chan syscall.Signal {
-	killed := make(chan syscall.Signal, 1)
-	go func() {
-		var first os.Signal
-		select {
-		case <-vm.Done():
-			return
-		case first = <-signals:
-		}
-		var patience <-chan time.Time
-		if first == os.Interrupt {
-			fmt.Fprintln(w, "yolk: stopping (again to kill)")
-		} else {
-			patience = time.After(stopGrace)
-		}
-		vm.Stop(first.(syscall.Signal))
-		select {
-		case <-vm.Done():
-			return
-		case first = <-signals:
-		case <-patience:
-		}
-		killed <- first.(syscall.Signal)
-		vm.Kill()
-	}()
-	return killed
 }
 
 // shellQuote quotes a word for sh(1).

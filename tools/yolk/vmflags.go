@@ -13,12 +13,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/yolk-unikernel/yolk/boot"
 	"github.com/yolk-unikernel/yolk/tools/internal/bootline"
 	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
+	"github.com/yolk-unikernel/yolk/tools/internal/health"
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/restart"
 )
 
 // vmFlags are the flags that describe a virtual machine and its program's environment.
@@ -46,12 +49,23 @@ type vmFlags struct {
 	print    bool
 	quiet    bool // no notes about the accelerator
 	strict   bool // no new executable memory
+
+	detach         bool
+	restart        restart.Policy
+	stopTimeout    time.Duration
+	health         *health.Check // nil without -health
+	healthSettings health.Settings
+	given          []string          // the flags as they were given, but for -d
+	borrowed       map[string]string // variables of the host that flags name
 }
 
 const defaultMemory = 256 << 20
 
 func newVMFlags() *vmFlags {
-	return &vmFlags{memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto"}
+	return &vmFlags{
+		memory: defaultMemory, cpus: 1, machine: qemu.Machines[0], accel: "auto",
+		stopTimeout: stopGrace, healthSettings: health.Defaults, borrowed: map[string]string{},
+	}
 }
 
 // parse reads the flags at the front of args and returns the rest. Flags that are not in the set
@@ -62,6 +76,9 @@ func (v *vmFlags) parse(args []string, other func(args []string) (n int, err err
 			return args[1:], nil
 		}
 		n, err := v.one(args)
+		if err == nil && !isDetach(args[0]) {
+			v.given = append(v.given, args[:n]...)
+		}
 		if errors.Is(err, errUnknown) && other != nil {
 			n, err = other(args)
 		}
@@ -87,6 +104,9 @@ func (v *vmFlags) one(args []string) (int, error) {
 		return 1, nil
 	case "-strict", "--strict":
 		v.strict = true
+		return 1, nil
+	case "-d", "--d":
+		v.detach = true
 		return 1, nil
 	}
 	set := v.setter(name)
@@ -136,7 +156,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "core":
 		return v.setCore
 	case "name":
-		return func(s string) error { v.name = s; return nil }
+		return v.setName
 	case "qemu-arg":
 		return func(s string) error { v.extra = append(v.extra, s); return nil }
 	case "v":
@@ -144,7 +164,7 @@ func (v *vmFlags) setter(name string) func(string) error {
 	case "disk":
 		return v.addDisk
 	}
-	return nil
+	return v.keeperSetter(name)
 }
 
 func oneOf(name string, dst *string, values ...string) func(string) error {
@@ -224,6 +244,7 @@ func (v *vmFlags) setEnv(s string) error {
 		if !ok {
 			return fmt.Errorf("-e %s: not set here; want NAME=VALUE", s)
 		}
+		v.borrowed[name] = value
 		s = name + "=" + value
 	}
 	v.env = append(v.env, s)
@@ -279,6 +300,7 @@ func (v *vmFlags) addSecret(s string) error {
 		if !ok {
 			return fmt.Errorf("-secret %s: the variable is not set here; want NAME=FILE", name)
 		}
+		v.borrowed[name] = value
 		secret.Data = []byte(value)
 	}
 	v.secrets = append(v.secrets, secret)
@@ -415,7 +437,7 @@ func (v *vmFlags) check() error {
 	if len(v.forwards) > 0 && !slices.ContainsFunc(v.networks(), isUser) {
 		return errors.New("-p needs -net user or -net passt; over another network connect to the guest's own address")
 	}
-	return nil
+	return v.checkKeeper()
 }
 
 // config chooses the accelerator and free ports. It writes notes for the user to w.

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("YOLK_TEST_MAIN")
 		main()
 	}
+	if len(os.Args) > 1 && os.Args[1] == superviseName {
+		main()
+	}
 	os.Exit(m.Run())
 }
 
