@@ -42,7 +42,8 @@ func yolkCommand(t *testing.T, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), "YOLK_TEST_MAIN=1")
+	// The race detector would wait a second at the end of each process.
+	cmd.Env = append(os.Environ(), "YOLK_TEST_MAIN=1", "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
