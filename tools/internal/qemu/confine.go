@@ -88,13 +88,17 @@ func (c Confinement) args() []string {
 // lifeline kills a process when this one ends, however it does. The kernel forgets a signal for the
 // death of the parent (PR_SET_PDEATHSIG) when a process becomes another user; the signal of an
 // asynchronous descriptor (F_SETSIG, fcntl(2)) it does not forget. The process must have inherited r,
-// and nothing but this process may have w, the other end of the pipe.
+// and nothing but this process may have w, the other end of the pipe. A process that has ended needs none.
 func lifeline(r *os.File, pid int) error {
 	fd := r.Fd()
 	for _, c := range []struct{ cmd, arg int }{
 		{unix.F_SETOWN, pid}, {unix.F_SETSIG, int(unix.SIGKILL)}, {unix.F_SETFL, unix.O_ASYNC},
 	} {
-		if _, err := unix.FcntlInt(fd, c.cmd, c.arg); err != nil {
+		_, err := unix.FcntlInt(fd, c.cmd, c.arg)
+		if err == unix.ESRCH {
+			return nil
+		}
+		if err != nil {
 			return fmt.Errorf("fcntl: %w", err)
 		}
 	}

@@ -173,3 +173,20 @@ func TestRealLifeline(t *testing.T) {
 	syscall.Kill(pid, syscall.SIGKILL)
 	t.Error("QEMU goes on without yolk")
 }
+
+// QEMU may have ended before it gets its lifeline, for a reason that is told elsewhere.
+func TestLifelineOfTheDead(t *testing.T) {
+	cmd := exec.Command("true")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if err := lifeline(r, cmd.Process.Pid); err != nil {
+		t.Errorf("lifeline of a process that has ended: %v", err)
+	}
+}
