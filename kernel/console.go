@@ -3,16 +3,21 @@ package kernel
 import (
 	"bytes"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
 // console is the file of descriptors 0, 1 and 2: a terminal (termios(3), canonical mode
-// first) if Options.Terminal is set, otherwise a plain stream of bytes.
+// first) if Options.Terminal is set, otherwise a plain stream of bytes. Then descriptor 2 is a
+// standardError.
 type console struct {
 	k     *Kernel
 	queue WaitQueue
 
-	outMu sync.Mutex // makes writes atomic
+	// outMu makes writes atomic, errMu those to standard error once it is a stream of its own.
+	outMu, errMu sync.Mutex
+	// streams are set by ConnectConsole.
+	streams atomic.Pointer[consoleStreams]
 
 	mu   sync.Mutex
 	tio  termios
@@ -173,7 +178,7 @@ func (c *console) erase(n int) {
 		}
 		c.line = c.line[:last]
 		if c.tio.lflag&echo != 0 {
-			c.k.m.ConsoleWrite([]byte("\b \b"))
+			c.put([]byte("\b \b"))
 		}
 	}
 }
@@ -183,11 +188,11 @@ func (c *console) echoByte(b byte) {
 	switch {
 	case c.tio.lflag&echo == 0:
 	case b == '\n':
-		c.k.m.ConsoleWrite(crlf)
+		c.put(crlf)
 	case b < ' ' && b != '\t':
-		c.k.m.ConsoleWrite([]byte{'^', b + '@'})
+		c.put([]byte{'^', b + '@'})
 	default:
-		c.k.m.ConsoleWrite([]byte{b})
+		c.put([]byte{b})
 	}
 }
 
@@ -221,33 +226,57 @@ func (c *console) Read(p []byte, _ int64) (int, syscall.Errno) {
 
 var crlf = []byte("\r\n")
 
-func (c *console) Write(p []byte, _ int64) (int, syscall.Errno) {
-	c.emit(p)
-	return len(p), 0
-}
+func (c *console) Write(p []byte, _ int64) (int, syscall.Errno) { return c.emit(p, false) }
 
-// emit writes p; on a terminal with ONLCR, with a CR before each LF.
-func (c *console) emit(p []byte) {
-	c.outMu.Lock()
-	defer c.outMu.Unlock()
-	if !c.k.opt.Terminal || c.oflag()&(opost|onlcr) != opost|onlcr {
-		c.k.m.ConsoleWrite(p)
-		return
+// emit writes p to the console, or to standard error where that is a stream of its own.
+func (c *console) emit(p []byte, toErr bool) (int, syscall.Errno) {
+	put := c.put
+	if s := c.streams.Load(); toErr && s != nil && !c.k.opt.Terminal {
+		c.errMu.Lock()
+		defer c.errMu.Unlock()
+		put = s.err
+	} else {
+		c.outMu.Lock()
+		defer c.outMu.Unlock()
 	}
+	if !c.k.opt.Terminal || c.oflag()&(opost|onlcr) != opost|onlcr {
+		return written(len(p), put(p))
+	}
+	n := len(p)
 	for {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
 			break
 		}
 		if i > 0 {
-			c.k.m.ConsoleWrite(p[:i])
+			put(p[:i])
 		}
-		c.k.m.ConsoleWrite(crlf)
+		if e := put(crlf); e != 0 {
+			return 0, e
+		}
 		p = p[i+1:]
 	}
 	if len(p) > 0 {
-		c.k.m.ConsoleWrite(p)
+		return written(n, put(p))
 	}
+	return n, 0
+}
+
+// written is the result of a write of n bytes.
+func written(n int, e syscall.Errno) (int, syscall.Errno) {
+	if e != 0 {
+		return 0, e
+	}
+	return n, 0
+}
+
+// put writes p as it is.
+func (c *console) put(p []byte) syscall.Errno {
+	if s := c.streams.Load(); s != nil {
+		return s.out(p)
+	}
+	c.k.m.ConsoleWrite(p)
+	return 0
 }
 
 func (c *console) oflag() uint32 {

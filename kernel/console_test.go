@@ -162,3 +162,57 @@ func TestMissingCallIsLoggedOnce(t *testing.T) {
 		t.Errorf("the console says %q", out)
 	}
 }
+
+// Once the streams are connected, descriptor 2 and the kernel's own lines are a stream of their own, and a reader
+// that has gone is EPIPE.
+func TestConnectedStreams(t *testing.T) {
+	s := newSystem(t)
+	s.write(2, "early\n")
+	var out, errs strings.Builder
+	gone := false
+	s.k.ConnectConsole(func(p []byte) syscall.Errno {
+		if gone {
+			return syscall.EPIPE
+		}
+		out.Write(p)
+		return 0
+	}, func(p []byte) syscall.Errno { errs.Write(p); return 0 })
+	s.write(1, "result\n")
+	s.write(2, "remark\n")
+	s.k.Log("line")
+	if s.fake.output() != "early\n" || out.String() != "result\n" || errs.String() != "remark\nyolk: line\n" {
+		t.Errorf("console %q, out %q, err %q", s.fake.output(), out.String(), errs.String())
+	}
+	gone = true
+	if n, e := s.call(syscall.SYS_WRITE, 1, []byte("x"), 1); e != syscall.EPIPE {
+		t.Errorf("write without a reader: %d, %v; want EPIPE", n, e)
+	}
+	var a, b syscall.Stat_t
+	s.must(syscall.SYS_FSTAT, 1, unsafe.Pointer(&a))
+	s.must(syscall.SYS_FSTAT, 2, unsafe.Pointer(&b))
+	if a.Ino == b.Ino || b.Mode&syscall.S_IFMT != syscall.S_IFIFO {
+		t.Errorf("inodes %d and %d, mode %o; want two pipes", a.Ino, b.Ino, b.Mode)
+	}
+}
+
+// A terminal takes all, echo too, and has a size that changes.
+func TestConnectedTerminal(t *testing.T) {
+	var signals []syscall.Signal
+	s := terminal(t, &signals)
+	var out strings.Builder
+	s.k.ConnectConsole(func(p []byte) syscall.Errno { out.Write(p); return 0 }, nil)
+	s.write(1, "a\n")
+	s.write(2, "b\n")
+	s.k.ConsoleInput([]byte("c\r"))
+	if out.String() != "a\r\nb\r\nc\r\n" || s.fake.output() != "" {
+		t.Errorf("out %q, console %q", out.String(), s.fake.output())
+	}
+	if !s.k.ResizeConsole(60, 200) || s.k.ResizeConsole(60, 200) || s.k.ResizeConsole(0, 10) {
+		t.Error("a resize is told once, and one to nothing never")
+	}
+	w := new(winsize)
+	s.must(syscall.SYS_IOCTL, 0, tiocgwinsz, unsafe.Pointer(w))
+	if w.rows != 60 || w.cols != 200 {
+		t.Errorf("window %d by %d", w.rows, w.cols)
+	}
+}

@@ -83,12 +83,19 @@ func New(m Machine, opt Options) *Kernel {
 	k.fds.m = m
 	k.proc.init()
 	k.console.init(k)
-	d := newDescription(k, &k.console, syscall.O_RDWR)
-	for range 3 {
+	in := newDescription(k, &k.console, syscall.O_RDWR)
+	errs := in
+	if !opt.Terminal {
+		errs = newDescription(k, &standardError{&k.console}, syscall.O_RDWR)
+	}
+	for _, d := range [...]*Description{in, in, errs} {
 		d.IncRef()
 		k.fds.install(d, 0, false)
 	}
-	d.DecRef()
+	in.DecRef()
+	if errs != in {
+		errs.DecRef()
+	}
 	return k
 }
 
@@ -167,5 +174,5 @@ func (k *Kernel) logNoMemory(nr uintptr) {
 // Log writes one line to the console, marked as the kernel's.
 func (k *Kernel) Log(line string) {
 	k.kmsg.add(k.m.Nanotime(), line)
-	k.console.emit([]byte("yolk: " + line + "\n"))
+	k.console.emit([]byte("yolk: "+line+"\n"), true)
 }

@@ -248,7 +248,7 @@ func (k *Kernel) fdName(fd int) string {
 	d.file.Stat(&st)
 	id := ":[" + utoa(st.Ino) + "]"
 	switch d.file.(type) {
-	case *console:
+	case *console, *standardError:
 		if k.opt.Terminal {
 			return "/dev/console"
 		}

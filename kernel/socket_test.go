@@ -534,8 +534,8 @@ func FuzzControlMessages(f *testing.F) {
 			r.DecRef()
 		}
 		d, _ := k.fds.get(0)
-		if n := d.refs.Load(); n != 4 {
-			t.Fatalf("the console has %d references; want 4", n)
+		if n := d.refs.Load(); n != 3 {
+			t.Fatalf("the console has %d references; want 3", n)
 		}
 		d.DecRef()
 	})

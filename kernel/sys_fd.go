@@ -207,7 +207,7 @@ func (k *Kernel) fcntlFile(d *Description, a *Args) (uintptr, syscall.Errno) {
 // that have SIGIO.
 func (d *Description) canSignal() bool {
 	switch d.file.(type) {
-	case *pipeEnd, *console, *inotify, Socket:
+	case *pipeEnd, *console, *standardError, *inotify, Socket:
 		return true
 	}
 	return false

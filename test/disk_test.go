@@ -330,7 +330,7 @@ func TestDiskFails(t *testing.T) {
 		{[]string{"-disk", good + ":/:ro"}, "yolk: mounting disk0 on /: a read-only root needs the directories dev, proc, sys and tmp: make them in the folder that the image is of, or mount the disk once without ro"},
 	} {
 		got := runDisk(t, tt.flags, "tree", "/data")
-		if !strings.HasPrefix(got.Stdout, tt.want) || got.Status != 1 {
+		if got.Stdout != "" || !strings.Contains(got.Stderr, tt.want) || got.Status != 1 {
 			t.Errorf("%q: %+v; want status 1 and %q", tt.flags, got, tt.want)
 		}
 	}

@@ -165,7 +165,7 @@ func TestFolderFails(t *testing.T) {
 			Flags:  []string{"-v", t.TempDir() + ":/mnt:ro", "-v", t.TempDir() + ":" + guest},
 			Target: folder, Args: []string{"show", "/mnt"},
 		})
-		if got.Stdout != want || got.Status != 1 {
+		if got.Stdout != "" || !strings.Contains(got.Stderr, want) || got.Status != 1 {
 			t.Errorf("got %+v; want status 1 and %q", got, want)
 		}
 	}

@@ -29,8 +29,8 @@ func wantOutput(t *testing.T, got vm.Result, status int, want ...string) {
 		t.Errorf("exit status %d; want %d", got.Status, status)
 	}
 	for _, w := range want {
-		if !strings.Contains(got.Stdout, w) {
-			t.Errorf("console %q lacks %q", got.Stdout, w)
+		if !strings.Contains(got.Console(), w) {
+			t.Errorf("console %q lacks %q", got.Console(), w)
 		}
 	}
 }

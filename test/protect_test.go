@@ -131,9 +131,12 @@ func audit(t *testing.T, flags ...string) (list []auditRange) {
 	t.Helper()
 	flags = append(flags, "-qemu-arg", "-append", "-qemu-arg", "yolk.audit")
 	got := vm.Run(t, vm.Options{Flags: flags, Target: "./examples/hello"})
-	for line := range strings.Lines(got.Stdout) {
+	for line := range strings.Lines(got.Stderr) {
 		var r auditRange
 		rest, ok := strings.CutPrefix(line, "map ")
+		if strings.HasPrefix(line, "yolk: ") { // of a build
+			continue
+		}
 		n, err := fmt.Sscanf(rest, "%v %v %s", &r.start, &r.end, &r.rights)
 		if !ok || n != 3 {
 			t.Fatalf("line %q: %v", line, err)
@@ -142,7 +145,7 @@ func audit(t *testing.T, flags ...string) (list []auditRange) {
 		list = append(list, r)
 	}
 	if got.Status != 0 || len(list) < 10 {
-		t.Fatalf("status %d, console:\n%s", got.Status, got.Stdout)
+		t.Fatalf("status %d, console:\n%s", got.Status, got.Console())
 	}
 	return list
 }

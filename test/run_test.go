@@ -120,11 +120,11 @@ func TestDeepRecursion(t *testing.T) {
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	got := runProg(t, []string{"-m", "64M"}, "oom")
-	if got.Status == 0 || got.Status == 125 || !strings.Contains(strings.ToLower(got.Stdout), "out of memory") {
+	if got.Status == 0 || got.Status == 125 || !strings.Contains(strings.ToLower(got.Stderr), "out of memory") {
 		t.Errorf("got %+v; want a status that is not 0 and the words out of memory", got)
 	}
-	if !strings.Contains(got.Stdout, " MiB Go heap; ") {
-		t.Errorf("%q does not say that the heap has the memory", got.Stdout)
+	if !strings.Contains(got.Stderr, " MiB Go heap; ") {
+		t.Errorf("%q does not say that the heap has the memory", got.Stderr)
 	}
 }
 

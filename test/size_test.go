@@ -12,8 +12,8 @@ import (
 func TestImageSize(t *testing.T) {
 	t.Parallel()
 	for target, most := range map[string]int64{
-		"./examples/hello":              3_400_000,
-		"./tools/bench/guest/cmd/plain": 13_600_000,
+		"./examples/hello":              3_580_000,
+		"./tools/bench/guest/cmd/plain": 13_660_000,
 	} {
 		out := filepath.Join(t.TempDir(), "app.elf")
 		if got := vm.Yolk(t, vm.Options{}, "build", "-o", out, target); got.Status != 0 {

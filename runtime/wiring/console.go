@@ -83,3 +83,14 @@ func (c *consoleInput) command(b byte) {
 		raise(syscall.SIGQUIT)
 	}
 }
+
+// ConsoleWrite writes to the serial port, as it is.
+func ConsoleWrite(p []byte) { consoleWrite(p) }
+
+// ResizeConsole says how large the terminal's window is, in characters. A change is SIGWINCH for a program that
+// wants to know (others ignore it, signal(7)).
+func ResizeConsole(rows, columns int) {
+	if Kernel.ResizeConsole(uint16(min(rows, 1<<16-1)), uint16(min(columns, 1<<16-1))) && signalWanted(uint32(syscall.SIGWINCH)) {
+		kill(syscall.SIGWINCH)
+	}
+}

@@ -53,6 +53,25 @@ func options(words []string) kernel.Options {
 			o.Hostname = string(v)
 		}
 		o.Terminal = o.Terminal || w == "yolk.tty=1"
+		if v, ok := boot.CutPrefix([]byte(w), "yolk.size="); ok {
+			o.Rows, o.Columns = windowSize(v)
+		}
 	}
 	return o
+}
+
+// windowSize reads ROWS,COLUMNS; 0 stands for what is no number up to 65535.
+func windowSize(v []byte) (rows, columns uint16) {
+	n, size := 0, [2]uint32{}
+	for _, c := range v {
+		switch {
+		case c == ',' && n == 0:
+			n = 1
+		case c >= '0' && c <= '9' && size[n] <= 0xffff/10:
+			size[n] = min(10*size[n]+uint32(c-'0'), 0xffff)
+		default:
+			return 0, 0
+		}
+	}
+	return uint16(size[0]), uint16(size[1])
 }

@@ -30,7 +30,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, program string, 
 	if v.print {
 		return v.printCommandLine(cfg, words)
 	}
-	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Terminal: terminal, Remarks: os.Stderr}
+	con := qemu.Console{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Terminal: terminal, Remarks: os.Stderr}
 	if err := v.connect(ctx, &cfg, &con, words); err != nil {
 		return fail("", err)
 	}
@@ -68,8 +68,15 @@ func (v *vmFlags) settings(ctx context.Context, im *elfcheck.Image, program stri
 		return cfg, "", err
 	}
 	words = v.bootLine(program, args, terminal)
-	if !terminal && !v.print {
-		words += " " + qemu.EscapedInput
+	if v.print {
+		return cfg, words, nil
+	}
+	words += " " + qemu.VirtioConsole
+	if rows, columns, ok := ui.WindowSize(os.Stdin); terminal && ok {
+		words += fmt.Sprintf(" yolk.size=%d,%d", rows, columns)
+	}
+	if !terminal {
+		words += " " + qemu.EscapedInput // of an image that knows the serial port alone
 	}
 	return cfg, words, nil
 }
@@ -87,7 +94,7 @@ func (v *vmFlags) connect(ctx context.Context, cfg *qemu.Config, con *qemu.Conso
 	if err != nil {
 		return err
 	}
-	con.Initrd = module
+	con.Initrd, con.Virtio = module, true
 	if !cfg.GDB.IsZero() {
 		say("", "debug with: %s", gdbCommand(cfg.Kernel, cfg.GDB.String(), findSources(ctx)))
 	}

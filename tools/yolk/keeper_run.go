@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/control"
 	"github.com/yolk-unikernel/yolk/tools/internal/health"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 	"github.com/yolk-unikernel/yolk/tools/internal/vmdir"
 )
 
@@ -59,6 +61,9 @@ func (k *keeper) once(answer func(error)) outcome {
 	}
 	var tail recent
 	con.Out = io.MultiWriter(con.Out, &tail)
+	if con.Err != nil {
+		con.Err = io.MultiWriter(con.Err, &tail)
+	}
 	k.state.Started, k.state.QEMU, k.state.Health, k.state.Probe = began, vmdir.Process{}, "", ""
 	k.phase(vmdir.Starting)
 	vm, err := qemu.Start(k.cfg, con)
@@ -132,6 +137,12 @@ func (e *ending) kill(vm *qemu.VM, sig syscall.Signal) {
 // signalled passes the first signal to this process to the VM as a request to stop, and kills the VM
 // at the second.
 func (k *keeper) signalled(vm *qemu.VM, e *ending, sig syscall.Signal) {
+	if sig == syscall.SIGWINCH {
+		if rows, columns, ok := ui.WindowSize(os.Stdin); ok {
+			vm.Resize(rows, columns)
+		}
+		return
+	}
 	if e.order != "" {
 		e.kill(vm, sig)
 		return
@@ -223,11 +234,16 @@ func endOf(status int, err error, e *ending, noMemory bool) vmdir.End {
 }
 
 // recent keeps the end of what was written.
-type recent struct{ b []byte }
+type recent struct {
+	mu sync.Mutex // two streams write
+	b  []byte
+}
 
 const recentSize = 4096
 
 func (r *recent) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.b = append(r.b, p...)
 	if len(r.b) > recentSize {
 		r.b = append(r.b[:0], r.b[len(r.b)-recentSize:]...)
@@ -235,11 +251,18 @@ func (r *recent) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (r *recent) has(text string) bool { return bytes.Contains(r.b, []byte(text)) }
+func (r *recent) has(text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return bytes.Contains(r.b, []byte(text))
+}
 
-// takeSignals sends the signals that ask for the VM's end.
+// takeSignals sends the signals that ask for the VM's end, and that of a terminal whose window has another size.
 func (k *keeper) takeSignals() (stop func()) {
 	k.signals = make(chan os.Signal, 8)
 	signal.Notify(k.signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	if k.con.Terminal {
+		signal.Notify(k.signals, syscall.SIGWINCH)
+	}
 	return func() { signal.Stop(k.signals) }
 }

@@ -1,7 +1,5 @@
 // Package devices finds the machine's virtio devices and gives their drivers
-// what drivers need: registers, DMA memory, interrupts. It is linked into programs that
-// link crypto's source of randomness or this module's package runtime, and with each
-// package that uses a device.
+// what drivers need: registers, DMA memory, interrupts. Every program has it, with package streams.
 //
 // Start reading at Devices.
 package devices
@@ -158,7 +156,7 @@ func (d *Device) open(n int) (virtio.Transport, []*wiring.Interrupt, error) {
 	if !d.isPCI {
 		irq := wiring.RouteGSI(d.gsi, false)
 		if irq == nil {
-			return nil, nil, errNoInterrupt
+			return nil, nil, ErrNoInterrupt
 		}
 		return d.mmio, []*wiring.Interrupt{irq}, nil
 	}
@@ -179,7 +177,7 @@ func (d *Device) open(n int) (virtio.Transport, []*wiring.Interrupt, error) {
 	if irqs = irqs[:t.Vectors()]; len(irqs) == 0 {
 		irq := d.pci.line()
 		if irq == nil {
-			return nil, nil, errNoInterrupt
+			return nil, nil, ErrNoInterrupt
 		}
 		irqs = append(irqs, irq)
 	}
@@ -202,7 +200,8 @@ func (c pciConfig) line() *wiring.Interrupt {
 	return wiring.RouteGSI(ACPI().GSI(uint8(n)), false)
 }
 
-const errNoInterrupt = virtio.Error("the device has no interrupt that can be used (an I/O APIC line of its own, or MSI-X)")
+// ErrNoInterrupt means that a device cannot say when it has something.
+const ErrNoInterrupt = virtio.Error("the device has no interrupt that can be used (an I/O APIC line of its own, or MSI-X)")
 
 // MSI-X messages go to one CPU's local APIC (Intel SDM volume 3, §11.11).
 

@@ -171,8 +171,8 @@ func TestBrokenACPI(t *testing.T) {
 	m.Start()
 	wantDevices(t, "4 mmio 0xfeb02e00")
 	m.WantOutput("yolk: acpi: a table has a bad length or checksum\n", "virtio-mmio at 0xfeb02c00: mmio: no virtio-mmio device")
-	if _, _, err := Devices()[0].Open(); err != errNoInterrupt {
-		t.Errorf("Open of a device on a line of an unknown I/O APIC = %v; want %v", err, errNoInterrupt)
+	if _, _, err := Devices()[0].Open(); err != ErrNoInterrupt {
+		t.Errorf("Open of a device on a line of an unknown I/O APIC = %v; want %v", err, ErrNoInterrupt)
 	}
 
 	m = wiringtest.New(t)

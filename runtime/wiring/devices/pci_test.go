@@ -126,8 +126,8 @@ func TestPCILine(t *testing.T) {
 		t.Error("the line does not tell of a change of the configuration")
 	}
 	for i, why := range []string{"a line that another has", "no line", "a line that no ISA interrupt has"} {
-		if _, _, err := devices[1+i].Open(); !errors.Is(err, errNoInterrupt) {
-			t.Errorf("Open of a function with %s = %v; want %v", why, err, errNoInterrupt)
+		if _, _, err := devices[1+i].Open(); !errors.Is(err, ErrNoInterrupt) {
+			t.Errorf("Open of a function with %s = %v; want %v", why, err, ErrNoInterrupt)
 		}
 	}
 }

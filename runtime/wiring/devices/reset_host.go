@@ -16,6 +16,5 @@ func init() {
 		tables, readOnce = acpi.Info{}, sync.Once{}
 		linesTaken.Store(0)
 		sci.irq, sci.failed, sci.handlers = nil, false, nil
-		answers.dev = nil
 	})
 }

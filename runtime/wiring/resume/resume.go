@@ -15,6 +15,7 @@ import (
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/entropy"
 )
 
 func init() { start() }
@@ -49,7 +50,7 @@ func serve(irq *wiring.Interrupt) {
 	}()
 	for {
 		irq.Wait()
-		devices.Reseed()
+		entropy.Reseed()
 		wiring.Reseed()
 		wiring.Resumed.Call()
 		select {

@@ -48,6 +48,9 @@ type Result struct {
 	Status         int
 }
 
+// Console returns what a terminal would have shown: both of the guest's streams, and yolk's own lines.
+func (r Result) Console() string { return r.Stdout + r.Stderr }
+
 // Root returns the root of the repository.
 func Root(t testing.TB) string {
 	t.Helper()
@@ -192,16 +195,20 @@ func start(t testing.TB, opt Options, args []string) *VM {
 	return m
 }
 
-// Stdout returns what the guest has printed so far.
+// Stdout returns what the guest has printed on its standard output so far.
 func (m *VM) Stdout() string { return m.out.String() }
 
-// Stderr returns what yolk has printed so far.
+// Console returns both, as a terminal would show them: what the guest has printed on its two streams so far, and
+// yolk's own lines.
+func (m *VM) Console() string { return m.Stdout() + m.Stderr() }
+
+// Stderr returns what the guest has printed on its standard error so far, and yolk.
 func (m *VM) Stderr() string { return m.errs.String() }
 
 // WaitFor waits until the guest has printed text.
 func (m *VM) WaitFor(text string) {
 	m.t.Helper()
-	if !m.poll(func() bool { return strings.Contains(m.Stdout(), text) }) {
+	if !m.poll(func() bool { return strings.Contains(m.Console(), text) }) {
 		m.t.Fatalf("the guest ended without printing %q", text)
 	}
 }
@@ -209,8 +216,8 @@ func (m *VM) WaitFor(text string) {
 // Within reports an error unless the guest prints text in the next second.
 func (m *VM) Within(text string) error {
 	deadline := time.Now().Add(time.Second)
-	m.poll(func() bool { return strings.Contains(m.Stdout(), text) || time.Now().After(deadline) })
-	if strings.Contains(m.Stdout(), text) {
+	m.poll(func() bool { return strings.Contains(m.Console(), text) || time.Now().After(deadline) })
+	if strings.Contains(m.Console(), text) {
 		return nil
 	}
 	return fmt.Errorf("the guest does not print %q", text)

@@ -37,6 +37,8 @@ var cases = map[string]func(args []string){
 	"cat":       cat,
 	"tree":      tree,
 	"upper":     upper,
+	"copy":      copyInput,
+	"window":    window,
 	"signal":    waitForSignal,
 	"exec":      start,
 	"goroutine": goroutines,
@@ -105,6 +107,25 @@ func cpuTime([]string) {
 		wg.Wait()
 	})
 	measure("idle", func() { time.Sleep(time.Second) })
+}
+
+// copyInput copies standard input to standard output, and tells of it on standard error.
+func copyInput([]string) {
+	n, err := io.Copy(os.Stdout, os.Stdin)
+	fmt.Fprintln(os.Stderr, "copied", n, err)
+}
+
+// window prints the size of the terminal, and again whenever that changes.
+func window([]string) {
+	const tiocgwinsz = 0x5413
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGWINCH)
+	for {
+		var w struct{ rows, columns, x, y uint16 }
+		_, _, e := syscall.Syscall(syscall.SYS_IOCTL, 0, tiocgwinsz, uintptr(unsafe.Pointer(&w)))
+		fmt.Println("window", w.rows, w.columns, e)
+		<-changed
+	}
 }
 
 // cpus prints the number of CPUs, and on how many busy threads ran.

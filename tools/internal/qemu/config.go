@@ -42,6 +42,7 @@ type Config struct {
 
 	crashFD int // the descriptor of a monitor that reports a crash, or 0
 	passtFD int // the descriptor of the connection with passt, or 0
+	ports   []lentPort
 }
 
 // These are I/O ports of the two status devices. The debug console (port 0xe9) takes the line
@@ -85,6 +86,7 @@ func (c *Config) args(status, initrd string) []string {
 	}
 	a = append(a, "-device", c.virtio("rng", ""))
 	a = append(a, "-device", c.virtio("balloon", ",free-page-reporting=on"))
+	a = append(a, c.portArgs()...)
 	a = append(a, c.networks()...)
 	for i := range c.Folders {
 		a = append(a, c.folder(i)...)

@@ -13,6 +13,7 @@ import (
 type files struct {
 	args     []string // QEMU's, which name descriptors
 	stdin    *os.File
+	stdout   *os.File
 	lent     []*os.File // QEMU's descriptors from 3 on
 	lifeline *os.File   // one of lent
 	crash    *net.UnixConn
@@ -40,7 +41,7 @@ func (f *files) pipe(keepWriting bool) (kept, other *os.File, err error) {
 
 // closeLent closes what QEMU has inherited.
 func (f *files) closeLent() {
-	for _, file := range append(f.lent, f.stdin) {
+	for _, file := range append(f.lent, f.stdin, f.stdout) {
 		if file != nil {
 			file.Close()
 		}
@@ -62,6 +63,9 @@ func (vm *VM) connect(f *files) (status *os.File, err error) {
 	if vm.input, f.stdin, err = f.pipe(true); err != nil {
 		return nil, err
 	}
+	if vm.serial, f.stdout, err = f.pipe(false); err != nil {
+		return nil, err
+	}
 	initrd := vm.cfg.Initrd
 	if vm.con.Initrd != nil {
 		file, err := duplicate(vm.con.Initrd)
@@ -71,6 +75,11 @@ func (vm *VM) connect(f *files) (status *os.File, err error) {
 		initrd = fmt.Sprintf("/dev/fd/%d", f.lend(file))
 	}
 	cfg := vm.cfg
+	if vm.con.Virtio {
+		if err := vm.connectPorts(f, &cfg); err != nil {
+			return nil, err
+		}
+	}
 	if vm.con.Crashed != nil {
 		ours, theirs, err := socketPair()
 		if err != nil {

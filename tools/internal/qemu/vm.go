@@ -19,9 +19,10 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
-// readyWait is when input starts if the guest neither says that it is ready nor prints anything.
-// The guest resets the serial port when it sets it up, and loses earlier input.
-const readyWait = time.Second
+// readyWait is for how long a guest that prints something may not have said that it is ready, which it does before,
+// until it is taken for one that knows the serial port alone. Input waits for it, too: the guest resets the serial port
+// when it sets it up, and loses what came earlier.
+const readyWait = 10 * time.Second
 
 // powerOffGrace is how long QEMU may take to exit after the guest has written its exit status.
 const powerOffGrace = 3 * time.Second
@@ -30,8 +31,11 @@ const powerOffGrace = 3 * time.Second
 type Console struct {
 	// In is the guest's standard input; nil means that it is empty.
 	In io.Reader
-	// Out takes what the guest prints.
-	Out io.Writer
+	// Out takes what the guest prints, and Err what goes to its standard error; with a terminal Out takes all, and
+	// from an image that knows the serial port alone. A nil Err is Out.
+	Out, Err io.Writer
+	// Virtio says that the guest's configuration has the word VirtioConsole.
+	Virtio bool
 	// Terminal says that the guest uses the console as a terminal; otherwise input is
 	// escaped (EscapedInput).
 	Terminal bool
@@ -51,15 +55,20 @@ type VM struct {
 	con    Console
 	cmd    *exec.Cmd
 	pidfd  int
-	input  *os.File
-	life   *os.File // kept open, see lifeline
+	input  *os.File // of the serial port
+	serial *os.File // what comes out of it
+	ports  ports
+	copies sync.WaitGroup // of output
+	life   *os.File       // kept open, see lifeline
 	stderr tail
 	done   chan struct{} // closed when QEMU has ended and err is set
 	err    error
 	told   chan struct{} // closed when the reader of the status line has reached the end
 	ready  chan struct{} // closed when the guest has set up its console
 	once   sync.Once     // closes ready
-	kept   sync.Once     // tells of a connection that gate refused
+	// streams says that the guest uses the ports. It is set when ready is closed.
+	streams bool
+	kept    sync.Once // tells of a connection that gate refused
 
 	mu     sync.Mutex
 	status int // the guest's exit status, -1 until it is reported
@@ -107,7 +116,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 	vm.cmd.Stdin = f.stdin
 	// Always a pipe, never the user's own terminal or file: QEMU makes its console
 	// non-blocking, which would affect all processes that share the file.
-	vm.cmd.Stdout = output{vm}
+	vm.cmd.Stdout = f.stdout
 	vm.cmd.Stderr = &vm.stderr
 	vm.cmd.ExtraFiles = f.lent
 	vm.cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -130,6 +139,7 @@ func Start(cfg Config, con Console) (*VM, error) {
 	if f.crash != nil {
 		go vm.watchCrash(f.crash)
 	}
+	vm.copyOutput()
 	go vm.readStatus(status)
 	go vm.feed(con.In)
 	return vm, nil
@@ -159,6 +169,8 @@ func (vm *VM) supervise(started chan<- error) {
 	vm.err = vm.cmd.Wait()
 	vm.input.Close()
 	<-vm.told // its reader may be using the sockets
+	vm.copies.Wait()
+	vm.ports.close()
 	unix.Close(vm.pidfd)
 	if vm.life != nil {
 		vm.life.Close()
@@ -166,29 +178,23 @@ func (vm *VM) supervise(started chan<- error) {
 	close(vm.done)
 }
 
-// output passes the guest's output on.
-type output struct{ vm *VM }
-
-func (o output) Write(p []byte) (int, error) {
-	o.vm.setReady()
-	return o.vm.con.Out.Write(p)
-}
-
-func (vm *VM) setReady() {
+// setReady says that the guest is running, and whether it uses the ports.
+func (vm *VM) setReady(streams bool) {
 	vm.once.Do(func() {
 		vm.lengthenQueues()
+		vm.streams = streams
 		close(vm.ready)
 	})
 }
 
 // readStatus waits for the line "exit N". Any line, such as "ready", shows that the guest is
-// running; others have no meaning yet.
+// running, and readyStreams that it uses the ports; others have no meaning yet.
 func (vm *VM) readStatus(r *os.File) {
 	defer close(vm.told)
 	defer r.Close()
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		vm.setReady()
+		vm.setReady(vm.con.Virtio && strings.TrimSpace(lines.Text()) == readyStreams)
 		n, ok := strings.CutPrefix(strings.TrimSpace(lines.Text()), "exit ")
 		status, err := strconv.ParseUint(n, 10, 8)
 		if !ok || err != nil {
@@ -204,14 +210,14 @@ func (vm *VM) readStatus(r *os.File) {
 
 // feed copies the input to the console, and its end.
 func (vm *VM) feed(in io.Reader) {
-	var limit <-chan time.Time
-	if vm.cfg.GDB.IsZero() { // a debugger may stop the guest before that
-		limit = time.After(readyWait)
-	}
 	select {
 	case <-vm.ready:
 	case <-vm.done:
-	case <-limit:
+	}
+	vm.setReady(false)
+	if vm.streams {
+		vm.feedPort(in)
+		return
 	}
 	w := vm.con.encoder(vm.input)
 	if in != nil {
@@ -225,7 +231,15 @@ func (vm *VM) feed(in io.Reader) {
 // Stop asks the guest to end, as the signal would on a host. It does not wait, because the console
 // may be full.
 func (vm *VM) Stop(sig syscall.Signal) {
-	go vm.input.Write(vm.con.signal(sig))
+	<-vm.ready
+	switch {
+	case !vm.streams:
+		go vm.input.Write(vm.con.signal(sig))
+	case vm.con.Terminal && sig != syscall.SIGTERM: // typed, so that it means what the program has made of it
+		go vm.ports.in.Write(vm.con.signal(sig))
+	default:
+		vm.command("signal %d\n", int(sig))
+	}
 }
 
 // Kill ends QEMU at once.

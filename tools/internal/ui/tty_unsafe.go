@@ -56,3 +56,10 @@ func PassKeys(f *os.File) (restore func(), err error) {
 	}
 	return func() { ioctl(f, tcsetsw, &old) }, nil
 }
+
+// WindowSize returns the size of a terminal's window in characters.
+func WindowSize(f *os.File) (rows, columns int, ok bool) {
+	var w struct{ rows, columns, x, y uint16 } // struct winsize, ioctl_tty(2)
+	err := ioctl(f, syscall.TIOCGWINSZ, &w)
+	return int(w.rows), int(w.columns), err == nil && w.rows != 0 && w.columns != 0
+}

@@ -1,4 +1,8 @@
-package devices
+// Package entropy brings bytes of a virtio-rng device to the machine's generator of random numbers. It is linked into
+// programs that link crypto's source of randomness or this module's package runtime, and with package resume.
+//
+// Start reading at seed.
+package entropy
 
 import (
 	"sync"
@@ -7,6 +11,7 @@ import (
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/rng"
 	"github.com/yolk-unikernel/yolk/runtime/wiring"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 )
 
 func init() { seed() }
@@ -26,7 +31,7 @@ const patience = time.Second
 // the CPU has a generator of its own: then getrandom(2) waits for them, and the program's
 // start goes on. Else the start waits: the network stack is about to draw its secrets.
 func seed() {
-	list := FindDevices(virtio.TypeEntropy)
+	list := devices.FindDevices(virtio.TypeEntropy)
 	if len(list) == 0 {
 		return
 	}
@@ -44,7 +49,7 @@ func seed() {
 		defer end()
 		defer late.Stop()
 		for _, d := range list {
-			dev, err := openEntropy(d)
+			dev, err := open(d)
 			if err == nil {
 				answers.dev, answers.at = dev, d.Location
 				if err = bring(dev); err == nil {
@@ -61,12 +66,12 @@ func seed() {
 	}
 }
 
-func openEntropy(d *Device) (*rng.Device, error) {
+func open(d *devices.Device) (*rng.Device, error) {
 	t, irqs, err := d.Open()
 	if err != nil {
 		return nil, err
 	}
-	dev, err := rng.New(t, DMA{})
+	dev, err := rng.New(t, devices.DMA{})
 	if err != nil {
 		return nil, err
 	}

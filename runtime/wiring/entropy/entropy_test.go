@@ -1,4 +1,4 @@
-package devices
+package entropy
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/virtiotest"
+	"github.com/yolk-unikernel/yolk/runtime/wiring/devices"
 	"github.com/yolk-unikernel/yolk/runtime/wiring/wiringtest"
 )
 
@@ -126,7 +127,7 @@ func TestEntropyWithoutInterrupt(t *testing.T) {
 		m.Start()
 		seed()
 		synctest.Wait()
-		m.WantOutput("virtio-rng at mmio 0xfeb00000: " + string(errNoInterrupt))
+		m.WantOutput("virtio-rng at mmio 0xfeb00000: " + string(devices.ErrNoInterrupt))
 	})
 }
 

@@ -1,0 +1,73 @@
+package streams
+
+import (
+	"syscall"
+
+	"github.com/yolk-unikernel/yolk/boot"
+	"github.com/yolk-unikernel/yolk/drivers/virtio/console"
+	"github.com/yolk-unikernel/yolk/runtime/wiring"
+)
+
+// maxLine bounds a line of the control port.
+const maxLine = 256
+
+// obey does what the lines of the control port say, until the port or the device ends.
+func obey(control *console.Port) {
+	var line []byte
+	var b [maxLine]byte
+	for {
+		n, err := control.Read(b[:])
+		for _, c := range b[:n] {
+			switch {
+			case c == '\n':
+				command(line)
+				line = line[:0]
+			case len(line) < maxLine:
+				line = append(line, c)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// command does what a line says:
+//
+//	size ROWS COLUMNS   the terminal's window, in characters
+//	signal NUMBER       one for the program: SIGHUP, SIGINT, SIGQUIT or SIGTERM
+//
+// Others, from a newer host, are left.
+func command(line []byte) {
+	var words [3]string
+	var word [maxLine]byte
+	n := 0
+	for n < len(words) {
+		w, rest, more := boot.NextWord(line, word[:])
+		if !more {
+			break
+		}
+		words[n], line = string(w), rest
+		n++
+	}
+	switch {
+	case n == 3 && words[0] == "size":
+		wiring.ResizeConsole(number(words[1]), number(words[2]))
+	case n == 2 && words[0] == "signal":
+		switch sig := syscall.Signal(number(words[1])); sig {
+		case syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM:
+			wiring.Raise(sig)
+		}
+	}
+}
+
+// number returns a decimal number up to 65535, else 0.
+func number(s string) (n int) {
+	for _, c := range []byte(s) {
+		if c < '0' || c > '9' || n > 6553 {
+			return 0
+		}
+		n = 10*n + int(c-'0')
+	}
+	return min(n, 1<<16-1)
+}
