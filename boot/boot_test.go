@@ -138,3 +138,38 @@ func FuzzNextWord(f *testing.F) {
 		}
 	})
 }
+
+func TestCutNumber(t *testing.T) {
+	const most = 1<<64 - 1
+	for _, tt := range []struct {
+		in    string
+		limit uint64
+		n     uint64
+		rest  string
+		ok    bool
+	}{
+		{"12", most, 12, "", true},
+		{"12:3", most, 12, ":3", true},
+		{"0x1fG", most, 0x1f, "G", true},
+		{"0xABC", most, 0xabc, "", true},
+		{"1a", most, 1, "a", true},
+		{"0", 0, 0, "", true},
+		{"007", 7, 7, "", true},
+		{"8", 7, 0, "", false},
+		{"65535", 65535, 65535, "", true},
+		{"65536", 65535, 0, "", false},
+		{"18446744073709551615", most, most, "", true},
+		{"18446744073709551616", most, 0, "", false},
+		{"0xffffffffffffffff", most, most, "", true},
+		{"0x10000000000000000", most, 0, "", false},
+		{"", most, 0, "", false},
+		{"0x", most, 0, "", false},
+		{"-1", most, 0, "", false},
+		{" 1", most, 0, "", false},
+	} {
+		n, rest, ok := CutNumber([]byte(tt.in), tt.limit)
+		if ok != tt.ok || ok && (n != tt.n || string(rest) != tt.rest) {
+			t.Errorf("CutNumber(%q, %d) = %d, %q, %v; want %d, %q, %v", tt.in, tt.limit, n, rest, ok, tt.n, tt.rest, tt.ok)
+		}
+	}
+}

@@ -72,3 +72,24 @@ func CutPrefix(word []byte, prefix string) (rest []byte, ok bool) {
 	}
 	return word[len(prefix):], true
 }
+
+// CutNumber decodes the number at the start of b, decimal or hexadecimal after 0x, and returns the bytes after it;
+// false if there is none or it is larger than limit. Package strconv would be more than that in every image.
+func CutNumber(b []byte, limit uint64) (n uint64, rest []byte, ok bool) {
+	base := uint64(10)
+	if hex, is := CutPrefix(b, "0x"); is {
+		base, b = 16, hex
+	}
+	i := 0
+	for ; i < len(b); i++ {
+		d, is := hexDigit(b[i])
+		if !is || uint64(d) >= base {
+			break
+		}
+		if uint64(d) > limit || n > (limit-uint64(d))/base {
+			return 0, nil, false
+		}
+		n = n*base + uint64(d)
+	}
+	return n, b[i:], i > 0
+}

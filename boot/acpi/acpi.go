@@ -1,7 +1,7 @@
 // Package acpi reads what a kernel needs of a PC's ACPI tables (Advanced Configuration and Power
-// Interface Specification 6.5): interrupt controllers (MADT), PCI configuration space (MCFG), how
-// to power off and reset (FADT and the \_S5_ object of the DSDT), how the power button is
-// reported (button.go), and the virtio-mmio devices in the DSDT.
+// Interface Specification 6.5): interrupt controllers (MADT) and the virtio-mmio devices in the DSDT;
+// and, if it is asked for them, how to power off (FADT and the \_S5_ object of the DSDT), how the power
+// button is reported (button.go) and what changes when the machine is resumed (resume.go).
 //
 // It consists of pure functions over bytes in memory that the VMM has filled: every length is
 // checked. There is no AML interpreter. The few things needed from the DSDT are constant data in
@@ -30,35 +30,24 @@ const (
 	ErrMADT   = Error("acpi: MADT is malformed")
 	ErrFADT   = Error("acpi: FADT is malformed")
 	ErrNoDSDT = Error("acpi: DSDT is unreadable")
-	ErrMCFG   = Error("acpi: MCFG is malformed")
 )
 
 // Memory returns n bytes of physical memory at addr, or nil if they are not all RAM or ROM.
 type Memory = boot.Memory
 
-// Info is the content of the tables. Addresses are physical.
+// Info is the content of the tables. Addresses are physical. What only some programs need is read by
+// methods when they call them, and is not in the images of others.
 type Info struct {
 	IOAPICs   []IOAPIC
 	Overrides []Override
-	ECAM      []ECAM
-	// PowerOff are the writes that power the machine off (S5), in order. Empty: unknown.
-	PowerOff []Write
-	// Reset is the write that resets the machine, if HasReset.
-	Reset    Write
-	HasReset bool
 	// Virtio are the virtio-mmio devices of the DSDT, in its order.
 	Virtio []VirtioMMIO
-	// Button is the power button of the fixed hardware, nil if there is none.
-	Button *PowerButton
-	// Events is the device that reports a power button on machines without fixed hardware,
-	// nil if there is none.
-	Events *EventDevice
-	// Generation is where VMGenID has its 16 bytes, 0 if there is none; GenerationEvent comes
-	// when they have changed, nil if it is not known which event that is.
-	Generation      uint64
-	GenerationEvent *Event
-	// Clock is where VMClock has its structure, nil if there is none.
-	Clock *Region
+
+	mem     Memory
+	fadt    []byte   // nil if it is unreadable
+	aml     []byte   // of the DSDT, nil if it is unreadable
+	devices []device // of the DSDT
+	ssdts   []uint64 // addresses of the secondary tables
 }
 
 // GSI returns the global system interrupt of an ISA interrupt.
@@ -85,14 +74,6 @@ type Override struct {
 	GSI       uint32
 	Level     bool // level-triggered
 	ActiveLow bool
-}
-
-// ECAM is the memory-mapped configuration space of some PCI buses.
-type ECAM struct {
-	Base     uint64 // address of bus 0, even if StartBus is another
-	Segment  uint16
-	StartBus uint8
-	EndBus   uint8
 }
 
 // VirtioMMIO is a virtio-mmio device.
@@ -148,7 +129,7 @@ type Write struct {
 // The error is that of the first table that could not be used; Info then has what the other
 // tables contain.
 func Parse(rsdp uint64, mem Memory) (*Info, error) {
-	p := &parser{mem: mem, info: &Info{}}
+	p := &parser{info: &Info{mem: mem}}
 	rsdt, xsdt, ok := boot.RootPointer(rsdp, mem)
 	if !ok {
 		return p.info, ErrNoRSDP
@@ -160,21 +141,13 @@ func Parse(rsdp uint64, mem Memory) (*Info, error) {
 	for at, rest, ok := tables.Cut(); ok; at, rest, ok = rest.Cut() {
 		p.table(at)
 	}
-	if p.info.Generation != 0 {
-		p.info.GenerationEvent = p.events.event(p.generationEvent)
-	}
 	return p.info, p.err
 }
 
 type parser struct {
-	mem  Memory
 	info *Info
 	err  error
-	seen [3]bool // MADT, MCFG, FADT: only the first of each is used
-
-	ssdts           int
-	events          gpeBlock
-	generationEvent int // number of the event
+	seen [2]bool // MADT, FADT: only the first of each is used
 }
 
 func (p *parser) fail(err error) {
@@ -186,14 +159,14 @@ func (p *parser) fail(err error) {
 // table reads one of the root's tables.
 func (p *parser) table(addr uint64) {
 	which, parse := 0, (*parser).madt
-	switch sig := boot.Signature(addr, p.mem); string(sig[:]) {
+	switch sig := boot.Signature(addr, p.info.mem); string(sig[:]) {
 	case "APIC":
-	case "MCFG":
-		which, parse = 1, (*parser).mcfg
 	case "FACP":
-		which, parse = 2, (*parser).fadt
+		which, parse = 1, (*parser).fadt
 	case "SSDT":
-		p.ssdt(addr)
+		if len(p.info.ssdts) < maxSSDTs {
+			p.info.ssdts = append(p.info.ssdts, addr)
+		}
 		return
 	case "\x00\x00\x00\x00":
 		p.fail(ErrTable)
@@ -204,7 +177,7 @@ func (p *parser) table(addr uint64) {
 	if p.seen[which] {
 		return // unread: a list of a hundred thousand would take minutes
 	}
-	t := boot.Table(addr, p.mem)
+	t := boot.Table(addr, p.info.mem)
 	if t == nil {
 		p.fail(ErrTable)
 		return
@@ -212,6 +185,9 @@ func (p *parser) table(addr uint64) {
 	p.seen[which] = true
 	parse(p, t)
 }
+
+// maxSSDTs bounds how many secondary tables are read; big servers have some dozens.
+const maxSSDTs = 64
 
 func le16(b []byte) uint16 { return binary.LittleEndian.Uint16(b) }
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }

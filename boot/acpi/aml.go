@@ -115,25 +115,27 @@ func findS5(aml []byte) (a, b uint8, ok bool) {
 	return 0, 0, false
 }
 
-// These bound the search in a table: microvm has 24 virtio devices.
+// These bound the search in a table: microvm has 24 virtio devices, q35 some 400 in all.
 const (
+	maxDevices = 4096
 	maxVirtio  = 256
-	maxButtons = 8
 )
 
-// dsdtDevices are the devices that are used of a DSDT.
-type dsdtDevices struct {
-	virtio  []VirtioMMIO
-	buttons []string // names of the power buttons
-	events  []byte   // body of the first generic event device
+// device is the body of a device in AML: its name, then its objects.
+type device []byte
 
-	generation []byte // body of the first VMGenID device
-	clock      []byte // body of the first VMClock device
-}
+// Objects by which devices are told.
+const (
+	hidVirtio     = "\x08_HID\x0dLNRO0005\x00" // the virtio-mmio devices of VMMs
+	hidEvents     = "\x08_HID\x0dACPI0013\x00" // the generic event device
+	hidButton     = "\x08_HID\x0dPNP0C0C\x00"  // the power button
+	eisaButton    = "\x08_HID\x0c\x41\xd0\x0c\x0c"
+	cidGeneration = "\x08_CID\x0dVM_Gen_Counter\x00"
+	cidClock      = "\x08_CID\x0dVMCLOCK\x00"
+)
 
-// findDevices finds devices by their _HID: "LNRO0005", which is the virtio-mmio devices of VMMs,
-// the power button and the generic event device; or by their _CID: VMGenID and VMClock.
-func findDevices(aml []byte) (found dsdtDevices) {
+// findDevices finds the devices of a table.
+func findDevices(aml []byte) (found []device) {
 	for i, c := range aml {
 		if c != amlDevice[0] || !at(aml, i, amlDevice) {
 			continue
@@ -143,50 +145,37 @@ func findDevices(aml []byte) (found dsdtDevices) {
 			continue
 		}
 		// Objects of a device inside this one do not belong to this one.
-		for j := range body {
-			if at(body, j, amlDevice) {
+		for j, c := range body {
+			if c == amlDevice[0] && at(body, j, amlDevice) {
 				body = body[:j]
 				break
 			}
 		}
-		found.add(body)
+		if found = append(found, body); len(found) == maxDevices {
+			break
+		}
 	}
 	return found
 }
 
-// add adds one device, given its body, if it is used.
-func (f *dsdtDevices) add(body []byte) {
-	name, _, _ := nameString(body)
-	for i, c := range body {
-		if c != amlName {
-			continue
+// is reports whether a device has an object.
+func (d device) is(object string) bool {
+	for i, c := range d {
+		if c == amlName && at(d, i, object) {
+			return true
 		}
-		switch {
-		case at(body, i, "\x08_HID\x0dLNRO0005\x00"):
-			if d, irq := resources(body); irq && d.valid() && len(f.virtio) < maxVirtio {
-				f.virtio = append(f.virtio, d)
-			}
-		case at(body, i, "\x08_HID\x0dACPI0013\x00"):
-			if f.events == nil {
-				f.events = body
-			}
-		case at(body, i, "\x08_HID\x0dPNP0C0C\x00"), at(body, i, "\x08_HID\x0c\x41\xd0\x0c\x0c"):
-			if len(f.buttons) < maxButtons {
-				f.buttons = append(f.buttons, name)
-			}
-		case at(body, i, "\x08_CID\x0dVM_Gen_Counter\x00"):
-			if f.generation == nil {
-				f.generation = body
-			}
-		case at(body, i, "\x08_CID\x0dVMCLOCK\x00"):
-			if f.clock == nil {
-				f.clock = body
-			}
-		default:
-			continue
-		}
-		return
 	}
+	return false
+}
+
+// first returns the first device that has an object, nil if none has it.
+func first(list []device, object string) device {
+	for _, d := range list {
+		if d.is(object) {
+			return d
+		}
+	}
+	return nil
 }
 
 // nameString decodes a name at the start of b (§20.2.2) and returns its last segment and the
@@ -219,7 +208,7 @@ const (
 
 // resources reads the resource template in a device's _CRS: one range of memory and one
 // interrupt. irq reports whether there is an interrupt.
-func resources(body []byte) (d VirtioMMIO, irq bool) {
+func resources(body device) (d VirtioMMIO, irq bool) {
 	for b := currentResources(body); len(b) > 0; {
 		tag, n, head := int(b[0]>>3&0xf), int(b[0]&7), 1
 		if b[0]&0x80 != 0 {

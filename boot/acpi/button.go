@@ -4,9 +4,13 @@ package acpi
 // §4.8.2.2.1.1, which the FADT describes, or, on hardware-reduced machines (§4.1), by the
 // generic event device, which the DSDT describes.
 
-// fixedButton reads the button of the fixed hardware from the FADT, nil if there is none. Only
+// Button returns the button of the fixed hardware, nil if there is none. Only
 // I/O ports are supported: x86 has these registers nowhere else.
-func fixedButton(t []byte) *PowerButton {
+func (i *Info) Button() *PowerButton {
+	t := i.fadt
+	if t == nil {
+		return nil
+	}
 	flags := le32(t[fadtFlags:])
 	half := uint16(t[fadtPM1EvtLen] / 2) // status registers, then enable registers
 	irq := le16(t[fadtSCI:])
@@ -34,13 +38,14 @@ func isPort(w Write) bool {
 	return w.Space == SpaceIO && w.Address != 0 && w.Address <= 0xffff
 }
 
-// eventDevice reads the generic event device, nil if it does not report a power button. Its _EVT
+// Events returns the generic event device, nil if it does not report a power button. Its _EVT
 // method reads a register in memory and notifies a device for each bit that is set (the register
 // of QEMU's docs/specs/acpi_hw_reduced_hotplug).
-func eventDevice(f *dsdtDevices) *EventDevice {
-	r, irq := resources(f.events)
-	d := &EventDevice{GSI: r.GSI, PowerButton: buttonBits(f)}
-	if !irq || d.PowerButton == 0 || !d.findRegister(f.events) || uint64(d.PowerButton)>>d.Width != 0 {
+func (i *Info) Events() *EventDevice {
+	events := first(i.devices, hidEvents)
+	r, irq := resources(events)
+	d := &EventDevice{GSI: r.GSI, PowerButton: i.buttonBits(events)}
+	if !irq || d.PowerButton == 0 || !d.findRegister(events) || uint64(d.PowerButton)>>d.Width != 0 {
 		return nil
 	}
 	return d
@@ -71,18 +76,17 @@ func (d *EventDevice) findRegister(body []byte) bool {
 
 // buttonBits finds Notify (button, 0x80) (§20.2.5.3), and the constant before it, with which the
 // condition compares the register's bits.
-func buttonBits(f *dsdtDevices) uint32 {
-	body := f.events
-	for i, c := range body {
+func (i *Info) buttonBits(events device) uint32 {
+	for at, c := range events {
 		if c != amlNotify {
 			continue
 		}
-		name, rest, ok := nameString(body[i+1:])
-		if !ok || !f.isButton(name) {
+		name, rest, ok := nameString(events[at+1:])
+		if !ok || !i.isButton(name) {
 			continue
 		}
 		if event, _, ok := integer(rest); ok && event == buttonPressed {
-			if v := constantBefore(body[:i]); v != 0 {
+			if v := constantBefore(events[:at]); v != 0 {
 				return v
 			}
 		}
@@ -93,10 +97,13 @@ func buttonBits(f *dsdtDevices) uint32 {
 // buttonPressed is the notification of a power button (§5.6.6, table 5.163).
 const buttonPressed = 0x80
 
-func (f *dsdtDevices) isButton(name string) bool {
-	for _, b := range f.buttons {
-		if b == name {
-			return true
+// isButton reports whether a power button has the name.
+func (i *Info) isButton(name string) bool {
+	for _, d := range i.devices {
+		if d.is(hidButton) || d.is(eisaButton) {
+			if has, _, _ := nameString(d); has == name {
+				return true
+			}
 		}
 	}
 	return false

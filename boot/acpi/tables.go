@@ -39,23 +39,6 @@ func (p *parser) madtEntry(typ uint8, e []byte) {
 	}
 }
 
-// mcfg reads the table of memory-mapped PCI configuration space (PCI Firmware
-// Specification 3.3, §4.1.2).
-func (p *parser) mcfg(t []byte) {
-	if len(t) < 44 {
-		p.fail(ErrMCFG)
-		return
-	}
-	for t = t[44:]; len(t) >= 16; t = t[16:] {
-		e := ECAM{le64(t), le16(t[8:]), t[10], t[11]}
-		if e.Base == 0 || e.Base%(1<<20) != 0 || e.StartBus > e.EndBus {
-			p.fail(ErrMCFG)
-			continue
-		}
-		p.info.ECAM = append(p.info.ECAM, e)
-	}
-}
-
 // Offsets in the fixed ACPI description table (§5.2.9).
 const (
 	fadtDSDT       = 40
@@ -70,8 +53,6 @@ const (
 	fadtPM1EvtLen  = 88
 	fadtGPE0Len    = 92
 	fadtFlags      = 112
-	fadtReset      = 116
-	fadtResetValue = 128
 	fadtXDSDT      = 140
 	fadtXPM1aEvt   = 148
 	fadtXPM1bEvt   = 160
@@ -82,7 +63,6 @@ const (
 
 	fadtMinSize   = 116 // ACPI 1.0
 	flagNoPWRBTN  = 1 << 4
-	flagResetReg  = 1 << 10
 	flagHWReduced = 1 << 20
 )
 
@@ -92,59 +72,61 @@ func (p *parser) fadt(t []byte) {
 		p.fail(ErrFADT)
 		return
 	}
-	flags := le32(t[fadtFlags:])
-	if reset, ok := register(t, fadtReset); ok && flags&flagResetReg != 0 && len(t) > fadtResetValue {
-		reset.Width = 8 // §4.8.3.6
-		reset.Value = uint32(t[fadtResetValue])
-		p.info.Reset, p.info.HasReset = reset, true
-	}
 	dsdt := uint64(le32(t[fadtDSDT:]))
 	if len(t) >= fadtXDSDT+8 && le64(t[fadtXDSDT:]) != 0 {
 		dsdt = le64(t[fadtXDSDT:])
 	}
-	aml := boot.Table(dsdt, p.mem)
+	info := p.info
+	aml := boot.Table(dsdt, info.mem)
 	if aml == nil || string(aml[:4]) != "DSDT" {
 		p.fail(ErrNoDSDT)
 		return
 	}
-	aml = aml[headerSize:]
-	devices := findDevices(aml)
-	p.info.Virtio = devices.virtio
-	p.info.Button = fixedButton(t)
-	p.info.Events = eventDevice(&devices)
-	p.generation(aml, &devices)
-	p.gpe(t)
-	a, b, ok := findS5(aml)
-	switch {
-	case !ok:
-	case flags&flagHWReduced != 0:
-		p.powerOffReduced(t, a)
-	default:
-		p.powerOff(t, fadtPM1aCnt, fadtXPM1aCnt, a)
-		p.powerOff(t, fadtPM1bCnt, fadtXPM1bCnt, b)
+	info.fadt, info.aml = t, aml[headerSize:]
+	info.devices = findDevices(info.aml)
+	for _, d := range info.devices {
+		if d.is(hidVirtio) {
+			if v, irq := resources(d); irq && v.valid() && len(info.Virtio) < maxVirtio {
+				info.Virtio = append(info.Virtio, v)
+			}
+		}
 	}
 }
 
-// powerOff adds the write to one PM1 control register: SLP_TYP in bits 10 to 12, SLP_EN in bit
-// 13 (§4.8.3.2.1).
-func (p *parser) powerOff(t []byte, off, xoff int, typ uint8) {
+// PowerOff returns the writes that power the machine off (S5), in order; none: it is not known how.
+func (i *Info) PowerOff() []Write {
+	a, b, ok := findS5(i.aml)
+	switch {
+	case !ok:
+		return nil
+	case le32(i.fadt[fadtFlags:])&flagHWReduced != 0:
+		return powerOffReduced(i.fadt, a)
+	}
+	return append(powerOff(i.fadt, fadtPM1aCnt, fadtXPM1aCnt, a), powerOff(i.fadt, fadtPM1bCnt, fadtXPM1bCnt, b)...)
+}
+
+// powerOff returns the write to one PM1 control register, if there is that: SLP_TYP in bits 10 to 12,
+// SLP_EN in bit 13 (§4.8.3.2.1).
+func powerOff(t []byte, off, xoff int, typ uint8) []Write {
 	w := extended(t, off, xoff)
 	if w.Address == 0 {
-		return
+		return nil
 	}
 	w.Width = 16
 	w.Value = uint32(typ)<<10 | 1<<13
-	p.info.PowerOff = append(p.info.PowerOff, w)
+	return []Write{w}
 }
 
-// powerOffReduced adds the write to the sleep control register of hardware-
+// powerOffReduced returns the write to the sleep control register of hardware-
 // reduced ACPI: SLP_TYP in bits 2 to 4, SLP_EN in bit 5 (§4.8.3.7).
-func (p *parser) powerOffReduced(t []byte, typ uint8) {
-	if w, ok := register(t, fadtSleep); ok {
-		w.Width = 8
-		w.Value = uint32(typ)<<2 | 1<<5
-		p.info.PowerOff = append(p.info.PowerOff, w)
+func powerOffReduced(t []byte, typ uint8) []Write {
+	w, ok := register(t, fadtSleep)
+	if !ok {
+		return nil
 	}
+	w.Width = 8
+	w.Value = uint32(typ)<<2 | 1<<5
+	return []Write{w}
 }
 
 // extended reads the address of a register of the fixed hardware from its extended field, or

@@ -18,6 +18,7 @@ func init() { kernel.AddProc() } // as package folders does
 const (
 	sysWrite     = syscall.SYS_WRITE
 	sysReadlink  = syscall.SYS_READLINK
+	sysIoctl     = syscall.SYS_IOCTL
 	sysGetrandom = 318
 )
 

@@ -60,18 +60,13 @@ func options(words []string) kernel.Options {
 	return o
 }
 
-// windowSize reads ROWS,COLUMNS; 0 stands for what is no number up to 65535.
+// windowSize reads ROWS,COLUMNS; both are 0 if that is not what v is.
 func windowSize(v []byte) (rows, columns uint16) {
-	n, size := 0, [2]uint32{}
-	for _, c := range v {
-		switch {
-		case c == ',' && n == 0:
-			n = 1
-		case c >= '0' && c <= '9' && size[n] <= 0xffff/10:
-			size[n] = min(10*size[n]+uint32(c-'0'), 0xffff)
-		default:
-			return 0, 0
-		}
+	r, rest, ok1 := boot.CutNumber(v, 1<<16-1)
+	rest, ok2 := boot.CutPrefix(rest, ",")
+	c, rest, ok3 := boot.CutNumber(rest, 1<<16-1)
+	if !ok1 || !ok2 || !ok3 || len(rest) > 0 {
+		return 0, 0
 	}
-	return uint16(size[0]), uint16(size[1])
+	return uint16(r), uint16(c)
 }

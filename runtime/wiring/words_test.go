@@ -24,6 +24,23 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// The window's size is for a terminal. What is no size, or 0, is not taken.
+func TestWindowSize(t *testing.T) {
+	const tiocgwinsz = 0x5413
+	for word, want := range map[string][4]byte{
+		"31,101": {31, 0, 101, 0}, "65535,0x10": {255, 255, 16, 0},
+		"": {24, 0, 80, 0}, "0,0": {24, 0, 80, 0}, "31": {24, 0, 80, 0}, "31,": {24, 0, 80, 0}, "65536,1": {24, 0, 80, 0}, "31,101,1": {24, 0, 80, 0},
+	} {
+		m := wiringtest.New(t)
+		m.Start("yolk.tty=1", "yolk.size="+word)
+		var size [8]byte
+		m.Must(sysIoctl, 0, tiocgwinsz, size[:])
+		if got := [4]byte(size[:4]); got != want {
+			t.Errorf("yolk.size=%s: rows, columns %v; want %v", word, got, want)
+		}
+	}
+}
+
 // What a program sees of the words and of its own arguments.
 func TestOptions(t *testing.T) {
 	for _, tt := range []struct {

@@ -35,8 +35,8 @@ func readACPI() {
 	for _, a := range info.IOAPICs {
 		wiring.AddIOAPIC(a.Address, a.GSIBase)
 	}
-	if len(info.PowerOff) > 0 {
-		setPowerOff(info.PowerOff[0])
+	if w := info.PowerOff(); len(w) > 0 {
+		setPowerOff(w[0])
 	}
 }
 

@@ -5,12 +5,14 @@
 package devices
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/yolk-unikernel/yolk/boot"
 	"github.com/yolk-unikernel/yolk/boot/acpi"
 	"github.com/yolk-unikernel/yolk/drivers/virtio"
 	"github.com/yolk-unikernel/yolk/drivers/virtio/mmio"
@@ -79,12 +81,12 @@ func findMMIO(listed []acpi.VirtioMMIO) {
 }
 
 func parseMMIO(spec string) (addr uint64, gsi uint32, ok bool) {
-	_, rest, ok1 := strings.Cut(spec, "@")
-	a, g, ok2 := strings.Cut(rest, ":")
-	g, _, _ = strings.Cut(g, ":")
-	addr, err1 := strconv.ParseUint(a, 0, 64)
-	n, err2 := strconv.ParseUint(g, 0, 32)
-	return addr, uint32(n), ok1 && ok2 && err1 == nil && err2 == nil
+	_, at, ok1 := strings.Cut(spec, "@")
+	addr, rest, ok2 := boot.CutNumber([]byte(at), math.MaxUint64)
+	rest, ok3 := boot.CutPrefix(rest, ":")
+	n, rest, ok4 := boot.CutNumber(rest, math.MaxUint32)
+	ok = ok1 && ok2 && ok3 && ok4 && (len(rest) == 0 || rest[0] == ':')
+	return addr, uint32(n), ok
 }
 
 func addMMIO(addr uint64, gsi uint32) {

@@ -18,10 +18,10 @@ import (
 
 func start() {
 	info := devices.ACPI()
-	if b := info.Button; b != nil {
+	if b := info.Button(); b != nil {
 		go serveButton(b)
 	}
-	if e := info.Events; e != nil {
+	if e := info.Events(); e != nil {
 		go serveEvents(e)
 	}
 	serveKeyboard(info.GSI(i8042.IRQ))

@@ -27,11 +27,14 @@ func start() {
 	}
 	wiring.NoticeResume(irq)
 	go serve(irq)
-	info := devices.ACPI()
-	if at := info.Generation; at != 0 {
-		watchGeneration(at, info)
+	tables, err := devices.ACPI().Resume()
+	if err != nil {
+		wiring.Kernel.Log(err.Error())
 	}
-	if c := info.Clock; c != nil {
+	if tables.Generation != 0 {
+		watchGeneration(tables)
+	}
+	if c := tables.Clock; c != nil {
 		for _, at := range clockWords(c) {
 			wiring.Watch(at)
 		}
@@ -69,12 +72,13 @@ var program wiring.Functions
 func OnResume(f func()) { program.Add(f) }
 
 // watchGeneration watches the 16 bytes of VMGenID, and has their change interrupt.
-func watchGeneration(at uint64, info *acpi.Info) {
+func watchGeneration(tables acpi.Resume) {
+	at := tables.Generation
 	if wiring.MemoryAt(at, 16) == nil || !wiring.Watch(at) || !wiring.Watch(at+8) {
 		wiring.Kernel.Log("VMGenID is where no memory is: a resume is noticed by the clock alone")
 		return
 	}
-	e, b := info.GenerationEvent, info.Button
+	e, b := tables.Event, devices.ACPI().Button()
 	if e == nil || b == nil {
 		return // the next interrupt finds it
 	}

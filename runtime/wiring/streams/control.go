@@ -61,13 +61,11 @@ func command(line []byte) {
 	}
 }
 
-// number returns a decimal number up to 65535, else 0.
-func number(s string) (n int) {
-	for _, c := range []byte(s) {
-		if c < '0' || c > '9' || n > 6553 {
-			return 0
-		}
-		n = 10*n + int(c-'0')
+// number returns a number up to 65535, else 0.
+func number(s string) int {
+	n, rest, ok := boot.CutNumber([]byte(s), 1<<16-1)
+	if !ok || len(rest) > 0 {
+		return 0
 	}
-	return min(n, 1<<16-1)
+	return int(n)
 }

@@ -107,5 +107,6 @@ func findLine(lines []string, want string, nth int) int {
 }
 
 // Budget is how many lines of upstream files the port may edit. To raise it,
-// change it in the commit that needs it, with the reason.
-const Budget = 40
+// change it in the commit that needs it, with the reason. The one beyond 40 leaves out
+// what looks for control groups: 30 KB of each image.
+const Budget = 41

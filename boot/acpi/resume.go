@@ -17,9 +17,6 @@ type Event struct {
 // Region is a range of physical memory.
 type Region struct{ Address, Size uint64 }
 
-// maxSSDTs bounds how many secondary tables are read; big servers have some dozens.
-const maxSSDTs = 64
-
 // gpeBlock is the general-purpose event block 0 of the fixed hardware: status registers, then as
 // many enable registers.
 type gpeBlock struct {
@@ -27,12 +24,14 @@ type gpeBlock struct {
 	half int
 }
 
-func (p *parser) gpe(t []byte) {
+// gpe reads the block from the FADT.
+func gpe(t []byte) gpeBlock {
 	w := extended(t, fadtGPE0, fadtXGPE0)
 	half := int(t[fadtGPE0Len] / 2)
 	if isPort(w) && half > 0 && w.Address+uint64(2*half) <= 1<<16 {
-		p.events = gpeBlock{uint16(w.Address), half}
+		return gpeBlock{uint16(w.Address), half}
 	}
+	return gpeBlock{}
 }
 
 // event returns the event with a number.
@@ -44,32 +43,42 @@ func (b gpeBlock) event(n int) *Event {
 	return &Event{Status: status, Enable: status + uint16(b.half), Mask: 1 << (n % 8)}
 }
 
-// ssdt reads a secondary table (§5.2.11.2), which has the same AML as the DSDT.
-func (p *parser) ssdt(addr uint64) {
-	if p.ssdts++; p.ssdts > maxSSDTs {
-		return
-	}
-	t := boot.Table(addr, p.mem)
-	if t == nil {
-		p.fail(ErrTable)
-		return
-	}
-	found := findDevices(t[headerSize:])
-	p.generation(t[headerSize:], &found)
+// Resume is what changes when the machine goes on from a saved state.
+type Resume struct {
+	// Generation is where VMGenID has its 16 bytes, 0 if there is none; Event comes when they
+	// have changed, nil if it is not known which event that is.
+	Generation uint64
+	Event      *Event
+	// Clock is where VMClock has its structure, nil if there is none.
+	Clock *Region
 }
 
-// generation takes the first device of each kind.
-func (p *parser) generation(aml []byte, found *dsdtDevices) {
-	if g := found.generation; g != nil && p.info.Generation == 0 {
-		if addr := generationAddress(aml, g); addr != 0 {
-			p.info.Generation = addr
+// Resume finds the first VMGenID and VMClock in the DSDT and the secondary tables (§5.2.11.2), which have the same
+// AML. ErrTable means that one of these could not be read.
+func (i *Info) Resume() (r Resume, err error) {
+	r.add(i.aml, i.devices, i.fadt)
+	for _, addr := range i.ssdts {
+		t := boot.Table(addr, i.mem)
+		if t == nil {
+			err = ErrTable
+			continue
+		}
+		r.add(t[headerSize:], findDevices(t[headerSize:]), i.fadt)
+	}
+	return r, err
+}
+
+// add adds what a table has.
+func (r *Resume) add(aml []byte, devices []device, fadt []byte) {
+	if g := first(devices, cidGeneration); g != nil && r.Generation == 0 {
+		if r.Generation = generationAddress(aml, g); r.Generation != 0 && fadt != nil {
 			name, _, _ := nameString(g)
-			p.generationEvent = notifier(aml, name)
+			r.Event = gpe(fadt).event(notifier(aml, name))
 		}
 	}
-	if c := found.clock; c != nil && p.info.Clock == nil {
+	if c := first(devices, cidClock); c != nil && r.Clock == nil {
 		if d, _ := resources(c); d.Address != 0 && d.Size != 0 && d.Address+d.Size > d.Address {
-			p.info.Clock = &Region{d.Address, d.Size}
+			r.Clock = &Region{d.Address, d.Size}
 		}
 	}
 }

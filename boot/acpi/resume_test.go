@@ -18,6 +18,16 @@ func sized(opcode, body string) string {
 
 func named(name, value string) string { return "\x08" + name + "\x0d" + value + "\x00" }
 
+// resume reads what changes at a resume from tables that are good otherwise.
+func resume(t *testing.T, mem acpi.Memory, rsdp uint64) (acpi.Resume, error) {
+	t.Helper()
+	info, err := acpi.Parse(rsdp, mem)
+	if err != nil {
+		t.Errorf("Parse = %v", err)
+	}
+	return info.Resume()
+}
+
 // §6.1.2: what tells a device is its _CID; where it is, ADDR.
 func TestGenerationAddress(t *testing.T) {
 	counter := named("_HID", "FCVMGID") + named("_CID", "VM_Gen_Counter") + named("_DDN", "VM_Gen_Counter")
@@ -46,7 +56,7 @@ func TestGenerationAddress(t *testing.T) {
 		{"no ADDR", sized("\x5b\x82", "VGEN"+counter), 0},
 		{"another device", strings.Replace(pair("\x0c\xf0\xff\x0d\x00", "\x00"), "_CID", "_CIX", 1), 0},
 	} {
-		got, err := acpi.Parse(rsdpAt, machine(nil, []byte(tt.aml)))
+		got, err := resume(t, machine(nil, []byte(tt.aml)), rsdpAt)
 		if got.Generation != tt.want || err != nil {
 			t.Errorf("%s: generation at %#x, %v; want %#x", tt.name, got.Generation, err, tt.want)
 		}
@@ -64,7 +74,7 @@ func TestClock(t *testing.T) {
 		{"beyond all memory", strings.Replace(sized("\x5b\x82", body), "\x00\xe0\x0d\x00"+zeros(4), "\x00\xf0\xff\xff\xff\xff\xff\xff", 1), nil},
 		{"no memory", sized("\x5b\x82", body[:4]+named("_CID", "VMCLOCK")), nil},
 	} {
-		got, err := acpi.Parse(rsdpAt, machine(nil, []byte(tt.aml)))
+		got, err := resume(t, machine(nil, []byte(tt.aml)), rsdpAt)
 		if diff := cmp.Diff(tt.want, got.Clock); diff != "" || err != nil {
 			t.Errorf("%s: %v, differs (-want +got):\n%s", tt.name, err, diff)
 		}
@@ -94,8 +104,8 @@ func TestGenerationEvent(t *testing.T) {
 	} {
 		d := load(t, "q35-vmgenid")
 		tt.spoil(d)
-		got, err := acpi.Parse(d[0].addr, d.memory)
-		if diff := cmp.Diff(tt.want, got.GenerationEvent); diff != "" || got.Generation != tt.at || err != tt.err {
+		got, err := resume(t, d.memory, d[0].addr)
+		if diff := cmp.Diff(tt.want, got.Event); diff != "" || got.Generation != tt.at || err != tt.err {
 			t.Errorf("%s: %v, generation at %#x; want %v, %#x; differs (-want +got):\n%s", tt.name, err, got.Generation, tt.err, tt.at, diff)
 		}
 	}
@@ -131,8 +141,8 @@ func TestManyTables(t *testing.T) {
 		}
 		return d.memory(addr, n)
 	}
-	if _, err := acpi.Parse(d[0].addr, memory); err != nil || reads > 100 {
-		t.Errorf("Parse = %v after reading %d tables; want at most 100", err, reads)
+	if _, err := resume(t, memory, d[0].addr); err != nil || reads > 100 {
+		t.Errorf("Resume = %v after reading %d tables; want at most 100", err, reads)
 	}
 }
 
@@ -160,15 +170,16 @@ func FuzzAML(f *testing.F) {
 
 // check looks for addresses that nobody may be given.
 func check(t *testing.T, info *acpi.Info) {
-	for _, w := range append(info.PowerOff, info.Reset) {
+	got := all(info)
+	for _, w := range got.PowerOff {
 		if w.Space == acpi.SpaceIO && w.Address > 0xffff {
 			t.Errorf("write to I/O port %#x", w.Address)
 		}
 	}
-	if g := info.Generation; g%8 != 0 || g+16 < g {
+	if g := got.Resume.Generation; g%8 != 0 || g+16 < g {
 		t.Errorf("generation at %#x", g)
 	}
-	if c := info.Clock; c != nil && c.Address+c.Size <= c.Address {
+	if c := got.Resume.Clock; c != nil && c.Address+c.Size <= c.Address {
 		t.Errorf("clock at %#x, %#x bytes", c.Address, c.Size)
 	}
 	for _, v := range info.Virtio {
