@@ -91,6 +91,39 @@ func pattern(n int) []byte {
 	return b
 }
 
+// While there is something to read, what comes does not interrupt.
+func TestInputInterrupts(t *testing.T) {
+	h, d, _ := newHost(t, modern|multiport, "in")
+	in := open(t, d, "in", 16<<10, 0)
+	h.eventually(t, "the port is open", func() bool { return h.Opened[0] })
+	interrupts := 0
+	h.Do(func() {
+		raise := h.Raised
+		h.Raised = func(c virtio.Cause) {
+			interrupts++
+			raise(c)
+		}
+	})
+	want := pattern(4 << 10)
+	for i := 0; i < len(want); i += 512 {
+		h.Change(func() { h.ToGuest[0] = append(h.ToGuest[0], want[i:i+512]...) })
+		h.eventually(t, "the bytes are in the driver's buffers", func() bool { return len(h.ToGuest[0]) == 0 })
+	}
+	h.Do(func() {
+		if interrupts != 1 {
+			t.Errorf("%d interrupts for bytes that nobody has read; want 1", interrupts)
+		}
+	})
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(in, got); err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("other bytes, or %v", err)
+	}
+	time.AfterFunc(10*time.Millisecond, func() { h.Change(func() { h.ToGuest[0] = []byte("more") }) })
+	if n, err := in.Read(got); string(got[:n]) != "more" || err != nil {
+		t.Errorf("Read = %q, %v; want what came while it waited", got[:n], err)
+	}
+}
+
 // Bytes go both ways, each through its own port, and the end of the host's input follows the last of them.
 func TestPorts(t *testing.T) {
 	h, d, _ := newHost(t, modern|multiport, "in", "out", "err")

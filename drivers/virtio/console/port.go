@@ -152,13 +152,14 @@ func (i *input) post(buffer int) {
 	}
 }
 
-// serve takes back what the device has used.
+// serve takes back what the device has used. Input interrupts again when all of it was read: Read looks for more
+// before it waits.
 func (p *Port) serve() {
 	for p.in.size > 0 {
 		head, n, ok := p.in.q.Next()
 		if ok {
 			p.in.ready = append(p.in.ready, chunk{buffer: p.in.of[head], n: int(n)})
-		} else if !p.in.q.EnableInterrupts(0) || p.in.q.Err() != nil {
+		} else if len(p.in.ready) > 0 || !p.in.q.EnableInterrupts(0) || p.in.q.Err() != nil {
 			break
 		}
 	}
@@ -186,15 +187,15 @@ func (p *Port) Read(b []byte) (n int, err error) {
 		if err := p.d.life.Err(); err != nil {
 			return 0, err
 		}
-		if p.told && !p.hostOpen {
-			p.serve() // bytes come before the message
-			p.d.cond.Broadcast()
-			if len(p.in.ready) == 0 {
-				return 0, io.EOF
-			}
-			continue
+		closed := p.told && !p.hostOpen // bytes come before the message
+		p.serve()
+		switch {
+		case len(p.in.ready) > 0:
+		case closed:
+			return 0, io.EOF
+		default:
+			p.d.cond.Wait()
 		}
-		p.d.cond.Wait()
 	}
 	for n < len(b) && len(p.in.ready) > 0 {
 		c := &p.in.ready[0]
