@@ -2,14 +2,18 @@ package kernel
 
 import "syscall"
 
-// consoleStreams are where output goes instead of the machine's console.
-type consoleStreams struct{ out, err func(p []byte) syscall.Errno }
+// consoleStreams are where output goes instead of the machine's console, and what is called when keys change their meaning.
+type consoleStreams struct {
+	out, err func(p []byte) syscall.Errno
+	keys     func(signals bool)
+}
 
 // ConnectConsole has output go through out from now on, and that of descriptor 2 and of the kernel through
 // err, unless the console is a terminal, which takes all. Both write all of p and may wait. EPIPE means that nobody
-// reads what is written, as for a pipe.
-func (k *Kernel) ConnectConsole(out, err func(p []byte) syscall.Errno) {
-	k.console.streams.Store(&consoleStreams{out, err})
+// reads what is written, as for a pipe. keys is told when the program decides whether keys of the terminal make
+// signals (ISIG, termios(3)), before its call returns; it may be nil.
+func (k *Kernel) ConnectConsole(out, err func(p []byte) syscall.Errno, keys func(signals bool)) {
+	k.console.streams.Store(&consoleStreams{out, err, keys})
 }
 
 // DisconnectConsole has output go to the machine's console again.

@@ -176,7 +176,7 @@ func TestConnectedStreams(t *testing.T) {
 		}
 		out.Write(p)
 		return 0
-	}, func(p []byte) syscall.Errno { errs.Write(p); return 0 })
+	}, func(p []byte) syscall.Errno { errs.Write(p); return 0 }, nil)
 	s.write(1, "result\n")
 	s.write(2, "remark\n")
 	s.k.Log("line")
@@ -200,7 +200,7 @@ func TestConnectedTerminal(t *testing.T) {
 	var signals []syscall.Signal
 	s := terminal(t, &signals)
 	var out strings.Builder
-	s.k.ConnectConsole(func(p []byte) syscall.Errno { out.Write(p); return 0 }, nil)
+	s.k.ConnectConsole(func(p []byte) syscall.Errno { out.Write(p); return 0 }, nil, nil)
 	s.write(1, "a\n")
 	s.write(2, "b\n")
 	s.k.ConsoleInput([]byte("c\r"))

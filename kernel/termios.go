@@ -143,9 +143,10 @@ func (c *console) setTermios(n int, flush bool, a *Args) syscall.Errno {
 		return e
 	}
 	c.mu.Lock()
-	wasCanonical := c.tio.lflag&icanon != 0
+	old := c.tio.lflag
 	copy(structBytes(&c.tio), p)
-	if wasCanonical && c.tio.lflag&icanon == 0 && len(c.line) > 0 {
+	now := c.tio.lflag
+	if old&icanon != 0 && now&icanon == 0 && len(c.line) > 0 {
 		c.deliver(c.line, true) // the unfinished line becomes readable
 		c.line = nil
 	}
@@ -154,6 +155,9 @@ func (c *console) setTermios(n int, flush bool, a *Args) syscall.Errno {
 		c.flush()
 	}
 	c.queue.Notify(EventIn)
+	if s := c.streams.Load(); s != nil && s.keys != nil && (old^now)&isig != 0 {
+		s.keys(now&isig != 0)
+	}
 	return 0
 }
 

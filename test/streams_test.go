@@ -2,6 +2,7 @@ package test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -94,55 +95,115 @@ func TestStreamsWait(t *testing.T) {
 	}
 }
 
-// The window of the guest's terminal is that of the host's, and stays so.
-func TestWindow(t *testing.T) {
-	t.Parallel()
+// terminal is a terminal in which yolk runs a case of prog.
+type terminal struct {
+	t      *testing.T
+	master *os.File
+	fd     int
+	cmd    *exec.Cmd
+	shown  string // all that it has shown
+}
+
+// newTerminal runs a case of prog in a window of 31 by 101 characters.
+func newTerminal(t *testing.T, args ...string) *terminal {
+	t.Helper()
 	yolk := vm.Command(t)
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {
 		t.Skip("no pseudoterminals here: ", err)
 	}
-	defer master.Close()
-	fd := int(master.Fd())
-	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	w := &terminal{t: t, master: master, fd: int(master.Fd())}
+	n, err := unix.IoctlGetInt(w.fd, unix.TIOCGPTN)
 	if err == nil {
-		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
-	}
-	if err == nil {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 31, Col: 101})
+		err = unix.IoctlSetPointerInt(w.fd, unix.TIOCSPTLCK, 0)
 	}
 	slave, e := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil || e != nil {
 		t.Fatal(err, e)
 	}
-	cmd := exec.Command(yolk, "run", "-accel", "tcg", prog, "--", "window")
-	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = vm.Root(t), slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	w.resize(31, 101)
+	w.cmd = exec.Command(yolk, append([]string{"run", "-accel", "tcg", prog, "--"}, args...)...)
+	w.cmd.Dir, w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = vm.Root(t), slave, slave, slave
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = w.cmd.Start()
 	slave.Close()
-	defer cmd.Wait()
-	defer cmd.Process.Kill()
-	limit := time.AfterFunc(5*time.Minute, func() { cmd.Process.Kill() })
-	defer limit.Stop()
-	shown := ""
-	wait := func(text string) {
-		t.Helper()
-		b := make([]byte, 4096)
-		for !strings.Contains(shown, text) {
-			n, err := master.Read(b)
-			if err != nil {
-				t.Fatalf("the terminal shows %q, %v; want %q", shown, err, text)
-			}
-			shown += string(b[:n])
-		}
-	}
-	wait("window 31 101 errno 0\r")
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 60, Col: 200}); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
-	wait("window 60 200 errno 0\r")
-	io.WriteString(master, "\x03") // ^C ends the program
-	cmd.Wait()
+	limit := time.AfterFunc(2*time.Minute, func() { w.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		limit.Stop()
+		w.cmd.Process.Kill()
+		w.cmd.Wait()
+		master.Close()
+	})
+	return w
+}
+
+func (w *terminal) resize(rows, columns uint16) {
+	w.t.Helper()
+	if err := unix.IoctlSetWinsize(w.fd, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: columns}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *terminal) typeKeys(keys string) {
+	w.t.Helper()
+	if _, err := io.WriteString(w.master, keys); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// wait reads until the terminal has shown a text.
+func (w *terminal) wait(text string) {
+	w.t.Helper()
+	b := make([]byte, 4096)
+	for !strings.Contains(w.shown, text) {
+		n, err := w.master.Read(b)
+		if err != nil {
+			w.t.Fatalf("the terminal shows %q, %v; want %q", w.shown, err, text)
+		}
+		w.shown += string(b[:n])
+	}
+}
+
+// end waits for the end of yolk, and returns its exit status.
+func (w *terminal) end() int {
+	w.cmd.Wait()
+	return w.cmd.ProcessState.ExitCode()
+}
+
+// The window of the guest's terminal is that of the host's, and stays so.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	w := newTerminal(t, "window")
+	w.wait("window 31 101 errno 0\r")
+	w.resize(60, 200)
+	w.wait("window 60 200 errno 0\r")
+	w.typeKeys("\x03") // ^C ends the program
+	if status := w.end(); status != 130 {
+		t.Errorf("exit status %d; want that of SIGINT", status)
+	}
+}
+
+// A program that takes all keys gets each of them, a sequence as a whole and what is pasted without loss; the way out of
+// it is said once.
+func TestAllKeys(t *testing.T) {
+	t.Parallel()
+	w := newTerminal(t, "keys")
+	w.wait("taking keys\r")
+	for _, keys := range []string{"\x03", "\x1a", "\x1c", "\x1b[A", "\x1b[1;5C", "~.", "ä"} {
+		w.typeKeys(keys)
+		w.wait(fmt.Sprintf("keys %q\r", keys))
+	}
+	paste := strings.Repeat("pasted text, ", 800)
+	w.typeKeys(paste + "Q")
+	w.wait(fmt.Sprintf("pasted %d %x\r", len(paste), sha256.Sum256([]byte(paste))))
+	w.typeKeys("\r~.")
+	if status := w.end(); status != 128+15 {
+		t.Errorf("exit status %d; want that of SIGTERM", status)
+	}
+	if n := strings.Count(w.shown, "Enter, ~ and . end the VM"); n != 1 {
+		t.Errorf("the way out was said %d times:\n%s", n, w.shown)
+	}
 }

@@ -159,12 +159,14 @@ func runForeground(ctx context.Context, k *keeper) int {
 	// A background job that reads its terminal would be stopped; with SIGTTIN ignored the
 	// read fails instead.
 	signal.Ignore(syscall.SIGTTIN)
-	if k.con.Terminal {
-		if restore, err := ui.PassKeys(os.Stdin); err == nil {
-			defer restore()
-		}
-	}
 	defer k.takeSignals()()
+	if k.con.Terminal {
+		if signals, restore, err := ui.PassKeys(os.Stdin); err == nil {
+			defer restore()
+			k.con.Keys = signals
+		}
+		k.con.Leave = k.leave
+	}
 	end := k.run()
 	f := (*qemu.Failure)(nil)
 	switch {

@@ -257,6 +257,14 @@ func (r *recent) has(text string) bool {
 	return bytes.Contains(r.b, []byte(text))
 }
 
+// leave is a request to stop from the keyboard.
+func (k *keeper) leave() {
+	select {
+	case k.signals <- syscall.SIGTERM:
+	default: // there are enough
+	}
+}
+
 // takeSignals sends the signals that ask for the VM's end, and that of a terminal whose window has another size.
 func (k *keeper) takeSignals() (stop func()) {
 	k.signals = make(chan os.Signal, 8)

@@ -23,7 +23,7 @@ const runHelp = `Usage: yolk run [flags] TARGET [--] [program arguments]
 
 Builds TARGET and boots it in QEMU. The guest's console is standard input and
 output, its exit status is yolk's. Ctrl-C interrupts the program; a second one
-kills the VM.
+kills the VM. In a program that takes all keys, Enter ~ . asks it to end.
 
 TARGET is
     a folder or package:      ./app   .   example.com/module/cmd/app   main.go

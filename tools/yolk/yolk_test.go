@@ -141,7 +141,7 @@ func TestBootLine(t *testing.T) {
 			"arg0=app cwd=/srv hostname=web-1 ip=10.0.2.9::10.0.2.2:255.255.255.0:::off"},
 	} {
 		got := yolk(t, append([]string{"run", "-accel=tcg"}, tt.args...)...)
-		if line := after(got.out, "-words"); line != tt.want+" "+qemu.EscapedInput || got.status != 0 {
+		if line := after(got.out, "-words"); line != tt.want+" "+qemu.VirtioConsole+" "+qemu.EscapedInput || got.status != 0 {
 			t.Errorf("yolk run %q: words %q; want %q (%+v)", tt.args, line, tt.want, got.err)
 		}
 	}

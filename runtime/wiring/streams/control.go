@@ -11,6 +11,31 @@ import (
 // maxLine bounds a line of the control port.
 const maxLine = 256
 
+// wayOut says once what the host does with keys that the program takes all (tools/internal/qemu/keys.go).
+const wayOut = "yolk: Enter, ~ and . end the VM\r\n"
+
+// keys tells the host whether keys of the terminal make signals.
+func (s *streams) keys(signals bool) {
+	wiring.Waiting(1)
+	<-s.connected
+	wiring.Waiting(-1)
+	if s.control == nil {
+		return
+	}
+	line := keysSignals
+	if !signals {
+		line = keysProgram
+		s.said.Do(func() { s.write(&s.out, []byte(wayOut)) })
+	}
+	s.write(&s.control, []byte(line))
+}
+
+// Lines for the host: keys are the program's, all of them, or make signals.
+const (
+	keysProgram = "keys program\n"
+	keysSignals = "keys signals\n"
+)
+
 // obey does what the lines of the control port say, until the port or the device ends.
 func obey(control *console.Port) {
 	var line []byte

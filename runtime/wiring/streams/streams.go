@@ -63,7 +63,8 @@ func start() *streams {
 	s := &streams{dev: d, where: list[0].Location, terminal: slices.Contains(words, "yolk.tty=1"), connected: make(chan struct{})}
 	wiring.Kernel.ConnectConsole(
 		func(p []byte) syscall.Errno { return s.write(&s.out, p) },
-		func(p []byte) syscall.Errno { return s.write(&s.err, p) })
+		func(p []byte) syscall.Errno { return s.write(&s.err, p) },
+		s.keys)
 	go s.connect()
 	return s
 }
@@ -90,14 +91,15 @@ type streams struct {
 	terminal  bool
 	connected chan struct{} // closed when the ports are set, or there will be none
 	out, err  *console.Port
+	control   *console.Port // nil: the device has one port for all
 
-	failing sync.Once
+	failing, said sync.Once
 }
 
 // connect finds the ports and opens them.
 func (s *streams) connect() {
 	late := time.AfterFunc(patience, func() { s.fail(errPatience) })
-	in, control, err := s.find()
+	in, err := s.find()
 	late.Stop()
 	if err != nil {
 		s.fail(err)
@@ -105,30 +107,30 @@ func (s *streams) connect() {
 		return
 	}
 	close(s.connected)
-	if control != nil {
-		go obey(control)
+	if s.control != nil {
+		go obey(s.control)
 	}
 	read(in)
 }
 
 // find finds the ports, that of the control last in their order, and opens them.
-func (s *streams) find() (in, control *console.Port, err error) {
+func (s *streams) find() (in *console.Port, err error) {
 	if in = s.dev.Console(); in != nil {
 		s.out, s.err = in, in
-		return in, nil, in.Open(inSize, outSize)
+		return in, in.Open(inSize, outSize)
 	}
-	if control, err = s.dev.Port(controlPort); err == nil {
-		err = control.Open(controlSize, controlSize)
+	if s.control, err = s.dev.Port(controlPort); err == nil {
+		err = s.control.Open(controlSize, controlSize)
 	}
 	if s.terminal {
 		in = s.port(terminalPort, inSize, outSize, &err)
 		s.out, s.err = in, in
-		return in, control, err
+		return in, err
 	}
 	in = s.port(inPort, inSize, 0, &err)
 	s.out = s.port(outPort, 0, outSize, &err)
 	s.err = s.port(errPort, 0, errSize, &err)
-	return in, control, err
+	return in, err
 }
 
 // port opens a stream's port, unless an error came before.

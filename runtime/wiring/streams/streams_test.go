@@ -136,6 +136,39 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
+// A program that takes all keys has the host know, before its call returns, and the user once.
+func TestKeys(t *testing.T) {
+	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+		h := newConsole(t, m, virtiotest.ConsoleMultiport, terminalPort, controlPort)
+		m.Start(word, "yolk.tty=1")
+		defer end(start())
+		state := make([]byte, 36)
+		m.Must(syscall.SYS_IOCTL, 0, syscall.TCGETS, state)
+		cooked := bytes.Clone(state)
+		state[12] &^= syscall.ECHO
+		m.Must(syscall.SYS_IOCTL, 0, syscall.TCSETS, state) // as for a password
+		if shown, told := got(h, 1), got(h, 2); shown+told != "" {
+			t.Errorf("without echo: the terminal shows %q, the host is told %q", shown, told)
+		}
+		state[12] &^= syscall.ISIG | syscall.ICANON
+		for i, want := range []string{wayOut, ""} {
+			m.Must(syscall.SYS_IOCTL, 0, syscall.TCSETS, state)
+			if shown, told := got(h, 1), got(h, 2); shown != want || told != "keys program\n" {
+				t.Errorf("%d: the terminal shows %q, the host is told %q; want %q", i, shown, told, want)
+			}
+			h.Change(func() { h.ToGuest[1] = []byte("\x03\x1b[A~.") })
+			synctest.Wait()
+			if data, _ := readInput(t, m); data != "\x03\x1b[A~." {
+				t.Errorf("input %q", data)
+			}
+			m.Must(syscall.SYS_IOCTL, 0, syscall.TCSETS, cooked)
+			if shown, told := got(h, 1), got(h, 2); shown != "" || told != "keys signals\n" {
+				t.Errorf("%d: then the terminal shows %q, the host is told %q", i, shown, told)
+			}
+		}
+	})
+}
+
 // A device with one port is one for all.
 func TestOnePort(t *testing.T) {
 	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {

@@ -3,6 +3,8 @@ package main
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +41,7 @@ var cases = map[string]func(args []string){
 	"upper":     upper,
 	"copy":      copyInput,
 	"window":    window,
+	"keys":      keys,
 	"signal":    waitForSignal,
 	"exec":      start,
 	"goroutine": goroutines,
@@ -125,6 +128,44 @@ func window([]string) {
 		_, _, e := syscall.Syscall(syscall.SYS_IOCTL, 0, tiocgwinsz, uintptr(unsafe.Pointer(&w)))
 		fmt.Println("window", w.rows, w.columns, e)
 		<-changed
+	}
+}
+
+// keys takes all keys of the terminal, twice, and prints them as they come; many at once it sums up, to the first Q.
+func keys([]string) {
+	var t syscall.Termios
+	state := func(request uintptr) {
+		_, _, e := syscall.Syscall(syscall.SYS_IOCTL, 0, request, uintptr(unsafe.Pointer(&t)))
+		if e != 0 {
+			panic(e)
+		}
+	}
+	state(syscall.TCGETS)
+	cooked := t.Lflag
+	for range 2 {
+		t.Lflag = cooked
+		state(syscall.TCSETS)
+		t.Lflag = cooked &^ (syscall.ISIG | syscall.ICANON | syscall.ECHO)
+		t.Iflag &^= syscall.ICRNL
+		state(syscall.TCSETS)
+	}
+	fmt.Println("taking keys")
+	var pasted []byte
+	b := make([]byte, 64<<10)
+	for {
+		n, err := os.Stdin.Read(b)
+		if err != nil {
+			panic(err)
+		}
+		if n < 10 && len(pasted) == 0 {
+			fmt.Printf("keys %q\n", b[:n])
+			continue
+		}
+		pasted = append(pasted, b[:n]...)
+		if whole, ok := bytes.CutSuffix(pasted, []byte("Q")); ok {
+			fmt.Printf("pasted %d %x\n", len(whole), sha256.Sum256(whole))
+			pasted = nil
+		}
 	}
 }
 

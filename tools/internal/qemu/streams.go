@@ -76,12 +76,13 @@ func (p *ports) close() {
 	}
 }
 
-// A merger writes what comes from the serial port and from a port of the virtio console to one writer, in the order
-// in which the guest has sent it: it uses the serial port until the other is set up, and later only for its last words.
+// A merger writes what comes from the serial port and from a port of the virtio console in the order in which the guest
+// has sent it: it uses the serial port until the other is set up, and later only for its last words.
 type merger struct {
-	w      io.Writer
 	serial *os.File
 	port   *net.UnixConn
+	// serialTo and portTo take what comes; they may be one.
+	serialTo, portTo io.Writer
 
 	mu    sync.Mutex // held from a read to the write of what was read
 	began bool       // the port has been used
@@ -97,21 +98,24 @@ func (m *merger) copySerial() {
 			time.Sleep(pause)
 		}
 	}, func(b []byte) error {
-		m.w.Write(b)
+		m.serialTo.Write(b)
 		return nil // QEMU's serial port is not to wait for ever
 	})
 }
 
 // copyPort copies what comes by the port until its end, or until the writer fails: then the guest learns that nobody
-// reads.
-func (m *merger) copyPort() {
+// reads. first is called before the first write.
+func (m *merger) copyPort(first func()) {
 	m.copy(m.port, func() {
 		for m.serial != nil && !m.hasBegun() && unread(m.serial) > 0 {
 			time.Sleep(pause)
 		}
 	}, func(b []byte) error {
+		if !m.began {
+			first()
+		}
 		m.began = true
-		_, err := m.w.Write(b)
+		_, err := m.portTo.Write(b)
 		return err
 	})
 	m.port.Close()
@@ -178,43 +182,58 @@ func ended(fd int) bool {
 	return err == nil && p[0].Revents&(unix.POLLHUP|unix.POLLRDHUP|unix.POLLERR) != 0
 }
 
-// copyOutput begins to copy what the guest prints. Which way it goes is known when the guest is ready, which it says
-// before it prints anything.
+// copyOutput begins to copy what the guest prints.
 func (vm *VM) copyOutput() {
+	out, errs := vm.con.Out, vm.con.Err
+	if errs == nil {
+		out = &lockedWriter{w: out}
+		errs = out
+	}
+	m := &merger{serial: vm.serial, serialTo: out, port: vm.ports.err, portTo: errs}
+	used := func() { vm.setReady(true) }
+	switch {
+	case !vm.con.Virtio:
+		m.port = nil
+	case vm.con.Terminal:
+		m.port, m.portTo = vm.ports.in, out
+	default:
+		vm.copies.Go(func() { (&merger{port: vm.ports.out, portTo: out}).copyPort(used) })
+	}
+	if m.port != nil {
+		vm.copies.Go(func() { m.copyPort(used) })
+		vm.copies.Go(vm.readControl)
+	}
 	vm.copies.Go(func() {
-		raw, err := vm.serial.SyscallConn()
-		if err != nil {
-			return
+		if vm.awaitSerial(); vm.streams && !vm.con.Terminal {
+			m.serialTo = errs // what the machine itself has to say
 		}
-		raw.Read(func(fd uintptr) bool { return unreadFD(int(fd)) > 0 || ended(int(fd)) })
+		m.copySerial()
+	})
+}
+
+// awaitSerial waits until something comes by the serial port, or its end, and then until it is known whether the guest
+// uses the ports: it says so before it prints anything.
+func (vm *VM) awaitSerial() {
+	raw, err := vm.serial.SyscallConn()
+	if err != nil {
+		return
+	}
+	some := false
+	raw.Read(func(fd uintptr) bool {
+		some = unreadFD(int(fd)) > 0
+		return some || ended(int(fd))
+	})
+	if !some {
+		return
+	}
+	if vm.con.Virtio {
 		select {
 		case <-vm.ready:
 		case <-vm.told:
 		case <-time.After(readyWait):
 		}
-		vm.setReady(false)
-	})
-	vm.copies.Go(func() {
-		<-vm.ready
-		last := &merger{w: vm.con.Out, serial: vm.serial}
-		switch {
-		case !vm.streams:
-		case vm.con.Terminal:
-			last.port = vm.ports.in
-		default:
-			last.port = vm.ports.err
-			out := vm.con.Out
-			if last.w = vm.con.Err; last.w == nil {
-				out = &lockedWriter{w: out}
-				last.w = out
-			}
-			vm.copies.Go(func() { (&merger{w: out, port: vm.ports.out}).copyPort() })
-		}
-		if last.port != nil {
-			vm.copies.Go(last.copyPort)
-		}
-		last.copySerial()
-	})
+	}
+	vm.setReady(false)
 }
 
 // lockedWriter is for a writer of two streams.
@@ -231,8 +250,12 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 
 // feedPort copies the input to its port, and its end.
 func (vm *VM) feedPort(in io.Reader) {
+	w := io.Writer(vm.ports.in)
+	if vm.con.Terminal && vm.con.Leave != nil {
+		w = &typing{w: w, all: vm.allKeys.Load, leave: vm.con.Leave}
+	}
 	if in != nil {
-		io.Copy(vm.ports.in, in)
+		io.Copy(w, in)
 	}
 	if !vm.con.Terminal { // which has a character for it
 		// One direction alone: of a connection that is closed, QEMU forgets what it has not read (tcp_chr_hup in

@@ -8,9 +8,11 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -20,9 +22,9 @@ import (
 )
 
 // readyWait is for how long a guest that prints something may not have said that it is ready, which it does before,
-// until it is taken for one that knows the serial port alone. Input waits for it, too: the guest resets the serial port
-// when it sets it up, and loses what came earlier.
-const readyWait = 10 * time.Second
+// until it is taken for one that knows the serial port alone. Input of a guest that has no other waits as long for either:
+// the guest resets the serial port when it sets it up, and loses what came earlier.
+const readyWait = time.Second
 
 // powerOffGrace is how long QEMU may take to exit after the guest has written its exit status.
 const powerOffGrace = 3 * time.Second
@@ -39,6 +41,10 @@ type Console struct {
 	// Terminal says that the guest uses the console as a terminal; otherwise input is
 	// escaped (EscapedInput).
 	Terminal bool
+	// Keys is called, if not nil, when the program on a terminal has decided whether Ctrl-C and Ctrl-\ make signals.
+	// While they do not, Leave is called when Enter, ~ and . are typed, and passes as no key.
+	Keys  func(signals bool)
+	Leave func()
 	// Initrd is an open cpio archive, whose name may have been removed, or nil for
 	// Config.Initrd.
 	Initrd *os.File
@@ -68,7 +74,8 @@ type VM struct {
 	once   sync.Once     // closes ready
 	// streams says that the guest uses the ports. It is set when ready is closed.
 	streams bool
-	kept    sync.Once // tells of a connection that gate refused
+	allKeys atomic.Bool // the program takes all keys of the terminal
+	kept    sync.Once   // tells of a connection that gate refused
 
 	mu     sync.Mutex
 	status int // the guest's exit status, -1 until it is reported
@@ -138,6 +145,9 @@ func Start(cfg Config, con Console) (*VM, error) {
 	}
 	if f.crash != nil {
 		go vm.watchCrash(f.crash)
+	}
+	if slices.Contains(cfg.Extra, "-incoming") || slices.Contains(cfg.Extra, "-loadvm") {
+		vm.setReady(con.Virtio) // the guest has said what it uses before it was saved
 	}
 	vm.copyOutput()
 	go vm.readStatus(status)
@@ -210,11 +220,17 @@ func (vm *VM) readStatus(r *os.File) {
 
 // feed copies the input to the console, and its end.
 func (vm *VM) feed(in io.Reader) {
+	var limit <-chan time.Time
+	if !vm.con.Virtio && vm.cfg.GDB.IsZero() { // a debugger may stop the guest before that
+		limit = time.After(readyWait)
+	}
 	select {
 	case <-vm.ready:
 	case <-vm.done:
+		return
+	case <-limit:
+		vm.setReady(false)
 	}
-	vm.setReady(false)
 	if vm.streams {
 		vm.feedPort(in)
 		return
@@ -231,15 +247,21 @@ func (vm *VM) feed(in io.Reader) {
 // Stop asks the guest to end, as the signal would on a host. It does not wait, because the console
 // may be full.
 func (vm *VM) Stop(sig syscall.Signal) {
-	<-vm.ready
-	switch {
-	case !vm.streams:
-		go vm.input.Write(vm.con.signal(sig))
-	case vm.con.Terminal && sig != syscall.SIGTERM: // typed, so that it means what the program has made of it
-		go vm.ports.in.Write(vm.con.signal(sig))
-	default:
-		vm.command("signal %d\n", int(sig))
-	}
+	go func() {
+		select {
+		case <-vm.ready:
+		case <-vm.done:
+			return
+		}
+		switch {
+		case !vm.streams:
+			vm.input.Write(vm.con.signal(sig))
+		case vm.con.Terminal && sig != syscall.SIGTERM: // typed, so that it means what the program has made of it
+			vm.ports.in.Write(vm.con.signal(sig))
+		default:
+			vm.command("signal %d\n", int(sig))
+		}
+	}()
 }
 
 // Kill ends QEMU at once.

@@ -39,12 +39,12 @@ const (
 )
 
 // PassKeys sets the terminal's state for a guest that is a terminal of its own: each key is passed
-// on at once and not echoed. Only Ctrl-C keeps its meaning. The returned function restores the
-// former state.
-func PassKeys(f *os.File) (restore func(), err error) {
+// on at once and not echoed. Only Ctrl-C keeps its meaning, unless and until signals is called with
+// false. restore restores the former state.
+func PassKeys(f *os.File) (signals func(bool), restore func(), err error) {
 	var old syscall.Termios
 	if err := ioctl(f, syscall.TCGETS, &old); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t := old
 	t.Iflag &^= syscall.ICRNL | syscall.INLCR | syscall.IGNCR | syscall.IXON | syscall.ISTRIP
@@ -52,9 +52,16 @@ func PassKeys(f *os.File) (restore func(), err error) {
 	t.Cc[syscall.VMIN], t.Cc[syscall.VTIME] = 1, 0
 	t.Cc[vquit], t.Cc[vsusp] = 0, 0 // _POSIX_VDISABLE
 	if err := ioctl(f, syscall.TCSETS, &t); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return func() { ioctl(f, tcsetsw, &old) }, nil
+	signals = func(on bool) {
+		s := t
+		if !on {
+			s.Lflag &^= syscall.ISIG
+		}
+		ioctl(f, syscall.TCSETS, &s)
+	}
+	return signals, func() { ioctl(f, tcsetsw, &old) }, nil
 }
 
 // WindowSize returns the size of a terminal's window in characters.

@@ -20,7 +20,7 @@ const (
 	// compares it. Where nothing else tells that the machine was saved meanwhile, it is
 	// rtcSoon: sixteen port accesses, of which each may cost a hypervisor 2 us.
 	rtcInterval = 2e9
-	rtcSoon     = 100e6
+	rtcSoon     = 5e6
 
 	// rtcTolerance is how many seconds the moments of two readings can explain.
 	rtcTolerance = 2
