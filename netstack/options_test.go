@@ -160,7 +160,6 @@ var optionsDiffer = map[string]string{
 	"1/29":   "refused for streams, of whose segments gVisor keeps no times",
 	"1/35":   "like SO_TIMESTAMP",
 	"1/37":   "flags for times of sending are refused",
-	"1/42":   "refused for UDP",
 	"1/47":   "refused for streams, which gVisor does not pace",
 	"1/62":   "an interface that does not exist is refused",
 	"1/63":   "like SO_TIMESTAMP",

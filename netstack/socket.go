@@ -30,7 +30,7 @@ type socket struct {
 	features    atomic.Uint32                     // bits: dontRoute and those beside it
 	locked      atomic.Uint32                     // SO_BUF_LOCK
 	lowWater    atomic.Int32                      // SO_RCVLOWAT; 0 is 1
-	peekOffset  atomic.Int64                      // SO_PEEK_OFF, plus 1
+	peekOffset  atomic.Int64                      // SO_PEEK_OFF, plus 1; off if not positive
 	timestamp   atomic.Int32                      // 0, or which of SO_TIMESTAMP and its like is on
 	stamping    atomic.Uint32                     // SO_TIMESTAMPING
 	notSent     atomic.Uint32                     // TCP_NOTSENT_LOWAT, bytes; 0: no bound

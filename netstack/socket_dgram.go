@@ -32,13 +32,14 @@ func (k *datagramSocket) Read(p []byte, _ int64) (int, syscall.Errno) {
 		return 0, 0 // without the control message that tells it
 	}
 	_, n, e := k.receive(p, nil, tcpip.ReadOptions{})
+	k.movePeekOffset(-n)
 	return n, e
 }
 
 // receive receives one datagram; n is how many bytes of it fit.
 func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions) (tcpip.ReadResult, int, syscall.Errno) {
 	dst := k.stack.newSink(p, more, true)
-	res, err := k.ep().Read(dst, opts)
+	res, err := k.readEndpoint(dst, opts)
 	n := dst.finish(p, more)
 	switch err.(type) {
 	case nil, *tcpip.ErrClosedForReceive:
@@ -394,10 +395,17 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 	}
 	k.putControl(m, &res.ControlMessages)
 	if res.Total > n {
-		m.Flags |= syscall.MSG_TRUNC
+		if n == length(m.Buffers) { // less is what lies behind SO_PEEK_OFF
+			m.Flags |= syscall.MSG_TRUNC
+		}
 		if flags&syscall.MSG_TRUNC != 0 {
 			n = res.Total
 		}
+	}
+	if !opts.Peek {
+		k.movePeekOffset(-n)
+	} else {
+		k.movePeekOffset(n)
 	}
 	return n, 0
 }

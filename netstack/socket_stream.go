@@ -191,7 +191,7 @@ func (k *streamSocket) Receive(m *kernel.Message, flags int) (int, syscall.Errno
 func (k *streamSocket) receive(bufs [][]byte, flags int) (int, syscall.Errno) {
 	peek := flags&syscall.MSG_PEEK != 0
 	switch {
-	case len(bufs) == 0 || flags&syscall.MSG_TRUNC != 0 || peek && k.peekOffset.Load() != 0:
+	case len(bufs) == 0 || flags&syscall.MSG_TRUNC != 0 || peek && k.peekOffset.Load() > 0:
 		return k.receiveSpecial(bufs, peek, flags&syscall.MSG_TRUNC != 0)
 	case len(bufs[0]) == 0 && length(bufs) == 0:
 		return k.receiveSpecial(nil, peek, false)
@@ -237,16 +237,6 @@ func (k *streamSocket) receiveSpecial(bufs [][]byte, peek, drop bool) (int, sysc
 		k.movePeekOffset(len(got))
 	}
 	return len(got), 0
-}
-
-// movePeekOffset moves SO_PEEK_OFF, if it is set: on by what was looked at, back by what was read.
-func (k *streamSocket) movePeekOffset(by int) {
-	for {
-		at := k.peekOffset.Load()
-		if at == 0 || k.peekOffset.CompareAndSwap(at, max(at+int64(by), 1)) {
-			return
-		}
-	}
 }
 
 // reachable refuses addresses for which gVisor would return another error.

@@ -119,16 +119,3 @@ func (k *socket) enough() bool {
 	n, err := k.ep().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
 	return err != nil || n >= int(k.lowWater.Load())
 }
-
-// setPeekOffset is SO_PEEK_OFF: where MSG_PEEK begins, or no offset if negative.
-func (k *socket) setPeekOffset(v int) syscall.Errno {
-	k.peekOffset.Store(int64(max(v, -1)) + 1)
-	return 0
-}
-
-func (k *socket) getPeekOffset() (int, syscall.Errno) {
-	if k.kind() != streams {
-		return 0, syscall.EOPNOTSUPP
-	}
-	return int(k.peekOffset.Load() - 1), 0
-}

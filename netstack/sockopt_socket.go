@@ -55,7 +55,7 @@ var socketLevel = optionLevel{level: syscall.SOL_SOCKET, options: []option{
 	solsocket.RxqOvfl: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(reportDrops, v) },
 		get: func(k *socket) (int, syscall.Errno) { return k.feature(reportDrops) }},
 	solsocket.WifiStatus: {how: stored, flag: true},
-	solsocket.PeekOff:    {how: acts, on: streams, wrong: code(syscall.EOPNOTSUPP), set: (*socket).setPeekOffset, get: (*socket).getPeekOffset},
+	solsocket.PeekOff:    {how: acts, on: streams | udps, wrong: code(syscall.EOPNOTSUPP), set: (*socket).setPeekOffset, get: (*socket).getPeekOffset},
 	solsocket.NoFCS:      {how: stored, flag: true},
 	solsocket.LockFilter: {how: acts, flag: true, set: (*socket).lockFilter},
 	solsocket.SelectErrQueue: {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(selectErrors, v) },
