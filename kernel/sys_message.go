@@ -268,7 +268,7 @@ func (k *Kernel) receiveMessage(d *Description, s Socket, h *msghdr, flags int) 
 // receive waits for a message unless it must not block; with MSG_WAITALL on a stream, until
 // the buffers are full, and with SO_RCVLOWAT until as much is there.
 func receive(d *Description, s Socket, m *Message, total, flags int) (int, syscall.Errno) {
-	block := flags&syscall.MSG_DONTWAIT == 0 && !d.nonblocking() && (flags&syscall.MSG_ERRQUEUE == 0 || !hasErrorQueue(s))
+	block := flags&(syscall.MSG_DONTWAIT|syscall.MSG_OOB) == 0 && !d.nonblocking() && (flags&syscall.MSG_ERRQUEUE == 0 || !hasErrorQueue(s))
 	n, e := s.Receive(m, flags)
 	low := int(d.lowWater.Load())
 	if !block || e != syscall.EAGAIN && (e != 0 || flags&syscall.MSG_WAITALL == 0 && n >= low) {
@@ -300,7 +300,7 @@ func receive(d *Description, s Socket, m *Message, total, flags int) (int, sysca
 	if e != 0 || n >= want || flags&syscall.MSG_PEEK != 0 || n == 0 || len(m.Rights) > 0 || !isStream(s) {
 		return n, e
 	}
-	for advance(m, n); n < want; {
+	for advance(m, n); n < want && !atMark(s); {
 		more, e := s.Receive(m, flags)
 		if e == syscall.EAGAIN && w.sleep() {
 			continue
@@ -312,6 +312,12 @@ func receive(d *Description, s Socket, m *Message, total, flags int) (int, sysca
 		n += more
 	}
 	return n, 0
+}
+
+// atMark reports whether the next byte of a stream is an urgent one, before which a receive ends (tcp(7)).
+func atMark(s Socket) bool {
+	m, ok := s.(interface{ AtMark() bool })
+	return ok && m.AtMark()
 }
 
 // hasErrorQueue reports whether MSG_ERRQUEUE means something to a socket, which then never waits

@@ -46,7 +46,7 @@ func (s *Stack) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 	return 0, syscall.ENOTTY
 }
 
-// ioctlAtMark is SIOCATMARK: gVisor has no urgent data, so that the mark is never there.
+// ioctlAtMark is SIOCATMARK: whether the urgent byte is the next.
 func (k *socket) ioctlAtMark(a *kernel.Args) (uintptr, syscall.Errno) {
 	if k.kind() != streams {
 		return 0, syscall.ENOTTY
@@ -55,7 +55,7 @@ func (k *socket) ioctlAtMark(a *kernel.Args) (uintptr, syscall.Errno) {
 	if e != 0 {
 		return 0, e
 	}
-	putInt(dst, 0)
+	putInt(dst, boolInt(k.AtMark()))
 	return 0, 0
 }
 
@@ -77,7 +77,10 @@ func (k *socket) ioctlQueued(o tcpip.SockOptInt, notSent bool, a *kernel.Args) (
 		putInt(dst, all)
 		return 0, 0
 	}
-	v, err := k.ep().GetSockOptInt(o)
+	v, err := k.queuedBytes()
+	if o == tcpip.SendQueueSizeOption {
+		v, err = k.ep().GetSockOptInt(o)
+	}
 	if err != nil && o == tcpip.SendQueueSizeOption {
 		v, err = 0, nil // datagrams do not wait in gVisor
 	}

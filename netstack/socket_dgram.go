@@ -105,7 +105,9 @@ func (k *datagramSocket) tooLong(n int) bool {
 // Send implements kernel.Socket.
 func (k *datagramSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if flags&syscall.MSG_OOB != 0 {
-		return 0, syscall.EOPNOTSUPP
+		if e := k.maySendUrgent(m); e != 0 {
+			return 0, e
+		}
 	}
 	var to *tcpip.FullAddress
 	if len(m.Addr) != 0 && !k.isNone(m.Addr) {
@@ -371,7 +373,7 @@ func (s *Stack) onLink(to tcpip.FullAddress) bool {
 // Receive implements kernel.Socket.
 func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	m.AddrLen, m.ControlLen, m.Flags = 0, 0, 0
-	if flags&syscall.MSG_OOB != 0 {
+	if flags&syscall.MSG_OOB != 0 && k.kind() != udps {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if flags&syscall.MSG_ERRQUEUE != 0 {

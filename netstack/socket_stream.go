@@ -83,10 +83,11 @@ func (k *streamSocket) tune(n int) {
 
 // Write implements kernel.File.
 func (k *streamSocket) Write(p []byte, _ int64) (int, syscall.Errno) {
-	return k.write(p, nil, false)
+	return k.write(p, nil, 0)
 }
 
-func (k *streamSocket) write(p []byte, rest [][]byte, more bool) (int, syscall.Errno) {
+// write sends bytes; of the flags, MSG_MORE and MSG_OOB act.
+func (k *streamSocket) write(p []byte, rest [][]byte, flags int) (int, syscall.Errno) {
 	if k.shut.Load()&shutWrite != 0 {
 		return 0, k.maySend()
 	}
@@ -101,12 +102,11 @@ func (k *streamSocket) write(p []byte, rest [][]byte, more bool) (int, syscall.E
 		src.release()
 		return 0, k.maySend()
 	}
+	more := flags&msgMore != 0
 	if more && !k.more.Swap(true) {
 		k.ep().SocketOptions().SetCorkOption(true)
 	}
-	// Atomic: the copy is made under the endpoint's lock, which takes one lock instead of
-	// three; the bytes are in memory, so the copy does not wait.
-	n, err := k.ep().Write(src, tcpip.WriteOptions{Atomic: true})
+	n, err := k.writeEndpoint(src, flags&syscall.MSG_OOB != 0)
 	src.release()
 	if !more && k.more.Load() {
 		k.more.Store(false)
@@ -119,6 +119,18 @@ func (k *streamSocket) write(p []byte, rest [][]byte, more bool) (int, syscall.E
 		return 0, k.failed(errnoOf(err))
 	}
 	return int(n), 0
+}
+
+// writeEndpoint writes atomically: the copy is made under the endpoint's lock, which takes one lock instead of three; the
+// bytes are in memory, so the copy does not wait.
+func (k *streamSocket) writeEndpoint(src *source, urgent bool) (int64, tcpip.Error) {
+	if !urgent {
+		return k.ep().Write(src, tcpip.WriteOptions{Atomic: true})
+	}
+	if ep, ok := k.urgentEndpoint(); ok {
+		return ep.WriteUrgent(src)
+	}
+	return 0, &tcpip.ErrNotSupported{}
 }
 
 // maySend returns the error of sending no bytes: as tcp_sendmsg_locked in Linux's net/ipv4/tcp.c, it
@@ -158,7 +170,7 @@ const (
 
 // Send implements kernel.Socket. TCP ignores an address, as Linux does.
 func (k *streamSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
-	if flags&(syscall.MSG_OOB|msgFastOpen) != 0 {
+	if flags&msgFastOpen != 0 {
 		return 0, syscall.EOPNOTSUPP
 	}
 	if len(m.Control) != 0 {
@@ -169,19 +181,22 @@ func (k *streamSocket) Send(m *kernel.Message, flags int) (int, syscall.Errno) {
 	if len(m.Buffers) == 0 {
 		return 0, k.maySend()
 	}
-	return k.write(m.Buffers[0], m.Buffers[1:], flags&msgMore != 0)
+	return k.write(m.Buffers[0], m.Buffers[1:], flags)
 }
 
 // Receive implements kernel.Socket.
 func (k *streamSocket) Receive(m *kernel.Message, flags int) (int, syscall.Errno) {
 	m.AddrLen, m.ControlLen, m.Flags = 0, 0, 0
-	if flags&syscall.MSG_OOB != 0 {
-		return 0, syscall.EINVAL // no urgent data is pending, tcp(7)
-	}
 	if flags&syscall.MSG_ERRQUEUE != 0 {
 		return 0, syscall.EAGAIN
 	}
-	n, e := k.receive(m.Buffers, flags)
+	var n int
+	var e syscall.Errno
+	if flags&syscall.MSG_OOB != 0 {
+		n, e = k.receiveUrgent(m, flags)
+	} else {
+		n, e = k.receive(m.Buffers, flags)
+	}
 	if e == 0 && k.has(reportQueue) {
 		k.putQueued(m)
 	}
@@ -228,15 +243,19 @@ func (k *streamSocket) receiveSpecial(bufs [][]byte, peek, drop bool) (int, sysc
 	}
 	got := b[skip:n]
 	if !drop {
-		rest := got
-		for _, p := range bufs {
-			rest = rest[copy(p, rest):]
-		}
+		scatter(bufs, got)
 	}
 	if peek {
 		k.movePeekOffset(len(got))
 	}
 	return len(got), 0
+}
+
+// scatter copies bytes to buffers.
+func scatter(bufs [][]byte, b []byte) {
+	for _, p := range bufs {
+		b = b[copy(p, b):]
+	}
 }
 
 // reachable refuses addresses for which gVisor would return another error.
@@ -296,7 +315,9 @@ func (k *streamSocket) LocalAddr(dst []byte) (int, syscall.Errno) {
 
 // Readiness implements kernel.File. gVisor's answers before and after a connection differ from
 // those of Linux's tcp_poll, and it never reports that both directions are closed.
-func (k *streamSocket) Readiness() kernel.Events {
+func (k *streamSocket) Readiness() kernel.Events { return k.streamEvents() | k.urgentEvents() }
+
+func (k *streamSocket) streamEvents() kernel.Events {
 	const closed = kernel.EventIn | kernel.EventOut | kernel.EventHup | kernel.EventRdHup
 	extra := k.shutEvents()
 	switch tcp.EndpointState(k.ep().State()) {

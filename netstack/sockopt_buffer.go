@@ -117,5 +117,5 @@ func (k *socket) lowWaterMark() (int, syscall.Errno) { return int(max(k.lowWater
 // enough reports whether a stream that has bytes has as many as SO_RCVLOWAT demands.
 func (k *socket) enough() bool {
 	n, err := k.ep().GetSockOptInt(tcpip.ReceiveQueueSizeOption)
-	return err != nil || n >= int(k.lowWater.Load())
+	return err != nil || n-k.urgentHole() >= int(k.lowWater.Load())
 }

@@ -24,7 +24,7 @@ var socketLevel = optionLevel{level: syscall.SOL_SOCKET, options: []option{
 	syscall.SO_SNDBUF:        {how: acts, set: (*socket).setSendBuffer, get: (*socket).sendBuffer},
 	syscall.SO_RCVBUF:        {how: acts, set: (*socket).setReceiveBuffer, get: (*socket).receiveBuffer},
 	syscall.SO_KEEPALIVE:     {how: acts, setFlag: (*tcpip.SocketOptions).SetKeepAlive, getFlag: (*tcpip.SocketOptions).GetKeepAlive},
-	syscall.SO_OOBINLINE:     {how: stored, flag: true},
+	syscall.SO_OOBINLINE:     {how: acts, flag: true, set: (*socket).setUrgentInline, get: func(k *socket) (int, syscall.Errno) { return k.feature(urgentInline) }},
 	solsocket.NoCheck:        {how: acts, setFlag: (*tcpip.SocketOptions).SetNoChecksum, getFlag: (*tcpip.SocketOptions).GetNoChecksum},
 	syscall.SO_PRIORITY:      {how: stored},
 	syscall.SO_LINGER:        {how: acts, setBytes: (*socket).setLinger, getBytes: (*socket).getLinger},
@@ -113,6 +113,7 @@ const (
 	closedForSend // a socket of datagrams was shut down
 	boundToFour   // a socket of AF_INET6 has an address of IPv4
 	reportPathMTU // IPV6_RECVPATHMTU
+	urgentInline  // SO_OOBINLINE
 )
 
 func (k *socket) has(feature uint32) bool { return k.features.Load()&feature != 0 }

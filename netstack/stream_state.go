@@ -442,6 +442,7 @@ func copyEndpointOptions(to, from tcpip.Endpoint) {
 		set.SetLeastHops(false, four)
 		set.SetLeastHops(true, six)
 	}
+	copyUrgentInline(to, from)
 }
 
 // copyOption copies one option by way of o.

@@ -168,9 +168,12 @@ func runFcntl(command uintptr) func(w *world, s *step) {
 }
 
 // runFionread is ioctl(2) with FIONREAD.
-func runFionread(w *world, s *step) {
+func runFionread(w *world, s *step) { runIoctlInt(w, s, unix.TIOCINQ) }
+
+// runIoctlInt is an ioctl(2) that stores an int.
+func runIoctlInt(w *world, s *step, request uintptr) {
 	b, at := w.mem.room(4)
-	r, e := w.raw(unix.SYS_IOCTL, uintptr(w.fd(s.args[0])), unix.TIOCINQ, at)
+	r, e := w.raw(unix.SYS_IOCTL, uintptr(w.fd(s.args[0])), request, at)
 	w.result(r, e)
 	if e == 0 {
 		w.out = strconv.AppendInt(append(w.out, ' '), int64(get32(b)), 10)

@@ -15,15 +15,22 @@ var internetOps = []*op{
 	{name: "in_connect", args: []*kind{slot(isInternet), endpoint}, weight: 8, run: runEndpoint(unix.SYS_CONNECT)},
 	{name: "in_listen", args: []*kind{slot(isTCP), number(1, 5, 0)}, weight: 3, run: runInListen},
 	{name: "in_accept", args: []*kind{newSlot, slot(isTCPListener)}, weight: 5, run: runInAccept},
-	{name: "in_send", args: []*kind{slot(isInternet), input, sendFlags, endpoint}, weight: 10, run: runInSend},
-	{name: "in_receive", args: []*kind{slot(isInternet), output, recvFlags, number(0, 64, 64, 128)}, weight: 10, run: runInReceive},
+	{name: "in_send", args: []*kind{slot(isInternet), input, inSendFlags, endpoint}, weight: 10, run: runInSend},
+	{name: "in_receive", args: []*kind{slot(isInternet), output, inRecvFlags, number(0, 64, 64, 128)}, weight: 10, run: runInReceive},
 	{name: "in_shutdown", nr: unix.SYS_SHUTDOWN, args: []*kind{slot(isInternet), number(0, 1, 2, 3)}, weight: 3},
 	{name: "in_sockname", args: []*kind{slot(isInternet)}, weight: 3, run: runInName(unix.SYS_GETSOCKNAME)},
 	{name: "in_peername", args: []*kind{slot(isInternet)}, weight: 3, run: runInName(unix.SYS_GETPEERNAME)},
 	{name: "in_getopt", args: []*kind{slot(isInternet), enum(internetOptions, numbersOf(internetOptions)...), number(4, 4, 4, 1, 0)}, weight: 5, run: runInGetopt},
 	{name: "in_setopt", args: []*kind{slot(isInternet), enum(internetOptions, numbersOf(internetOptions)...), number(0, 1, 1, 2, 64, -1, 1000), number(4, 4, 4, 1, 0)}, weight: 5, run: runInSetopt},
 	{name: "in_queued", args: []*kind{slot(isInternet)}, weight: 1, run: runFionread},
+	{name: "in_atmark", args: []*kind{slot(isTCP)}, weight: 1, run: runAtMark},
 }
+
+// inSendFlags and inRecvFlags have the flag of urgent data, too.
+var (
+	inSendFlags = flags(messageFlags, []int64{unix.MSG_NOSIGNAL | unix.MSG_DONTWAIT}, unix.MSG_EOR, unix.MSG_MORE, unix.MSG_OOB)
+	inRecvFlags = flags(messageFlags, []int64{unix.MSG_DONTWAIT, unix.MSG_DONTWAIT, unix.MSG_DONTWAIT | unix.MSG_PEEK}, unix.MSG_TRUNC, unix.MSG_WAITALL, unix.MSG_CMSG_CLOEXEC, unix.MSG_OOB)
+)
 
 // These are kinds of descriptors beside those of kinds.go.
 const (
@@ -216,6 +223,9 @@ func runInReceive(w *world, s *step) {
 	w.note(" flags %x control %d", get32(h[48:]), get64(h[40:]))
 	w.showControl(-1, control[:min(int(get64(h[40:])), len(control))])
 }
+
+// runAtMark is sockatmark(3).
+func runAtMark(w *world, s *step) { runIoctlInt(w, s, unix.SIOCATMARK) }
 
 // runInName is getsockname(2) or getpeername(2).
 func runInName(nr uintptr) func(w *world, s *step) {

@@ -20,7 +20,7 @@ var (
 var messageFlags = []flagName{
 	{"MSG_PEEK", unix.MSG_PEEK}, {"MSG_TRUNC", unix.MSG_TRUNC}, {"MSG_CTRUNC", unix.MSG_CTRUNC}, {"MSG_WAITALL", unix.MSG_WAITALL},
 	{"MSG_DONTWAIT", unix.MSG_DONTWAIT}, {"MSG_NOSIGNAL", unix.MSG_NOSIGNAL}, {"MSG_EOR", unix.MSG_EOR}, {"MSG_MORE", unix.MSG_MORE},
-	{"MSG_CMSG_CLOEXEC", unix.MSG_CMSG_CLOEXEC},
+	{"MSG_CMSG_CLOEXEC", unix.MSG_CMSG_CLOEXEC}, {"MSG_OOB", unix.MSG_OOB},
 }
 
 // address is a socket address: a path, @ and an abstract name, or - for none.
