@@ -31,21 +31,26 @@ func (k *datagramSocket) Read(p []byte, _ int64) (int, syscall.Errno) {
 	if k.tooNarrow.Swap(nil) != nil {
 		return 0, 0 // without the control message that tells it
 	}
-	_, n, e := k.receive(p, nil, tcpip.ReadOptions{})
+	_, n, _, e := k.receive(p, nil, tcpip.ReadOptions{})
 	k.movePeekOffset(-n)
 	return n, e
 }
 
-// receive receives one datagram; n is how many bytes of it fit.
-func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions) (tcpip.ReadResult, int, syscall.Errno) {
+// receive receives one datagram, or several that UDP_GRO joins, of which segment is the size then; n is how many bytes fit.
+func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions) (res tcpip.ReadResult, n, segment int, e syscall.Errno) {
 	dst := k.stack.newSink(p, more, true)
-	res, err := k.readEndpoint(dst, opts)
-	n := dst.finish(p, more)
+	var err tcpip.Error
+	if ep, ok := k.ep().(joiningEndpoint); ok && k.has(joins) && !opts.Peek {
+		res, segment, err = ep.ReadTrain(dst, opts, len(p)+length(more))
+	} else {
+		res, err = k.readEndpoint(dst, opts)
+	}
+	n = dst.finish(p, more)
 	switch err.(type) {
 	case nil, *tcpip.ErrClosedForReceive:
-		return res, n, 0
+		return res, n, segment, 0
 	}
-	return res, 0, errnoOf(err)
+	return res, 0, 0, errnoOf(err)
 }
 
 // special are the features for which a datagram does not take the straight way.
@@ -388,7 +393,7 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 	if len(m.Buffers) != 0 {
 		first, more = m.Buffers[0], m.Buffers[1:]
 	}
-	res, n, e := k.receive(first, more, opts)
+	res, n, segment, e := k.receive(first, more, opts)
 	if e != 0 {
 		return 0, e
 	}
@@ -396,6 +401,11 @@ func (k *datagramSocket) Receive(m *kernel.Message, flags int) (int, syscall.Err
 		m.AddrLen = encodeSockaddr(k.family, res.RemoteAddr, m.Addr)
 	}
 	k.putControl(m, &res.ControlMessages)
+	if segment != 0 {
+		var b [4]byte
+		putInt(b[:], segment)
+		putCmsg(m, syscall.IPPROTO_UDP, udpGRO, b[:])
+	}
 	if res.Total > n {
 		if n == length(m.Buffers) { // less is what lies behind SO_PEEK_OFF
 			m.Flags |= syscall.MSG_TRUNC

@@ -114,6 +114,7 @@ const (
 	boundToFour   // a socket of AF_INET6 has an address of IPv4
 	reportPathMTU // IPV6_RECVPATHMTU
 	urgentInline  // SO_OOBINLINE
+	joins         // UDP_GRO
 )
 
 func (k *socket) has(feature uint32) bool { return k.features.Load()&feature != 0 }

@@ -1,7 +1,10 @@
 package netstack
 
 import (
+	"io"
 	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
 )
 
 // udpOptions are the options of IPPROTO_UDP, udp(7) and udp_lib_setsockopt in Linux's
@@ -14,7 +17,7 @@ var udpOptions = optionLevel{level: syscall.IPPROTO_UDP, options: []option{
 	udpNoCheck6TX:  {how: stored, flag: true, set: (*socket).setNoCheck6TX},
 	udpNoCheck6RX:  {how: stored, flag: true, set: (*socket).setNoCheck6RX},
 	udpSegment:     {how: acts, least: 0, most: maxIPPacket, set: (*socket).setSegment, get: func(k *socket) (int, syscall.Errno) { return int(k.segment.Load()), 0 }},
-	udpGRO:         {how: refused, errno: code(syscall.ENOPROTOOPT), neutral: true},
+	udpGRO:         {how: acts, flag: true, set: func(k *socket, v int) syscall.Errno { return k.setFeature(joins, v) }, get: func(k *socket) (int, syscall.Errno) { return k.feature(joins) }},
 }}
 
 // setNoCheck6TX is UDP_NO_CHECK6_TX. A socket of IPv4 only keeps it, as on Linux; one of IPv6 would
@@ -36,4 +39,9 @@ func (k *socket) keepUnlessIPv6(name, v int) syscall.Errno {
 func (k *socket) setSegment(v int) syscall.Errno {
 	k.segment.Store(int32(v))
 	return 0
+}
+
+// joiningEndpoint is one of UDP that joins datagrams: udp/train.go of the images' copy of gVisor.
+type joiningEndpoint interface {
+	ReadTrain(dst io.Writer, opts tcpip.ReadOptions, room int) (tcpip.ReadResult, int, tcpip.Error)
 }
