@@ -136,6 +136,9 @@ const (
 	siocGIfIndex          = 0x8933
 	siocGIfTxQLen         = 0x8942
 	siocGStamp            = 0x8906
+	siocGStampNS          = 0x8907
+	siocGStampNew         = 0x80108906
+	siocGStampNSNew       = 0x80108907
 	arphrdEther           = 1
 	arphrdLoopback        = 772
 	minSendBuffer         = 4608 // SOCK_MIN_SNDBUF

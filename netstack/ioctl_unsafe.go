@@ -22,6 +22,10 @@ func (k *socket) Ioctl(req uintptr, a kernel.Args) (uintptr, syscall.Errno) {
 		return k.ioctlQueued(tcpip.SendQueueSizeOption, req == siocOutqNSD, &a)
 	case siocAtMark:
 		return k.ioctlAtMark(&a)
+	case siocGStamp, siocGStampNew:
+		return 0, k.ioctlStamp(&a, 1000)
+	case siocGStampNS, siocGStampNSNew:
+		return 0, k.ioctlStamp(&a, 1)
 	}
 	return k.stack.Ioctl(req, a)
 }

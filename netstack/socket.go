@@ -33,6 +33,7 @@ type socket struct {
 	peekOffset  atomic.Int64                      // SO_PEEK_OFF, plus 1; off if not positive
 	timestamp   atomic.Int32                      // 0, or which of SO_TIMESTAMP and its like is on
 	stamping    atomic.Uint32                     // SO_TIMESTAMPING
+	lastStamp   atomic.Int64                      // of SIOCGSTAMP, in nanoseconds
 	notSent     atomic.Uint32                     // TCP_NOTSENT_LOWAT, bytes; 0: no bound
 	segment     atomic.Int32                      // UDP_SEGMENT, bytes
 	unicastNIC  atomic.Int32                      // IP_UNICAST_IF

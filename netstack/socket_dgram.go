@@ -47,7 +47,10 @@ func (k *datagramSocket) receive(p []byte, more [][]byte, opts tcpip.ReadOptions
 	}
 	n = dst.finish(p, more)
 	switch err.(type) {
-	case nil, *tcpip.ErrClosedForReceive:
+	case nil:
+		k.noteStamp(&res.ControlMessages)
+		return res, n, segment, 0
+	case *tcpip.ErrClosedForReceive:
 		return res, n, segment, 0
 	}
 	return res, 0, 0, errnoOf(err)

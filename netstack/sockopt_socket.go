@@ -115,6 +115,7 @@ const (
 	reportPathMTU // IPV6_RECVPATHMTU
 	urgentInline  // SO_OOBINLINE
 	joins         // UDP_GRO
+	keepsStamp    // SIOCGSTAMP was asked for
 )
 
 func (k *socket) has(feature uint32) bool { return k.features.Load()&feature != 0 }

@@ -3,6 +3,11 @@ package netstack
 import (
 	"encoding/binary"
 	"syscall"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+
+	"github.com/yolk-unikernel/yolk/kernel"
 )
 
 // This file has the options that ask for times of packets: timestamping.rst in Linux's
@@ -85,4 +90,43 @@ func (k *socket) getTimestamping(dst []byte, form uint32) (int, syscall.Errno) {
 	var b [8]byte
 	binary.NativeEndian.PutUint32(b[:], v&^stampKeepNew)
 	return copy(dst, b[:]), 0
+}
+
+// stamps of socket.lastStamp beside a time in nanoseconds: of a socket that has received no datagram, and of one whose
+// datagrams nobody asked for the times of.
+const (
+	noStamp = iota
+	unknownStamp
+)
+
+// noteStamp keeps when a datagram came for SIOCGSTAMP, unless a control message tells it: sock_recv_cmsgs and
+// sock_recv_timestamp in Linux's include/net/sock.h.
+func (k *datagramSocket) noteStamp(cm *tcpip.ReceivableControlMessages) {
+	stamping := k.stamping.Load() &^ stampKeepNew
+	switch {
+	case k.timestamp.Load() != 0 || stamping&(stampRxSoftware|stampSoftware) != 0:
+	case k.has(keepsStamp) || stamping != 0:
+		k.lastStamp.Store(cm.Timestamp.UnixNano())
+	case k.lastStamp.Load() == noStamp:
+		k.lastStamp.Store(unknownStamp)
+	}
+}
+
+// ioctlStamp is SIOCGSTAMP, socket(7), in units of a number of nanoseconds: when the datagram came that was received last.
+// From the first request on times are kept; the first tells the time of now. Streams have none. sock_gettstamp in Linux's
+// net/core/sock.c.
+func (k *socket) ioctlStamp(a *kernel.Args, unit int64) syscall.Errno {
+	k.setFeature(keepsStamp, 1)
+	if k.lastStamp.Load() == noStamp {
+		return syscall.ENOENT
+	}
+	k.lastStamp.CompareAndSwap(unknownStamp, time.Now().UnixNano())
+	dst, e := a.Bytes(2, 16)
+	if e != 0 {
+		return e
+	}
+	ns := k.lastStamp.Load()
+	binary.NativeEndian.PutUint64(dst, uint64(ns/1e9))
+	binary.NativeEndian.PutUint64(dst[8:], uint64(ns%1e9/unit))
+	return 0
 }

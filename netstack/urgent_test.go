@@ -10,7 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -177,12 +176,7 @@ var urgentTests = []abiTest{
 // ioctlInt is an ioctl(2) that stores an int.
 func ioctlInt(k kernel.Socket, req uintptr) string {
 	b := make([]byte, 4)
-	var e syscall.Errno
-	if l, ok := k.(*linuxSocket); ok {
-		_, e = l.call(syscall.SYS_IOCTL, req, ptr(b), 0, 0, 0)
-	} else {
-		_, e = k.(kernel.Ioctler).Ioctl(req, kernel.Args{N: [6]uintptr{2: ptr(b)}, P: [6]unsafe.Pointer{2: unsafe.Pointer(unsafe.SliceData(b))}})
-	}
+	e := ioctlBytes(k, req, b)
 	return fmt.Sprint(int32(binary.NativeEndian.Uint32(b)), " ", errnoName(e))
 }
 
