@@ -30,10 +30,10 @@ PORT ?= 8080
 run: qemu toolchain
 	@port=$(PORT); \
 	while (exec 3<>/dev/tcp/127.0.0.1/$$port) 2>/dev/null; do port=$$((port + 1)); done; \
-	( for i in $$(seq 600); do \
+	( while kill -0 $$$$ 2>/dev/null; do \
 		if (exec 3<>/dev/tcp/127.0.0.1/$$port && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && read -t 5 -u 3 line && [[ $$line == HTTP* ]]) 2>/dev/null; then \
 			echo "open http://127.0.0.1:$$port/ (Ctrl-C stops the VM)"; exit; fi; \
-		kill -0 $$$$ 2>/dev/null || exit; sleep 0.1; done ) & \
+		sleep 0.1; done ) & \
 	exec $(YOLK) run -p $$port:8080 ./examples/web
 
 # The wiring is run by tests on the host, of which 70 % of its statements at least; what

@@ -52,5 +52,8 @@ func main() {
 	<-ctx.Done()
 	limit, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	fmt.Println("stopping:", server.Shutdown(limit), "after", visits.Load(), "visits")
+	if err := server.Shutdown(limit); err != nil {
+		fmt.Println("stopping:", err)
+	}
+	fmt.Println("stopped; visits:", visits.Load())
 }

@@ -89,23 +89,32 @@ func TestCwd(t *testing.T) {
 		name  string
 		words []string
 		want  string
-		log   string
+		log   string // then the program does not start, if it names files
 	}{
 		{"none", nil, "/", ""},
 		{"absolute", []string{"cwd=/tmp"}, "/tmp", ""},
 		{"relative to the root", []string{"cwd=tmp"}, "/tmp", ""},
 		{"the last one counts", []string{"cwd=/tmp", "cwd=/etc"}, "/etc", ""},
-		{"missing", []string{"cwd=/missing"}, "/", "yolk: cwd=/missing: no such file or directory\n"},
-		{"a file", []string{"cwd=/dev/null"}, "/", "yolk: cwd=/dev/null: not a directory\n"},
-		{"empty", []string{"cwd="}, "/", "yolk: cwd=: no such file or directory\n"},
-		{"with a blank", []string{`"cwd=/no such"`}, "/", "yolk: cwd=/no such: no such file or directory\n"},
+		{"missing", []string{"cwd=/missing"}, "/", "yolk: the working directory /missing: no such file or directory\n"},
+		{"a file", []string{"cwd=/dev/null"}, "/", "yolk: the working directory /dev/null: not a directory\n"},
+		{"empty", []string{"cwd="}, "/", "yolk: the working directory : no such file or directory\n"},
+		{"with a blank", []string{`"cwd=/no such"`}, "/", "yolk: the working directory /no such: no such file or directory\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := wiringtest.New(t)
-			m.Start(tt.words...)
-			if got, log := m.Cwd(), m.Output(); got != tt.want || log != tt.log {
-				t.Errorf("%q: working directory %q, console %q; want %q, %q", tt.words, got, log, tt.want, tt.log)
-			}
+			wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+				m.Folders = mountFolders
+				during = func([]string) {}
+				ended := m.Start(tt.words...)
+				if got, log := m.Cwd(), m.Output(); got != tt.want || log != tt.log || ended != (tt.log != "") {
+					t.Errorf("%q: working directory %q, console %q, ended %v; want %q, %q", tt.words, got, log, ended, tt.want, tt.log)
+				}
+			})
+			wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+				if ended := m.Start(tt.words...); ended || m.Cwd() != tt.want {
+					t.Errorf("%q: a program that names no files: ended %v, working directory %q", tt.words, ended, m.Cwd())
+				}
+				m.WantQuiet()
+			})
 		})
 	}
 }

@@ -61,18 +61,19 @@ func Mount(other func(words []string)) {
 	if other != nil {
 		other(words)
 	}
-	changeDirectory(words)
+	changeDirectory(words, other != nil)
 	provideZone()
 }
 
-// changeDirectory enters the directory that the word cwd= names.
-func changeDirectory(words []string) {
+// changeDirectory enters the directory that the word cwd= names. A program that names files does not start elsewhere.
+func changeDirectory(words []string, namesFiles bool) {
 	for _, w := range words {
 		if dir, ok := boot.CutPrefix([]byte(w), "cwd="); ok {
 			path := append(dir[:len(dir):len(dir)], 0)
 			_, _, errno := dispatch(syscall.SYS_CHDIR, [6]uintptr{uintptr(unsafe.Pointer(&path[0]))}, [6]unsafe.Pointer{unsafe.Pointer(&path[0])})
-			if errno != 0 {
-				Kernel.Log("cwd=" + string(dir) + ": " + syscall.Errno(errno).Error())
+			if errno != 0 && namesFiles {
+				Kernel.Log("the working directory " + string(dir) + ": " + syscall.Errno(errno).Error())
+				Exit(1)
 			}
 		}
 	}

@@ -55,7 +55,7 @@ func (v *vmFlags) boot(ctx context.Context, im *elfcheck.Image, program string, 
 
 // settings are the VM's configuration and the words of the guest's.
 func (v *vmFlags) settings(ctx context.Context, im *elfcheck.Image, program string, args []string, terminal bool) (cfg qemu.Config, words string, err error) {
-	if err := cmp.Or(v.checkDisks(im), v.checkMemory(im)); err != nil {
+	if err := cmp.Or(v.checkDisks(im), v.checkMemory(im), v.checkTaps()); err != nil {
 		return cfg, "", err
 	}
 	if cfg, err = v.config(os.Stderr); err != nil {
@@ -107,7 +107,7 @@ func (v *vmFlags) describe(cfg qemu.Config, program string) vmdir.Description {
 		Name: v.name, Image: cfg.Kernel, Program: program, Created: time.Now(), Memory: cfg.Memory, CPUs: cfg.CPUs,
 		Ports: []vmdir.Port{}, Restart: v.restart.String(), StopTimeout: int(v.stopTimeout / time.Second),
 	}
-	if v.quiet { // the go command runs several at once with the same flags
+	if v.fromGo { // which runs several at once with the same flags
 		d.Name, d.Program = "", cmp.Or(v.name, program)
 	}
 	if v.health != nil {

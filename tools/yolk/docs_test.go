@@ -29,7 +29,7 @@ func TestRunningPageHasFlags(t *testing.T) {
 		if name == "tags" { // go build's, as the page says
 			continue
 		}
-		if name != "n" && name != "strict" && name != "d" && newVMFlags().setter(name) == nil {
+		if name != "n" && name != "strict" && name != "q" && name != "d" && newVMFlags().setter(name) == nil {
 			t.Errorf("yolk run -h has -%s, which is no flag", name)
 		}
 		if !regexp.MustCompile("`-" + name + "\\b").MatchString(text) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -20,21 +22,25 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 )
 
-const doctorHelp = `Usage: yolk doctor [TARGET]
+const doctorHelp = `Usage: yolk doctor [-json] [TARGET]
 
 Checks what yolk needs on this machine. With a TARGET (see yolk run -h) it also
 builds the program and reports what may not work in a VM: cgo, assembly, started
 processes, plugins.
 
+The exit status is 1 if something is bad. -json prints a list of findings, each
+with level (ok, note or bad) and what.
+
 Examples:
     yolk doctor
     yolk doctor ./app
+    yolk doctor -json | jq '.[] | select(.level == "bad")'
 `
 
 // finding is one line of the report.
 type finding struct {
-	level string // "ok", "note" or "bad"
-	what  string
+	Level string `json:"level"` // "ok", "note" or "bad"
+	What  string `json:"what"`
 }
 
 func ok(format string, a ...any) finding   { return finding{"ok", fmt.Sprintf(format, a...)} }
@@ -42,31 +48,56 @@ func note(format string, a ...any) finding { return finding{"note", fmt.Sprintf(
 func bad(format string, a ...any) finding  { return finding{"bad", fmt.Sprintf(format, a...)} }
 
 func doctorCommand(ctx context.Context, args []string) int {
+	asJSON := false
+	if len(args) > 0 && (args[0] == "-json" || args[0] == "--json") {
+		asJSON, args = true, args[1:]
+	}
 	if len(args) > 1 || len(args) == 1 && strings.HasPrefix(args[0], "-") {
 		return usage("doctor", "want at most one program; yolk doctor -h explains")
 	}
-	status := report(os.Stdout, checkHost(ctx))
-	if len(args) == 0 || status != 0 {
-		return status
+	host := checkHost(ctx)
+	if !asJSON {
+		report(os.Stdout, host) // before a build that takes a minute
 	}
-	findings, err := checkProgram(ctx, args[0])
-	if err != nil {
-		return fail("doctor", err)
+	var program []finding
+	if len(args) > 0 && !anyBad(host) {
+		var err error
+		if program, err = checkProgram(ctx, args[0]); err != nil {
+			return fail("doctor", err)
+		}
 	}
-	return report(os.Stdout, findings)
+	findings := append(host, program...)
+	if asJSON {
+		reportJSON(os.Stdout, findings)
+	} else {
+		report(os.Stdout, program)
+	}
+	if anyBad(findings) {
+		return exitFailure
+	}
+	return 0
 }
 
-// report prints the findings; the status is 1 if one of them is bad.
-func report(w io.Writer, findings []finding) int {
-	status := 0
+func anyBad(findings []finding) bool {
+	return slices.ContainsFunc(findings, func(f finding) bool { return f.Level == "bad" })
+}
+
+// report prints the findings as lines.
+func report(w io.Writer, findings []finding) {
 	for _, f := range findings {
-		mark := fmt.Sprintf("%-5s", f.level)
-		if f.level == "bad" {
-			mark, status = ui.Bold(w, mark), exitFailure
+		mark := fmt.Sprintf("%-5s", f.Level)
+		if f.Level == "bad" {
+			mark = ui.Bold(w, mark)
 		}
-		fmt.Fprintf(w, "%s %s\n", mark, f.what)
+		fmt.Fprintf(w, "%s %s\n", mark, f.What)
 	}
-	return status
+}
+
+// reportJSON prints them as a JSON array.
+func reportJSON(w io.Writer, findings []finding) {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.Encode(findings)
 }
 
 func checkHost(ctx context.Context) []finding {
@@ -159,7 +190,11 @@ func checkProgram(ctx context.Context, text string) ([]finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs := []finding{ok("%s builds: %.1f MB, %s, entry %#x", t.Text, float64(im.Size)/1e6, im.Go, im.Entry)}
+	verb := "builds"
+	if t.Kind == target.ELF {
+		verb = "is an image"
+	}
+	fs := []finding{ok("%s %s: %.1f MB, %s, entry %#x", t.Text, verb, float64(im.Size)/1e6, im.Go, im.Entry)}
 	if t.Kind != target.Package {
 		return append(fs, note("name a folder to have its packages checked")), nil
 	}

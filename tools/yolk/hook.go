@@ -46,7 +46,7 @@ func hook(ctx context.Context, args []string) int {
 
 func hookFlags(mem, flags string) (*vmFlags, error) {
 	v := newVMFlags()
-	v.quiet = true
+	v.quiet, v.fromGo = true, true
 	v.memory = 512 << 20
 	if mem != "" {
 		if err := v.setMemory(mem); err != nil {

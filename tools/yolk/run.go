@@ -21,8 +21,9 @@ import (
 
 const runHelp = `Usage: yolk run [flags] TARGET [--] [program arguments]
 
-Builds TARGET and boots it in QEMU. The guest's console is standard input and
-output, its exit status is yolk's. Ctrl-C interrupts the program; a second one
+Builds TARGET and boots it in QEMU. Standard input, output and error are the
+program's, its exit status is yolk's; what yolk and the guest's kernel have to say
+goes to standard error, too. Ctrl-C interrupts the program; a second one
 kills the VM. In a program that takes all keys, Enter ~ . asks it to end.
 
 TARGET is
@@ -77,6 +78,7 @@ Flags:
     -health-retries N            failures in a row that make it unhealthy (default 3)
     -health-start DURATION       time after the start in which failures do not count (default 10s)
     -qemu-arg ARG                one more argument for QEMU (repeat)
+    -q                           no notes about the machine, such as that there is no KVM
     -n                           print the VMM's command line, run nothing
     -tags, -ldflags, -gcflags, … flags of go build
 

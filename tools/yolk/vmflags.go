@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 	"github.com/yolk-unikernel/yolk/tools/internal/initfs"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 	"github.com/yolk-unikernel/yolk/tools/internal/restart"
+	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
 )
 
 // vmFlags are the flags that describe a virtual machine and its program's environment.
@@ -48,6 +50,7 @@ type vmFlags struct {
 	extra    []string
 	print    bool
 	quiet    bool // no notes about the accelerator
+	fromGo   bool // the go command runs it
 	strict   bool // no new executable memory
 
 	detach         bool
@@ -101,6 +104,9 @@ func (v *vmFlags) one(args []string) (int, error) {
 	switch args[0] {
 	case "-n", "--n":
 		v.print = true
+		return 1, nil
+	case "-q", "--q":
+		v.quiet = true
 		return 1, nil
 	case "-strict", "--strict":
 		v.strict = true
@@ -440,6 +446,33 @@ func (v *vmFlags) check() error {
 	return v.checkKeeper()
 }
 
+// checkTaps returns an error if a tap interface cannot be used.
+func (v *vmFlags) checkTaps() error {
+	for _, n := range v.nets {
+		if err := n.CheckTap("/sys/class/net"); err != nil && !v.print {
+			return err
+		}
+	}
+	return nil
+}
+
+// onceADay reports whether it was not called with this name in the last 24 hours, as far as the cache folder tells.
+func onceADay(name string) bool {
+	dir, err := toolchain.CacheDir()
+	if err != nil {
+		return true
+	}
+	path := filepath.Join(dir, "said-"+name)
+	if info, err := os.Stat(path); err == nil && time.Since(info.ModTime()).Abs() < 24*time.Hour {
+		return false
+	}
+	if os.MkdirAll(dir, 0o755) == nil && os.WriteFile(path, nil, 0o644) == nil {
+		now := time.Now()
+		os.Chtimes(path, now, now)
+	}
+	return true
+}
+
 // config chooses the accelerator and free ports. It writes notes for the user to w.
 func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	c := qemu.Config{
@@ -448,11 +481,14 @@ func (v *vmFlags) config(w io.Writer) (qemu.Config, error) {
 	}
 	switch v.accel {
 	case "kvm":
+		if ok, why := qemu.UsableKVM(); !ok && !v.print {
+			return c, fmt.Errorf("-accel kvm: %s; -accel tcg emulates the VM, which is slower", why)
+		}
 		c.KVM = true
 	case "auto":
 		ok, why := qemu.UsableKVM()
-		if c.KVM = ok; !ok && !v.quiet {
-			fmt.Fprintf(w, "yolk: no KVM (%s): the VM is emulated, which is slower\n", why)
+		if c.KVM = ok; !ok && !v.quiet && onceADay("no-kvm") {
+			fmt.Fprintf(w, "yolk: no KVM (%s): the VM is emulated, which is slower (said once a day)\n", why)
 		}
 	}
 	for i := range v.forwards {

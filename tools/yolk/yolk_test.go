@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -259,6 +260,8 @@ func TestMistakes(t *testing.T) {
 		{"run -disk " + app + ":/a -disk " + app + ":/b/../a:ro " + app, 2, "/a of the guest is given twice"},
 		{"run -disk " + app + ":/ -files " + app + " " + app, 2, "hides what -files brings"},
 		{"run -disk " + app + ":/data " + app, 1, "is built without disks; build it with yolk build -disk, or with go build -tags yolkdisk"},
+		{"run -accel tcg -net tap:yolk-none " + app, 1, "ip tuntap add dev yolk-none mode tap"},
+		{"run -accel tcg -net tap:lo " + app, 1, "-net tap:lo: that is no tap interface"},
 		{"run ./none", 1, "no such file or directory"},
 		{"run none.elf", 1, "no such file or directory"},
 		{"run " + text, 1, "not an ELF file; build it with yolk build"},
@@ -275,6 +278,57 @@ func TestMistakes(t *testing.T) {
 		got := yolk(t, strings.Fields(tt.args)...)
 		if got.status != tt.status || !strings.Contains(got.err, tt.want) || strings.Count(got.err, "\n") != 1 || got.out != "" {
 			t.Errorf("yolk %s: %+v; want status %d and one line with %q", tt.args, got, tt.status, tt.want)
+		}
+	}
+}
+
+// That a VM is emulated is said once a day, and not at all with -q; KVM is refused where it would hang.
+func TestNoKVM(t *testing.T) {
+	needQEMU(t)
+	if usable, _ := qemu.UsableKVM(); usable {
+		t.Skip("KVM is usable here")
+	}
+	t.Setenv("YOLK_CACHE", t.TempDir())
+	var code tinyguest.Code
+	app := guest(t, code.Exit(0))
+	told := func(args ...string) bool {
+		t.Helper()
+		got := yolk(t, append(append([]string{"run", "-net", "none"}, args...), app)...)
+		if got.status != 0 {
+			t.Errorf("yolk run %q: %+v", args, got)
+		}
+		return strings.Contains(got.err, "yolk: no KVM (")
+	}
+	if told("-q") || !told() || told() {
+		t.Error("the VM's emulation was told with -q, not without, or twice")
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	if err := os.Chtimes(filepath.Join(os.Getenv("YOLK_CACHE"), "said-no-kvm"), old, old); err != nil {
+		t.Fatal(err)
+	}
+	if !told() {
+		t.Error("nothing was told the day after")
+	}
+	got := yolk(t, "run", "-accel", "kvm", app)
+	if got.status != 1 || !strings.Contains(got.err, "-accel kvm: ") || !strings.Contains(got.err, "-accel tcg emulates") {
+		t.Errorf("-accel kvm: %+v; want it refused with advice", got)
+	}
+}
+
+// The findings as JSON are those of the text.
+func TestDoctorJSON(t *testing.T) {
+	text, asJSON := yolk(t, "doctor"), yolk(t, "doctor", "-json")
+	var findings []finding
+	if err := json.Unmarshal([]byte(asJSON.out), &findings); err != nil || asJSON.status != text.status {
+		t.Fatalf("doctor -json: %v, status %d; want %d", err, asJSON.status, text.status)
+	}
+	lines := strings.Split(strings.TrimSpace(text.out), "\n")
+	if len(findings) != len(lines) {
+		t.Fatalf("%d findings, %d lines", len(findings), len(lines))
+	}
+	for i, f := range findings {
+		if level, what, _ := strings.Cut(lines[i], " "); level != f.Level || !strings.Contains(lines[i], f.What) && !strings.Contains(what, "free there") {
+			t.Errorf("finding %+v; the text has %q", f, lines[i])
 		}
 	}
 }

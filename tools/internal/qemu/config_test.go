@@ -344,7 +344,7 @@ func TestParseForward(t *testing.T) {
 			t.Errorf("ParseForward(%q) = %+v, %v; want %+v", tt.in, got, err, want)
 		}
 	}
-	for _, in := range []string{"", "80", "80:", "a:80", "80:0", "80:65536", "80:80/sctp", "::1:80:80", "host:80:80", "1:2:3:4", "-1:80", "80: 80"} {
+	for _, in := range []string{"", "80", "80:", "a:80", "80:0", "80:65536", "80:80/sctp", "::1:80:80", "[::1]:80:80", "[::]::80", "host:80:80", "1:2:3:4", "-1:80", "80: 80"} {
 		if got, err := ParseForward(in); err == nil || !strings.Contains(err.Error(), "-p 8080:80") {
 			t.Errorf("ParseForward(%q) = %+v, %v; want an error with an example", in, got, err)
 		}
@@ -451,5 +451,29 @@ func TestExplain(t *testing.T) {
 		if got := c.explain(stderr); !strings.Contains(got, want) || want == "" && got != "" {
 			t.Errorf("explain(%q)\n= %q; want %q", stderr, got, want)
 		}
+	}
+}
+
+// A tap interface has to be there and to be one.
+func TestCheckTap(t *testing.T) {
+	sys := t.TempDir()
+	for _, d := range []string{"tap0", "eth0"} {
+		if err := os.Mkdir(filepath.Join(sys, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(sys, "tap0", "tun_flags"), []byte("0x1002\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"tap0": "", "eth0": "that is no tap interface", "nosuch": "make it with: ip tuntap add dev nosuch mode tap",
+	} {
+		err := Net{Kind: NetTap, Tap: name}.CheckTap(sys)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", name, err, want)
+		}
+	}
+	if err := (Net{Kind: NetUser}).CheckTap(sys); err != nil {
+		t.Error(err)
 	}
 }

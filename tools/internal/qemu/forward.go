@@ -31,6 +31,9 @@ func ParseForward(s string) (Forward, error) {
 	if f.Proto != "tcp" && f.Proto != "udp" {
 		return bad("protocol " + strconv.Quote(proto) + " is neither tcp nor udp")
 	}
+	if strings.HasPrefix(ports, "[") {
+		return bad("QEMU's NAT passes on no ports of IPv6 addresses; -net passt or a tap interface give the guest IPv6")
+	}
 	part := strings.Split(ports, ":")
 	addr := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	switch len(part) {

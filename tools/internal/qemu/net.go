@@ -3,6 +3,8 @@ package qemu
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -47,6 +49,25 @@ func ParseNet(s string) (Net, error) {
 		return n, fmt.Errorf("-net %s: want udp:PORT:PORT or udp:ADDR:PORT:ADDR:PORT, first where QEMU listens, then where it sends to", s)
 	}
 	return Net{}, fmt.Errorf("-net %s: want user, passt, user:host-loopback, passt:host-loopback, tap:INTERFACE, udp:PORT:PORT or none", s)
+}
+
+// CheckTap returns an error if the interface of a NetTap is not there: QEMU, started by root, would make another one that
+// is connected with nothing. sys is /sys/class/net.
+func (n Net) CheckTap(sys string) error {
+	if n.Kind != NetTap {
+		return nil
+	}
+	_, err := os.Stat(filepath.Join(sys, n.Tap))
+	switch {
+	case os.IsNotExist(err):
+		return fmt.Errorf("-net tap:%s: there is no such interface; make it with: ip tuntap add dev %s mode tap", n.Tap, n.Tap)
+	case err != nil:
+		return fmt.Errorf("-net tap:%s: %w", n.Tap, err)
+	}
+	if _, err := os.Stat(filepath.Join(sys, n.Tap, "tun_flags")); err != nil {
+		return fmt.Errorf("-net tap:%s: that is no tap interface", n.Tap)
+	}
+	return nil
 }
 
 func parseUDP(s string) (local, remote netip.AddrPort, ok bool) {
