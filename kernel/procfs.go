@@ -18,6 +18,7 @@ var fillProc, fillSys func(fs *genFS)
 func AddProc() {
 	fillProc = func(fs *genFS) { fs.addProcFiles() }
 	fillSys = func(fs *genFS) { fs.addSysFiles() }
+	describeFiles = (*Kernel).appendFiles
 }
 
 func (k *Kernel) buildProc() *genFS {

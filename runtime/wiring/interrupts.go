@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/yolk-unikernel/yolk/runtime/machine"
@@ -11,6 +12,7 @@ import (
 type Interrupt struct {
 	device machine.Device
 	wait   unsafe.Pointer
+	served atomic.Uint64
 }
 
 // NewInterrupt takes a device interrupt of the boot CPU; nil if none is left.
@@ -19,7 +21,7 @@ func NewInterrupt() *Interrupt {
 	if wait == nil {
 		return nil
 	}
-	return &Interrupt{d, wait}
+	return &Interrupt{device: d, wait: wait}
 }
 
 // Vector returns the number that the device is to send.
@@ -32,8 +34,12 @@ func (i *Interrupt) Device() machine.Device { return i.device }
 // machine: a driver's loop is virtio.Serve.
 func (i *Interrupt) Wait() error {
 	waitInterrupt(i.wait)
+	i.served.Add(1)
 	return nil
 }
+
+// Served returns how often Wait has returned.
+func (i *Interrupt) Served() uint64 { return i.served.Load() }
 
 // The I/O APIC (Intel 82093AA): an index and a data register. TamaGo's driver
 // reaches it at its physical address, which is not mapped here, and does not

@@ -115,6 +115,12 @@ import (
 // func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 //     The instruction.
 //
+// func startProfile(hz int) bool
+// func stopProfile()
+// func readProfile() (data []uint64, end bool)
+//     Begins a CPU profile, unless there is one; ends it; what was sampled since the last call, without
+//     waiting, and whether that was all.
+//
 // Memory. Sizes are in bytes:
 //
 // func memory() (total, free uint64)
@@ -342,6 +348,17 @@ func NoDMA(b []byte) bool {
 	p := unsafe.Pointer(unsafe.SliceData(b))
 	return onStack(p) || isMapped(p)
 }
+
+// StartProfile begins to take hz samples a second of the CPU time of all threads. It reports whether it does: there
+// can be one such profile.
+func StartProfile(hz int) bool { return startProfile(hz) }
+
+// StopProfile ends the profile that StartProfile has begun. What was sampled is to be read until its end.
+func StopProfile() { stopProfile() }
+
+// ReadProfile returns what was sampled since the last call, without waiting. It is valid until the next call. The form
+// is that of the runtime's internal readProfile: records of a length in words, a time, and more.
+func ReadProfile() (data []uint64, end bool) { return readProfile() }
 
 // Random fills p from the machine's generator, even before that has had a source: OnResume
 // tells when it has. It is an io.Reader's Read.

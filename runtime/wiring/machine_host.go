@@ -71,6 +71,8 @@ type HostMachine struct {
 	resume     *hostInterrupt // of noticeResume
 	powerOff   machine.PowerOff
 	waiting    int32
+	profile    []uint64 // what startProfile has begun; nil: nothing
+	profiled   bool     // stopProfile has ended it
 }
 
 // HostRegisters are a device's registers: virtio.Registers has the same methods.

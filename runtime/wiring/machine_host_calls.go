@@ -154,6 +154,36 @@ func noticeResume(d machine.Device) {
 	h.mu.Unlock()
 }
 
+func startProfile(hz int) bool {
+	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.profile != nil {
+		return false
+	}
+	h.profile, h.profiled = []uint64{3, 0, uint64(hz)}, false
+	return true
+}
+
+func stopProfile() {
+	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.profiled = true
+}
+
+func readProfile() (data []uint64, end bool) {
+	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.profile) > 0 {
+		data, h.profile = h.profile, h.profile[:0]
+	} else if h.profiled {
+		h.profile, end = nil, true
+	}
+	return data, end
+}
+
 func cpu() int             { return 0 }
 func busy(cpu int) int64   { return nanotime() / 2 }
 func stolen(cpu int) int64 { return nanotime() / 4 }

@@ -245,7 +245,15 @@ func memoryAt(phys uint64, n int) []byte {
 			return mem[phys-at:][:n:n]
 		}
 	}
-	return nil
+	h := host()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	off := phys % machine.PageSize
+	p := h.memory[phys-off]
+	if p == nil || uint64(n) > machine.PageSize-off {
+		return nil
+	}
+	return unsafe.Slice((*byte)(unsafe.Add(p, int(off)-int(uintptr(p)%machine.PageSize))), n)
 }
 
 func onStack(p unsafe.Pointer) bool  { return false }

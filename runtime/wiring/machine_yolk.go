@@ -72,6 +72,15 @@ func stolen(cpu int) int64
 //go:linkname cpuid
 func cpuid(leaf, sub uint32) (a, b, c, d uint32)
 
+//go:linkname startProfile
+func startProfile(hz int) bool
+
+//go:linkname stopProfile
+func stopProfile()
+
+//go:linkname readProfile
+func readProfile() (data []uint64, end bool)
+
 //go:linkname memory
 func memory() (total, free uint64)
 

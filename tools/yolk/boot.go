@@ -121,7 +121,7 @@ func (v *vmFlags) describe(cfg qemu.Config, program string) vmdir.Description {
 
 // keeper returns what runs the VM.
 func (v *vmFlags) keeper(cfg qemu.Config, con qemu.Console) *keeper {
-	k := &keeper{cfg: cfg, con: con, counter: v.restart.Counter(), orders: make(chan order), finished: make(chan struct{})}
+	k := &keeper{cfg: cfg, con: con, counter: v.restart.Counter(), orders: make(chan order), finished: make(chan struct{}), asking: make(chan struct{}, 1)}
 	if v.health != nil {
 		for _, f := range cfg.Forwards {
 			if f.Proto == "tcp" && f.Guest == v.health.Port {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,7 +34,10 @@ type keeper struct {
 	signals chan os.Signal // to this process
 	orders  chan order
 	input   input
-	ready   func(error) // called once: the VM runs, or its first start has failed
+	vm      atomic.Pointer[qemu.VM] // that runs
+	asking  chan struct{}           // has an element while somebody asks it
+	build   string                  // of its image, when it was started; set before vm
+	ready   func(error)             // called once: the VM runs, or its first start has failed
 
 	finished chan struct{} // closed when run has returned; end and err are set
 	end      vmdir.End
@@ -160,14 +164,16 @@ func (k *keeper) serve() (stop func()) {
 }
 
 // handle does what one request asks for.
-func (k *keeper) handle(q control.Request) (control.Reply, func(io.Reader)) {
+func (k *keeper) handle(q control.Request) (control.Reply, func(io.ReadWriter)) {
 	o := order{op: q.Op, sig: syscall.SIGTERM, grace: q.Grace}
 	switch q.Op {
 	case control.Attach:
 		if k.log == nil {
 			return control.Reply{Error: "the VM runs in the foreground: its console is the terminal of yolk run"}, nil
 		}
-		return control.Reply{}, k.input.take
+		return control.Reply{}, func(c io.ReadWriter) { k.input.take(c) }
+	case control.Ask:
+		return k.ask()
 	case control.Restart:
 		return k.restart(o), nil
 	case control.Stop, control.Kill:

@@ -17,6 +17,7 @@ import (
 
 	"github.com/yolk-unikernel/yolk/tools/internal/control"
 	"github.com/yolk-unikernel/yolk/tools/internal/health"
+	"github.com/yolk-unikernel/yolk/tools/internal/inside"
 	"github.com/yolk-unikernel/yolk/tools/internal/qemu"
 	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 	"github.com/yolk-unikernel/yolk/tools/internal/vmdir"
@@ -66,11 +67,14 @@ func (k *keeper) once(answer func(error)) outcome {
 	}
 	k.state.Started, k.state.QEMU, k.state.Health, k.state.Probe = began, vmdir.Process{}, "", ""
 	k.phase(vmdir.Starting)
+	k.build = inside.Build(k.cfg.Kernel)
 	vm, err := qemu.Start(k.cfg, con)
 	if err != nil {
 		end := vmdir.End{Kind: vmdir.VMMError, Status: exitFailure, Reason: err.Error(), At: time.Now()}
 		return outcome{end: end, err: err, unheard: true}
 	}
+	k.vm.Store(vm)
+	defer k.vm.Store(nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	found := make(chan healthFinding)

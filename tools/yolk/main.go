@@ -50,6 +50,7 @@ func init() { // not a literal: help reads the table
 		{"restart", "end VMs and start them again", restartHelp, restartCommand},
 		{"wait", "wait for a VM's end", waitHelp, waitCommand},
 		{"rm", "forget VMs that have ended", rmHelp, rmCommand},
+		{"ask", "look inside a VM", askHelp, askCommand},
 		{"inspect", "print all that is known of a VM", inspectHelp, inspectCommand},
 		{"stats", "print what VMs use of this host", statsHelp, statsCommand},
 		{"test", "run a package's tests in a VM", testHelp, testCommand},

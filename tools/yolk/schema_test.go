@@ -49,7 +49,7 @@ func TestManyPageHasFlags(t *testing.T) {
 	}
 	for _, c := range commands {
 		row := regexp.MustCompile("(?m)^\\| `yolk " + c.name + "\\b[^`]*`").FindString(string(text))
-		if row == "" && strings.Contains("ps logs attach stop kill restart wait rm inspect stats", c.name) {
+		if row == "" && strings.Contains("ps logs attach stop kill restart wait rm ask inspect stats", c.name) {
 			t.Errorf("docs/many.md does not have yolk %s", c.name)
 		}
 		usage, _, _ := strings.Cut(c.help, "\n")

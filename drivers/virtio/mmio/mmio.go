@@ -61,6 +61,7 @@ const (
 
 // Device is one virtio-mmio device. It is a virtio.Transport.
 type Device struct {
+	virtio.Placed
 	regs   virtio.Registers
 	typ    virtio.DeviceType
 	legacy bool
@@ -131,7 +132,7 @@ func (d *Device) QueueMax(i int) int {
 func (d *Device) SetQueue(i int, r virtio.Rings) error {
 	d.regs.Write32(regQueueSelect, uint32(i))
 	if d.legacy {
-		return d.setLegacyQueue(r)
+		return d.setLegacyQueue(i, r)
 	}
 	if d.regs.Read32(regQueueReady) != 0 {
 		return ErrQueueBusy
@@ -141,12 +142,13 @@ func (d *Device) SetQueue(i int, r virtio.Rings) error {
 	d.write64(regQueueAvail, r.Avail)
 	d.write64(regQueueUsed, r.Used)
 	d.regs.Write32(regQueueReady, 1)
+	d.Place(i, r)
 	return nil
 }
 
 // setLegacyQueue gives the page number of the descriptor table; the device
 // derives the other two parts from the size and the alignment (§2.7.2).
-func (d *Device) setLegacyQueue(r virtio.Rings) error {
+func (d *Device) setLegacyQueue(i int, r virtio.Rings) error {
 	pfn := r.Desc / virtio.PageSize
 	if pfn != uint64(uint32(pfn)) {
 		return ErrAddress
@@ -158,6 +160,7 @@ func (d *Device) setLegacyQueue(r virtio.Rings) error {
 	d.regs.Write32(regQueueSize, uint32(r.Size))
 	d.regs.Write32(regQueueAlign, virtio.PageSize)
 	d.regs.Write32(regQueuePFN, uint32(pfn))
+	d.Place(i, r)
 	return nil
 }
 

@@ -64,6 +64,7 @@ func (d *Device) SetQueue(i int, r virtio.Rings) error {
 	d.write64(comQueueAvail, r.Avail)
 	d.write64(comQueueUsed, r.Used)
 	d.common.Write16(comQueueEnable, 1)
+	d.Place(i, r)
 	return nil
 }
 

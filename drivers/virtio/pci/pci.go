@@ -65,6 +65,7 @@ const maxNotify = 256 << 10
 
 // Device is one virtio function. It is a virtio.Transport.
 type Device struct {
+	virtio.Placed
 	typ        virtio.DeviceType
 	common     virtio.Registers
 	notify     virtio.Registers

@@ -70,6 +70,8 @@ var Packages = []Package{
 	{Path: Disks, Tag: "yolkdisk"},
 	{Path: Wiring + "/devices"},
 	{Path: Wiring + "/streams"},
+	{Path: Wiring + "/ask"},
+	{Path: Wiring + "/ask/more", With: []string{"context", machine}},
 	{Path: Wiring + "/entropy", With: []string{randomness, machine}},
 	{Path: Wiring + "/resume", With: []string{randomness, machine, network, OwnSockets}},
 	{Path: Wiring + "/certs", With: []string{"crypto/x509"}},
@@ -79,6 +81,8 @@ var Packages = []Package{
 
 	{Path: Wiring + "/power", When: Last, With: []string{signals, network, OwnSockets}},
 	{Path: Wiring + "/balloon", When: Last, With: []string{randomness, machine, signals, network, OwnSockets}},
+
+	{Path: Wiring + "/ask/pprof", When: Last, With: []string{"runtime/pprof"}},
 
 	{Path: Wiring + "/zoneinfo", When: OnDemand}, // with time.LoadLocation, by a linkname
 	{Path: Folders, When: OnDemand},              // with what makes paths for system calls: tamagoFolders

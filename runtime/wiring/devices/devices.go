@@ -32,6 +32,7 @@ type Device struct {
 
 	claim  claim
 	opened opened
+	inUse  atomic.Pointer[inUse]
 }
 
 var (
@@ -160,7 +161,9 @@ func (d *Device) open(n int) (virtio.Transport, []*wiring.Interrupt, error) {
 		if irq == nil {
 			return nil, nil, ErrNoInterrupt
 		}
-		return d.mmio, []*wiring.Interrupt{irq}, nil
+		irqs := []*wiring.Interrupt{irq}
+		d.inUse.Store(&inUse{d.mmio, irqs})
+		return d.mmio, irqs, nil
 	}
 	var irqs []*wiring.Interrupt
 	var msgs []virtiopci.Message
@@ -183,6 +186,7 @@ func (d *Device) open(n int) (virtio.Transport, []*wiring.Interrupt, error) {
 		}
 		irqs = append(irqs, irq)
 	}
+	d.inUse.Store(&inUse{t, irqs})
 	return t, irqs, nil
 }
 

@@ -42,7 +42,19 @@ const patience = 10 * time.Second
 // errPatience means that the host did not.
 const errPatience = virtio.Error("the host does not name its ports")
 
-func init() { start() }
+// started is nil if the serial port serves.
+var started *streams
+
+func init() { started = start() }
+
+// Device returns the virtio console that the console uses, nil if the serial port serves: other ports of it are for
+// other uses.
+func Device() *console.Device {
+	if started == nil {
+		return nil
+	}
+	return started.dev
+}
 
 // start returns nil if the serial port serves.
 func start() *streams {

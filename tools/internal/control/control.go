@@ -1,7 +1,7 @@
 // Package control is the socket between the process that holds a VM and the commands that ask it for
 // something: a Unix socket in the VM's folder, which only the user may enter. A client sends one
 // request, a line of JSON, and gets one reply, when that is done. After the reply to Attach the client
-// sends what the VM is to read. Start with [Listen] and [Call].
+// sends what the VM is to read, and after that to Ask its questions. Start with [Listen] and [Call].
 package control
 
 import (
@@ -28,6 +28,7 @@ const (
 	Restart = "restart" // Stop, and start again; the reply comes when the VM runs
 	Wait    = "wait"    // the reply comes at the end
 	Attach  = "attach"  // what follows is input
+	Ask     = "ask"     // what follows are questions for the guest, and its answers (package inside)
 )
 
 // Request is what a client asks for.
@@ -40,6 +41,7 @@ type Request struct {
 type Reply struct {
 	Error string     `json:",omitempty"`
 	End   *vmdir.End `json:",omitempty"` // of a VM that has ended
+	Build string     `json:",omitempty"` // of Ask: the build ID of the image that runs
 }
 
 const socketName = "control"
@@ -85,8 +87,8 @@ func Listen(dir string) (*Listener, error) {
 }
 
 // Serve calls handle for each request until Close. The reply is sent when handle returns it. Its second
-// result, if not nil, is called after that with what the client sends after its request.
-func (s *Listener) Serve(handle func(Request) (Reply, func(input io.Reader))) {
+// result, if not nil, is called after that with the connection.
+func (s *Listener) Serve(handle func(Request) (Reply, func(io.ReadWriter))) {
 	for {
 		conn, err := s.l.AcceptUnix()
 		if err != nil {
@@ -97,17 +99,20 @@ func (s *Listener) Serve(handle func(Request) (Reply, func(input io.Reader))) {
 	}
 }
 
-func (s *Listener) serve(conn *net.UnixConn, handle func(Request) (Reply, func(io.Reader))) {
+func (s *Listener) serve(conn *net.UnixConn, handle func(Request) (Reply, func(io.ReadWriter))) {
 	defer conn.Close()
 	read, in := s.answer(conn, handle)
 	s.replies.Done()
 	if read != nil {
-		read(in)
+		read(struct {
+			io.Reader
+			io.Writer
+		}{in, conn})
 	}
 }
 
 // answer serves one request until its reply is sent, and returns what reads the rest.
-func (s *Listener) answer(conn *net.UnixConn, handle func(Request) (Reply, func(io.Reader))) (read func(io.Reader), rest io.Reader) {
+func (s *Listener) answer(conn *net.UnixConn, handle func(Request) (Reply, func(io.ReadWriter))) (read func(io.ReadWriter), rest io.Reader) {
 	conn.SetReadDeadline(time.Now().Add(requestWait))
 	in := bufio.NewReaderSize(conn, maxRequest)
 	line, err := in.ReadSlice('\n')
@@ -180,6 +185,7 @@ func (c *Conn) Reply(patience time.Duration) (Reply, error) {
 		c.SetReadDeadline(time.Now().Add(patience))
 	}
 	line, err := c.in.ReadBytes('\n')
+	c.SetReadDeadline(time.Time{})
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return Reply{}, ErrSilent
@@ -195,6 +201,9 @@ func (c *Conn) Reply(patience time.Duration) (Reply, error) {
 	}
 	return r, nil
 }
+
+// Read reads what follows the reply.
+func (c *Conn) Read(p []byte) (int, error) { return c.in.Read(p) }
 
 // Call sends a request and waits for the answer, for at most that long if patience is not 0.
 func Call(dir string, q Request, patience time.Duration) (Reply, error) {

@@ -22,7 +22,7 @@ func deep(t *testing.T) string {
 	return dir
 }
 
-func serving(t *testing.T, dir string, handle func(Request) (Reply, func(io.Reader))) *Listener {
+func serving(t *testing.T, dir string, handle func(Request) (Reply, func(io.ReadWriter))) *Listener {
 	t.Helper()
 	l, err := Listen(dir)
 	if err != nil {
@@ -35,7 +35,7 @@ func serving(t *testing.T, dir string, handle func(Request) (Reply, func(io.Read
 
 func TestCall(t *testing.T) {
 	dir := deep(t)
-	serving(t, dir, func(q Request) (Reply, func(io.Reader)) {
+	serving(t, dir, func(q Request) (Reply, func(io.ReadWriter)) {
 		if q.Op == Stop {
 			return Reply{End: &vmdir.End{Status: int(q.Grace / time.Second)}}, nil
 		}
@@ -53,8 +53,8 @@ func TestCall(t *testing.T) {
 func TestAttach(t *testing.T) {
 	dir := t.TempDir()
 	got := make(chan string, 1)
-	serving(t, dir, func(Request) (Reply, func(io.Reader)) {
-		return Reply{}, func(r io.Reader) { b, _ := io.ReadAll(r); got <- string(b) }
+	serving(t, dir, func(Request) (Reply, func(io.ReadWriter)) {
+		return Reply{}, func(r io.ReadWriter) { b, _ := io.ReadAll(r); got <- string(b) }
 	})
 	c, err := Open(dir, Request{Op: Attach})
 	if err != nil {
@@ -77,7 +77,7 @@ func TestNobody(t *testing.T) {
 		t.Errorf("no socket: %v; want ErrGone", err)
 	}
 	hang := make(chan struct{})
-	l := serving(t, dir, func(Request) (Reply, func(io.Reader)) { <-hang; return Reply{}, nil })
+	l := serving(t, dir, func(Request) (Reply, func(io.ReadWriter)) { <-hang; return Reply{}, nil })
 	if _, err := Call(dir, Request{Op: Wait}, 50*time.Millisecond); !errors.Is(err, ErrSilent) {
 		t.Errorf("a process that hangs: %v; want ErrSilent", err)
 	}
@@ -86,7 +86,7 @@ func TestNobody(t *testing.T) {
 	if _, err := Call(dir, Request{Op: Wait}, 0); !errors.Is(err, ErrGone) {
 		t.Errorf("after the end: %v; want ErrGone", err)
 	}
-	serving(t, dir, func(Request) (Reply, func(io.Reader)) { return Reply{}, nil }) // in place of the old one
+	serving(t, dir, func(Request) (Reply, func(io.ReadWriter)) { return Reply{}, nil }) // in place of the old one
 	if _, err := Call(dir, Request{Op: Wait}, 0); err != nil {
 		t.Errorf("the next process: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestNobody(t *testing.T) {
 func TestDrain(t *testing.T) {
 	dir := t.TempDir()
 	ended, asked := make(chan struct{}), make(chan struct{})
-	l := serving(t, dir, func(Request) (Reply, func(io.Reader)) {
+	l := serving(t, dir, func(Request) (Reply, func(io.ReadWriter)) {
 		close(asked)
 		<-ended
 		time.Sleep(20 * time.Millisecond)

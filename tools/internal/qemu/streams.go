@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/inside"
 )
 
 // VirtioConsole is the word of the guest's configuration that has it use the ports below. An image that can says so
@@ -21,10 +23,11 @@ const VirtioConsole = "yolk.console=virtio"
 const readyStreams = "ready streams"
 
 // ports are this process's ends of the ports of a virtio console: one for each standard stream, or for all if the
-// guest has a terminal. In runtime/wiring/streams are the other ends.
+// guest has a terminal. In runtime/wiring/streams and .../ask are the other ends.
 type ports struct {
 	in, out, err *net.UnixConn // with a terminal in is all, the others are nil
 	control      *net.UnixConn
+	ask          *net.UnixConn
 }
 
 // portArgs give the guest a virtio console with ports at descriptors.
@@ -32,7 +35,7 @@ func (c *Config) portArgs() []string {
 	if c.ports == nil {
 		return nil
 	}
-	args := []string{"-device", c.virtio("serial", ",max_ports=5")}
+	args := []string{"-device", c.virtio("serial", ",max_ports=6")}
 	for i, p := range c.ports {
 		// From 1 on: QEMU keeps number 0 for a console, which drops what its reader does not take at once
 		// (hw/char/virtio-console.c).
@@ -61,15 +64,22 @@ func (vm *VM) connectPorts(f *files, cfg *Config) error {
 		return nil
 	}
 	p := &vm.ports
+	var err error
 	if vm.con.Terminal {
-		return errors.Join(add("yolk.tty", &p.in), add("yolk.control", &p.control))
+		err = add("yolk.tty", &p.in)
+	} else {
+		err = errors.Join(add("yolk.in", &p.in), add("yolk.out", &p.out), add("yolk.err", &p.err))
 	}
-	return errors.Join(add("yolk.in", &p.in), add("yolk.out", &p.out), add("yolk.err", &p.err), add("yolk.control", &p.control))
+	err = errors.Join(err, add("yolk.control", &p.control), add("yolk.ask", &p.ask))
+	if err == nil {
+		vm.questions = inside.NewPort(p.ask)
+	}
+	return err
 }
 
 // closePorts closes this process's ends, so that nothing waits for them.
 func (p *ports) close() {
-	for _, c := range []*net.UnixConn{p.in, p.out, p.err, p.control} {
+	for _, c := range []*net.UnixConn{p.in, p.out, p.err, p.control, p.ask} {
 		if c != nil {
 			c.Close()
 		}

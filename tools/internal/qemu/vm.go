@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/yolk-unikernel/yolk/tools/internal/inside"
 	"github.com/yolk-unikernel/yolk/tools/internal/qmp"
 )
 
@@ -64,14 +65,16 @@ type VM struct {
 	input  *os.File // of the serial port
 	serial *os.File // what comes out of it
 	ports  ports
-	copies sync.WaitGroup // of output
-	life   *os.File       // kept open, see lifeline
-	stderr tail
-	done   chan struct{} // closed when QEMU has ended and err is set
-	err    error
-	told   chan struct{} // closed when the reader of the status line has reached the end
-	ready  chan struct{} // closed when the guest has set up its console
-	once   sync.Once     // closes ready
+	// questions is the port for them, nil if there is none.
+	questions *inside.Port
+	copies    sync.WaitGroup // of output
+	life      *os.File       // kept open, see lifeline
+	stderr    tail
+	done      chan struct{} // closed when QEMU has ended and err is set
+	err       error
+	told      chan struct{} // closed when the reader of the status line has reached the end
+	ready     chan struct{} // closed when the guest has set up its console
+	once      sync.Once     // closes ready
 	// streams says that the guest uses the ports. It is set when ready is closed.
 	streams bool
 	allKeys atomic.Bool // the program takes all keys of the terminal
@@ -280,6 +283,9 @@ func (vm *VM) end() {
 		syscall.Kill(-vm.cmd.Process.Pid, syscall.SIGKILL)
 	}
 }
+
+// Questions returns the guest's port for questions; nil if it has none.
+func (vm *VM) Questions() *inside.Port { return vm.questions }
 
 // PID returns QEMU's process ID.
 func (vm *VM) PID() int { return vm.cmd.Process.Pid }

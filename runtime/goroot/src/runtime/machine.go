@@ -37,6 +37,7 @@
 //	machine_end.go         signals and panics that end the program: what the wiring asks
 //	machine_oom.go         the end for lack of memory
 //	machine_procs.go       the default of GOMAXPROCS
+//	machine_profile.go     the CPU profile that the host asks for
 //	machine_api.go         what the kernel above may ask of the machine
 //
 // What of it needs no machine lies in packages of its own, which the tests of this module
