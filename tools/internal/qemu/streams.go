@@ -214,19 +214,19 @@ func (vm *VM) copyOutput() {
 		vm.copies.Go(vm.readControl)
 	}
 	vm.copies.Go(func() {
-		if vm.awaitSerial(); vm.streams && !vm.con.Terminal {
+		if vm.awaitSerial() && vm.streams && !vm.con.Terminal {
 			m.serialTo = errs // what the machine itself has to say
 		}
 		m.copySerial()
 	})
 }
 
-// awaitSerial waits until something comes by the serial port, or its end, and then until it is known whether the guest
-// uses the ports: it says so before it prints anything.
-func (vm *VM) awaitSerial() {
+// awaitSerial waits until something comes by the serial port, and then until it is known whether the guest uses the
+// ports: it says so before it prints anything. It returns false if nothing comes until the end.
+func (vm *VM) awaitSerial() bool {
 	raw, err := vm.serial.SyscallConn()
 	if err != nil {
-		return
+		return false
 	}
 	some := false
 	raw.Read(func(fd uintptr) bool {
@@ -234,7 +234,7 @@ func (vm *VM) awaitSerial() {
 		return some || ended(int(fd))
 	})
 	if !some {
-		return
+		return false
 	}
 	if vm.con.Virtio {
 		select {
@@ -244,6 +244,7 @@ func (vm *VM) awaitSerial() {
 		}
 	}
 	vm.setReady(false)
+	return true
 }
 
 // lockedWriter is for a writer of two streams.
