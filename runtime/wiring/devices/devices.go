@@ -95,11 +95,12 @@ func addMMIO(addr uint64, gsi uint32) {
 	if err == mmio.ErrEmpty {
 		return // a slot without a device
 	}
+	location := "mmio 0x" + strconv.FormatUint(addr, 16)
 	if err != nil {
-		wiring.Kernel.Log("virtio-mmio at 0x" + strconv.FormatUint(addr, 16) + ": " + err.Error())
+		wiring.Kernel.Log("virtio-" + location + ": " + err.Error())
 		return
 	}
-	found = append(found, &Device{Type: d.DeviceType(), Location: "mmio 0x" + strconv.FormatUint(addr, 16), mmio: d, gsi: gsi})
+	found = append(found, &Device{Type: d.DeviceType(), Location: location, mmio: d, gsi: gsi})
 }
 
 func findPCI() {
@@ -128,20 +129,26 @@ var pciMu sync.Mutex
 
 func (c pciConfig) Read32(off int) uint32 {
 	pciMu.Lock()
-	defer pciMu.Unlock()
-	wiring.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
-	return wiring.InLong(pciData)
+	c.choose(off)
+	v := wiring.InLong(pciData)
+	pciMu.Unlock()
+	return v
 }
 
 func (c pciConfig) Write32(off int, v uint32) {
 	pciMu.Lock()
-	defer pciMu.Unlock()
-	wiring.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
+	c.choose(off)
 	if off <= pciLastBAR {
 		wiring.OutLongAlone(pciData, v) // the command register and the BARs move registers
-		return
+	} else {
+		wiring.OutLong(pciData, v)
 	}
-	wiring.OutLong(pciData, v)
+	pciMu.Unlock()
+}
+
+// choose says which register the data port shows. pciMu is held.
+func (c pciConfig) choose(off int) {
+	wiring.OutLong(pciAddress, pciEnable|uint32(c)|uint32(off)&0xfc)
 }
 
 // Open connects the device's interrupt and returns its transport. The interrupt

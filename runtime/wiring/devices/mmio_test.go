@@ -107,11 +107,11 @@ func TestDevicesOfWords(t *testing.T) {
 	m.Start("virtio_mmio.device=512@here:5", "virtio_mmio.device=", "virtio_mmio.device=512@0xf0000000:5")
 	m.WantQuiet()
 	wantDevices(t, "1 mmio 0xfeb00000", "2 mmio 0xfeb00800", "1 mmio 0xfeb00a00")
-	if got, want := m.Output(), "yolk: virtio-mmio at 0xfeb00400: mmio: no virtio-mmio device at this address\n"+
-		"yolk: virtio-mmio at 0xfeb00600: mmio: unknown version of virtio-mmio\n"+
+	if got, want := m.Output(), "yolk: virtio-mmio 0xfeb00400: mmio: no virtio-mmio device at this address\n"+
+		"yolk: virtio-mmio 0xfeb00600: mmio: unknown version of virtio-mmio\n"+
 		"yolk: virtio_mmio.device=512@here:5: expected SIZE@ADDRESS:GSI\n"+
 		"yolk: virtio_mmio.device=: expected SIZE@ADDRESS:GSI\n"+
-		"yolk: virtio-mmio at 0xf0000000: mmio: no virtio-mmio device at this address\n"; got != want {
+		"yolk: virtio-mmio 0xf0000000: mmio: no virtio-mmio device at this address\n"; got != want {
 		t.Errorf("the console says %q; want %q", got, want)
 	}
 	if got := locations(FindDevices(virtio.TypeNet)); len(got) != 2 {
@@ -150,6 +150,7 @@ func TestDevicesOfACPI(t *testing.T) {
 		if got, want := second.Entry(46-24), uint64(irqs[0].Vector()); got != want {
 			t.Errorf("line 46 of the second I/O APIC is %#x; want %#x, edge-triggered", got, want)
 		}
+		UsePowerSwitch()
 		if off := m.PowerOff(); off.Register != 0xfea00200 || off.RegisterValue != 0x34 {
 			t.Errorf("what switches off is %+v; want 0x34 to 0xfea00200", off)
 		}
@@ -170,7 +171,7 @@ func TestBrokenACPI(t *testing.T) {
 	m.Registers[0xfeb02e00] = slot(m, virtio.TypeEntropy, nil)
 	m.Start()
 	wantDevices(t, "4 mmio 0xfeb02e00")
-	m.WantOutput("yolk: acpi: a table has a bad length or checksum\n", "virtio-mmio at 0xfeb02c00: mmio: no virtio-mmio device")
+	m.WantOutput("yolk: acpi: a table has a bad length or checksum\n", "virtio-mmio 0xfeb02c00: mmio: no virtio-mmio device")
 	if _, _, err := Devices()[0].Open(); err != ErrNoInterrupt {
 		t.Errorf("Open of a device on a line of an unknown I/O APIC = %v; want %v", err, ErrNoInterrupt)
 	}

@@ -33,6 +33,7 @@ func TestDevicesOfPCI(t *testing.T) {
 	m.AddTables(testdata + "q35.acpi")
 	m.Start()
 	wantDevices(t, "1 pci 00:2.0", "5 pci 00:1f.0")
+	UsePowerSwitch()
 	if off := m.PowerOff(); off.Port != 0x604 || off.Value != 0x2000 {
 		t.Errorf("what switches off is %+v; want 0x2000 to port 0x604", off)
 	}

@@ -34,6 +34,7 @@ func init() { start() }
 //go:noinline
 func start() {
 	kernel.AddProc()
+	devices.UsePowerSwitch()
 	for _, d := range devices.FindDevices(virtio.TypeBlock) {
 		if err := add(d); err != nil {
 			wiring.Kernel.Log("virtio-blk at " + d.Location + ": " + err.Error())

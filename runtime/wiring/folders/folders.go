@@ -50,6 +50,7 @@ func mount(tag, path string, readOnly bool) (is bool, why string) {
 // open starts the machine's 9P devices and returns them by their tags.
 func open() map[string]*folder {
 	found := map[string]*folder{}
+	devices.UsePowerSwitch()
 	for _, d := range devices.FindDevices(virtio.Type9P) {
 		dev, err := openOne(d)
 		if err != nil {

@@ -17,6 +17,7 @@ import (
 )
 
 func start() {
+	devices.UsePowerSwitch()
 	info := devices.ACPI()
 	if b := info.Button(); b != nil {
 		go serveButton(b)

@@ -21,6 +21,7 @@ import (
 func init() { start() }
 
 func start() {
+	devices.UsePowerSwitch()
 	irq := wiring.NewInterrupt()
 	if irq == nil {
 		return // no vector is left, on a machine with more than 90 devices

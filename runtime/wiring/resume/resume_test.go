@@ -66,6 +66,9 @@ func TestResume(t *testing.T) {
 		if want := []uint64{generation, generation + 8}; !slices.Equal(m.Watched(), want) {
 			t.Errorf("watches %#x; want %#x", m.Watched(), want)
 		}
+		if off := m.PowerOff(); off.Port != 0x604 {
+			t.Errorf("what switches off is %+v; want port 0x604", off)
+		}
 		if h.enable != 0x22 || h.status != 0xdf || !h.acpi {
 			t.Errorf("event enable %#x, status %#x, ACPI mode %v; want 0x22, 0xdf, true", h.enable, h.status, h.acpi)
 		}

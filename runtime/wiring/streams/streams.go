@@ -39,6 +39,9 @@ const (
 // patience is how long the host may take to name the ports.
 const patience = 10 * time.Second
 
+// errNone means that the host has not added what the word promises.
+const errNone = virtio.Error("there is no such device")
+
 // errPatience means that the host did not.
 const errPatience = virtio.Error("the host does not name its ports")
 
@@ -64,12 +67,12 @@ func start() *streams {
 	}
 	list := devices.FindDevices(virtio.TypeConsole)
 	if len(list) == 0 {
-		wiring.Kernel.Log("yolk.console=virtio: there is no such device; the serial port serves")
+		serialServes("yolk.console=virtio", errNone)
 		return nil
 	}
 	d, err := open(list[0])
 	if err != nil {
-		wiring.Kernel.Log("virtio-console at " + list[0].Location + ": " + err.Error() + "; the serial port serves")
+		serialServes(list[0].Location, err)
 		return nil
 	}
 	s := &streams{dev: d, where: list[0].Location, terminal: slices.Contains(words, "yolk.tty=1"), connected: make(chan struct{})}
@@ -182,8 +185,13 @@ func (s *streams) fail(err error) {
 	s.failing.Do(func() {
 		s.dev.Close()
 		wiring.Kernel.DisconnectConsole()
-		go wiring.Kernel.Log("virtio-console at " + s.where + ": " + err.Error() + "; the serial port serves") // the caller may be who holds the console
+		go serialServes(s.where, err) // the caller may be who holds the console
 	})
+}
+
+// serialServes says why the console of a place is not used.
+func serialServes(where string, err error) {
+	wiring.Kernel.Log("virtio-console: " + where + ": " + err.Error() + "; the serial port serves")
 }
 
 // read passes on what comes in. While the kernel holds enough that nobody has read, the port is left alone, and the
