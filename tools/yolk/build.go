@@ -12,15 +12,18 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/yolk-unikernel/yolk/tools/internal/elfcheck"
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
 	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
 )
 
-const buildHelp = `Usage: yolk build [-o FILE] [-disk] [go build flags] TARGET
+const buildHelp = `Usage: yolk build [-o FILE] [-disk] [-json] [go build flags] TARGET
 
 Builds TARGET (see yolk run -h) into one ELF file that a VMM boots. FILE is
 NAME.elf in the current folder unless given. With -disk the program can use
-disks (see yolk disk -h); that is the build tag yolkdisk.
+disks (see yolk disk -h); that is the build tag yolkdisk. -json prints an object
+with the image's path, its size and the least RAM for it in bytes, its entry
+point (PVH), the version of Go and the build tags.
 
 Examples:
     yolk build ./app
@@ -30,64 +33,100 @@ Examples:
 `
 
 func buildCommand(ctx context.Context, args []string) int {
-	out, flags, tags, rest, err := parseBuild(args)
+	a, err := parseBuild(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Print(buildHelp)
 		return 0
 	case err != nil:
 		return usage("build", "%v", err)
-	case len(rest) != 1:
+	case len(a.rest) != 1:
 		return usage("build", "name one program, as in yolk build ./app; yolk build -h has more")
 	}
-	t, err := target.Parse(rest[0])
+	t, err := target.Parse(a.rest[0])
 	if err != nil {
 		return fail("build", err)
 	}
-	b, err := newBuilder(ctx, flags)
+	b, err := newBuilder(ctx, a.flags)
 	if err != nil {
 		return fail("", err)
 	}
-	b.Tags = tags
-	if out == "" {
-		out = t.Name + ".elf"
+	b.Tags = a.tags
+	if a.out == "" {
+		a.out = t.Name + ".elf"
 	}
-	if _, err := b.BuildTo(ctx, t, out); err != nil {
+	im, err := b.BuildTo(ctx, t, a.out)
+	if err != nil {
+		return fail("build", err)
+	}
+	if a.json {
+		return printBuilt(a.out, im)
+	}
+	return 0
+}
+
+// built is what yolk build -json prints.
+type built struct {
+	Path   string   `json:"path"`
+	Size   int64    `json:"bytes"`
+	Memory uint64   `json:"minMemory"` // bytes
+	Entry  uint32   `json:"entry"`
+	Go     string   `json:"go"`
+	Tags   []string `json:"tags"`
+}
+
+func printBuilt(path string, im *elfcheck.Image) int {
+	e := json.NewEncoder(os.Stdout)
+	e.SetIndent("", "  ")
+	if err := e.Encode(built{path, im.Size, leastMemory(im), im.Entry, im.Go, append([]string{}, im.Tags...)}); err != nil {
 		return fail("build", err)
 	}
 	return 0
 }
 
-func parseBuild(args []string) (out string, flags, tags, rest []string, err error) {
+// buildArgs are the arguments of yolk build.
+type buildArgs struct {
+	out         string // "": not given
+	json        bool
+	flags, tags []string
+	rest        []string
+}
+
+func parseBuild(args []string) (a buildArgs, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		if isHelp(args[0]) {
-			return "", nil, nil, nil, flag.ErrHelp
+			return a, flag.ErrHelp
 		}
 		if v, ok := strings.CutPrefix(args[0], "-o="); ok {
-			out, args = v, args[1:]
+			a.out, args = v, args[1:]
 			continue
 		}
 		if args[0] == "-disk" || args[0] == "--disk" {
-			tags, args = append(tags, diskTag), args[1:]
+			a.tags, args = append(a.tags, diskTag), args[1:]
+			continue
+		}
+		if args[0] == "-json" || args[0] == "--json" {
+			a.json, args = true, args[1:]
 			continue
 		}
 		if args[0] == "-o" {
 			if len(args) < 2 {
-				return "", nil, nil, nil, errors.New("flag -o needs a file name")
+				return a, errors.New("flag -o needs a file name")
 			}
-			out, args = args[1], args[2:]
+			a.out, args = args[1], args[2:]
 			continue
 		}
 		f, n, ok, err := target.CutFlag(args)
 		if err != nil {
-			return "", nil, nil, nil, err
+			return a, err
 		}
 		if !ok {
-			return "", nil, nil, nil, fmt.Errorf("unknown flag %s; yolk build -h explains them", args[0])
+			return a, fmt.Errorf("unknown flag %s; yolk build -h explains them", args[0])
 		}
-		flags, args = append(flags, f), args[n:]
+		a.flags, args = append(a.flags, f), args[n:]
 	}
-	return out, flags, tags, args, nil
+	a.rest = args
+	return a, nil
 }
 
 // newBuilder returns a builder, which makes the toolchain when it knows the module. That takes a

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -29,7 +30,7 @@ func TestRunningPageHasFlags(t *testing.T) {
 		if name == "tags" { // go build's, as the page says
 			continue
 		}
-		if name != "n" && name != "strict" && name != "q" && name != "d" && newVMFlags().setter(name) == nil {
+		if !slices.Contains(switches, name) && newVMFlags().setter(name) == nil {
 			t.Errorf("yolk run -h has -%s, which is no flag", name)
 		}
 		if !regexp.MustCompile("`-" + name + "\\b").MatchString(text) {

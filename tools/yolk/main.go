@@ -63,6 +63,7 @@ func init() { // not a literal: help reads the table
 		{"toolchain", "build, locate or remove the toolchain", toolchainHelp, toolchainCommand},
 		{"cache", "show or shrink what yolk keeps between runs", cacheHelp, cacheCommand},
 		{"doctor", "check this machine, or a program", doctorHelp, doctorCommand},
+		{"completion", "print what makes a shell complete yolk's words", completionHelp, completionCommand},
 		{"version", "print the version", versionHelp, versionCommand},
 	}
 }
@@ -99,7 +100,7 @@ func hideArguments(args []string, mask func(hide func(i int) bool)) {
 			return true
 		case strings.HasPrefix(a, "-") && len(a) > 1:
 			name, _, hasValue := strings.Cut(strings.TrimLeft(a, "-"), "=")
-			value = !hasValue && !slices.Contains([]string{"n", "d", "strict", ""}, name)
+			value = !hasValue && name != "" && !slices.Contains(switches, name)
 			return hasValue
 		}
 		program = true
@@ -119,8 +120,11 @@ func dispatch(ctx context.Context, args []string) int {
 	case "-version", "--version":
 		name = "version"
 	}
-	if name == superviseName {
+	switch name {
+	case superviseName:
 		return superviseCommand(ctx, args)
+	case completeName:
+		return completeCommand(args)
 	}
 	for _, c := range commands {
 		if c.name != name {

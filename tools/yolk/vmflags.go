@@ -95,24 +95,17 @@ func (v *vmFlags) parse(args []string, other func(args []string) (n int, err err
 
 var errUnknown = errors.New("unknown flag")
 
+// switches are the flags that have no value.
+var switches = []string{"n", "q", "d", "strict"}
+
 // one reads one flag and returns how many arguments it took.
 func (v *vmFlags) one(args []string) (int, error) {
 	name, value, hasValue := strings.Cut(strings.TrimLeft(args[0], "-"), "=")
 	if isHelp(args[0]) {
 		return 0, flag.ErrHelp
 	}
-	switch args[0] {
-	case "-n", "--n":
-		v.print = true
-		return 1, nil
-	case "-q", "--q":
-		v.quiet = true
-		return 1, nil
-	case "-strict", "--strict":
-		v.strict = true
-		return 1, nil
-	case "-d", "--d":
-		v.detach = true
+	if !hasValue && slices.Contains(switches, name) {
+		*map[string]*bool{"n": &v.print, "q": &v.quiet, "d": &v.detach, "strict": &v.strict}[name] = true
 		return 1, nil
 	}
 	set := v.setter(name)
@@ -383,12 +376,15 @@ const diskTag = "yolkdisk"
 // imageRoom is what an image needs beside itself before it can say that it lacks memory, in bytes.
 const imageRoom = 256 << 10
 
+// leastMemory is the RAM in bytes, in whole MiB, below which no VM has room for an image.
+func leastMemory(im *elfcheck.Image) uint64 { return max(qemu.MinMemory, (im.End>>20+4)<<20) }
+
 // checkMemory returns an error if the VM has less memory than its image.
 func (v *vmFlags) checkMemory(im *elfcheck.Image) error {
 	if im.End+imageRoom <= uint64(v.memory) {
 		return nil
 	}
-	return fmt.Errorf("-m %dM: %s alone has %d MiB; use -m %dM or more", v.memory>>20, im.Path, im.Size>>20, im.End>>20+4)
+	return fmt.Errorf("-m %dM: %s alone has %d MiB; use -m %dM or more", v.memory>>20, im.Path, im.Size>>20, leastMemory(im)>>20)
 }
 
 // checkDisks returns an error if an image cannot use the disks that it is to get.
