@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/yolk-unikernel/yolk/tools/internal/target"
+	"github.com/yolk-unikernel/yolk/tools/internal/toolchain"
 )
 
 // These are exit statuses of yolk itself; a program's own status is passed on.
@@ -193,6 +195,26 @@ func fail(cmd string, err error) int {
 	if e := (*target.BuildError)(nil); errors.As(err, &e) {
 		os.Stderr.WriteString(strings.TrimRight(e.Output, "\n") + "\n")
 	}
-	say(cmd, "%v", err)
+	say(cmd, "%v", withAdvice(err))
 	return exitFailure
+}
+
+// withAdvice says of an error about the cache folder how to have another one.
+func withAdvice(err error) error {
+	var e *fs.PathError
+	dir, noDir := toolchain.CacheDir()
+	if noDir != nil || !errors.As(err, &e) || strings.Contains(err.Error(), "YOLK_CACHE") {
+		return err
+	}
+	for _, why := range []error{fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.ENOTDIR} {
+		if errors.Is(e, why) && (within(e.Path, dir) || within(dir, e.Path)) {
+			return fmt.Errorf("%w: the cache is in %s; set YOLK_CACHE to a folder that can be used", err, dir)
+		}
+	}
+	return err
+}
+
+// within reports whether a path is that of a folder or of something in it.
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
 }

@@ -55,7 +55,7 @@ Flags:
                                  QEMU's own, and where it sends to (repeat: each -net
                                  is a network card)
     -ip dhcp|off|ADDR/PREFIX[,gw=ADDR][,dns=ADDR]
-    -hostname NAME
+    -hostname NAME               host name (default: that of -name, else yolk)
     -machine microvm|q35|pc      (default microvm)
     -accel auto|kvm|tcg          (default auto: KVM if it runs guests at full speed)
     -smp N                       CPUs (default 1); an image uses up to 64

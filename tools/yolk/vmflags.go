@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -404,6 +405,14 @@ func (v *vmFlags) addHostFolders(folders []string) {
 	}
 }
 
+// hostnameOf makes a host's name of a VM's, which may have underscores.
+func hostnameOf(name string) string {
+	if name = strings.Trim(strings.ReplaceAll(name, "_", "-"), ".-"); hostname.MatchString(name) {
+		return name
+	}
+	return ""
+}
+
 var hostname = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$`) // HOST_NAME_MAX
 
 func (v *vmFlags) setHostname(s string) error {
@@ -528,8 +537,8 @@ func (v *vmFlags) bootLine(name string, args []string, tty bool) string {
 	if v.cwd != "" {
 		l.Add("cwd", v.cwd)
 	}
-	if v.hostname != "" {
-		l.Add("hostname", v.hostname)
+	if host := cmp.Or(v.hostname, hostnameOf(v.name)); host != "" {
+		l.Add("hostname", host)
 	}
 	if w := v.ip.Word(); w != "" {
 		l.Add("ip", w)

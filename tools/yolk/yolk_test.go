@@ -140,6 +140,8 @@ func TestBootLine(t *testing.T) {
 			`arg0=app env.A=1 env.PASSED=on env.FROM_FILE="a b" env.TWICE=2`},
 		{[]string{"-w", "/srv", "-hostname", "web-1", "-ip", "10.0.2.9/24,gw=10.0.2.2", app},
 			"arg0=app cwd=/srv hostname=web-1 ip=10.0.2.9::10.0.2.2:255.255.255.0:::off"},
+		{[]string{"-name", "my_web", app}, "arg0=app hostname=my-web"},
+		{[]string{"-name", "web", "-hostname", "other", app}, "arg0=app hostname=other"},
 	} {
 		got := yolk(t, append([]string{"run", "-accel=tcg"}, tt.args...)...)
 		if line := after(got.out, "-words"); line != tt.want+" "+qemu.VirtioConsole+" "+qemu.EscapedInput || got.status != 0 {
@@ -330,6 +332,22 @@ func TestDoctorJSON(t *testing.T) {
 		if level, what, _ := strings.Cut(lines[i], " "); level != f.Level || !strings.Contains(lines[i], f.What) && !strings.Contains(what, "free there") {
 			t.Errorf("finding %+v; the text has %q", f, lines[i])
 		}
+	}
+}
+
+// A cache folder that cannot be used is named, with the way out.
+func TestCacheAdvice(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("YOLK_CACHE", filepath.Join(file, "cache"))
+	got := yolk(t, "build", "-o", filepath.Join(t.TempDir(), "x.elf"), "../../examples/hello")
+	if got.status != 1 || !strings.Contains(got.err, file+"/cache; set YOLK_CACHE to a folder that can be used") {
+		t.Errorf("%+v; want advice", got)
+	}
+	if got := yolk(t, "run", file); strings.Contains(got.err, "YOLK_CACHE") {
+		t.Errorf("%+v; want no word of the cache about another file", got)
 	}
 }
 
