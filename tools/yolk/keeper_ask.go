@@ -24,7 +24,7 @@ func (k *keeper) ask() (control.Reply, func(io.ReadWriter)) {
 	}
 	port := vm.Questions()
 	if port == nil {
-		return control.Reply{Error: "the VM has no port for questions, because it was started with yolk.console=serial on its command line"}, nil
+		return control.Reply{Error: "the VM has no port for questions: it has a serial port alone"}, nil
 	}
 	select {
 	case k.asking <- struct{}{}:
