@@ -140,8 +140,8 @@ func TestBootLine(t *testing.T) {
 			`arg0=app env.A=1 env.PASSED=on env.FROM_FILE="a b" env.TWICE=2`},
 		{[]string{"-w", "/srv", "-hostname", "web-1", "-ip", "10.0.2.9/24,gw=10.0.2.2", app},
 			"arg0=app cwd=/srv hostname=web-1 ip=10.0.2.9::10.0.2.2:255.255.255.0:::off"},
-		{[]string{"-name", "my_web", app}, "arg0=app hostname=my-web"},
-		{[]string{"-name", "web", "-hostname", "other", app}, "arg0=app hostname=other"},
+		{[]string{"-name", "boot_line", app}, "arg0=app hostname=boot-line"},
+		{[]string{"-name", "boot-line", "-hostname", "other", app}, "arg0=app hostname=other"},
 	} {
 		got := yolk(t, append([]string{"run", "-accel=tcg"}, tt.args...)...)
 		if line := after(got.out, "-words"); line != tt.want+" "+qemu.VirtioConsole+" "+qemu.EscapedInput || got.status != 0 {
