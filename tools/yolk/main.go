@@ -66,6 +66,7 @@ func init() { // not a literal: help reads the table
 		{"cache", "show or shrink what yolk keeps between runs", cacheHelp, cacheCommand},
 		{"doctor", "check this machine, or a program", doctorHelp, doctorCommand},
 		{"completion", "print what makes a shell complete yolk's words", completionHelp, completionCommand},
+		{"man", "write the manual pages", manHelp, manCommand},
 		{"version", "print the version", versionHelp, versionCommand},
 	}
 }
