@@ -82,10 +82,12 @@ func (k *datagramSocket) maySendUrgent(m *kernel.Message) syscall.Errno {
 	k.autobind()
 	k.cork.mu.Lock()
 	six := k.sendsIPv6(nil)
-	if k.cork.waiting && k.cork.addressed {
+	waits := k.cork.waiting
+	if waits && k.cork.addressed {
 		six = k.sendsIPv6(&k.cork.to)
 	}
 	k.cork.mu.Unlock()
+	joined := waits && !six // to a datagram over IPv4 that waits, whatever the address
 	if k.family == syscall.AF_INET6 && len(m.Addr) != 0 && !k.isNone(m.Addr) {
 		to, e := k.destination(m.Addr)
 		if e == syscall.ENETUNREACH {
@@ -94,7 +96,7 @@ func (k *datagramSocket) maySendUrgent(m *kernel.Message) syscall.Errno {
 		six = k.sendsIPv6(&to)
 	}
 	switch {
-	case six:
+	case six && !joined:
 		return 0
 	case k.tooLong(length(m.Buffers)):
 		return syscall.EMSGSIZE
