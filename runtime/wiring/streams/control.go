@@ -18,16 +18,15 @@ const wayOut = "yolk: Enter, ~ and . end the VM\r\n"
 func (s *streams) keys(signals bool) {
 	wiring.Waiting(1)
 	<-s.connected
+	if s.control != nil {
+		line := keysSignals
+		if !signals {
+			line = keysProgram
+			s.said.Do(func() { s.write(&s.out, []byte(wayOut)) })
+		}
+		s.control.Write([]byte(line)) // a host that has gone need not know
+	}
 	wiring.Waiting(-1)
-	if s.control == nil {
-		return
-	}
-	line := keysSignals
-	if !signals {
-		line = keysProgram
-		s.said.Do(func() { s.write(&s.out, []byte(wayOut)) })
-	}
-	s.write(&s.control, []byte(line))
 }
 
 // Lines for the host: keys are the program's, all of them, or make signals.

@@ -169,6 +169,33 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// What is meant for the host is not shown to the user if the device fails meanwhile.
+func TestKeysOfFailingDevice(t *testing.T) {
+	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
+		h := newConsole(t, m, virtiotest.ConsoleMultiport, terminalPort, controlPort)
+		m.Start(word, "yolk.tty=1")
+		defer end(start())
+		state := make([]byte, 36)
+		m.Must(syscall.SYS_IOCTL, 0, syscall.TCGETS, state)
+		state[12] &^= syscall.ISIG
+		h.Do(func() { h.Deaf[2] = true })
+		go func() {
+			time.Sleep(time.Second)
+			h.Do(func() {
+				h.Queues[7].SetUsedIndex(9000)
+				h.Queues[7].Push(0, 0)
+				h.Queues[7].Flush()
+			})
+		}()
+		m.Must(syscall.SYS_IOCTL, 0, syscall.TCSETS, state)
+		m.Must(syscall.SYS_WRITE, 1, []byte("shown\n"), 6)
+		synctest.Wait()
+		if out := m.Output(); strings.Contains(out, "keys") || !strings.Contains(out, "shown\r\n") {
+			t.Errorf("the serial port has %q", out)
+		}
+	})
+}
+
 // A device with one port is one for all.
 func TestOnePort(t *testing.T) {
 	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
