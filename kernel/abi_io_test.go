@@ -406,11 +406,14 @@ var eventScripts = []script{
 		poll("timeout", 10, pollFD{fd: int32(r), events: 1})
 		poll("several", 0, pollFD{fd: int32(r), events: 1}, pollFD{fd: int32(w), events: 4}, pollFD{fd: -1, events: 1},
 			pollFD{fd: 9999, events: 1}, pollFD{fd: int32(file), events: 5})
+		written := make(chan struct{})
 		go func() {
+			defer close(written)
 			time.Sleep(10 * time.Millisecond)
 			s.call(syscall.SYS_WRITE, w, []byte("x"), 1)
 		}()
 		poll("wake", 5000, pollFD{fd: int32(r), events: 0x41})
+		<-written // a call that has not returned holds its file open
 		s.close(w)
 		poll("hangup", 0, pollFD{fd: int32(r), events: 1})
 		s.read(r, 10)
