@@ -3,7 +3,8 @@
 // KVM is never used), interleaved, and prints medians, spread and the ratio.
 // docs/benchmarks.md explains every row.
 //
-//	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-before DIR] [-json FILE]
+//	go run ./tools/bench [-disk] [-runs 5] [-quick] [-only yolk|linux] [-instructions] [-before DIR]
+//		[-json FILE]
 //
 // It needs root for a network namespace of its own with a tap device in it, and the programs
 // qemu-system-x86_64, ip, gcc, wrk, apt-get and dpkg. It changes nothing outside its namespace, a
@@ -33,6 +34,8 @@ type options struct {
 	only  string
 	json  string
 	disk  bool
+	// counts leaves out whatever a busy host changes.
+	counts bool
 	// before is another checkout of yolk, which is measured too.
 	before string
 }
@@ -44,6 +47,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "measure one system: yolk or linux")
 	flag.StringVar(&o.before, "before", "", "measure the yolk of another checkout, in `folder`, too: what a change costs")
 	flag.BoolVar(&o.disk, "disk", false, "measure the disk instead of boot, requests and streams")
+	flag.BoolVar(&o.counts, "instructions", false, "count instructions and measure sizes only, which a busy host hardly changes")
 	flag.StringVar(&o.json, "json", "", "also write the results to this `file`")
 	flag.Parse()
 	if err := o.check(); err != nil {
@@ -148,19 +152,23 @@ type bench struct {
 
 func (b *bench) measure(ctx context.Context) {
 	for _, step := range []struct {
-		name string
-		do   func(context.Context)
+		name  string
+		count bool // not of time
+		do    func(context.Context)
 	}{
-		{"image size", b.imageSize},
-		{"boot", b.boot},
-		{"instructions", b.instructions},
-		{"requests", b.requests},
-		{"streams", b.streams},
-		{"idle", b.idle},
-		{"smallest RAM", b.smallestRAM},
+		{"image size", true, b.imageSize},
+		{"boot", false, b.boot},
+		{"instructions", true, b.instructions},
+		{"requests", false, b.requests},
+		{"streams", false, b.streams},
+		{"idle", false, b.idle},
+		{"smallest RAM", false, b.smallestRAM},
 	} {
 		if ctx.Err() != nil {
 			return
+		}
+		if b.counts && !step.count {
+			continue
 		}
 		fmt.Fprintln(os.Stderr, "bench:", step.name)
 		step.do(ctx)

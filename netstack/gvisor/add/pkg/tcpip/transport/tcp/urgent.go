@@ -166,7 +166,7 @@ func (e *Endpoint) skipUrgent() {
 // (tcp_recvmsg_locked).
 //
 // +checklocks:e.mu
-func (e *Endpoint) readUrgent(dst io.Writer, opts tcpip.ReadOptions) (tcpip.ReadResult, tcpip.Error) {
+func (e *Endpoint) readUrgent(dst io.Writer, opts tcpip.ReadOptions) (int, tcpip.Error) {
 	u := &e.urgent
 	e.rcvQueueMu.Lock()
 	ahead, used, closed := u.ahead, e.RcvBufUsed, e.RcvClosed
@@ -181,21 +181,21 @@ func (e *Endpoint) readUrgent(dst io.Writer, opts tcpip.ReadOptions) (tcpip.Read
 	case used > 1:
 		dst = &part{dst: dst, skip: 1, left: used}
 	case closed || !e.EndpointState().connected():
-		return tcpip.ReadResult{}, &tcpip.ErrClosedForReceive{}
+		return 0, &tcpip.ErrClosedForReceive{}
 	default:
-		return tcpip.ReadResult{}, &tcpip.ErrWouldBlock{}
+		return 0, &tcpip.ErrWouldBlock{}
 	}
-	res, err := e.readLocked(dst, opts)
+	n, err := e.readLocked(dst, opts)
 	if !opts.Peek && u.state.Load() != urgentNone {
 		e.rcvQueueMu.Lock()
-		u.ahead -= res.Count
+		u.ahead -= n
 		passed := u.ahead < 0
 		e.rcvQueueMu.Unlock()
 		if passed {
 			u.state.Store(urgentNone)
 		}
 	}
-	return res, err
+	return n, err
 }
 
 // part is a writer of some of the bytes: it leaves the first out, and takes no more than are left.
