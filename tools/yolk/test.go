@@ -22,7 +22,7 @@ Profiles and coverage go where go test puts them.
 VM flags stand before the packages: -m, -smp, -machine, -accel, -net, -ip, -e,
 -files, -hostname, -gdb, -qemu-arg, -disk, as for yolk run (-m is 512M unless given).
 All others are go test's. Tests that start processes fail (there are none in a
-VM), and so does -fuzz, which needs them; a target's seeds run.
+VM), and -fuzz, which needs them, is refused; a target's seeds run without it.
 
 Examples:
     yolk test ./...
@@ -59,6 +59,10 @@ type testArgs struct {
 	disk     bool // the VM has a disk
 }
 
+// errFuzz refuses -fuzz before anything is built.
+var errFuzz = errors.New("-fuzz starts worker processes, and a VM has one: fuzz with go test -fuzz on the host; " +
+	"yolk test runs a target's seeds")
+
 // splitTestArgs separates the flags before the packages.
 func splitTestArgs(args []string) (a testArgs, err error) {
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") && args[0] != "-" && args[0] != "-args" {
@@ -85,6 +89,8 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 				value, n = args[1], 2
 			}
 			a.dir = value
+		case name == "fuzz":
+			return a, errFuzz
 		case testValueFlags[name]:
 			if !hasValue && len(args) > 1 {
 				n = 2

@@ -64,10 +64,10 @@ func (b *Builder) install(ctx context.Context, t Target, gopath string) (*elfche
 	if err != nil {
 		return nil, err
 	}
-	cmd := b.Go(ctx, append(append([]string{"install"}, flags...), t.Arg)...)
+	cmd := b.Go(ctx, append(append([]string{"install", "-v"}, flags...), t.Arg)...)
 	cmd.Env = append(cmd.Env, "GOPATH="+gopath, "GOMODCACHE="+modcache, "GOBIN=", "GO111MODULE=on")
 	cmd.Dir = gopath // outside of the user's modules
-	if err := b.run(ctx, cmd, t); err != nil {
+	if err := b.run(ctx, cmd, t, nil); err != nil {
 		return nil, err
 	}
 	return elfcheck.Check(filepath.Join(gopath, "bin", "tamago_amd64", t.Name))

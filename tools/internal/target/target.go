@@ -175,9 +175,9 @@ func (b *Builder) build(ctx context.Context, t Target, out string) (*elfcheck.Im
 	if err != nil {
 		return nil, err
 	}
-	cmd := b.Go(ctx, append(append([]string{"build"}, flags...), "-o", out, t.Arg)...)
+	cmd := b.Go(ctx, append(append([]string{"build", "-v"}, flags...), "-o", out, t.Arg)...)
 	cmd.Dir = t.Dir
-	if err := b.run(ctx, cmd, t); err != nil {
+	if err := b.run(ctx, cmd, t, append(flags, t.Arg)); err != nil {
 		return nil, err
 	}
 	im, err := elfcheck.Check(out)
@@ -218,13 +218,18 @@ func Environ(env []string, goroot, gocache string) []string {
 		"GOTOOLCHAIN=local", "GOROOT="+goroot, "GOCACHE="+gocache)
 }
 
-// run runs a go command with one line of progress, and explains its failure.
-func (b *Builder) run(ctx context.Context, cmd *exec.Cmd, t Target) error {
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	step := ui.Begin(b.Stderr, "compiling "+t.Text)
+// run runs a go command, which has -v, with one line of progress, and explains its failure. list are the
+// arguments with which go list names the packages, if it can.
+func (b *Builder) run(ctx context.Context, cmd *exec.Cmd, t Target, list []string) error {
+	p := &progress{step: ui.Begin(b.Stderr, "compiling "+t.Text)}
+	cmd.Stdout, cmd.Stderr = p, p
+	counting, stop := context.WithCancel(ctx)
+	if list != nil {
+		go b.count(counting, p, t.Dir, list)
+	}
 	err := cmd.Run()
-	step.End()
+	stop()
+	p.step.End()
 	if ctx.Err() != nil {
 		return fmt.Errorf("building %s: interrupted", t.Text)
 	}
@@ -235,7 +240,7 @@ func (b *Builder) run(ctx context.Context, cmd *exec.Cmd, t Target) error {
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("running %s: %w", cmd.Path, err)
 	}
-	return b.explain(ctx, cmd.Dir, t, out.String())
+	return b.explain(ctx, cmd.Dir, t, p.output())
 }
 
 // keepImages is how long an unused image stays in the cache.

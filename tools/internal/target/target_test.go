@@ -1,16 +1,21 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/yolk-unikernel/yolk/tools/internal/ui"
 )
 
 func TestParse(t *testing.T) {
@@ -129,7 +134,7 @@ func TestImageOfPackage(t *testing.T) {
 		t.Errorf("image %+v; want the folder's name and the note's entry", im)
 	}
 	got, _ := os.ReadFile(log)
-	want := dir + " tamago amd64 0 local /gocache build -tags=x -o " + im.Path + " .\n"
+	want := dir + " tamago amd64 0 local /gocache build -v -tags=x -o " + im.Path + " .\n"
 	if string(got) != want {
 		t.Errorf("go ran as %q; want %q", got, want)
 	}
@@ -230,11 +235,33 @@ printf '# example.com/app\nmain.go:9: undefined: foo\n' >&2; exit 1`, "does not 
 }
 
 func TestBuildErrorKeepsOutput(t *testing.T) {
-	b := fakeGo(t, `echo 'go: downloading x v1.0.0' >&2; echo 'main.go:3: boom' >&2; exit 1`)
+	b := fakeGo(t, `echo 'go: downloading x v1.0.0' >&2; echo net/http >&2; printf 'main.go:3: boom' >&2; exit 1`)
 	_, err := b.Image(context.Background(), parse(t, t.TempDir()))
 	var e *BuildError
-	if !errors.As(err, &e) || e.Output != "main.go:3: boom\n" {
+	if !errors.As(err, &e) || e.Output != "main.go:3: boom" {
 		t.Errorf("error %#v; want the compiler's words kept", err)
+	}
+}
+
+// A build tells how many packages are compiled, and of how many once they have been counted.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	synctest.Test(t, func(t *testing.T) {
+		p := &progress{step: ui.Begin(&out, "compiling ./app")}
+		for _, part := range []string{"go: downloading example.com/m v1.2.0\n", "err", "ors\nnet/", "http\n", "# net/http\na.go:1: x\n"} {
+			fmt.Fprint(p, part)
+		}
+		time.Sleep(3 * time.Second)
+		p.all = 4
+		fmt.Fprintln(p, "example.com/m/v2")
+		time.Sleep(time.Minute)
+		p.step.End()
+		if got, want := p.output(), "go: downloading example.com/m v1.2.0\n# net/http\na.go:1: x\n"; got != want {
+			t.Errorf("kept %q; want %q", got, want)
+		}
+	})
+	if got, want := out.String(), "yolk: compiling ./app: 2 packages ...\nyolk: compiling ./app: 3 of 4 packages ...\n"; got != want {
+		t.Errorf("printed %q; want %q", got, want)
 	}
 }
 

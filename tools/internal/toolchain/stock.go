@@ -22,19 +22,35 @@ import (
 // progress gets a line. The error wraps [ErrUnsupported] if the port does not
 // apply to it.
 func Select(ctx context.Context, dir string, progress io.Writer) (goroot, version string, err error) {
-	cmd, err := stockGo(ctx, "env", "GOROOT")
+	here := &downloads{}
+	goroot, err = askStock(ctx, dir, here, "GOPROXY=off")
+	if err != nil && here.version != "" {
+		// Is the download, of 70 MB, worth it?
+		if _, err := releaseOf(here.version); err != nil {
+			return "", "", err
+		}
+		goroot, err = askStock(ctx, dir, &downloads{to: progress})
+	}
 	if err != nil {
 		return "", "", err
 	}
-	cmd.Dir = dir
-	errs := &downloads{to: progress}
-	cmd.Stderr = errs
+	return readStock(goroot)
+}
+
+// askStock asks the go command for the GOROOT that it would use in dir.
+func askStock(ctx context.Context, dir string, errs *downloads, env ...string) (goroot string, err error) {
+	cmd, err := stockGo(ctx, "env", "GOROOT")
+	if err != nil {
+		return "", err
+	}
+	cmd.Dir, cmd.Stderr = dir, errs
+	cmd.Env = append(cmd.Environ(), env...)
 	out, err := cmd.Output()
 	if err != nil {
-		return "", "", fmt.Errorf("the go command cannot use the Go release that the module asks for (%w): %s",
+		return "", fmt.Errorf("the go command cannot use the Go release that the module asks for (%w): %s",
 			err, strings.TrimSpace(errs.text.String()))
 	}
-	return readStock(strings.TrimSpace(string(out)))
+	return strings.TrimSpace(string(out)), nil
 }
 
 // stockGo returns a command of the go command in PATH. If that is a patched one, because of yolk env,
@@ -86,15 +102,21 @@ func readStock(goroot string) (dir, version string, err error) {
 
 // downloads stores the go command's output, and passes on that it downloads.
 type downloads struct {
-	to   io.Writer
-	text bytes.Buffer
+	to      io.Writer
+	text    bytes.Buffer
+	version string // what it downloads, such as go1.27.1
 }
 
 func (d *downloads) Write(p []byte) (int, error) {
 	for line := range bytes.Lines(p) { // each is written at once
-		if !bytes.HasPrefix(line, []byte("go: downloading go")) {
+		rest, found := bytes.CutPrefix(line, []byte("go: downloading go"))
+		if !found {
 			d.text.Write(line)
-		} else if d.to != nil {
+			continue
+		}
+		version, _, _ := bytes.Cut(bytes.TrimSpace(rest), []byte(" "))
+		d.version = "go" + string(version)
+		if d.to != nil {
 			d.to.Write(line)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	goversion "go/version"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,6 +39,7 @@ func TestSelectAsksInTheModulesFolder(t *testing.T) {
 	dir := t.TempDir()
 	fakeGo(t, `[ "$(pwd -P)" = "$(cd `+dir+` && pwd -P)" ] || exit 3
 [ "$GOTOOLCHAIN" = go1.27.4 ] || exit 4
+[ "$GOPROXY" != off ] || { echo 'go: downloading go1.27.4 (linux/amd64)' >&2; exit 1; }
 echo 'go: downloading go1.27.4 (linux/amd64)' >&2
 `+answer(t, "go1.27.4"))
 	t.Setenv("GOTOOLCHAIN", "go1.27.4")
@@ -56,7 +58,18 @@ func TestSelectErrors(t *testing.T) {
 	if _, _, err := Select(context.Background(), "", nil); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("go1.25.1: %v; want %v", err, ErrUnsupported)
 	}
-	fakeGo(t, "echo 'go: downloading go1.99' >&2; echo 'go: no such toolchain' >&2; exit 1")
+	// It is refused before it is downloaded.
+	fakeGo(t, `[ "$GOPROXY" = off ] || touch "$0.asked"
+echo 'go: downloading go1.99.0 (linux/amd64)' >&2
+echo 'go: no such toolchain' >&2; exit 1`)
+	if _, _, err := Select(context.Background(), "", nil); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), " go1.99.0:") {
+		t.Errorf("go1.99.0: %v; want %v", err, ErrUnsupported)
+	}
+	path, _ := exec.LookPath("go")
+	if _, err := os.Stat(path + ".asked"); err == nil {
+		t.Error("go1.99.0 was asked for with the network")
+	}
+	fakeGo(t, "echo 'go: downloading go1.27.1' >&2; echo 'go: no such toolchain' >&2; exit 1")
 	if _, _, err := Select(context.Background(), "", nil); err == nil || !strings.HasSuffix(err.Error(), ": go: no such toolchain") {
 		t.Errorf("error %v; want what the go command said, on one line", err)
 	}

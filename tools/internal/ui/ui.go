@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// patience is how long a step may take before it is announced.
-const patience = 2 * time.Second
+const (
+	// patience is how long a step may take before it is announced.
+	patience = 2 * time.Second
+	// again is how often a step is announced once more to what is no terminal, if its note has changed.
+	again = 30 * time.Second
+)
 
 // Bold returns s in bold if w is a terminal that shows colours (NO_COLOR is
 // honoured), and s as it is otherwise.
@@ -29,14 +33,16 @@ type Step struct {
 	mu    sync.Mutex
 	w     io.Writer
 	text  string
-	live  bool // w is a terminal: the line is rewritten with the seconds
-	shown bool
+	note  string // how far it is
+	live  bool   // w is a terminal: the line is rewritten with the seconds
+	shown string // the last line
+	last  time.Time
 	start time.Time
 	done  chan struct{}
 }
 
 // Begin starts a step: if it has not ended after two seconds, w gets the line
-// "yolk: text ...", once, or on a terminal with running seconds.
+// "yolk: text ...", or on a terminal one with running seconds.
 func Begin(w io.Writer, text string) *Step {
 	s := &Step{w: w, text: text, start: time.Now(), done: make(chan struct{})}
 	if f, ok := w.(*os.File); ok {
@@ -68,13 +74,27 @@ func (s *Step) line() {
 		return
 	default:
 	}
+	text := "yolk: " + s.text
+	if s.note != "" {
+		text += ": " + s.note
+	}
 	switch {
 	case s.live:
-		fmt.Fprintf(s.w, "\ryolk: %s ... %ds\x1b[K", s.text, int(time.Since(s.start).Seconds()))
-	case !s.shown:
-		fmt.Fprintf(s.w, "yolk: %s ...\n", s.text)
+		fmt.Fprintf(s.w, "\r%s ... %ds\x1b[K", text, int(time.Since(s.start).Seconds()))
+	case s.shown == "" || text != s.shown && time.Since(s.last) >= again:
+		fmt.Fprintf(s.w, "%s ...\n", text)
+		s.last = time.Now()
+	default:
+		return
 	}
-	s.shown = true
+	s.shown = text
+}
+
+// Note says how far the step is: the next line that is shown has it.
+func (s *Step) Note(note string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.note = note
 }
 
 // Write passes p to the step's writer on a line of its own.
@@ -86,7 +106,7 @@ func (s *Step) Write(p []byte) (int, error) {
 }
 
 func (s *Step) clear() {
-	if s.live && s.shown {
+	if s.live && s.shown != "" {
 		fmt.Fprint(s.w, "\r\x1b[K")
 	}
 }

@@ -30,6 +30,23 @@ func TestStepSpeaksOnlyWhenSlow(t *testing.T) {
 	}
 }
 
+// Something longer says now and then how far it is, if it has come further.
+func TestStepNotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		s := Begin(&out, "compiling ./app")
+		time.Sleep(5 * time.Second)
+		s.Note("3 packages")
+		time.Sleep(20 * time.Second)
+		s.Note("30 of 90 packages")
+		time.Sleep(75 * time.Second)
+		s.End()
+		if got, want := out.String(), "yolk: compiling ./app ...\nyolk: compiling ./app: 30 of 90 packages ...\n"; got != want {
+			t.Errorf("printed %q; want %q", got, want)
+		}
+	})
+}
+
 func TestNotATerminal(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
