@@ -109,3 +109,15 @@ func TestSymbols(t *testing.T) {
 		t.Errorf("%d of %d marks found: %v, %v", len(symbols), 2+len(handlers), symbols, err)
 	}
 }
+
+// Flags that exclude each other are refused.
+func TestCheck(t *testing.T) {
+	for _, o := range []options{{runs: 1, disk: true, counts: true}, {runs: 0}, {runs: 1, only: "nanos"}} {
+		if o.check() == nil {
+			t.Errorf("%+v is accepted", o)
+		}
+	}
+	if err := (&options{runs: 1, counts: true}).check(); err != nil {
+		t.Error(err)
+	}
+}

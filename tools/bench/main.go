@@ -75,6 +75,8 @@ func (o *options) check() error {
 		return fmt.Errorf("unexpected argument %q; bench -h lists the flags", flag.Arg(0))
 	case o.runs < 1:
 		return errors.New("-runs must be at least 1")
+	case o.disk && o.counts:
+		return errors.New("-disk measures no instructions; leave -instructions out")
 	case o.only != "" && o.only != "yolk" && o.only != "linux":
 		return fmt.Errorf("-only %s: it is yolk or linux", o.only)
 	}

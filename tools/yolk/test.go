@@ -89,8 +89,6 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 				value, n = args[1], 2
 			}
 			a.dir = value
-		case name == "fuzz":
-			return a, errFuzz
 		case testValueFlags[name]:
 			if !hasValue && len(args) > 1 {
 				n = 2
@@ -108,7 +106,24 @@ func splitTestArgs(args []string) (a testArgs, err error) {
 	}
 	a.packages = len(a.test)
 	a.test = append(a.test, args...)
+	if fuzzes(a.test) {
+		return a, errFuzz
+	}
 	return a, nil
+}
+
+// fuzzes reports whether -fuzz is among the flags of go test, which may stand behind the packages, too.
+func fuzzes(args []string) bool {
+	for _, arg := range args {
+		flag, _, _ := strings.Cut(arg, "=")
+		switch flag {
+		case "-args", "--args":
+			return false // what follows is the test's own
+		case "-fuzz", "--fuzz", "-test.fuzz", "--test.fuzz":
+			return true
+		}
+	}
+	return false
 }
 
 // absoluteDisk is d with an absolute path, since the hook runs in the package's folder.

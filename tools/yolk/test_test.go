@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,6 +24,14 @@ func TestSplitTestArgs(t *testing.T) {
 		got, err := splitTestArgs(strings.Fields(in))
 		if err != nil || !slices.Equal(got.vm, want.vm) || !slices.Equal(got.test, want.test) || got.dir != want.dir {
 			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
+		}
+	}
+	for in, refused := range map[string]bool{
+		"-fuzz FuzzX .": true, "-m 64M . --fuzz=FuzzX": true, "-run X -test.fuzz=. ./a": true,
+		"-fuzztime 5s .": false, ". -args -fuzz X": false,
+	} {
+		if _, err := splitTestArgs(strings.Fields(in)); errors.Is(err, errFuzz) != refused {
+			t.Errorf("%s: error %v; refused: %v", in, err, refused)
 		}
 	}
 	dir := t.TempDir()

@@ -136,14 +136,20 @@ func TestTerminal(t *testing.T) {
 	})
 }
 
+// termios returns the settings of the terminal, struct termios of ioctl_tty(2).
+func termios(m *wiringtest.Machine) []byte {
+	state := make([]byte, 36)
+	m.Must(syscall.SYS_IOCTL, 0, syscall.TCGETS, state)
+	return state
+}
+
 // A program that takes all keys has the host know, before its call returns, and the user once.
 func TestKeys(t *testing.T) {
 	wiringtest.Bubble(t, func(t *testing.T, m *wiringtest.Machine) {
 		h := newConsole(t, m, virtiotest.ConsoleMultiport, terminalPort, controlPort)
 		m.Start(word, "yolk.tty=1")
 		defer end(start())
-		state := make([]byte, 36)
-		m.Must(syscall.SYS_IOCTL, 0, syscall.TCGETS, state)
+		state := termios(m)
 		cooked := bytes.Clone(state)
 		state[12] &^= syscall.ECHO
 		m.Must(syscall.SYS_IOCTL, 0, syscall.TCSETS, state) // as for a password
@@ -175,8 +181,7 @@ func TestKeysOfFailingDevice(t *testing.T) {
 		h := newConsole(t, m, virtiotest.ConsoleMultiport, terminalPort, controlPort)
 		m.Start(word, "yolk.tty=1")
 		defer end(start())
-		state := make([]byte, 36)
-		m.Must(syscall.SYS_IOCTL, 0, syscall.TCGETS, state)
+		state := termios(m)
 		state[12] &^= syscall.ISIG
 		h.Do(func() { h.Deaf[2] = true })
 		go func() {

@@ -17,7 +17,7 @@ func (e *BuildError) Error() string { return e.Hint }
 
 // explain finds the reason for a failed build.
 func (b *Builder) explain(ctx context.Context, dir string, t Target, output string) error {
-	e := &BuildError{Output: withoutDownloads(output)}
+	e := &BuildError{Output: output}
 	if pkgs := b.needsCgo(ctx, dir, t, output); len(pkgs) > 0 {
 		e.Hint = fmt.Sprintf("%s needs cgo (%s), and an image has no C: use a package written in Go, or build with tags that leave it out (-tags)",
 			t.Text, strings.Join(pkgs, ", "))
@@ -31,17 +31,6 @@ func (b *Builder) explain(ctx context.Context, dir string, t Target, output stri
 	}
 	e.Hint = fmt.Sprintf("%s does not build; the messages above are the go command's", t.Text)
 	return e
-}
-
-// withoutDownloads drops the go command's download progress.
-func withoutDownloads(output string) string {
-	var b strings.Builder
-	for line := range strings.Lines(output) {
-		if !strings.HasPrefix(line, "go: downloading ") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
 }
 
 var hints = []struct {

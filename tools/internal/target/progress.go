@@ -14,8 +14,8 @@ import (
 // countAfter is how long a build takes before its packages are counted, which costs a second of work.
 const countAfter = 10 * time.Second
 
-// progress reads what go build -v prints: the packages as they are compiled, of which the step tells the
-// number, and everything else, which is kept.
+// progress reads what go build -v prints: downloads and the packages that are compiled, which the step
+// tells, and everything else, which is kept.
 type progress struct {
 	step *ui.Step
 
@@ -44,27 +44,26 @@ func (p *progress) Write(b []byte) (int, error) {
 // take looks at one line. A package's path is the only thing that the go command prints as one word; its
 // messages have spaces or colons.
 func (p *progress) take(line string) {
-	module, downloads := strings.CutPrefix(line, "go: downloading ")
 	switch {
 	case line != "" && !strings.ContainsAny(line, " \t:"):
 		p.compiled++
 		p.tell()
-		return
-	case downloads:
-		p.step.Note("downloading " + module)
+	case strings.HasPrefix(line, "go: downloading "):
+		p.step.Note("downloading modules")
+	default:
+		p.kept.WriteString(line + "\n")
 	}
-	p.kept.WriteString(line + "\n")
 }
 
 func (p *progress) tell() {
-	if p.all < p.compiled {
+	if p.all == 0 || p.all < p.compiled {
 		p.step.Note(fmt.Sprintf("%d packages", p.compiled))
 		return
 	}
 	p.step.Note(fmt.Sprintf("%d of %d packages", p.compiled, p.all))
 }
 
-// output returns what was printed but for the packages.
+// output returns what was kept.
 func (p *progress) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -243,24 +243,26 @@ func TestBuildErrorKeepsOutput(t *testing.T) {
 	}
 }
 
-// A build tells how many packages are compiled, and of how many once they have been counted.
+// A build tells that it downloads, how many packages are compiled, and of how many once they have been counted.
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
 		p := &progress{step: ui.Begin(&out, "compiling ./app")}
-		for _, part := range []string{"go: downloading example.com/m v1.2.0\n", "err", "ors\nnet/", "http\n", "# net/http\na.go:1: x\n"} {
+		fmt.Fprintln(p, "go: downloading example.com/m v1.2.0")
+		time.Sleep(3 * time.Second)
+		for _, part := range []string{"err", "ors\nnet/", "http\n", "# net/http\na.go:1: x\n"} {
 			fmt.Fprint(p, part)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(time.Minute)
 		p.all = 4
 		fmt.Fprintln(p, "example.com/m/v2")
 		time.Sleep(time.Minute)
 		p.step.End()
-		if got, want := p.output(), "go: downloading example.com/m v1.2.0\n# net/http\na.go:1: x\n"; got != want {
+		if got, want := p.output(), "# net/http\na.go:1: x\n"; got != want {
 			t.Errorf("kept %q; want %q", got, want)
 		}
 	})
-	if got, want := out.String(), "yolk: compiling ./app: 2 packages ...\nyolk: compiling ./app: 3 of 4 packages ...\n"; got != want {
+	if got, want := out.String(), "yolk: compiling ./app: downloading modules ...\nyolk: compiling ./app: 2 packages ...\nyolk: compiling ./app: 3 of 4 packages ...\n"; got != want {
 		t.Errorf("printed %q; want %q", got, want)
 	}
 }
